@@ -1,0 +1,57 @@
+//! Generates prost types and tonic stubs for Temporal's public API and for `durably.core.v1`.
+//!
+//! Temporal's definitions come from the descriptor set that the crate `temporalio-protos` exports to the build
+//! scripts of its dependents. Our own contract imports them, so both are compiled against one set.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileResolver};
+
+/// Packages of the descriptor set that are part of the wire between workers, clients and servers.
+const WANTED: &[&str] = &["temporal/api/", "google/rpc/", "google/protobuf/"];
+/// Temporal Cloud's control plane is another product's API.
+const UNWANTED: &[&str] = &["temporal/api/cloud/"];
+const CONTRACT: &str = "durably/core/v1/core.proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let descriptors = PathBuf::from(env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH")?);
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo:rerun-if-changed={}", descriptors.display());
+    println!("cargo:rerun-if-changed=proto");
+
+    let temporal = protox::prost_reflect::DescriptorPool::decode(fs::read(&descriptors)?.as_slice())?;
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(IncludeFileResolver::new(PathBuf::from("proto")));
+    resolver.add(DescriptorSetFileResolver::new(FileDescriptorSet {
+        file: temporal.file_descriptor_protos().cloned().collect(),
+    }));
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file(CONTRACT)?;
+    let wanted = |name: &str| {
+        WANTED.iter().any(|p| name.starts_with(p)) && !UNWANTED.iter().any(|p| name.starts_with(p))
+    };
+    for file in temporal.files().filter(|f| wanted(f.name())) {
+        compiler.open_file(file.name())?;
+    }
+    let set = compiler.file_descriptor_set();
+
+    // Bridges build native objects from this table; JSON forms of histories are read and written by it.
+    let mut lean = set.clone();
+    for file in &mut lean.file {
+        file.source_code_info = None;
+    }
+    fs::write(out.join("descriptors.bin"), lean.encode_to_vec())?;
+
+    let mut config = tonic_prost_build::Config::new();
+    config.bytes(["."]).btree_map(["."]);
+    tonic_prost_build::configure()
+        .build_client(true)
+        .build_server(true)
+        .generate_default_stubs(true)
+        .include_file("all.rs")
+        .compile_fds_with_config(set, config)?;
+    Ok(())
+}
