@@ -1,1 +1,15 @@
-//! placeholder
+//! The worker core: everything between a language's SDK and a server that need not be written per language.
+//!
+//! - [`Client`] is a connection to a server, remote or embedded in this process, with retries, deadlines and metadata.
+//! - [`Worker`] polls task queues, drives workflow machines and activity tasks, and tells the SDK what to do through
+//!   [`WorkerEvent`](durably_proto::durably::core::v1::WorkerEvent)s.
+//!
+//! Both speak `durably.core.v1` to the SDK and Temporal's public API to the server, and nothing else.
+
+pub mod client;
+mod transport;
+pub mod worker;
+
+pub use client::Client;
+pub use durably_proto::durably::core::v1::CallError;
+pub use worker::{EventSink, Worker};

@@ -1,0 +1,1 @@
+//! How bytes reach a server: a tower service that carries gRPC, whether a socket is involved or not.
