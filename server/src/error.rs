@@ -1,0 +1,287 @@
+//! What can go wrong: [`ServiceError`] is the answer to one RPC, [`OpenError`] to opening a server.
+//!
+//! A `ServiceError` becomes a gRPC status whose `grpc-status-details-bin` trailer carries the message of
+//! `temporal.api.errordetails.v1` that the official SDKs look for. Both say in their message what to do about it.
+
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
+
+use durably_proto::{
+    google::rpc,
+    temporal::api::{enums::v1::ResourceExhaustedCause, errordetails::v1 as details, failure::v1::Failure},
+};
+use prost::Message;
+use tonic::{Code, Status};
+
+/// Why a call was refused or failed. Cheap to move (one pointer).
+#[derive(Clone)]
+pub struct ServiceError(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    context: Vec<(&'static str, String)>,
+}
+
+/// What happened, in the terms a client can act on. Each kind has one gRPC code and at most one detail message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ErrorKind {
+    /// The request can never succeed as it is.
+    InvalidArgument,
+    /// The workflow, run, activity or task does not exist, or has ended.
+    NotFound,
+    /// The namespace is not registered.
+    NamespaceNotFound {
+        namespace: String,
+    },
+    NamespaceAlreadyExists,
+    /// The workflow id is taken by a run that the id policies protect.
+    WorkflowExecutionAlreadyStarted {
+        start_request_id: String,
+        run_id: String,
+    },
+    CancellationAlreadyRequested,
+    /// The query handler answered with a failure.
+    QueryFailed {
+        failure: Option<Failure>,
+    },
+    /// The workflow cannot take the call yet, for example a query before its first workflow task.
+    WorkflowNotReady,
+    /// The call does not fit the present state, and repeating it will not help by itself.
+    FailedPrecondition,
+    ResourceExhausted {
+        cause: ResourceExhaustedCause,
+    },
+    /// The call's own time ran out before there was an answer.
+    DeadlineExceeded,
+    /// The caller went away.
+    Canceled,
+    /// Somebody else changed the state meanwhile.
+    Aborted,
+    PermissionDenied {
+        reason: String,
+    },
+    /// The server is stopping, or its state file cannot be written just now.
+    Unavailable,
+    /// Part of the API that this server does not offer.
+    Unimplemented,
+    /// A bug of this server.
+    Internal,
+    /// Stored state cannot be read.
+    DataLoss,
+}
+
+impl ErrorKind {
+    /// The gRPC code clients see.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::InvalidArgument | Self::QueryFailed { .. } => Code::InvalidArgument,
+            Self::NotFound | Self::NamespaceNotFound { .. } => Code::NotFound,
+            Self::NamespaceAlreadyExists
+            | Self::WorkflowExecutionAlreadyStarted { .. }
+            | Self::CancellationAlreadyRequested => Code::AlreadyExists,
+            Self::WorkflowNotReady | Self::FailedPrecondition => Code::FailedPrecondition,
+            Self::ResourceExhausted { .. } => Code::ResourceExhausted,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::Canceled => Code::Cancelled,
+            Self::Aborted => Code::Aborted,
+            Self::PermissionDenied { .. } => Code::PermissionDenied,
+            Self::Unavailable => Code::Unavailable,
+            Self::Unimplemented => Code::Unimplemented,
+            Self::Internal => Code::Internal,
+            Self::DataLoss => Code::DataLoss,
+        }
+    }
+
+    /// Whether the same call may succeed later, unchanged.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable
+                | Self::ResourceExhausted { .. }
+                | Self::Aborted
+                | Self::DeadlineExceeded
+                | Self::WorkflowNotReady
+        )
+    }
+
+    fn detail(&self) -> Option<prost_types::Any> {
+        Some(match self {
+            Self::NotFound => pack("NotFoundFailure", &details::NotFoundFailure::default()),
+            Self::NamespaceNotFound { namespace } => pack(
+                "NamespaceNotFoundFailure",
+                &details::NamespaceNotFoundFailure { namespace: namespace.clone() },
+            ),
+            Self::NamespaceAlreadyExists => {
+                pack("NamespaceAlreadyExistsFailure", &details::NamespaceAlreadyExistsFailure {})
+            }
+            Self::WorkflowExecutionAlreadyStarted { start_request_id, run_id } => pack(
+                "WorkflowExecutionAlreadyStartedFailure",
+                &details::WorkflowExecutionAlreadyStartedFailure {
+                    start_request_id: start_request_id.clone(),
+                    run_id: run_id.clone(),
+                    ..Default::default()
+                },
+            ),
+            Self::CancellationAlreadyRequested => {
+                pack("CancellationAlreadyRequestedFailure", &details::CancellationAlreadyRequestedFailure {})
+            }
+            Self::QueryFailed { failure } => pack(
+                "QueryFailedFailure",
+                &details::QueryFailedFailure { failure: failure.as_deref().cloned() },
+            ),
+            Self::WorkflowNotReady => pack("WorkflowNotReadyFailure", &details::WorkflowNotReadyFailure {}),
+            Self::ResourceExhausted { cause } => pack(
+                "ResourceExhaustedFailure",
+                &details::ResourceExhaustedFailure { cause: *cause as i32, scope: 0 },
+            ),
+            Self::PermissionDenied { reason } => {
+                pack("PermissionDeniedFailure", &details::PermissionDeniedFailure { reason: reason.clone() })
+            }
+            Self::InvalidArgument
+            | Self::FailedPrecondition
+            | Self::DeadlineExceeded
+            | Self::Canceled
+            | Self::Aborted
+            | Self::Unavailable
+            | Self::Unimplemented
+            | Self::Internal
+            | Self::DataLoss => return None,
+        })
+    }
+}
+
+impl ServiceError {
+    /// `message` says what is wrong and what to do about it.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), context: Vec::new() }))
+    }
+
+    pub fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    pub fn failed_precondition(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::FailedPrecondition, message)
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, message)
+    }
+
+    pub fn unimplemented(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unimplemented, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds a name and value for whoever reads the message, such as the workflow id.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.context.push((name, value.into()));
+        self
+    }
+
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub fn is_retryable(&self) -> bool {
+        self.0.kind.is_retryable()
+    }
+}
+
+/// Longest status message sent; a longer one is cut, because header lists are bounded on the other side.
+const MAX_MESSAGE_BYTES: usize = 4_000;
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        for (index, (name, value)) in self.0.context.iter().enumerate() {
+            let (open, close) = (if index == 0 { " (" } else { ", " }, "");
+            write!(f, "{open}{name}={value}{close}")?;
+        }
+        if self.0.context.is_empty() { Ok(()) } else { f.write_str(")") }
+    }
+}
+
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl From<ServiceError> for Status {
+    fn from(error: ServiceError) -> Self {
+        let code = error.0.kind.code();
+        let mut message = error.to_string();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        }
+        let Some(detail) = error.0.kind.detail() else { return Status::new(code, message) };
+        let status = rpc::Status { code: code as i32, message: message.clone(), details: vec![detail] };
+        Status::with_details(code, message, status.encode_to_vec().into())
+    }
+}
+
+fn pack(name: &str, message: &impl Message) -> prost_types::Any {
+    prost_types::Any {
+        type_url: format!("type.googleapis.com/temporal.api.errordetails.v1.{name}"),
+        value: message.encode_to_vec(),
+    }
+}
+
+/// Why a server could not be opened or could not listen. Nothing on disk was changed unless the text says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    #[error(
+        "{}: not a durably state file, or damaged ({detail}). Nothing was changed. Restore it from a copy, \
+         or move it away to begin with an empty one",
+        path.display()
+    )]
+    Corrupt { path: PathBuf, detail: String },
+    #[error(
+        "{}: written by a newer durably (schema {found}, this one knows {supported}). Nothing was changed. \
+         Upgrade durably, or use another state file",
+        path.display()
+    )]
+    NewerSchema { path: PathBuf, found: u32, supported: u32 },
+    #[error(
+        "{}: in use by another process that does not share it ({detail}). Stop that process, or use another \
+         state file",
+        path.display()
+    )]
+    Locked { path: PathBuf, detail: String },
+    #[error("{}: the directory does not exist. Create it first: mkdir -p {}", path.display(), directory.display())]
+    DirectoryMissing { path: PathBuf, directory: PathBuf },
+    #[error("{}: permission denied. Make the file and its directory readable and writable for this user", path.display())]
+    PermissionDenied { path: PathBuf },
+    #[error("{}: cannot be written, {detail}. Free space or make the file system writable, then start again", path.display())]
+    NotWritable { path: PathBuf, detail: String },
+    #[error(
+        "{address} is in use. Stop what listens there, or choose another port with --port (0 takes any free one)"
+    )]
+    AddressInUse { address: SocketAddr },
+    #[error("cannot listen on {address}: {source}. Choose another address with --ip and --port")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("option {option}: {problem}")]
+    InvalidOption { option: &'static str, problem: String },
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// The store answered with an error that fits none of the above.
+    #[error("{}: the state file cannot be used: {detail}", path.display())]
+    Store { path: PathBuf, detail: String },
+}

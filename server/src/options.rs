@@ -1,0 +1,37 @@
+//! What a server is opened with.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Where the state lives.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum State {
+    /// In memory: gone when the server stops.
+    #[default]
+    Memory,
+    /// A SQLite file, created when missing. Its directory must exist.
+    File(PathBuf),
+}
+
+/// Options of [`Server::open`](crate::Server::open). Start from `ServerOptions::default()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOptions {
+    pub state: State,
+    /// Namespaces that exist from the start; registered when missing. Default: `default`.
+    pub namespaces: Vec<String>,
+    /// How long closed runs of newly registered namespaces stay readable. Default: 72 hours.
+    pub retention: Duration,
+    /// Runs on a virtual clock that skips to the next timer when no workflow or activity task is under way, and
+    /// answers `temporal.api.testservice.v1.TestService`.
+    pub time_skipping: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            state: State::Memory,
+            namespaces: vec!["default".to_owned()],
+            retention: Duration::from_hours(72),
+            time_skipping: false,
+        }
+    }
+}
