@@ -43,7 +43,7 @@ pub enum ErrorKind {
     CancellationAlreadyRequested,
     /// The query handler answered with a failure.
     QueryFailed {
-        failure: Option<Failure>,
+        failure: Option<Box<Failure>>,
     },
     /// The workflow cannot take the call yet, for example a query before its first workflow task.
     WorkflowNotReady,
