@@ -9,6 +9,7 @@
 pub mod client;
 mod transport;
 pub mod worker;
+pub mod workflow;
 
 pub use client::Client;
 pub use durably_proto::durably::core::v1::CallError;
