@@ -1,1 +1,1 @@
-//! Filled by the next commits.
+//! Hands a task directly to a waiting poller.
