@@ -8,6 +8,7 @@ pub mod namespace;
 pub mod options;
 pub mod shard;
 pub mod store;
+pub mod visibility;
 
 pub use error::{OpenError, ServiceError};
 pub use namespace::Namespace;
