@@ -1,0 +1,13 @@
+"""Messages and enums of the protobuf package google.rpc."""
+
+from typing import Any
+
+from durably.api import _message
+
+
+def __getattr__(name: str) -> Any:
+    return _message.lookup("google.rpc", name)
+
+
+def __dir__() -> list[str]:
+    return _message.names("google.rpc")
