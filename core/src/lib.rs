@@ -7,7 +7,8 @@
 //! Both speak `durably.core.v1` to the SDK and Temporal's public API to the server, and nothing else.
 
 pub mod client;
-mod transport;
+mod convert;
+pub mod transport;
 pub mod worker;
 pub mod workflow;
 

@@ -1,56 +1,228 @@
-//! A connection to a server: calls with retries and deadlines, and waiting for workflows.
+//! A connection to a server: calls with retries, deadlines and metadata, and waiting for workflows.
 
-use durably_proto::durably::core::v1::{
-    AwaitWorkflow, Call, CallError, CallResult, ConnectOptions, WorkflowResult, call_result,
+mod await_workflow;
+mod connect;
+pub(crate) mod error;
+pub(crate) mod methods;
+pub(crate) mod retry;
+mod wire;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
+
+use bytes::Bytes;
+use durably_proto::{
+    durably::core::v1::{
+        AwaitWorkflow, Call, CallError, CallResult, ConnectOptions, WorkflowResult, call_result,
+    },
+    temporal::api::workflowservice::v1::get_system_info_response::Capabilities,
+};
+use http::uri::PathAndQuery;
+use parking_lot::RwLock;
+use tonic::{Code, metadata::MetadataMap};
+
+use crate::{
+    client::{
+        error::{call_error, from_status, is_connection_error},
+        retry::{Backoff, RetryPolicy},
+    },
+    convert::duration,
+    transport::Transport,
+};
+
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// A connection to one server and namespace. Cheap to clone; the last clone that goes closes the connection, and
 /// with it an embedded server that this process owns.
 #[derive(Clone)]
 pub struct Client {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    /// `None` once closed.
+    transport: RwLock<Option<Transport>>,
+    target: String,
+    namespace: String,
+    identity: String,
+    client_name: String,
+    client_version: String,
+    /// What every call carries, `temporal-namespace` of this client included.
+    metadata: MetadataMap,
+    retry: RetryPolicy,
     runtime: tokio::runtime::Handle,
+    capabilities: tokio::sync::OnceCell<Capabilities>,
+    #[cfg(feature = "embedded")]
+    embedded: Option<crate::transport::embedded::Embedded>,
+}
+
+/// How one call is carried out.
+pub(crate) struct Plan<'a> {
+    pub(crate) path: &'a PathAndQuery,
+    pub(crate) metadata: &'a MetadataMap,
+    /// Of the whole call, retries included. `None`: each attempt has `attempt_timeout`, and the policy says how many.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) attempt_timeout: Duration,
+    /// `None`: one attempt.
+    pub(crate) retry: Option<&'a RetryPolicy>,
 }
 
 impl Client {
     /// Connects to `options.target`; must run inside a tokio runtime, which the client's workers use too. Unless
     /// `options.lazy`, the server has answered when this returns.
     pub async fn connect(options: ConnectOptions) -> Result<Self, CallError> {
-        let _ = options;
-        Ok(Self { runtime: tokio::runtime::Handle::current() })
+        connect::connect(options).await
+    }
+
+    /// A client over a transport of the caller's own making: a server behind another kind of pipe, or a script.
+    pub async fn over(transport: Transport, options: ConnectOptions) -> Result<Self, CallError> {
+        connect::over(transport, options).await
     }
 
     /// Carries out one unary call of Temporal's API. Failures are values, never panics.
     pub async fn call(&self, call: Call) -> CallResult {
-        let _ = call;
-        CallResult { result: Some(call_result::Result::Error(unavailable())) }
+        let result = match self.try_call(call).await {
+            Ok(response) => call_result::Result::Response(response),
+            Err(error) => call_result::Result::Error(error),
+        };
+        CallResult { result: Some(result) }
     }
 
-    /// Waits until a workflow closes, for as long as it takes or until the request's time-out.
+    async fn try_call(&self, call: Call) -> Result<Bytes, CallError> {
+        let method = methods::find(&call.service, &call.method).ok_or_else(|| {
+            let service =
+                if call.service.is_empty() { methods::WORKFLOW_SERVICE } else { call.service.as_str() };
+            let message = format!("Temporal's API has no method `{}` in service `{service}`", call.method);
+            call_error(Code::Unimplemented, message)
+        })?;
+        let inner = &*self.inner;
+        let filled = method
+            .fill(call.request, &inner.namespace, &inner.identity, || uuid::Uuid::new_v4().to_string())
+            .map_err(|error| {
+                let message = format!("the request of `{}` is not a valid message: {error}", call.method);
+                call_error(Code::InvalidArgument, message)
+            })?;
+        let mut metadata = self.inner.metadata.clone();
+        if let Some(Ok(namespace)) = filled.namespace.map(|n| n.parse()) {
+            metadata.insert("temporal-namespace", namespace);
+        }
+        connect::add_metadata(&mut metadata, &call.metadata)?;
+        let default_timeout = if filled.is_long_poll { LONG_POLL_TIMEOUT } else { CALL_TIMEOUT };
+        let timeout = duration(call.timeout.as_ref()).unwrap_or(default_timeout);
+        let plan = Plan {
+            path: &method.path,
+            metadata: &metadata,
+            timeout: Some(timeout),
+            attempt_timeout: timeout,
+            retry: call.retry.then_some(&inner.retry),
+        };
+        self.carry_out(plan, filled.request).await
+    }
+
+    /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED).
     pub async fn await_workflow(&self, request: AwaitWorkflow) -> Result<WorkflowResult, CallError> {
-        let _ = request;
-        Err(unavailable())
+        await_workflow::await_workflow(self, request).await
     }
 
     /// The namespace of this client's calls and workers.
     pub fn namespace(&self) -> &str {
-        "default"
+        &self.inner.namespace
     }
 
     /// The identity that histories show.
     pub fn identity(&self) -> &str {
-        ""
+        &self.inner.identity
+    }
+
+    /// Name and version of the SDK, as its `ConnectOptions` gave them.
+    pub(crate) fn sdk(&self) -> (&str, &str) {
+        (&self.inner.client_name, &self.inner.client_version)
     }
 
     /// The runtime that this client was made in, on which its workers run.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
-        &self.runtime
+        &self.inner.runtime
+    }
+
+    pub(crate) fn retry_policy(&self) -> &RetryPolicy {
+        &self.inner.retry
+    }
+
+    /// What the server can do, asked once per connection.
+    pub(crate) async fn capabilities(&self) -> Result<&Capabilities, CallError> {
+        self.inner.capabilities.get_or_try_init(|| connect::ask_capabilities(self)).await
     }
 
     /// Ends the connection for all clones. An embedded server that this process owns is shut down, with everything
     /// on disk, when this returns. Calls after it fail.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.inner.transport.write().take();
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = &self.inner.embedded {
+            embedded.close().await;
+        }
+    }
+
+    /// One call of a typed request, retried as `retry` says; `timeout` bounds each attempt.
+    pub(crate) async fn rpc<Request, Response>(
+        &self,
+        path: &'static str,
+        request: &Request,
+        timeout: Duration,
+        retry: Option<&RetryPolicy>,
+    ) -> Result<Response, CallError>
+    where
+        Request: prost::Message,
+        Response: prost::Message + Default,
+    {
+        let path = PathAndQuery::from_static(path);
+        let plan = Plan {
+            path: &path,
+            metadata: &self.inner.metadata,
+            timeout: None,
+            attempt_timeout: timeout,
+            retry,
+        };
+        let response = self.carry_out(plan, request.encode_to_vec().into()).await?;
+        decode(path.as_str(), response)
+    }
+
+    async fn carry_out(&self, plan: Plan<'_>, request: Bytes) -> Result<Bytes, CallError> {
+        let started = Instant::now();
+        let mut backoff = Backoff::default();
+        loop {
+            let Some(transport) = self.inner.transport.read().clone() else {
+                return Err(call_error(Code::Cancelled, "the client is closed: connect again"));
+            };
+            let remaining = plan.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+            let timeout = remaining.map_or(plan.attempt_timeout, |r| r.min(plan.attempt_timeout));
+            let (path, metadata) = (plan.path.clone(), plan.metadata.clone());
+            let status = match wire::unary(transport, path, metadata, request.clone(), timeout).await {
+                Ok(response) => return Ok(response),
+                Err(status) => status,
+            };
+            let code = if is_connection_error(&status) { Code::Unavailable } else { status.code() };
+            let wait = plan
+                .retry
+                .and_then(|policy| backoff.next(policy, code, started.elapsed(), rand::random()))
+                // A wait that ends after the deadline only delays the answer.
+                .filter(|wait| plan.timeout.is_none_or(|timeout| started.elapsed() + *wait < timeout));
+            match wait {
+                Some(wait) => {
+                    tracing::debug!(path = plan.path.as_str(), ?code, ?wait, "call failed, will be retried");
+                    tokio::time::sleep(wait).await;
+                }
+                None => return Err(from_status(&status, &self.inner.target)),
+            }
+        }
+    }
 }
 
-fn unavailable() -> CallError {
-    CallError { code: 14, message: "the client is not connected yet".into(), status: bytes::Bytes::new() }
+fn decode<Response: prost::Message + Default>(path: &str, response: Bytes) -> Result<Response, CallError> {
+    Response::decode(response).map_err(|error| {
+        call_error(Code::Internal, format!("the server's answer to {path} is malformed: {error}"))
+    })
 }

@@ -1,0 +1,154 @@
+//! From `ConnectOptions` to a `Client`: defaults, metadata, the first question to the server.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use durably_proto::{
+    durably::core::v1::{CallError, ConnectOptions},
+    temporal::api::workflowservice::v1::{
+        GetSystemInfoRequest, GetSystemInfoResponse, get_system_info_response::Capabilities,
+    },
+};
+use tonic::{
+    Code,
+    metadata::{MetadataKey, MetadataMap},
+};
+
+use super::{CALL_TIMEOUT, Client, Inner, error::call_error, retry::RetryPolicy};
+use crate::transport::{Transport, remote};
+
+pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError> {
+    match options.target.strip_prefix("embedded:") {
+        None => {
+            let transport = remote::connect(&options).await?;
+            over(transport, options).await
+        }
+        Some(path) => {
+            let inner = embedded(path, &options).await?;
+            open(inner, options.lazy).await
+        }
+    }
+}
+
+pub(super) async fn over(transport: Transport, options: ConnectOptions) -> Result<Client, CallError> {
+    let lazy = options.lazy;
+    open(inner(options, transport)?, lazy).await
+}
+
+async fn open(inner: Inner, lazy: bool) -> Result<Client, CallError> {
+    let client = Client { inner: Arc::new(inner) };
+    if !lazy {
+        client.capabilities().await?;
+    }
+    Ok(client)
+}
+
+#[cfg(feature = "embedded")]
+async fn embedded(path: &str, options: &ConnectOptions) -> Result<Inner, CallError> {
+    use crate::transport::embedded::Embedded;
+
+    let embedded = Embedded::open(path, options).await?;
+    let mut inner = inner(options.clone(), embedded.transport())?;
+    inner.embedded = Some(embedded);
+    Ok(inner)
+}
+
+#[cfg(not(feature = "embedded"))]
+async fn embedded(_: &str, _: &ConnectOptions) -> Result<Inner, CallError> {
+    Err(call_error(
+        Code::Unimplemented,
+        "this build has no embedded server: connect to HOST:PORT, or build durably-core with the feature `embedded`",
+    ))
+}
+
+fn inner(options: ConnectOptions, transport: Transport) -> Result<Inner, CallError> {
+    let metadata = metadata(&options)?;
+    Ok(Inner {
+        transport: parking_lot::RwLock::new(Some(transport)),
+        namespace: namespace(&options).to_owned(),
+        identity: if options.identity.is_empty() { default_identity() } else { options.identity },
+        client_name: options.client_name,
+        client_version: options.client_version,
+        metadata,
+        retry: RetryPolicy::new(options.retry.as_ref()),
+        runtime: tokio::runtime::Handle::current(),
+        capabilities: tokio::sync::OnceCell::new(),
+        target: options.target,
+        #[cfg(feature = "embedded")]
+        embedded: None,
+    })
+}
+
+fn namespace(options: &ConnectOptions) -> &str {
+    if options.namespace.is_empty() { "default" } else { &options.namespace }
+}
+
+fn metadata(options: &ConnectOptions) -> Result<MetadataMap, CallError> {
+    let mut metadata = MetadataMap::new();
+    let mut add = |key: &'static str, value: &str| -> Result<(), CallError> {
+        if !value.is_empty() {
+            // The value may be a secret: only the key is named.
+            let value = value.parse().map_err(|_| invalid(format!("`{key}` must be printable ASCII")))?;
+            metadata.insert(key, value);
+        }
+        Ok(())
+    };
+    add("client-name", &options.client_name)?;
+    add("client-version", &options.client_version)?;
+    add("temporal-namespace", namespace(options))?;
+    if !options.api_key.is_empty() {
+        add("authorization", &format!("Bearer {}", options.api_key))?;
+    }
+    add_metadata(&mut metadata, &options.metadata)?;
+    Ok(metadata)
+}
+
+/// Adds the SDK's own metadata. Values are never part of an error: they may be secrets.
+pub(super) fn add_metadata(
+    metadata: &mut MetadataMap,
+    extra: &BTreeMap<String, String>,
+) -> Result<(), CallError> {
+    for (key, value) in extra {
+        let bad = |what| invalid(format!("metadata `{key}`: {what}"));
+        let name = MetadataKey::from_bytes(key.as_bytes())
+            .map_err(|_| bad("the key must be lower-case ASCII and must not end in -bin"))?;
+        let value = value.parse().map_err(|_| bad("the value must be printable ASCII"))?;
+        metadata.insert(name, value);
+    }
+    Ok(())
+}
+
+fn invalid(message: String) -> CallError {
+    call_error(Code::InvalidArgument, message)
+}
+
+/// GetSystemInfo; a server that doesn't know the method is an old one without capabilities.
+pub(super) async fn ask_capabilities(client: &Client) -> Result<Capabilities, CallError> {
+    let path = "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo";
+    let answer: Result<GetSystemInfoResponse, CallError> =
+        client.rpc(path, &GetSystemInfoRequest {}, CALL_TIMEOUT, Some(client.retry_policy())).await;
+    match answer {
+        Ok(info) => Ok(info.capabilities.unwrap_or_default()),
+        Err(error) if error.code == Code::Unimplemented as i32 => Ok(Capabilities::default()),
+        Err(error) => Err(error),
+    }
+}
+
+fn default_identity() -> String {
+    format!("{}@{}", std::process::id(), host_name())
+}
+
+/// The standard library doesn't tell the host's name, so the places where systems keep it are tried in turn.
+fn host_name() -> String {
+    let file = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let variable = || std::env::var("HOSTNAME").or_else(|_| std::env::var("COMPUTERNAME")).ok();
+    let command = || {
+        let output = std::process::Command::new("hostname").output().ok()?;
+        String::from_utf8(output.stdout).ok()
+    };
+    [&file as &dyn Fn() -> Option<String>, &variable, &command]
+        .iter()
+        .filter_map(|source| source())
+        .map(|name| name.trim().to_owned())
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "unknown".to_owned())
+}

@@ -1,0 +1,46 @@
+//! Failed calls as values: a gRPC status turned into what the SDK and a person need.
+
+use std::error::Error as _;
+
+use durably_proto::durably::core::v1::CallError;
+use tonic::{Code, Status};
+
+use crate::transport::remote::unreachable_message;
+
+/// A `CallError` without details from the server.
+pub(crate) fn call_error(code: Code, message: impl Into<String>) -> CallError {
+    CallError { code: code as i32, message: message.into(), status: bytes::Bytes::new() }
+}
+
+/// The status of a call to `target`, told apart into what the server said and what the connection did.
+pub(crate) fn from_status(status: &Status, target: &str) -> CallError {
+    if is_connection_error(status) {
+        let cause = status.source().map_or_else(|| status.message().to_owned(), cause_chain);
+        return call_error(Code::Unavailable, unreachable_message(target, &cause));
+    }
+    CallError {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+        status: bytes::Bytes::copy_from_slice(status.details()),
+    }
+}
+
+/// True if the request may not have reached the server, or its answer got lost: the status was made at this end.
+pub(crate) fn is_connection_error(status: &Status) -> bool {
+    status.source().is_some() && matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown)
+}
+
+/// An error with everything below it, each once.
+pub(crate) fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        // Many layers repeat the text of the one below them, and tonic's outermost only says "transport error".
+        if text != "transport error" && !parts.iter().any(|p| p.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+}
