@@ -1,0 +1,170 @@
+//! Runs other programs for a person who watches: prints each command, streams its output, and says
+//! which toolchain is missing, and how to get it, when one is.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// Why a command of ours could not do its work; the text says what to do about it.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// How a finished program ended, with what it wrote to standard output.
+pub(crate) struct Finished {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+}
+
+/// The workspace, and where things that are built go.
+pub(crate) struct Shell {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Shell {
+    pub(crate) fn at_workspace_root() -> Result<Self, Failure> {
+        let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        // The binary may have been built in a tree that has moved since: then the caller's folder decides.
+        let root = match manifest.parent() {
+            Some(parent) if parent.join("Cargo.lock").exists() => parent.to_path_buf(),
+            _ => std::env::current_dir()?,
+        };
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        Ok(Self { root, target })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Cargo as it called us, at the workspace root.
+    pub(crate) fn cargo<I, S>(&self, args: I) -> Command
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(args);
+        command
+    }
+
+    /// A program at the workspace root that reads nothing from us.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).stdin(Stdio::null());
+        command
+    }
+}
+
+/// Runs to the end with its output on the terminal.
+pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+    announce(command);
+    let status = command.status().map_err(|error| missing(command, &error))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` failed ({status})", line_of(command))))
+}
+
+/// Runs to the end, shows each line of standard output as it comes, and keeps them.
+pub(crate) fn stream(command: &mut Command) -> Result<Finished, Failure> {
+    announce(command);
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| missing(command, &error))?;
+    let mut stdout = String::new();
+    if let Some(pipe) = child.stdout.take() {
+        for line in BufReader::new(pipe).lines() {
+            let line = line?;
+            println!("{line}");
+            stdout.push_str(&line);
+            stdout.push('\n');
+        }
+    }
+    Ok(Finished { success: child.wait()?.success(), stdout })
+}
+
+/// Runs to the end without showing anything; on failure the error carries what it wrote.
+pub(crate) fn quiet(command: &mut Command) -> Result<String, Failure> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| missing(command, &error))?;
+    let mut stderr_pipe = child.stderr.take();
+    let stderr = thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(pipe) = stderr_pipe.as_mut() {
+            // Not UTF-8 is still worth showing up to there.
+            let _ = pipe.read_to_string(&mut text);
+        }
+        text
+    });
+    let mut stdout = String::new();
+    if let Some(mut pipe) = child.stdout.take() {
+        pipe.read_to_string(&mut stdout)?;
+    }
+    let status = child.wait()?;
+    let stderr = stderr.join().unwrap_or_default();
+    if status.success() {
+        return Ok(stdout);
+    }
+    Err(Failure::new(format!("`{}` failed ({status})\n{stdout}{stderr}", line_of(command))))
+}
+
+/// A heading that a person can find again in a long output.
+pub(crate) fn heading(title: &str) {
+    println!("\n── {title} {}", "─".repeat(76_usize.saturating_sub(title.chars().count())));
+}
+
+fn announce(command: &Command) {
+    println!("$ {}", line_of(command));
+}
+
+fn line_of(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let mut line = program.to_string_lossy().into_owned();
+    for arg in command.get_args() {
+        line.push(' ');
+        line.push_str(&arg.to_string_lossy());
+    }
+    line
+}
+
+/// What to install when a program isn't there.
+fn missing(command: &Command, error: &std::io::Error) -> Failure {
+    let program = command.get_program().to_string_lossy().into_owned();
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return Failure::new(format!("cannot run `{program}`: {error}"));
+    }
+    let remedy = match program.as_str() {
+        "go" => "Go 1.24 or newer is needed for this command: https://go.dev/dl",
+        "python3" | "python" => {
+            "Python 3.10 or newer is needed for this command: https://www.python.org/downloads"
+        }
+        "git" => "git is needed for this command: https://git-scm.com/downloads",
+        _ => "install it, or check PATH",
+    };
+    Failure::new(format!("`{program}` is not there. {remedy}"))
+}

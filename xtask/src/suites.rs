@@ -1,0 +1,202 @@
+//! `cargo xtask test`: every suite, one after the other, and one line that sums them up.
+//!
+//! A suite that fails doesn't stop the ones after it: a person wants to see all that is broken. What
+//! later suites build on (the workspace, the extension module) does stop them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::fetch;
+use crate::python::Venv;
+use crate::shell::{self, Failure, Shell, heading};
+use crate::tally::{Count, Tally, count_cargo, count_pytest};
+use crate::tidy;
+
+#[derive(Args)]
+pub(crate) struct TestArgs {
+    /// Run only the suites whose name contains this text (repeat for several)
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+}
+
+/// One suite: its name in the summary, and what runs it.
+struct Suite {
+    name: &'static str,
+    run: fn(&Shell) -> Result<Count, Failure>,
+}
+
+/// In the order in which they are cheapest to fail.
+const SUITES: &[Suite] = &[
+    Suite { name: "rustfmt", run: format },
+    Suite { name: "tidy", run: tidiness },
+    Suite { name: "clippy", run: clippy },
+    Suite { name: "rust", run: rust },
+    Suite { name: "python", run: python },
+    Suite { name: "python, nothing cached", run: python_uncached },
+    Suite { name: "mypy --strict", run: mypy },
+    Suite { name: "docs", run: docs },
+    Suite { name: "processes", run: processes },
+    Suite { name: "kill", run: kill },
+];
+
+pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
+    let mut tally = Tally::new();
+    for suite in SUITES {
+        if !args.only.is_empty() && !args.only.iter().any(|text| suite.name.contains(text.as_str())) {
+            continue;
+        }
+        heading(suite.name);
+        let started = Instant::now();
+        let count = (suite.run)(shell).unwrap_or_else(|failure| {
+            println!("{failure}");
+            Count::of(false)
+        });
+        tally.add(suite.name, count, started.elapsed());
+    }
+    heading("summary");
+    println!("{}", tally.summary());
+    if tally.total().failed > 0 {
+        // The summary says what failed; the line with the sums stays the last on standard output.
+        return Err(Failure::new("some suites failed"));
+    }
+    Ok(())
+}
+
+fn format(shell: &Shell) -> Result<Count, Failure> {
+    let done = shell::stream(&mut shell.cargo(["fmt", "--all", "--check"]))?;
+    Ok(Count::of(done.success))
+}
+
+fn tidiness(shell: &Shell) -> Result<Count, Failure> {
+    let findings = tidy::check(shell.root(), false)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    Ok(Count::of(findings.is_empty()))
+}
+
+fn clippy(shell: &Shell) -> Result<Count, Failure> {
+    let mut cargo =
+        shell.cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    let done = shell::stream(&mut cargo)?;
+    Ok(Count::of(done.success))
+}
+
+/// One selection of packages and targets for all that follows: another one would unify features
+/// differently and compile dependencies twice.
+pub(crate) fn build_workspace(shell: &Shell) -> Result<(), Failure> {
+    shell::run(&mut shell.cargo(["build", "--workspace", "--all-targets"]))
+}
+
+fn rust(shell: &Shell) -> Result<Count, Failure> {
+    build_workspace(shell)?;
+    let done =
+        shell::stream(shell.cargo(["test", "--workspace", "--no-fail-fast"]).env("INSTA_UPDATE", "no"))?;
+    Ok(count_cargo(&done.stdout).and_exit(done.success))
+}
+
+/// The environment in which our own package and the tools that judge it are installed.
+pub(crate) fn package_venv(shell: &Shell) -> Result<Venv, Failure> {
+    build_workspace(shell)?;
+    let venv = Venv::with_requirements(shell, "venv", "tests/requirements.txt")?;
+    venv.link_package(shell, "debug")?;
+    Ok(venv)
+}
+
+/// The `durably` binary of the dev profile, built.
+pub(crate) fn binary(shell: &Shell) -> Result<PathBuf, Failure> {
+    build_workspace(shell)?;
+    Ok(shell.target().join("debug").join("durably"))
+}
+
+fn python(shell: &Shell) -> Result<Count, Failure> {
+    pytest(shell, &package_venv(shell)?, &["sdk-python/tests"], &[])
+}
+
+/// The same tests with a worker that caches no workflow: each workflow task replays from the start.
+fn python_uncached(shell: &Shell) -> Result<Count, Failure> {
+    pytest(shell, &package_venv(shell)?, &["sdk-python/tests"], &[("DURABLY_TEST_MAX_CACHED_WORKFLOWS", "0")])
+}
+
+fn mypy(shell: &Shell) -> Result<Count, Failure> {
+    let venv = package_venv(shell)?;
+    let mut mypy = shell.command(venv.python());
+    mypy.args(["-m", "mypy", "--strict", "--no-error-summary", "--cache-dir"])
+        .arg(shell.target().join("mypy"));
+    mypy.arg("sdk-python/durably");
+    // A user's program is typed against the installed package, so the examples are checked as one would be.
+    for example in files_below(&shell.root().join("examples/python"), "py")? {
+        mypy.arg(example);
+    }
+    let done = shell::stream(mypy.env("MYPYPATH", shell.root().join("sdk-python")))?;
+    Ok(Count::of(done.success))
+}
+
+/// What README and docs show, run.
+fn docs(shell: &Shell) -> Result<Count, Failure> {
+    pytest(shell, &package_venv(shell)?, &["tests/docs"], &[])
+}
+
+/// The real binary: flags, ports, files, signals.
+fn processes(shell: &Shell) -> Result<Count, Failure> {
+    let server = binary(shell)?;
+    let venv = official_venv(shell)?;
+    pytest(shell, &venv, &["tests/processes"], &[("DURABLY_BINARY", &server.to_string_lossy())])
+}
+
+/// The kill test in the size that fits every test run; `cargo xtask conformance` runs it in full.
+fn kill(shell: &Shell) -> Result<Count, Failure> {
+    kill_test(shell, 40, 4)
+}
+
+/// Runs the kill test: `orders` under way while the server is killed `kills` times.
+pub(crate) fn kill_test(shell: &Shell, orders: u32, kills: u32) -> Result<Count, Failure> {
+    let server = binary(shell)?;
+    let venv = official_venv(shell)?;
+    let mut test = shell.command(venv.python());
+    test.arg("tests/kill/kill_test.py").arg("--server").arg(server);
+    test.args(["--orders", &orders.to_string(), "--kills", &kills.to_string()]);
+    let done = shell::stream(&mut test)?;
+    Ok(Count::of(done.success))
+}
+
+/// The environment of the official Python SDK, which acts as client and worker towards our server.
+pub(crate) fn official_venv(shell: &Shell) -> Result<Venv, Failure> {
+    Venv::with_requirements(shell, "venv-official", "tests/requirements-official.txt")
+}
+
+fn pytest(shell: &Shell, venv: &Venv, folders: &[&str], env: &[(&str, &str)]) -> Result<Count, Failure> {
+    let mut pytest = shell.command(venv.python());
+    pytest.args(["-m", "pytest", "-q", "--color=no", "-o"]);
+    pytest.arg(format!("cache_dir={}", shell.target().join("pytest").display()));
+    pytest.args(folders).envs(env.iter().copied()).env("PYTHONDONTWRITEBYTECODE", "1");
+    let done = shell::stream(&mut pytest)?;
+    Ok(count_pytest(&done.stdout).and_exit(done.success))
+}
+
+/// The files below `dir` that end in `.ext`, in order; none if the folder isn't there.
+pub(crate) fn files_below(dir: &std::path::Path, ext: &str) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == ext) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The Go programs of the conformance suite, built.
+pub(crate) fn go_conformance(shell: &Shell) -> Result<PathBuf, Failure> {
+    fetch::go_program(shell, "tests/conformance", "./runner", "conformance-go")
+}
