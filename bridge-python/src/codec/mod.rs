@@ -36,7 +36,6 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 }
 
 /// Encodes an object that must be the named message.
-#[expect(dead_code, reason = "the client uses it from the next step on")]
 pub(crate) fn encode_as(object: &Bound<'_, PyAny>, index: u32) -> PyResult<Vec<u8>> {
     let (found, object) = message_index(object)?;
     if found != index {
