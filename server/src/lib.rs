@@ -8,7 +8,6 @@ pub mod namespace;
 pub mod options;
 pub mod shard;
 pub mod store;
-pub mod visibility;
 
 pub use error::{OpenError, ServiceError};
 pub use namespace::Namespace;

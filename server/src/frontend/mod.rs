@@ -1,1 +1,167 @@
-//! Filled by the next commits.
+//! The gRPC face: checks requests, resolves namespaces, fills in defaults, and hands on to [`Executions`].
+//!
+//! An RPC is a line of the table in `service.rs`, a handler in the file of its capability, and a method of
+//! [`Executions`]. Nothing here knows how a workflow advances or how state is stored.
+
+#![expect(
+    clippy::unused_async,
+    reason = "the table in service.rs awaits every handler, those that need no store too"
+)]
+
+mod activity_tasks;
+mod filter;
+mod namespaces;
+mod service;
+mod system;
+mod task_queues;
+mod testing;
+mod validate;
+mod visibility;
+mod workflow_tasks;
+mod workflows;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tonic::{
+    Request,
+    transport::server::{TcpConnectInfo, UdsConnectInfo},
+};
+
+use crate::{
+    error::{ErrorKind, ServiceError},
+    options::ServerOptions,
+    shard::{Executions, PollContext},
+};
+
+use namespaces::Namespaces;
+pub use service::Service;
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Frontend {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    executions: Executions,
+    namespaces: Namespaces,
+    options: ServerOptions,
+    stopping: AtomicBool,
+}
+
+impl Frontend {
+    /// Loads the namespaces and registers those of the options that are missing.
+    pub(crate) async fn open(executions: Executions, options: ServerOptions) -> Result<Self, ServiceError> {
+        let namespaces = Namespaces::load(&executions).await?;
+        namespaces.ensure(&executions, &options).await?;
+        let shared = Shared { executions, namespaces, options, stopping: AtomicBool::new(false) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Refuses new calls from here on.
+    pub(crate) fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+    }
+
+    fn executions(&self) -> &Executions {
+        &self.shared.executions
+    }
+
+    fn accept<T>(&self, request: &Request<T>) -> Result<Caller, ServiceError> {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return Err(ServiceError::unavailable("the server is stopping; call again, it may be back soon"));
+        }
+        Ok(Caller::of(request))
+    }
+}
+
+/// Bugs and storage trouble are for whoever runs the server; what a client did wrong is told to the client.
+fn log(rpc: &str, error: &ServiceError) {
+    match error.kind() {
+        ErrorKind::Internal | ErrorKind::DataLoss => tracing::error!(rpc, %error, "call failed"),
+        ErrorKind::Unavailable => tracing::warn!(rpc, %error, "call failed"),
+        _ => tracing::debug!(rpc, %error, "call refused"),
+    }
+}
+
+/// What is known of a call besides its message.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    /// When the caller gives up, from the header `grpc-timeout`.
+    deadline: Option<Instant>,
+    /// The call came over no socket.
+    in_process: bool,
+}
+
+/// A poll with less time than this would mostly cost tasks that arrive when nobody waits for them any more.
+const SHORTEST_POLL: Duration = Duration::from_secs(2);
+
+impl Caller {
+    fn of<T>(request: &Request<T>) -> Self {
+        let timeout =
+            request.metadata().get("grpc-timeout").and_then(|value| parse_timeout(value.as_bytes()));
+        let extensions = request.extensions();
+        Self {
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            in_process: extensions.get::<TcpConnectInfo>().is_none()
+                && extensions.get::<UdsConnectInfo>().is_none(),
+        }
+    }
+
+    fn poll_context(&self) -> Result<PollContext, ServiceError> {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match left {
+            Some(left) if left < SHORTEST_POLL => Err(ServiceError::invalid_argument(format!(
+                "the poll's deadline is {left:?} away; give a poll at least {SHORTEST_POLL:?}, \
+                 usually 70 seconds"
+            ))),
+            _ => Ok(PollContext { deadline: self.deadline, in_process: self.in_process }),
+        }
+    }
+}
+
+/// gRPC's header `grpc-timeout`: up to eight digits and a unit.
+fn parse_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let amount: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(amount * 3_600),
+        b'M' => Duration::from_secs(amount * 60),
+        b'S' => Duration::from_secs(amount),
+        b'm' => Duration::from_millis(amount),
+        b'u' => Duration::from_micros(amount),
+        b'n' => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts() {
+        for (value, expected) in [
+            ("70S", Some(Duration::from_secs(70))),
+            ("1500m", Some(Duration::from_millis(1500))),
+            ("2H", Some(Duration::from_hours(2))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+            ("123456789S", None),
+            ("S", None),
+            ("", None),
+            ("5x", None),
+            ("-5S", None),
+        ] {
+            assert_eq!(parse_timeout(value.as_bytes()), expected, "{value}");
+        }
+    }
+}

@@ -1,21 +1,24 @@
-//! Parses the text of a list filter. Keywords ignore case, field names do not; `AND` binds tighter than `OR`.
+//! Parses the text of a list filter to a tree that the store evaluates with bound values.
+//!
+//! Keywords ignore case, field names do not; `AND` binds tighter than `OR`; a null field satisfies no comparison.
 
 use durably_proto::temporal::api::enums::v1::WorkflowExecutionStatus;
 
-use super::{Field, Filter, Op, Value};
+use crate::store::{Field, Filter, Op, Value};
 
 /// Deepest nesting of parentheses; recursion stays bounded whatever a client sends.
 const MAX_DEPTH: usize = 64;
 
 const SUPPORTED: &str = "supported are the fields WorkflowId, RunId, WorkflowType, TaskQueue, ExecutionStatus, \
-                         StartTime and CloseTime; =, !=, <, <=, >, >=, [NOT] IN (...), BETWEEN ... AND ..., \
+                         StartTime, ExecutionTime, CloseTime, HistoryLength, HistorySizeBytes and \
+                         StateTransitionCount; =, !=, <, <=, >, >=, [NOT] IN (...), BETWEEN ... AND ..., \
                          IS [NOT] NULL, STARTS_WITH; AND, OR and parentheses";
 
 /// Parses a list filter; an empty text matches everything. The error says where and what is supported.
 pub fn parse(text: &str) -> Result<Filter, String> {
     let mut parser = Parser { tokens: lex(text)?, next: 0, depth: 0 };
     if parser.tokens.is_empty() {
-        return Ok(Filter::All(Vec::new()));
+        return Ok(Filter::All);
     }
     let filter = parser.any()?;
     match parser.take() {
@@ -105,7 +108,7 @@ impl Parser {
         while self.accept_word("OR") {
             parts.push(self.all()?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Filter::Any(parts) })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Filter::Or(parts) })
     }
 
     fn all(&mut self) -> Result<Filter, String> {
@@ -113,7 +116,7 @@ impl Parser {
         while self.accept_word("AND") {
             parts.push(self.condition()?);
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Filter::All(parts) })
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Filter::And(parts) })
     }
 
     fn condition(&mut self) -> Result<Filter, String> {
@@ -128,7 +131,7 @@ impl Parser {
             return Ok(inner);
         }
         let field = match self.take() {
-            Some(Token::Word(name)) => Field::named(&name)
+            Some(Token::Word(name)) => named(&name)
                 .ok_or_else(|| format!("{name} is not a field that can be filtered by; {SUPPORTED}"))?,
             other => return Err(unexpected(other.as_ref(), "the name of a field")),
         };
@@ -139,14 +142,16 @@ impl Parser {
         if self.accept_word("IS") {
             let negated = self.accept_word("NOT");
             return if self.accept_word("NULL") {
-                Ok(Filter::Null { field, negated })
+                Ok(negate(Filter::IsNull(field), negated))
             } else {
                 Err(unexpected(self.take().as_ref(), "NULL"))
             };
         }
         let negated = self.accept_word("NOT");
         if self.accept_word("IN") {
-            return Ok(Filter::In { field, values: self.list(field)?, negated });
+            let found = Filter::In(field, self.list(field)?);
+            let known = negate(Filter::IsNull(field), true);
+            return Ok(if negated { Filter::And(vec![known, negate(found, true)]) } else { found });
         }
         if negated {
             return Err(unexpected(self.take().as_ref(), "IN"));
@@ -156,12 +161,18 @@ impl Parser {
             if !self.accept_word("AND") {
                 return Err(unexpected(self.take().as_ref(), "AND and the upper bound"));
             }
-            return Ok(Filter::Between { field, low, high: self.value(field)? });
+            let high = self.value(field)?;
+            return Ok(Filter::And(vec![
+                Filter::Compare(field, Op::GreaterOrEqual, low),
+                Filter::Compare(field, Op::LessOrEqual, high),
+            ]));
         }
         if self.accept_word("STARTS_WITH") {
             return match self.value(field)? {
-                Value::Text(prefix) => Ok(Filter::StartsWith { field, prefix }),
-                _ => Err(format!("STARTS_WITH needs a text field, {} is none; {SUPPORTED}", field.name())),
+                prefix @ Value::Text(_) => Ok(Filter::Compare(field, Op::StartsWith, prefix)),
+                Value::Int(_) => {
+                    Err(format!("STARTS_WITH needs a text field, {} is none; {SUPPORTED}", name(field)))
+                }
             };
         }
         let op = match self.take() {
@@ -173,7 +184,7 @@ impl Parser {
             Some(Token::Symbol(">=")) => Op::GreaterOrEqual,
             other => return Err(unexpected(other.as_ref(), "a comparison")),
         };
-        Ok(Filter::Compare { field, op, value: self.value(field)? })
+        Ok(Filter::Compare(field, op, self.value(field)?))
     }
 
     fn list(&mut self, field: Field) -> Result<Vec<Value>, String> {
@@ -188,26 +199,19 @@ impl Parser {
 
     fn value(&mut self, field: Field) -> Result<Value, String> {
         let token = self.take();
-        let bad = |what: &str| Err(format!("{} is compared with {what}", field.name()));
-        match (field, token) {
-            (Field::StartTime | Field::CloseTime, Some(Token::Number(nanos))) => Ok(Value::Time(nanos)),
-            (Field::StartTime | Field::CloseTime, Some(Token::Text(text))) => match time(&text) {
-                Some(nanos) => Ok(Value::Time(nanos)),
-                None => bad(&format!("a time such as '2026-01-31T12:00:00Z', not with '{text}'")),
-            },
-            (Field::StartTime | Field::CloseTime, _) => bad("a quoted time such as '2026-01-31T12:00:00Z'"),
-            (Field::ExecutionStatus, Some(Token::Text(text))) => match status(&text) {
-                Some(status) => Ok(Value::Status(status)),
-                None => bad(&format!(
-                    "'Running', 'Completed', 'Failed', 'Canceled', 'Terminated', 'ContinuedAsNew' or 'TimedOut', \
-                     not with '{text}'"
-                )),
-            },
-            (Field::ExecutionStatus, _) => bad("a quoted status such as 'Running'"),
-            (_, Some(Token::Text(text))) => Ok(Value::Text(text)),
-            (_, Some(token)) => bad(&format!("a quoted text such as 'name', not with {token}")),
-            (_, None) => bad("a quoted text such as 'name'; the filter ends before it"),
-        }
+        let found = token.as_ref().map_or_else(|| "the end of the filter".to_owned(), ToString::to_string);
+        let (value, wanted) = match (kind(field), token) {
+            (Kind::Time, Some(Token::Number(nanos))) => (Some(Value::Int(nanos)), ""),
+            (Kind::Time, Some(Token::Text(text))) => (time(&text).map(Value::Int), TIME),
+            (Kind::Time, _) => (None, TIME),
+            (Kind::Status, Some(Token::Text(text))) => (status(&text).map(|s| Value::Int(s.into())), STATUS),
+            (Kind::Status, _) => (None, STATUS),
+            (Kind::Text, Some(Token::Text(text))) => (Some(Value::Text(text)), ""),
+            (Kind::Text, _) => (None, "a quoted text such as 'name'"),
+            (Kind::Int, Some(Token::Number(number))) => (Some(Value::Int(number)), ""),
+            (Kind::Int, _) => (None, "a whole number"),
+        };
+        value.ok_or_else(|| format!("{} is compared with {wanted}, not with {found}", name(field)))
     }
 
     fn take(&mut self) -> Option<Token> {
@@ -234,6 +238,48 @@ impl Parser {
     }
 }
 
+const TIME: &str = "a quoted time such as '2026-01-31T12:00:00Z'";
+const STATUS: &str =
+    "'Running', 'Completed', 'Failed', 'Canceled', 'Terminated', 'ContinuedAsNew' or 'TimedOut'";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Status,
+    Time,
+    Int,
+}
+
+const FIELDS: [(&str, Field, Kind); 11] = [
+    ("WorkflowId", Field::WorkflowId, Kind::Text),
+    ("RunId", Field::RunId, Kind::Text),
+    ("WorkflowType", Field::WorkflowType, Kind::Text),
+    ("TaskQueue", Field::TaskQueue, Kind::Text),
+    ("ExecutionStatus", Field::ExecutionStatus, Kind::Status),
+    ("StartTime", Field::StartTime, Kind::Time),
+    ("ExecutionTime", Field::ExecutionTime, Kind::Time),
+    ("CloseTime", Field::CloseTime, Kind::Time),
+    ("HistoryLength", Field::HistoryLength, Kind::Int),
+    ("HistorySizeBytes", Field::HistorySizeBytes, Kind::Int),
+    ("StateTransitionCount", Field::StateTransitionCount, Kind::Int),
+];
+
+fn named(name: &str) -> Option<Field> {
+    FIELDS.iter().find(|(known, ..)| *known == name).map(|(_, field, _)| *field)
+}
+
+fn name(field: Field) -> &'static str {
+    FIELDS.iter().find(|(_, known, _)| *known == field).map_or("", |(name, ..)| name)
+}
+
+fn kind(field: Field) -> Kind {
+    FIELDS.iter().find(|(_, known, _)| *known == field).map_or(Kind::Text, |(.., kind)| *kind)
+}
+
+fn negate(filter: Filter, negated: bool) -> Filter {
+    if negated { Filter::Not(Box::new(filter)) } else { filter }
+}
+
 fn unexpected(token: Option<&Token>, wanted: &str) -> String {
     let found = token.map_or_else(|| "the end".to_owned(), ToString::to_string);
     format!("found {found} where {wanted} should be; {SUPPORTED}")
@@ -245,8 +291,8 @@ fn time(text: &str) -> Option<i64> {
     stamp.seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(stamp.nanos))
 }
 
-fn status(text: &str) -> Option<WorkflowExecutionStatus> {
-    Some(match text {
+fn status(text: &str) -> Option<i32> {
+    let status = match text {
         "Running" => WorkflowExecutionStatus::Running,
         "Completed" => WorkflowExecutionStatus::Completed,
         "Failed" => WorkflowExecutionStatus::Failed,
@@ -254,13 +300,75 @@ fn status(text: &str) -> Option<WorkflowExecutionStatus> {
         "Terminated" => WorkflowExecutionStatus::Terminated,
         "ContinuedAsNew" => WorkflowExecutionStatus::ContinuedAsNew,
         "TimedOut" => WorkflowExecutionStatus::TimedOut,
-        _ => return WorkflowExecutionStatus::from_str_name(text),
-    })
+        _ => WorkflowExecutionStatus::from_str_name(text)?,
+    };
+    Some(status as i32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn equal(field: Field, value: &str) -> Filter {
+        Filter::Compare(field, Op::Equal, Value::Text(value.into()))
+    }
+
+    #[test]
+    fn trees() {
+        use Field::*;
+        let known = Filter::Not(Box::new(Filter::IsNull(WorkflowType)));
+        let time = |op, nanos| Filter::Compare(StartTime, op, Value::Int(nanos));
+        for (query, expected) in [
+            ("", Filter::All),
+            ("WorkflowId = 'order-7'", equal(WorkflowId, "order-7")),
+            ("`WorkflowId` = \"it's\"", equal(WorkflowId, "it's")),
+            ("WorkflowId = 'it''s'", equal(WorkflowId, "it's")),
+            (
+                "RunId = 'a' or RunId = 'b' and TaskQueue='c'",
+                Filter::Or(vec![
+                    equal(RunId, "a"),
+                    Filter::And(vec![equal(RunId, "b"), equal(TaskQueue, "c")]),
+                ]),
+            ),
+            (
+                "(RunId = 'a' OR RunId = 'b') AND TaskQueue = 'c'",
+                Filter::And(vec![
+                    Filter::Or(vec![equal(RunId, "a"), equal(RunId, "b")]),
+                    equal(TaskQueue, "c"),
+                ]),
+            ),
+            ("ExecutionStatus != 'TimedOut'", Filter::Compare(ExecutionStatus, Op::NotEqual, Value::Int(7))),
+            (
+                "ExecutionStatus = 'WORKFLOW_EXECUTION_STATUS_RUNNING'",
+                Filter::Compare(ExecutionStatus, Op::Equal, Value::Int(1)),
+            ),
+            ("StartTime > '2023-11-14T22:13:20Z'", time(Op::Greater, 1_700_000_000_000_000_000)),
+            ("StartTime <= 5", time(Op::LessOrEqual, 5)),
+            (
+                "StartTime BETWEEN '1970-01-01' AND '1970-01-02'",
+                Filter::And(vec![time(Op::GreaterOrEqual, 0), time(Op::LessOrEqual, 86_400_000_000_000)]),
+            ),
+            ("CloseTime IS NULL", Filter::IsNull(CloseTime)),
+            ("CloseTime is not null", Filter::Not(Box::new(Filter::IsNull(CloseTime)))),
+            (
+                "WorkflowType IN ('A', 'B')",
+                Filter::In(WorkflowType, vec![Value::Text("A".into()), Value::Text("B".into())]),
+            ),
+            (
+                "WorkflowType NOT IN ('A')",
+                Filter::And(vec![
+                    known,
+                    Filter::Not(Box::new(Filter::In(WorkflowType, vec![Value::Text("A".into())]))),
+                ]),
+            ),
+            (
+                "WorkflowId STARTS_WITH 'order-'",
+                Filter::Compare(WorkflowId, Op::StartsWith, Value::Text("order-".into())),
+            ),
+        ] {
+            assert_eq!(parse(query), Ok(expected), "{query}");
+        }
+    }
 
     #[test]
     fn errors_say_what_is_wrong_and_what_is_supported() {
@@ -270,9 +378,10 @@ mod tests {
             ("WorkflowId = 7", ["WorkflowId is compared with", "quoted text"]),
             ("WorkflowId = 'x", ["no closing '", "'x"]),
             ("WorkflowId", ["found the end", "a comparison"]),
-            ("WorkflowId = ", ["the filter ends", "quoted text"]),
+            ("WorkflowId = ", ["the end of the filter", "quoted text"]),
+            ("HistoryLength > 'many'", ["a whole number", "not with 'many'"]),
             ("WorkflowId = 'x' ORDER BY StartTime", ["found ORDER", "AND, OR or the end"]),
-            ("StartTime > 'yesterday'", ["StartTime", "2026-01-31T12:00:00Z"]),
+            ("StartTime > 'yesterday'", ["2026-01-31T12:00:00Z", "not with 'yesterday'"]),
             ("ExecutionStatus = 'Sleeping'", ["'Running'", "not with 'Sleeping'"]),
             ("WorkflowId NOT 'x'", ["where IN should be", "'x'"]),
             ("WorkflowId IN ()", ["not with )", "WorkflowId"]),

@@ -1,0 +1,176 @@
+//! The table of RPCs, and [`Service`], which routes a gRPC call to the service it names.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use durably_proto::temporal::api::{
+    operatorservice::v1::{operator_service_server::OperatorServiceServer, *},
+    testservice::v1::{test_service_server::TestServiceServer, *},
+    workflowservice::v1::{workflow_service_server::WorkflowServiceServer, *},
+};
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
+
+use super::Frontend;
+
+/// Implements a generated service trait: each line names an RPC, and the inherent method of [`Frontend`] with that
+/// name answers it. RPCs that are not listed answer UNIMPLEMENTED.
+macro_rules! rpcs {
+    ($service:path { $($rpc:ident($request:ty) -> $response:ty;)* }) => {
+        #[tonic::async_trait]
+        impl $service for Frontend {
+            $(
+                async fn $rpc(&self, request: tonic::Request<$request>)
+                    -> Result<tonic::Response<$response>, tonic::Status>
+                {
+                    let caller = self.accept(&request)?;
+                    match Frontend::$rpc(self, caller, request.into_inner()).await {
+                        Ok(response) => Ok(tonic::Response::new(response)),
+                        Err(error) => {
+                            super::log(stringify!($rpc), &error);
+                            Err(error.into())
+                        }
+                    }
+                }
+            )*
+        }
+    };
+}
+
+rpcs!(durably_proto::temporal::api::workflowservice::v1::workflow_service_server::WorkflowService {
+    get_system_info(GetSystemInfoRequest) -> GetSystemInfoResponse;
+    get_cluster_info(GetClusterInfoRequest) -> GetClusterInfoResponse;
+    get_search_attributes(GetSearchAttributesRequest) -> GetSearchAttributesResponse;
+
+    register_namespace(RegisterNamespaceRequest) -> RegisterNamespaceResponse;
+    describe_namespace(DescribeNamespaceRequest) -> DescribeNamespaceResponse;
+    list_namespaces(ListNamespacesRequest) -> ListNamespacesResponse;
+    update_namespace(UpdateNamespaceRequest) -> UpdateNamespaceResponse;
+
+    start_workflow_execution(StartWorkflowExecutionRequest) -> StartWorkflowExecutionResponse;
+    signal_with_start_workflow_execution(SignalWithStartWorkflowExecutionRequest)
+        -> SignalWithStartWorkflowExecutionResponse;
+    signal_workflow_execution(SignalWorkflowExecutionRequest) -> SignalWorkflowExecutionResponse;
+    request_cancel_workflow_execution(RequestCancelWorkflowExecutionRequest)
+        -> RequestCancelWorkflowExecutionResponse;
+    terminate_workflow_execution(TerminateWorkflowExecutionRequest) -> TerminateWorkflowExecutionResponse;
+    query_workflow(QueryWorkflowRequest) -> QueryWorkflowResponse;
+    describe_workflow_execution(DescribeWorkflowExecutionRequest) -> DescribeWorkflowExecutionResponse;
+    get_workflow_execution_history(GetWorkflowExecutionHistoryRequest) -> GetWorkflowExecutionHistoryResponse;
+    get_workflow_execution_history_reverse(GetWorkflowExecutionHistoryReverseRequest)
+        -> GetWorkflowExecutionHistoryReverseResponse;
+
+    list_workflow_executions(ListWorkflowExecutionsRequest) -> ListWorkflowExecutionsResponse;
+    count_workflow_executions(CountWorkflowExecutionsRequest) -> CountWorkflowExecutionsResponse;
+    list_open_workflow_executions(ListOpenWorkflowExecutionsRequest) -> ListOpenWorkflowExecutionsResponse;
+    list_closed_workflow_executions(ListClosedWorkflowExecutionsRequest)
+        -> ListClosedWorkflowExecutionsResponse;
+
+    poll_workflow_task_queue(PollWorkflowTaskQueueRequest) -> PollWorkflowTaskQueueResponse;
+    respond_workflow_task_completed(RespondWorkflowTaskCompletedRequest)
+        -> RespondWorkflowTaskCompletedResponse;
+    respond_workflow_task_failed(RespondWorkflowTaskFailedRequest) -> RespondWorkflowTaskFailedResponse;
+    respond_query_task_completed(RespondQueryTaskCompletedRequest) -> RespondQueryTaskCompletedResponse;
+    reset_sticky_task_queue(ResetStickyTaskQueueRequest) -> ResetStickyTaskQueueResponse;
+
+    poll_activity_task_queue(PollActivityTaskQueueRequest) -> PollActivityTaskQueueResponse;
+    record_activity_task_heartbeat(RecordActivityTaskHeartbeatRequest) -> RecordActivityTaskHeartbeatResponse;
+    record_activity_task_heartbeat_by_id(RecordActivityTaskHeartbeatByIdRequest)
+        -> RecordActivityTaskHeartbeatByIdResponse;
+    respond_activity_task_completed(RespondActivityTaskCompletedRequest)
+        -> RespondActivityTaskCompletedResponse;
+    respond_activity_task_completed_by_id(RespondActivityTaskCompletedByIdRequest)
+        -> RespondActivityTaskCompletedByIdResponse;
+    respond_activity_task_failed(RespondActivityTaskFailedRequest) -> RespondActivityTaskFailedResponse;
+    respond_activity_task_failed_by_id(RespondActivityTaskFailedByIdRequest)
+        -> RespondActivityTaskFailedByIdResponse;
+    respond_activity_task_canceled(RespondActivityTaskCanceledRequest) -> RespondActivityTaskCanceledResponse;
+    respond_activity_task_canceled_by_id(RespondActivityTaskCanceledByIdRequest)
+        -> RespondActivityTaskCanceledByIdResponse;
+
+    describe_task_queue(DescribeTaskQueueRequest) -> DescribeTaskQueueResponse;
+    record_worker_heartbeat(RecordWorkerHeartbeatRequest) -> RecordWorkerHeartbeatResponse;
+    shutdown_worker(ShutdownWorkerRequest) -> ShutdownWorkerResponse;
+});
+
+rpcs!(durably_proto::temporal::api::operatorservice::v1::operator_service_server::OperatorService {
+    list_search_attributes(ListSearchAttributesRequest) -> ListSearchAttributesResponse;
+});
+
+rpcs!(durably_proto::temporal::api::testservice::v1::test_service_server::TestService {
+    lock_time_skipping(LockTimeSkippingRequest) -> LockTimeSkippingResponse;
+    unlock_time_skipping(UnlockTimeSkippingRequest) -> UnlockTimeSkippingResponse;
+    sleep(SleepRequest) -> SleepResponse;
+    sleep_until(SleepUntilRequest) -> SleepResponse;
+    unlock_time_skipping_with_sleep(SleepRequest) -> SleepResponse;
+    get_current_time(()) -> GetCurrentTimeResponse;
+});
+
+/// Requests above this are refused with OUT_OF_RANGE while they are read; fields have limits of their own.
+pub(super) const MAX_REQUEST: usize = 16 * 1024 * 1024;
+
+/// All gRPC services as one tower service, for sockets and for callers in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    workflow: WorkflowServiceServer<Frontend>,
+    operator: OperatorServiceServer<Frontend>,
+    test: TestServiceServer<Frontend>,
+    health: HealthServer<HealthService>,
+}
+
+const WORKFLOW: &str = "/temporal.api.workflowservice.v1.WorkflowService/";
+const OPERATOR: &str = "/temporal.api.operatorservice.v1.OperatorService/";
+const TEST: &str = "/temporal.api.testservice.v1.TestService/";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+impl Service {
+    pub(crate) async fn new(frontend: &Frontend) -> Self {
+        let health = HealthReporter::new();
+        let name = WORKFLOW.trim_matches('/');
+        health.set_service_status(name, ServingStatus::Serving).await;
+        Self {
+            workflow: WorkflowServiceServer::new(frontend.clone()).max_decoding_message_size(MAX_REQUEST),
+            operator: OperatorServiceServer::new(frontend.clone()).max_decoding_message_size(MAX_REQUEST),
+            test: TestServiceServer::new(frontend.clone()),
+            health: HealthServer::new(HealthService::from_health_reporter(health)),
+        }
+    }
+}
+
+impl<B> tower::Service<Request<B>> for Service
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let path = request.uri().path();
+        if path.starts_with(WORKFLOW) {
+            self.workflow.call(request)
+        } else if path.starts_with(OPERATOR) {
+            self.operator.call(request)
+        } else if path.starts_with(TEST) {
+            self.test.call(request)
+        } else if path.starts_with(HEALTH) {
+            self.health.call(request)
+        } else {
+            let status = tonic::Status::unimplemented(format!("unknown service in {path}"));
+            Box::pin(async move { Ok(status.into_http()) })
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a worker does with workflow tasks: poll, complete, fail, answer queries.
+
+use durably_proto::temporal::api::{
+    enums::v1::{QueryResultType, WorkflowTaskFailedCause},
+    workflowservice::v1::*,
+};
+use prost::Message;
+
+use super::{Caller, Frontend, validate};
+use crate::error::ServiceError;
+
+impl Frontend {
+    pub(super) async fn poll_workflow_task_queue(
+        &self,
+        caller: Caller,
+        request: PollWorkflowTaskQueueRequest,
+    ) -> Result<PollWorkflowTaskQueueResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::task_queue(request.task_queue.as_ref())?;
+        validate::optional_id("identity", &request.identity)?;
+        let context = caller.poll_context()?;
+        self.executions().poll_workflow_task(&namespace, request, context).await
+    }
+
+    pub(super) async fn respond_workflow_task_completed(
+        &self,
+        _: Caller,
+        request: RespondWorkflowTaskCompletedRequest,
+    ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::task_token(&request.task_token)?;
+        validate::optional_id("identity", &request.identity)?;
+        if request.intermediate_page || request.page_number > 0 {
+            return Err(ServiceError::unimplemented(
+                "completing a workflow task in pages is not offered by this server; send one request",
+            ));
+        }
+        self.executions().respond_workflow_task_completed(&namespace, request).await
+    }
+
+    pub(super) async fn respond_workflow_task_failed(
+        &self,
+        _: Caller,
+        mut request: RespondWorkflowTaskFailedRequest,
+    ) -> Result<RespondWorkflowTaskFailedResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::task_token(&request.task_token)?;
+        validate::optional_id("identity", &request.identity)?;
+        if WorkflowTaskFailedCause::try_from(request.cause).is_err() {
+            return Err(ServiceError::invalid_argument(format!(
+                "cause {} is unknown; send a WorkflowTaskFailedCause of the API",
+                request.cause
+            )));
+        }
+        // The attempt has failed either way; refusing the report would leave the task to its time-out.
+        if request.failure.as_ref().is_some_and(|failure| failure.encoded_len() > validate::MAX_BLOB) {
+            request.failure = Some(super::activity_tasks::server_failure("FAILURE_EXCEEDS_LIMIT", false));
+        }
+        self.executions().respond_workflow_task_failed(&namespace, request).await
+    }
+
+    pub(super) async fn respond_query_task_completed(
+        &self,
+        _: Caller,
+        mut request: RespondQueryTaskCompletedRequest,
+    ) -> Result<RespondQueryTaskCompletedResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::task_token(&request.task_token)?;
+        // Whoever asked is waiting: an answer that is too large becomes a failed query.
+        let length = request.query_result.as_ref().map_or(0, Message::encoded_len);
+        if length > validate::MAX_BLOB {
+            request.completed_type = QueryResultType::Failed as i32;
+            request.query_result = None;
+            request.error_message = format!(
+                "the query's result has {length} bytes; at most {} are allowed. Answer with less, or a reference",
+                validate::MAX_BLOB
+            );
+        }
+        self.executions().respond_query_task_completed(&namespace, request).await
+    }
+
+    pub(super) async fn reset_sticky_task_queue(
+        &self,
+        _: Caller,
+        request: ResetStickyTaskQueueRequest,
+    ) -> Result<ResetStickyTaskQueueResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.execution.as_ref())?;
+        self.executions().reset_sticky(&namespace, request).await
+    }
+}

@@ -1,0 +1,191 @@
+//! Starting, signalling, querying, ending and reading one workflow.
+
+use durably_proto::temporal::api::{
+    enums::v1::{HistoryEventFilterType, QueryRejectCondition, WorkflowIdConflictPolicy},
+    workflowservice::v1::*,
+};
+
+use super::{Caller, Frontend, validate};
+use crate::error::ServiceError;
+
+/// Largest page of history events.
+const MAX_HISTORY_PAGE: i32 = 256;
+
+/// Refuses what a request asks for and this server does not do yet: ignoring it would change what the workflow means.
+fn not_offered(asked: bool, what: &str) -> Result<(), ServiceError> {
+    if asked {
+        return Err(ServiceError::unimplemented(format!(
+            "{what} is not offered by this server; leave it out"
+        )));
+    }
+    Ok(())
+}
+
+/// The checks and defaults that a start and a signal-with-start have in common: their messages differ in type only.
+macro_rules! check_start {
+    ($request:expr, $conflict_default:expr) => {{
+        let request = &mut $request;
+        validate::id("workflow_id", &request.workflow_id)?;
+        validate::workflow_type(request.workflow_type.as_ref())?;
+        validate::task_queue(request.task_queue.as_ref())?;
+        validate::optional_id("identity", &request.identity)?;
+        validate::request_id(&mut request.request_id)?;
+        validate::workflow_timeouts(
+            &mut request.workflow_execution_timeout,
+            &mut request.workflow_run_timeout,
+            &mut request.workflow_task_timeout,
+        )?;
+        validate::duration("workflow_start_delay", request.workflow_start_delay.as_ref())?;
+        validate::retry_policy(request.retry_policy.as_mut())?;
+        validate::id_policies(
+            &mut request.workflow_id_reuse_policy,
+            &mut request.workflow_id_conflict_policy,
+            $conflict_default,
+        )?;
+        validate::payloads("input", request.input.as_ref())?;
+        validate::memo(request.memo.as_ref())?;
+        validate::header(request.header.as_ref())?;
+        validate::search_attributes(request.search_attributes.as_ref())?;
+        validate::user_metadata(request.user_metadata.as_ref())?;
+        validate::links(&request.links)?;
+        not_offered(!request.cron_schedule.is_empty(), "cron_schedule")?;
+        not_offered(request.versioning_override.is_some(), "versioning_override")?;
+        not_offered(request.time_skipping_config.is_some(), "time_skipping_config")?;
+    }};
+}
+
+impl Frontend {
+    pub(super) async fn start_workflow_execution(
+        &self,
+        _: Caller,
+        mut request: StartWorkflowExecutionRequest,
+    ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        check_start!(request, WorkflowIdConflictPolicy::Fail);
+        validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
+        not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
+        self.executions().start_workflow(&namespace, request).await
+    }
+
+    pub(super) async fn signal_with_start_workflow_execution(
+        &self,
+        _: Caller,
+        mut request: SignalWithStartWorkflowExecutionRequest,
+    ) -> Result<SignalWithStartWorkflowExecutionResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        if request.workflow_id_conflict_policy == WorkflowIdConflictPolicy::Fail as i32 {
+            return Err(ServiceError::invalid_argument(
+                "workflow_id_conflict_policy FAIL makes no sense with signal-with-start, which signals a running \
+                 workflow; send USE_EXISTING, or call StartWorkflowExecution",
+            ));
+        }
+        check_start!(request, WorkflowIdConflictPolicy::UseExisting);
+        validate::id("signal_name", &request.signal_name)?;
+        validate::payloads("signal_input", request.signal_input.as_ref())?;
+        self.executions().signal_with_start(&namespace, request).await
+    }
+
+    pub(super) async fn signal_workflow_execution(
+        &self,
+        _: Caller,
+        mut request: SignalWorkflowExecutionRequest,
+    ) -> Result<SignalWorkflowExecutionResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.workflow_execution.as_ref())?;
+        validate::id("signal_name", &request.signal_name)?;
+        validate::optional_id("identity", &request.identity)?;
+        validate::request_id(&mut request.request_id)?;
+        validate::payloads("input", request.input.as_ref())?;
+        validate::header(request.header.as_ref())?;
+        validate::links(&request.links)?;
+        self.executions().signal(&namespace, request).await
+    }
+
+    pub(super) async fn request_cancel_workflow_execution(
+        &self,
+        _: Caller,
+        mut request: RequestCancelWorkflowExecutionRequest,
+    ) -> Result<RequestCancelWorkflowExecutionResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.workflow_execution.as_ref())?;
+        validate::run_id("first_execution_run_id", &request.first_execution_run_id)?;
+        validate::optional_id("identity", &request.identity)?;
+        validate::request_id(&mut request.request_id)?;
+        validate::links(&request.links)?;
+        self.executions().request_cancel(&namespace, request).await
+    }
+
+    pub(super) async fn terminate_workflow_execution(
+        &self,
+        _: Caller,
+        request: TerminateWorkflowExecutionRequest,
+    ) -> Result<TerminateWorkflowExecutionResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.workflow_execution.as_ref())?;
+        validate::run_id("first_execution_run_id", &request.first_execution_run_id)?;
+        validate::optional_id("identity", &request.identity)?;
+        validate::payloads("details", request.details.as_ref())?;
+        validate::links(&request.links)?;
+        self.executions().terminate(&namespace, request).await
+    }
+
+    pub(super) async fn query_workflow(
+        &self,
+        _: Caller,
+        request: QueryWorkflowRequest,
+    ) -> Result<QueryWorkflowResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.execution.as_ref())?;
+        let Some(query) = &request.query else {
+            return Err(ServiceError::invalid_argument("query is not set; send at least its query_type"));
+        };
+        validate::id("query.query_type", &query.query_type)?;
+        validate::payloads("query.query_args", query.query_args.as_ref())?;
+        validate::header(query.header.as_ref())?;
+        if QueryRejectCondition::try_from(request.query_reject_condition).is_err() {
+            return Err(ServiceError::invalid_argument(format!(
+                "query_reject_condition {} is unknown; send NONE, NOT_OPEN or NOT_COMPLETED_CLEANLY",
+                request.query_reject_condition
+            )));
+        }
+        self.executions().query(&namespace, request).await
+    }
+
+    pub(super) async fn describe_workflow_execution(
+        &self,
+        _: Caller,
+        request: DescribeWorkflowExecutionRequest,
+    ) -> Result<DescribeWorkflowExecutionResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.execution.as_ref())?;
+        self.executions().describe(&namespace, request).await
+    }
+
+    pub(super) async fn get_workflow_execution_history(
+        &self,
+        _: Caller,
+        mut request: GetWorkflowExecutionHistoryRequest,
+    ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.execution.as_ref())?;
+        validate::page_size("maximum_page_size", &mut request.maximum_page_size, MAX_HISTORY_PAGE)?;
+        if HistoryEventFilterType::try_from(request.history_event_filter_type).is_err() {
+            return Err(ServiceError::invalid_argument(format!(
+                "history_event_filter_type {} is unknown; send ALL_EVENT or CLOSE_EVENT",
+                request.history_event_filter_type
+            )));
+        }
+        self.executions().history(&namespace, request).await
+    }
+
+    pub(super) async fn get_workflow_execution_history_reverse(
+        &self,
+        _: Caller,
+        mut request: GetWorkflowExecutionHistoryReverseRequest,
+    ) -> Result<GetWorkflowExecutionHistoryReverseResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::execution(request.execution.as_ref())?;
+        validate::page_size("maximum_page_size", &mut request.maximum_page_size, MAX_HISTORY_PAGE)?;
+        self.executions().history_reverse(&namespace, request).await
+    }
+}
