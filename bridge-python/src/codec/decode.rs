@@ -4,10 +4,10 @@
 //! are skipped, as everywhere in protobuf. Depth and lengths are bounded, so that no input can exhaust the stack or
 //! allocate more than a small multiple of its size.
 
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString, PyTuple, PyType};
-use pyo3::{IntoPyObjectExt, ffi};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList, PyString, PyTuple};
 
 use super::tables::{Cardinality, Codec, Field, Kind, Table};
 
@@ -38,9 +38,8 @@ pub(super) fn message<'py>(
     index: u32,
     bytes: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let decoder = Decoder { py, codec };
-    let class = codec.class(py, index)?.bind(py);
-    let object = decoder.instance(class)?;
+    let decoder = Decoder { py, codec, empty: PyTuple::empty(py) };
+    let object = decoder.instance(index)?;
     decoder.fill(&object, index, bytes, MAX_DEPTH)?;
     Ok(object)
 }
@@ -48,26 +47,12 @@ pub(super) fn message<'py>(
 struct Decoder<'py, 'a> {
     py: Python<'py>,
     codec: &'a Codec,
+    empty: Bound<'py, PyTuple>,
 }
 
 impl<'py> Decoder<'py, '_> {
-    /// A new object without running `__init__`, which is for people.
-    fn instance(&self, class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
-        let empty = PyTuple::empty(self.py);
-        // SAFETY: `class` is a live heap type made by the factory. Its `tp_new` is `object`'s, which the stable ABI
-        // hands out as a function pointer of the type `newfunc`, takes an empty tuple and no keywords, and returns a
-        // new reference or null with an exception set.
-        unsafe {
-            let slot = ffi::PyType_GetSlot(class.as_type_ptr(), ffi::Py_tp_new);
-            if slot.is_null() {
-                return Err(PyValueError::new_err("a message class can't be instantiated"));
-            }
-            let new: ffi::newfunc = std::mem::transmute(slot);
-            Bound::from_owned_ptr_or_err(
-                self.py,
-                new(class.as_type_ptr(), empty.as_ptr(), std::ptr::null_mut()),
-            )
-        }
+    fn instance(&self, index: u32) -> PyResult<Bound<'py, PyAny>> {
+        self.codec.class(self.py, index)?.instance(&self.empty)
     }
 
     /// Sets on `object` the fields found in `bytes`.
@@ -123,11 +108,7 @@ impl<'py> Decoder<'py, '_> {
         if let (Kind::Message(of), 2) = (&field.kind, wire_type) {
             let bytes = input.chunk()?;
             // A message that comes in two parts is merged.
-            let target = if again {
-                object.getattr(name)?
-            } else {
-                self.instance(self.codec.class(self.py, *of)?.bind(self.py))?
-            };
+            let target = if again { object.getattr(name)? } else { self.instance(*of)? };
             self.fill(&target, *of, bytes, depth - 1)?;
             return Ok(object.setattr(name, target)?);
         }
@@ -227,7 +208,7 @@ impl<'py> Decoder<'py, '_> {
             Kind::Bool => PyBool::new(self.py, false).to_owned().into_any(),
             Kind::String => PyString::new(self.py, "").into_any(),
             Kind::Bytes => PyBytes::new(self.py, &[]).into_any(),
-            Kind::Message(of) => self.instance(self.codec.class(self.py, *of)?.bind(self.py))?,
+            Kind::Message(of) => self.instance(*of)?,
             _ => 0.into_bound_py_any(self.py)?,
         })
     }
@@ -266,7 +247,7 @@ impl<'py> Decoder<'py, '_> {
             Kind::Bytes => PyBytes::new(py, input.chunk()?).into_any(),
             Kind::Message(of) => {
                 let bytes = input.chunk()?;
-                let object = self.instance(self.codec.class(py, *of)?.bind(py))?;
+                let object = self.instance(*of)?;
                 self.fill(&object, *of, bytes, depth - 1)?;
                 object
             }

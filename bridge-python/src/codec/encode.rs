@@ -198,7 +198,7 @@ impl<'py> Encoder<'py, '_> {
                 }
             }
             Kind::Message(of) => {
-                if value.get_type().as_ptr() != self.codec.class(self.py, *of)?.as_ptr() {
+                if value.get_type().as_ptr() != self.codec.class(self.py, *of)?.bind(self.py).as_ptr() {
                     return Err(Fault::Message(*of));
                 }
                 self.delimited(|this| Ok(this.fields(value, *of, depth - 1)?))?;

@@ -6,9 +6,10 @@ use prost_reflect::{
     Cardinality as ProtoCardinality, DescriptorPool, FieldDescriptor, Kind as ProtoKind, MessageDescriptor,
 };
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyString, PyTuple, PyType};
 
 /// What a field holds.
 #[derive(Clone, Debug)]
@@ -103,7 +104,41 @@ impl Table {
 struct Entry {
     descriptor: MessageDescriptor,
     table: PyOnceLock<Table>,
-    class: PyOnceLock<Py<PyType>>,
+    class: PyOnceLock<Class>,
+}
+
+/// A message's Python class, and how to make an instance without running `__init__`, which is for people.
+pub(crate) struct Class {
+    class: Py<PyType>,
+    new: ffi::newfunc,
+}
+
+impl Class {
+    fn of(class: &Bound<'_, PyType>) -> PyResult<Self> {
+        // SAFETY: `class` is a live heap type, for which the stable ABI hands out the slot as a pointer to a `newfunc`
+        // (null if there is none). It is `object`'s, since message classes define no `__new__`.
+        let new = unsafe {
+            let slot = ffi::PyType_GetSlot(class.as_type_ptr(), ffi::Py_tp_new);
+            if slot.is_null() {
+                return Err(PyRuntimeError::new_err("a message class can't be instantiated"));
+            }
+            std::mem::transmute::<*mut std::ffi::c_void, ffi::newfunc>(slot)
+        };
+        Ok(Self { class: class.clone().unbind(), new })
+    }
+
+    pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyType> {
+        self.class.bind(py)
+    }
+
+    pub(crate) fn instance<'py>(&self, empty: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let class = self.bind(empty.py()).as_type_ptr();
+        // SAFETY: `new` belongs to `class`, which is alive; it takes an empty tuple and no keywords, and returns a new
+        // reference, or null with an exception set.
+        unsafe {
+            Bound::from_owned_ptr_or_err(empty.py(), (self.new)(class, empty.as_ptr(), std::ptr::null_mut()))
+        }
+    }
 }
 
 /// All messages of durably-proto.
@@ -156,13 +191,13 @@ impl Codec {
         let _ = self.factory.set(py, factory);
     }
 
-    pub(crate) fn class(&self, py: Python<'_>, index: u32) -> PyResult<&Py<PyType>> {
+    pub(crate) fn class(&self, py: Python<'_>, index: u32) -> PyResult<&Class> {
         self.descriptor(index)?;
         self.entries[index as usize].class.get_or_try_init(py, || {
             let factory = self.factory.get(py);
             let factory = factory
                 .ok_or_else(|| PyRuntimeError::new_err("import durably.api before using the codec"))?;
-            Ok(factory.call1(py, (index,))?.cast_bound::<PyType>(py).map_err(PyErr::from)?.clone().unbind())
+            Class::of(factory.call1(py, (index,))?.bind(py).cast::<PyType>()?)
         })
     }
 

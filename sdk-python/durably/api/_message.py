@@ -49,6 +49,7 @@ class Message:
     full_name: ClassVar[str]
     #: Field name -> (kind, cardinality, oneof or None, type name or None).
     _fields: ClassVar[dict[str, tuple[str, str, str | None, str | None]]]
+    _known: ClassVar[frozenset[str]]
 
     def __init__(self, **fields: Any) -> None:
         """Sets fields by name; ``None`` leaves a field unset.
@@ -56,10 +57,10 @@ class Message:
         Raises:
             TypeError: The message has no field of that name.
         """
-        if not fields.keys() <= self._fields.keys():
+        if not self._known.issuperset(fields):
             unknown = ", ".join(sorted(fields.keys() - self._fields.keys()))
             raise TypeError(f"{self.full_name} has no field {unknown}; it has: {', '.join(self._fields)}")
-        self.__dict__.update(fields)
+        self.__dict__ = fields
 
     # Fields are made with the class; type checkers that read no stub take any.
     def __getattr__(self, name: str) -> Any:
@@ -254,6 +255,7 @@ def make_class(index: int) -> type[Message]:
         _index=index,
         full_name=full_name,
         _fields=fields,
+        _known=frozenset(fields),
         _oneofs=oneofs,
         __module__=module_of(package),
         __qualname__=qualname,
