@@ -6,6 +6,7 @@
 //!
 //! Both speak `durably.core.v1` to the SDK and Temporal's public API to the server, and nothing else.
 
+mod activity;
 pub mod client;
 mod convert;
 pub mod transport;

@@ -23,8 +23,16 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError
             over(transport, options).await
         }
         Some(path) => {
-            let inner = embedded(path, &options).await?;
-            open(inner, options.lazy).await
+            #[cfg(feature = "embedded")]
+            return open(embedded(path, &options).await?, options.lazy).await;
+            #[cfg(not(feature = "embedded"))]
+            Err(call_error(
+                Code::Unimplemented,
+                format!(
+                    "this build can't open `embedded:{path}`, since it has no embedded server: connect to HOST:PORT, \
+                     or build durably-core with the feature `embedded`"
+                ),
+            ))
         }
     }
 }
@@ -50,14 +58,6 @@ async fn embedded(path: &str, options: &ConnectOptions) -> Result<Inner, CallErr
     let mut inner = inner(options.clone(), embedded.transport())?;
     inner.embedded = Some(embedded);
     Ok(inner)
-}
-
-#[cfg(not(feature = "embedded"))]
-async fn embedded(_: &str, _: &ConnectOptions) -> Result<Inner, CallError> {
-    Err(call_error(
-        Code::Unimplemented,
-        "this build has no embedded server: connect to HOST:PORT, or build durably-core with the feature `embedded`",
-    ))
 }
 
 fn inner(options: ConnectOptions, transport: Transport) -> Result<Inner, CallError> {

@@ -158,6 +158,10 @@ impl Client {
 
     /// Ends the connection for all clones. An embedded server that this process owns is shut down, with everything
     /// on disk, when this returns. Calls after it fail.
+    #[cfg_attr(
+        not(feature = "embedded"),
+        expect(clippy::unused_async, reason = "an embedded server is awaited")
+    )]
     pub async fn close(&self) {
         self.inner.transport.write().take();
         #[cfg(feature = "embedded")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durably_proto::durably::core::v1::{CallError, ConnectOptions, KeepAliveOptions, TlsOptions};
+use durably_proto::durably::core::v1::{CallError, ConnectOptions, TlsOptions};
 use tonic::{
     Code,
     transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
@@ -55,7 +55,7 @@ fn endpoint(options: &ConnectOptions) -> Result<Endpoint, CallError> {
             invalid(format!("the TLS options can't be used: {}. Check the PEM files", cause_chain(&error)))
         })?;
     }
-    let keep_alive = options.keep_alive.unwrap_or(KeepAliveOptions::default());
+    let keep_alive = options.keep_alive.unwrap_or_default();
     if !keep_alive.disabled {
         endpoint = endpoint
             .http2_keep_alive_interval(duration_or(keep_alive.interval.as_ref(), KEEP_ALIVE_INTERVAL))

@@ -1,0 +1,267 @@
+//! Activity tasks from the poll to the answer: slots, heartbeats, time-outs and cancellation.
+//!
+//! One lock guards the table of running attempts and is held for map operations only. A slot is held from before the
+//! poll until the server has taken the answer, so that the slots bound everything here and "all slots free" means
+//! "all answered".
+
+mod answer;
+mod deadlines;
+mod heartbeat;
+mod task;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use durably_proto::{
+    durably::core::v1::{
+        ActivityCancel, ActivityCompletion, ActivityHeartbeat, activity_cancel::Reason,
+        activity_completion::Status, worker_event::Event,
+    },
+    temporal::api::{
+        taskqueue::v1::{TaskQueue, TaskQueueMetadata},
+        workflowservice::v1::{PollActivityTaskQueueRequest, PollActivityTaskQueueResponse},
+    },
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    activity::{deadlines::Deadlines, heartbeat::Heartbeats},
+    client::LONG_POLL_TIMEOUT,
+    convert::duration,
+    worker::{context::Context, poll, rate::RateLimit},
+};
+
+const POLL: &str = "/temporal.api.workflowservice.v1.WorkflowService/PollActivityTaskQueue";
+
+/// The server enforces an attempt's time-outs. This end enforces them too, this much later, for when the server can't
+/// tell (it was away, or the activity never heartbeats).
+const LOCAL_TIMEOUT_BUFFER: Duration = Duration::from_secs(5);
+
+/// The activity side of one worker.
+pub(crate) struct Activities {
+    context: Arc<Context>,
+    slots: Arc<Semaphore>,
+    rate: RateLimit,
+    running: Mutex<HashMap<Bytes, Running>>,
+    deadlines: Deadlines,
+}
+
+/// One attempt that is with the SDK.
+struct Running {
+    permit: OwnedSemaphorePermit,
+    heartbeats: Heartbeats,
+    /// Latest moments allowed by start-to-close, and by the heartbeat time-out since the last heartbeat.
+    must_close_by: Option<tokio::time::Instant>,
+    heartbeat_timeout: Option<Duration>,
+    last_heartbeat: tokio::time::Instant,
+    deadline: Option<deadlines::Key>,
+    /// Why the SDK was asked to stop, if it was.
+    cancelled: Option<Reason>,
+    /// Ends the heartbeat loop when the attempt is over.
+    over: Arc<Notify>,
+}
+
+impl Activities {
+    pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(context.settings.activity_slots)),
+            rate: RateLimit::new(context.settings.max_activities_per_second),
+            running: Mutex::default(),
+            deadlines: Deadlines::default(),
+            context,
+        })
+    }
+
+    /// Polls until shutdown, one task at a time.
+    pub(crate) async fn poll_loop(self: Arc<Self>, graceful: bool) {
+        let settings = &self.context.settings;
+        let request = PollActivityTaskQueueRequest {
+            namespace: self.context.client.namespace().to_owned(),
+            task_queue: Some(TaskQueue { name: settings.task_queue.clone(), ..Default::default() }),
+            identity: settings.identity.clone(),
+            worker_instance_key: self.context.instance_key.clone(),
+            task_queue_metadata: settings
+                .max_task_queue_activities_per_second
+                .map(|rate| TaskQueueMetadata { max_tasks_per_second: Some(rate) }),
+            ..Default::default()
+        };
+        let poller = poll::Poller::new(&self.context, POLL, LONG_POLL_TIMEOUT, graceful);
+        while let Some(permit) = poller.slot(&self.slots).await {
+            if poller.until_stopped(self.rate.wait()).await.is_none() {
+                break;
+            }
+            match poller.poll::<_, PollActivityTaskQueueResponse>(&request).await {
+                poll::Outcome::Task(task) => self.start(task, permit, false),
+                poll::Outcome::Empty => {}
+                poll::Outcome::Stop => break,
+            }
+        }
+    }
+
+    /// Reserves up to `count` slots for activities that the server may start with a workflow task's response.
+    pub(crate) fn reserve_eager(&self, count: usize) -> Vec<OwnedSemaphorePermit> {
+        let mut permits = Vec::new();
+        while permits.len() < count {
+            let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else { break };
+            if !self.rate.try_take() {
+                break;
+            }
+            permits.push(permit);
+        }
+        permits
+    }
+
+    /// Hands a polled (or eagerly started) task to the SDK; an empty poll frees the slot.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        task: PollActivityTaskQueueResponse,
+        permit: OwnedSemaphorePermit,
+        is_eager: bool,
+    ) {
+        if task.task_token.is_empty() {
+            return;
+        }
+        let now = tokio::time::Instant::now();
+        let heartbeat_timeout = duration(task.heartbeat_timeout.as_ref());
+        let mut running = Running {
+            permit,
+            heartbeats: Heartbeats::new(self.context.settings.heartbeat_throttle(heartbeat_timeout)),
+            must_close_by: task::latest_close(&task, now),
+            heartbeat_timeout,
+            last_heartbeat: now,
+            deadline: None,
+            cancelled: None,
+            over: Arc::new(Notify::new()),
+        };
+        let token = task.task_token.clone();
+        running.deadline = running.next_deadline().map(|at| self.deadlines.add(at, token.clone()));
+        // A task token names one attempt, so nothing is replaced here.
+        self.running.lock().insert(token, running);
+        self.context.emit(Event::ActivityStart(task::start_event(task, is_eager)));
+    }
+
+    /// The SDK's answer to an attempt.
+    pub(crate) fn complete(self: &Arc<Self>, completion: ActivityCompletion) {
+        let Some(status) = completion.status else {
+            tracing::error!("an activity completion without a status was ignored: the SDK must set one");
+            return;
+        };
+        let Some(running) = self.take(&completion.task_token) else {
+            tracing::error!(
+                "an activity completion was ignored: no running activity has its task token. Each attempt is \
+                 completed once, by the worker that started it"
+            );
+            return;
+        };
+        let activities = Arc::clone(self);
+        self.context.client.runtime().spawn(async move {
+            activities.answer(completion.task_token, status, running).await;
+        });
+    }
+
+    /// Forgets an attempt; whoever holds the result frees its slot.
+    fn take(&self, token: &Bytes) -> Option<Running> {
+        let running = self.running.lock().remove(token)?;
+        if let Some(key) = running.deadline {
+            self.deadlines.remove(key);
+        }
+        running.over.notify_one();
+        Some(running)
+    }
+
+    /// A heartbeat of the SDK: kept, and sent now or when the throttle allows.
+    pub(crate) fn heartbeat(self: &Arc<Self>, heartbeat: ActivityHeartbeat) {
+        let mut table = self.running.lock();
+        let Some(running) = table.get_mut(&heartbeat.task_token) else {
+            // A thread of an activity may heartbeat a moment after its end.
+            tracing::debug!("a heartbeat of an activity that is not running was ignored");
+            return;
+        };
+        running.last_heartbeat = tokio::time::Instant::now();
+        if !running.heartbeats.record(heartbeat.details) {
+            return;
+        }
+        let over = Arc::clone(&running.over);
+        drop(table);
+        let activities = Arc::clone(self);
+        self.context
+            .client
+            .runtime()
+            .spawn(async move { activities.heartbeat_loop(heartbeat.task_token, over).await });
+    }
+
+    /// Asks the SDK to stop an attempt, once. The first reason is the one that the SDK hears; what the server said
+    /// counts for the answer.
+    fn cancel(&self, token: &Bytes, reason: Reason) {
+        {
+            let mut table = self.running.lock();
+            let Some(running) = table.get_mut(token) else { return };
+            if running.cancelled.is_some() {
+                if matches!(reason, Reason::Cancelled | Reason::NotFound) {
+                    running.cancelled = Some(reason);
+                }
+                return;
+            }
+            running.cancelled = Some(reason);
+        }
+        self.context
+            .emit(Event::ActivityCancel(ActivityCancel { task_token: token.clone(), reason: reason as i32 }));
+    }
+
+    /// Cancels attempts whose time is over; runs as long as the worker.
+    pub(crate) async fn watch_deadlines(self: Arc<Self>) {
+        loop {
+            let token = self.deadlines.next().await;
+            let now = tokio::time::Instant::now();
+            let is_late = {
+                let mut table = self.running.lock();
+                let Some(running) = table.get_mut(&token) else { continue };
+                match running.next_deadline() {
+                    // A heartbeat has moved it.
+                    Some(at) if at > now => {
+                        running.deadline = Some(self.deadlines.add(at, token.clone()));
+                        false
+                    }
+                    _ => {
+                        running.deadline = None;
+                        true
+                    }
+                }
+            };
+            if is_late {
+                self.cancel(&token, Reason::TimedOut);
+            }
+        }
+    }
+
+    /// Lets running attempts end within the graceful time-out, then cancels them, and returns when all are answered.
+    /// Call it after the pollers have ended.
+    pub(crate) async fn drain(&self) {
+        let settings = &self.context.settings;
+        let all = settings.activity_slots as u32;
+        let graceful = settings.graceful_shutdown_timeout;
+        let ended = graceful > Duration::ZERO
+            && tokio::time::timeout(graceful, self.slots.acquire_many(all)).await.is_ok();
+        if !ended {
+            let mut tokens: Vec<Bytes> = self.running.lock().keys().cloned().collect();
+            tokens.sort_unstable();
+            for token in tokens {
+                self.cancel(&token, Reason::WorkerShutdown);
+            }
+            // The semaphore is never closed.
+            let _ = self.slots.acquire_many(all).await;
+        }
+    }
+}
+
+impl Running {
+    fn next_deadline(&self) -> Option<tokio::time::Instant> {
+        let heartbeat = self.heartbeat_timeout.and_then(|timeout| self.last_heartbeat.checked_add(timeout));
+        let first = self.must_close_by.into_iter().chain(heartbeat).min();
+        first.and_then(|at| at.checked_add(LOCAL_TIMEOUT_BUFFER))
+    }
+}
+
+/// How an attempt ended, for the answer.
+type Ended = Status;

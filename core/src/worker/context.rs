@@ -1,0 +1,94 @@
+//! What all parts of one worker share: its client, its settings, its sink, and how far its shutdown has come.
+
+use std::time::Duration;
+
+use durably_proto::durably::core::v1::{CallError, ShutDown, WorkerEvent, worker_event};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tonic::Code;
+
+use super::{EventSink, settings::Settings};
+use crate::{Client, client::CALL_TIMEOUT, client::retry::is_retryable};
+
+/// How long an answer that the server must get is offered again and again while the server can't be reached.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
+    /// Tells the server which polls belong together.
+    pub(crate) instance_key: String,
+    sink: EventSink,
+    stopping: watch::Sender<bool>,
+    fatal: Mutex<Option<CallError>>,
+}
+
+impl Context {
+    pub(crate) fn new(client: Client, settings: Settings, sink: EventSink) -> Self {
+        Self {
+            client,
+            settings,
+            instance_key: uuid::Uuid::new_v4().to_string(),
+            sink,
+            stopping: watch::Sender::new(false),
+            fatal: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn emit(&self, event: worker_event::Event) {
+        (self.sink)(WorkerEvent { event: Some(event) });
+    }
+
+    /// Begins the shutdown; later calls change nothing.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Begins the shutdown because the worker can't go on. The first reason is the one that counts.
+    pub(crate) fn fail(&self, error: CallError) {
+        self.fatal.lock().get_or_insert(error);
+        self.stop();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Returns once the shutdown has begun.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so the only way out is the value.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    pub(crate) fn emit_shut_down(&self) {
+        let fatal = self.fatal.lock().take();
+        self.emit(worker_event::Event::ShutDown(ShutDown { fatal }));
+    }
+
+    /// Sends an answer that would be costly to lose: work that is done would be done again. Goes on past the usual
+    /// retries while the server is away, except during shutdown.
+    pub(crate) async fn deliver<Request, Response>(
+        &self,
+        path: &'static str,
+        request: &Request,
+    ) -> Result<Response, CallError>
+    where
+        Request: prost::Message,
+        Response: prost::Message + Default,
+    {
+        let started = tokio::time::Instant::now();
+        loop {
+            let policy = self.client.retry_policy();
+            let result = self.client.rpc(path, request, CALL_TIMEOUT, Some(policy)).await;
+            match result {
+                Err(error) if is_retryable(Code::from(error.code)) => {
+                    if self.is_stopping() || started.elapsed() > PATIENCE {
+                        return Err(error);
+                    }
+                    tracing::warn!(path, error = error.message, "the server can't take an answer, trying on");
+                }
+                result => return result,
+            }
+        }
+    }
+}

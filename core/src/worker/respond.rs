@@ -1,0 +1,260 @@
+//! What the server is told about workflow tasks, and what it hands out in return.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use durably_proto::temporal::api::{
+    command::v1::{Command, command::Attributes},
+    common::v1::{WorkerVersionStamp, WorkflowExecution},
+    enums::v1::{QueryResultType, TaskQueueKind},
+    sdk::v1::WorkflowTaskCompletedMetadata,
+    taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
+    workflowservice::v1::{
+        GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse,
+        PollWorkflowTaskQueueResponse, RespondQueryTaskCompletedRequest, RespondQueryTaskCompletedResponse,
+        RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskCompletedResponse,
+        RespondWorkflowTaskFailedRequest, RespondWorkflowTaskFailedResponse,
+    },
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Code;
+
+use super::context::Context;
+use crate::{
+    CallError,
+    activity::Activities,
+    client::CALL_TIMEOUT,
+    convert::to_wire,
+    workflow::{HistoryPage, QueryReply, TaskCompleted, TaskFailed},
+};
+
+const COMPLETED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondWorkflowTaskCompleted";
+const FAILED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondWorkflowTaskFailed";
+const QUERY_COMPLETED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondQueryTaskCompleted";
+const HISTORY: &str = "/temporal.api.workflowservice.v1.WorkflowService/GetWorkflowExecutionHistory";
+
+pub(super) struct Responder {
+    context: Arc<Context>,
+    /// For activities that start with a workflow task's response.
+    activities: Option<Arc<Activities>>,
+    /// `None` if no run is kept.
+    sticky: Option<StickyExecutionAttributes>,
+}
+
+impl Responder {
+    pub(super) fn new(
+        context: Arc<Context>,
+        activities: Option<Arc<Activities>>,
+        sticky_queue: &str,
+    ) -> Self {
+        let settings = &context.settings;
+        let sticky = (settings.sticky_polls > 0).then(|| StickyExecutionAttributes {
+            worker_task_queue: Some(TaskQueue {
+                name: sticky_queue.to_owned(),
+                kind: TaskQueueKind::Sticky as i32,
+                normal_name: settings.task_queue.clone(),
+            }),
+            schedule_to_start_timeout: Some(to_wire(settings.sticky_timeout)),
+        });
+        Self { context, activities, sticky }
+    }
+
+    /// Completes a workflow task. The answer may hold the run's next task. An error says why the server refused, after
+    /// which the cached run is worth nothing.
+    pub(super) async fn complete(
+        &self,
+        task: TaskCompleted,
+        is_new: bool,
+        takes_next: bool,
+    ) -> Result<Option<PollWorkflowTaskQueueResponse>, String> {
+        let TaskCompleted { task_token, mut commands, query_results, sdk_metadata, run_ended } = task;
+        let stopping = self.context.is_stopping();
+        let eager = if stopping { Vec::new() } else { self.reserve_eager(&mut commands) };
+        if stopping {
+            ask_eagerly(&mut commands, |_| false);
+        }
+        let settings = &self.context.settings;
+        #[expect(deprecated, reason = "the build id of an unversioned worker is still told this way")]
+        let request = RespondWorkflowTaskCompletedRequest {
+            task_token,
+            commands,
+            identity: settings.identity.clone(),
+            sticky_attributes: if run_ended || stopping { None } else { self.sticky.clone() },
+            return_new_workflow_task: takes_next && !stopping,
+            query_results,
+            namespace: self.context.client.namespace().to_owned(),
+            worker_version_stamp: self.version_stamp(),
+            sdk_metadata: self.sdk_metadata(sdk_metadata, is_new),
+            ..Default::default()
+        };
+        let client = &self.context.client;
+        let answer = client.rpc(COMPLETED, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        match answer {
+            Ok(RespondWorkflowTaskCompletedResponse { workflow_task, activity_tasks, .. }) => {
+                if let Some(activities) = &self.activities {
+                    for (activity, permit) in activity_tasks.into_iter().zip(eager) {
+                        activities.start(activity, permit, true);
+                    }
+                }
+                Ok(workflow_task)
+            }
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Reserves slots for activities that the commands allow to start at once, and takes the wish out of the others.
+    fn reserve_eager(&self, commands: &mut [Command]) -> Vec<OwnedSemaphorePermit> {
+        let task_queue = &self.context.settings.task_queue;
+        let mut wanted = 0;
+        ask_eagerly(commands, |queue| {
+            let is_ours = queue == task_queue;
+            wanted += usize::from(is_ours);
+            is_ours
+        });
+        if wanted == 0 {
+            return Vec::new();
+        }
+        let limit = self.context.settings.max_eager_activities.min(wanted);
+        let permits = self.activities.as_ref().map_or_else(Vec::new, |a| a.reserve_eager(limit));
+        let mut left = permits.len();
+        ask_eagerly(commands, |_| {
+            let granted = left > 0;
+            left = left.saturating_sub(1);
+            granted
+        });
+        permits
+    }
+
+    fn version_stamp(&self) -> Option<WorkerVersionStamp> {
+        let build_id = &self.context.settings.build_id;
+        (!build_id.is_empty())
+            .then(|| WorkerVersionStamp { build_id: build_id.clone(), use_versioning: false })
+    }
+
+    /// The SDK's name goes into the first task of a run; later ones would only repeat it.
+    fn sdk_metadata(
+        &self,
+        metadata: Option<WorkflowTaskCompletedMetadata>,
+        is_new: bool,
+    ) -> Option<WorkflowTaskCompletedMetadata> {
+        if !is_new {
+            return metadata;
+        }
+        let (name, version) = self.context.client.sdk();
+        Some(WorkflowTaskCompletedMetadata {
+            sdk_name: name.to_owned(),
+            sdk_version: version.to_owned(),
+            ..metadata.unwrap_or_default()
+        })
+    }
+
+    /// Reports the first failure of a task. Later attempts are left to time out: reported, they would be retried
+    /// without a pause.
+    pub(super) async fn fail(&self, task: TaskFailed) {
+        tracing::warn!(
+            attempt = task.attempt,
+            cause = task.cause.as_str_name(),
+            "a workflow task failed: {}",
+            task.failure.message
+        );
+        if task.attempt > 1 {
+            return;
+        }
+        let request = RespondWorkflowTaskFailedRequest {
+            task_token: task.task_token,
+            cause: task.cause as i32,
+            failure: Some(task.failure),
+            identity: self.context.settings.identity.clone(),
+            namespace: self.context.client.namespace().to_owned(),
+            ..Default::default()
+        };
+        let client = &self.context.client;
+        let answer: Result<RespondWorkflowTaskFailedResponse, CallError> =
+            client.rpc(FAILED, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        if let Err(error) = answer {
+            let _ = refused(error);
+        }
+    }
+
+    /// Answers a query that came in a task of its own.
+    pub(super) async fn answer(&self, reply: QueryReply) {
+        let mut request = RespondQueryTaskCompletedRequest {
+            task_token: reply.task_token,
+            namespace: self.context.client.namespace().to_owned(),
+            cause: reply.cause as i32,
+            ..Default::default()
+        };
+        match reply.result {
+            Ok(result) => {
+                request.completed_type = QueryResultType::Answered as i32;
+                request.query_result = Some(result);
+            }
+            Err(failure) => {
+                request.completed_type = QueryResultType::Failed as i32;
+                request.error_message.clone_from(&failure.message);
+                request.failure = Some(failure);
+            }
+        }
+        let client = &self.context.client;
+        let answer: Result<RespondQueryTaskCompletedResponse, CallError> =
+            client.rpc(QUERY_COMPLETED, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        if let Err(error) = answer {
+            // Usually nobody waits for it any more.
+            tracing::debug!(error = error.message, "the server did not take a query's answer");
+        }
+    }
+
+    /// A page of a run's history, or why there is none.
+    pub(super) async fn fetch(
+        &self,
+        workflow_id: &str,
+        run_id: &str,
+        next_page_token: Bytes,
+    ) -> Result<HistoryPage, String> {
+        let client = &self.context.client;
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: client.namespace().to_owned(),
+            execution: Some(WorkflowExecution {
+                workflow_id: workflow_id.to_owned(),
+                run_id: run_id.to_owned(),
+            }),
+            next_page_token,
+            ..Default::default()
+        };
+        let answer: Result<GetWorkflowExecutionHistoryResponse, CallError> =
+            client.rpc(HISTORY, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        answer.map(HistoryPage::from).map_err(|error| {
+            if error.code != Code::NotFound as i32 {
+                tracing::warn!(workflow_id, run_id, error = error.message, "a history could not be fetched");
+            }
+            error.message
+        })
+    }
+}
+
+/// Keeps the wish for an eager start only on the activities of the task queues that `keep` allows.
+fn ask_eagerly(commands: &mut [Command], mut keep: impl FnMut(&str) -> bool) {
+    for command in commands {
+        if let Some(Attributes::ScheduleActivityTaskCommandAttributes(attributes)) = &mut command.attributes
+            && attributes.request_eager_execution
+        {
+            let queue = attributes.task_queue.as_ref().map_or("", |q| q.name.as_str());
+            attributes.request_eager_execution = keep(queue);
+        }
+    }
+}
+
+/// Logs a refusal by how surprising it is.
+fn refused(error: CallError) -> String {
+    if error.code == Code::NotFound as i32 {
+        // The task timed out, or the run was closed meanwhile: it happens.
+        tracing::debug!(error = error.message, "a workflow task was over before its answer came");
+    } else {
+        tracing::warn!(
+            error = error.message,
+            code = error.code,
+            "the server did not take a workflow task's answer; the task will be tried again"
+        );
+    }
+    error.message
+}

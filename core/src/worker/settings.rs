@@ -1,0 +1,164 @@
+//! `WorkerOptions` with the defaults filled in and the contradictions refused.
+
+use std::time::Duration;
+
+use durably_proto::durably::core::v1::{CallError, WorkerOptions};
+use tonic::Code;
+
+use crate::{client::error::call_error, convert::duration_or};
+
+/// Everything a worker was started with, made explicit.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) task_queue: String,
+    pub(crate) identity: String,
+    pub(crate) build_id: String,
+    pub(crate) workflows: bool,
+    pub(crate) activities: bool,
+    /// Both 0 if no run is kept.
+    pub(crate) max_cached_bytes: u64,
+    pub(crate) max_cached_workflows: usize,
+    pub(crate) sticky_timeout: Duration,
+    pub(crate) workflow_slots: usize,
+    pub(crate) activity_slots: usize,
+    pub(crate) normal_polls: usize,
+    /// 0 if tasks of cached runs don't come through a queue of their own.
+    pub(crate) sticky_polls: usize,
+    pub(crate) activity_polls: usize,
+    pub(crate) max_activities_per_second: Option<f64>,
+    pub(crate) max_task_queue_activities_per_second: Option<f64>,
+    /// 0 if off.
+    pub(crate) max_eager_activities: usize,
+    pub(crate) max_heartbeat_throttle: Duration,
+    pub(crate) default_heartbeat_throttle: Duration,
+    pub(crate) graceful_shutdown_timeout: Duration,
+    pub(crate) replay_only: bool,
+}
+
+impl Settings {
+    /// `identity` is the client's.
+    pub(crate) fn new(options: WorkerOptions, identity: &str) -> Result<Self, CallError> {
+        if options.task_queue.is_empty() && !options.replay_only {
+            return Err(invalid("task_queue is empty: name the queue that this worker polls"));
+        }
+        if !options.workflows && !options.activities && !options.replay_only {
+            return Err(invalid("the worker has neither workflows nor activities: register at least one"));
+        }
+        let rates = [options.max_activities_per_second, options.max_task_queue_activities_per_second];
+        if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
+            return Err(invalid("activities per second must be a positive number, or 0 for no limit"));
+        }
+        let workflow_slots = or_default(options.max_concurrent_workflow_tasks, 100);
+        let activity_slots = or_default(options.max_concurrent_activities, 100);
+        let polls = or_default(options.max_concurrent_workflow_task_polls, 5).min(workflow_slots);
+        let ratio = options.nonsticky_to_sticky_poll_ratio;
+        let ratio = if ratio > 0.0 { ratio.min(1.0) } else { 0.2 };
+        let normal_polls = ((polls as f32 * ratio).round() as usize).clamp(1, polls);
+        let caches = !options.no_workflow_cache;
+        // With a single slot, a poll of one queue would keep the other from being polled at all.
+        let sticky_polls = if caches && workflow_slots > 1 { (polls - normal_polls).max(1) } else { 0 };
+        let eager = options.activities && !options.disable_eager_activities;
+        Ok(Self {
+            task_queue: options.task_queue,
+            identity: if options.identity.is_empty() { identity.to_owned() } else { options.identity },
+            build_id: options.build_id,
+            workflows: options.workflows,
+            activities: options.activities,
+            max_cached_bytes: match options.max_cached_bytes {
+                _ if !caches => 0,
+                0 => 256 << 20,
+                bytes => bytes,
+            },
+            max_cached_workflows: if caches { or_default(options.max_cached_workflows, 10_000) } else { 0 },
+            sticky_timeout: duration_or(
+                options.sticky_queue_schedule_to_start_timeout.as_ref(),
+                Duration::from_secs(10),
+            ),
+            workflow_slots,
+            activity_slots,
+            normal_polls,
+            sticky_polls,
+            activity_polls: or_default(options.max_concurrent_activity_task_polls, 5).min(activity_slots),
+            max_activities_per_second: Some(rates[0]).filter(|rate| *rate > 0.0),
+            max_task_queue_activities_per_second: Some(rates[1]).filter(|rate| *rate > 0.0),
+            max_eager_activities: if eager { or_default(options.max_eager_activities, 3) } else { 0 },
+            max_heartbeat_throttle: duration_or(
+                options.max_heartbeat_throttle_interval.as_ref(),
+                Duration::from_mins(1),
+            ),
+            default_heartbeat_throttle: duration_or(
+                options.default_heartbeat_throttle_interval.as_ref(),
+                Duration::from_secs(30),
+            ),
+            graceful_shutdown_timeout: duration_or(
+                options.graceful_shutdown_timeout.as_ref(),
+                Duration::ZERO,
+            ),
+            replay_only: options.replay_only,
+        })
+    }
+
+    /// How often heartbeats of an activity with this heartbeat time-out reach the server at most.
+    pub(crate) fn heartbeat_throttle(&self, heartbeat_timeout: Option<Duration>) -> Duration {
+        heartbeat_timeout
+            .map_or(self.default_heartbeat_throttle, |timeout| timeout.mul_f64(0.8))
+            .min(self.max_heartbeat_throttle)
+    }
+}
+
+fn or_default(value: u32, default: usize) -> usize {
+    if value == 0 { default } else { value as usize }
+}
+
+fn invalid(message: &str) -> CallError {
+    call_error(Code::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> WorkerOptions {
+        WorkerOptions { task_queue: "q".into(), workflows: true, activities: true, ..Default::default() }
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let settings = Settings::new(options(), "me").unwrap();
+        assert_eq!(settings.identity, "me");
+        assert_eq!((settings.normal_polls, settings.sticky_polls, settings.activity_polls), (1, 4, 5));
+        assert_eq!((settings.workflow_slots, settings.activity_slots), (100, 100));
+        assert_eq!((settings.max_cached_workflows, settings.max_cached_bytes), (10_000, 256 << 20));
+        assert_eq!(settings.max_eager_activities, 3);
+    }
+
+    #[test]
+    fn no_cache_means_no_sticky_queue() {
+        let settings = Settings::new(WorkerOptions { no_workflow_cache: true, ..options() }, "").unwrap();
+        assert_eq!(
+            (settings.sticky_polls, settings.max_cached_workflows, settings.max_cached_bytes),
+            (0, 0, 0)
+        );
+        let one_slot = WorkerOptions { max_concurrent_workflow_tasks: 1, ..options() };
+        let settings = Settings::new(one_slot, "").unwrap();
+        assert_eq!((settings.normal_polls, settings.sticky_polls), (1, 0));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let refused = |options| Settings::new(options, "").unwrap_err().message;
+        assert!(refused(WorkerOptions { task_queue: String::new(), ..options() }).contains("task_queue"));
+        assert!(refused(WorkerOptions { task_queue: "q".into(), ..Default::default() }).contains("register"));
+        let rate = WorkerOptions { max_activities_per_second: -1.0, ..options() };
+        assert!(refused(rate).contains("per second"));
+    }
+
+    #[test]
+    fn heartbeats_are_throttled_by_their_time_out() {
+        let settings = Settings::new(options(), "").unwrap();
+        let seconds = |timeout: Option<u64>| settings.heartbeat_throttle(timeout.map(Duration::from_secs));
+        assert_eq!(seconds(None), Duration::from_secs(30));
+        assert_eq!(seconds(Some(10)), Duration::from_secs(8));
+        assert_eq!(seconds(Some(1000)), Duration::from_mins(1));
+    }
+}
