@@ -1,2 +1,228 @@
 //! One workflow run as a deterministic machine: inputs in, effects out, time and fresh ids as arguments.
 //! No I/O, no clock, no randomness, no logging.
+//!
+//! [`Execution`] is the machine. A driver loads or starts one, gives it [`Input`]s, stores what
+//! [`Execution::take_commit`] returns, and only then carries out the [`Effects`]. Each area has its file:
+//! `workflow_task` and `activity` are the two task machines, `commands/` what a worker may ask for, `close` how a run
+//! ends and what follows it, `query` what is asked of it. Semantics and event order are those of Temporal's server.
+
+#![allow(deprecated)] // older workers still fill fields that the API has deprecated; they are kept in the history
+
+mod activity;
+mod close;
+mod commands;
+mod describe;
+mod event;
+mod execution;
+mod query;
+mod retry;
+mod signal;
+mod start;
+pub mod state;
+mod task_response;
+mod time;
+mod workflow_task;
+
+#[cfg(test)]
+mod tests;
+
+pub use execution::{Execution, LoadError, LoadedEvent, RunCommit, RunKey};
+pub use retry::{validate as validate_retry_policy, with_defaults as retry_policy_with_defaults};
+pub use start::NewRun;
+pub use time::{MILLISECOND, MINUTE, Nanos, SECOND, Time, duration, nanos, positive};
+
+use durably_proto::temporal::api::{
+    common::v1::{Header, Link, Payloads},
+    failure::v1::Failure,
+    query::v1::{WorkflowQuery, WorkflowQueryResult},
+    workflowservice::v1::{
+        PollActivityTaskQueueResponse, PollWorkflowTaskQueueResponse, RespondWorkflowTaskCompletedRequest,
+        RespondWorkflowTaskFailedRequest,
+    },
+};
+use state::TaskToken;
+
+use crate::ServiceError;
+
+/// What can happen to a run.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A poller takes the workflow task that [`Dispatch::WorkflowTask`] named.
+    StartWorkflowTask {
+        scheduled_event_id: i64,
+        attempt: i32,
+        sticky: bool,
+        poller: Poller,
+    },
+    CompleteWorkflowTask {
+        token: TaskToken,
+        request: Box<RespondWorkflowTaskCompletedRequest>,
+    },
+    FailWorkflowTask {
+        token: TaskToken,
+        request: Box<RespondWorkflowTaskFailedRequest>,
+    },
+    /// A poller takes the activity task that [`Dispatch::Activity`] named.
+    StartActivity {
+        scheduled_event_id: i64,
+        attempt: i32,
+        poller: Poller,
+    },
+    CompleteActivity {
+        token: TaskToken,
+        result: Option<Payloads>,
+        identity: String,
+    },
+    FailActivity {
+        token: TaskToken,
+        failure: Failure,
+        heartbeat_details: Option<Payloads>,
+        identity: String,
+    },
+    CancelActivity {
+        token: TaskToken,
+        details: Option<Payloads>,
+        identity: String,
+    },
+    HeartbeatActivity {
+        token: TaskToken,
+        details: Option<Payloads>,
+    },
+    Signal(Signal),
+    RequestCancel {
+        reason: String,
+        identity: String,
+        request_id: String,
+        links: Vec<Link>,
+    },
+    Terminate {
+        reason: String,
+        details: Option<Payloads>,
+        identity: String,
+        links: Vec<Link>,
+    },
+    /// `id` names the asker in [`Effects::answers`].
+    Query {
+        id: u64,
+        query: WorkflowQuery,
+    },
+    /// The asker went away.
+    DropQuery {
+        id: u64,
+    },
+    /// Time has reached [`Execution::next_due`].
+    TimersDue,
+    /// The poller that took the workflow task was gone before it got it.
+    WorkflowTaskUndelivered {
+        scheduled_event_id: i64,
+        attempt: i32,
+    },
+    /// The same for an activity task.
+    ActivityUndelivered {
+        scheduled_event_id: i64,
+        attempt: i32,
+    },
+    /// Nobody polls the sticky queue: pending and future workflow tasks go to the normal queue.
+    ResetSticky,
+    /// The run was read from the store by a new incarnation of the server: tasks that went to pollers inside the
+    /// old one are lost.
+    Resume,
+}
+
+/// A signal as its sender gave it.
+#[derive(Clone, Debug, Default)]
+pub struct Signal {
+    pub name: String,
+    pub input: Option<Payloads>,
+    pub identity: String,
+    pub header: Option<Header>,
+    pub request_id: String,
+    pub links: Vec<Link>,
+}
+
+/// Who takes a task.
+#[derive(Clone, Debug, Default)]
+pub struct Poller {
+    pub identity: String,
+    pub request_id: String,
+    pub binary_checksum: String,
+    pub in_process: bool,
+}
+
+/// The direct answer to an [`Input`].
+#[derive(Debug)]
+pub enum Output {
+    Done,
+    /// The task is not there any more: answered, timed out or taken.
+    Stale,
+    WorkflowTask(Box<WorkflowTaskGrant>),
+    Activity(Box<PollActivityTaskQueueResponse>),
+    WorkflowTaskCompleted(Box<Completed>),
+    Heartbeat {
+        cancel_requested: bool,
+    },
+    /// The query waits for a workflow task, or goes out as [`Effects::direct_queries`].
+    QueryAccepted,
+}
+
+/// A started workflow task for its poller.
+#[derive(Debug)]
+pub struct WorkflowTaskGrant {
+    /// Complete but for the events in `missing`, which come before those present.
+    pub response: PollWorkflowTaskQueueResponse,
+    /// Event ids (first, end) that are not in memory and must be read from the store.
+    pub missing: Option<(i64, i64)>,
+}
+
+/// What a worker gets for completing a workflow task.
+#[derive(Debug, Default)]
+pub struct Completed {
+    pub new_task: Option<WorkflowTaskGrant>,
+    pub eager_activities: Vec<PollActivityTaskQueueResponse>,
+    /// The completion was refused and recorded as a failed workflow task; the worker gets this text.
+    pub refused: Option<String>,
+}
+
+/// What the driver carries out after an input, once it is durable.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// The change must be on disk before anything below, or the input's answer, leaves the server. When false the
+    /// change may be lost in a crash without anybody noticing; it is stored with the run's next commit.
+    pub durable: bool,
+    /// Tasks to offer to pollers.
+    pub dispatch: Vec<Dispatch>,
+    /// The run that follows this one; starts in the same commit.
+    pub successor: Option<Box<NewRun>>,
+    /// Queries that were answered, by the id of the asker.
+    pub answers: Vec<(u64, Result<WorkflowQueryResult, ServiceError>)>,
+    /// Queries that go to a worker outside any workflow task.
+    pub direct_queries: Vec<DirectQuery>,
+}
+
+/// A task that a poller can take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dispatch {
+    WorkflowTask { queue: String, sticky: Option<String>, scheduled_event_id: i64, attempt: i32 },
+    Activity { queue: String, scheduled_event_id: i64, attempt: i32 },
+}
+
+/// A query for a worker of the queue; the sticky queue first, where the history can be left out.
+#[derive(Debug)]
+pub struct DirectQuery {
+    pub id: u64,
+    pub query: WorkflowQuery,
+    pub queue: String,
+    pub sticky: Option<String>,
+}
+
+/// What an [`Execution`] is told about the world with each input.
+pub struct Context<'a> {
+    pub now: Time,
+    /// Counts up with each incarnation of the server.
+    pub epoch: i64,
+    /// Last task id given to an event of this shard.
+    pub task_id: &'a mut i64,
+    /// Makes a fresh run id.
+    pub new_run_id: &'a mut dyn FnMut() -> String,
+    pub effects: &'a mut Effects,
+}

@@ -1,0 +1,430 @@
+//! An activity of a run: waiting for a poller, with a worker, or backing off before the next attempt. History learns
+//! of a start only when the activity ends; attempts in between live in the state alone.
+
+use std::sync::Arc;
+
+use durably_proto::temporal::api::{
+    common::v1::Payloads,
+    enums::v1::{RetryState, TimeoutType},
+    failure::v1::{Failure, TimeoutFailureInfo, failure::FailureInfo},
+    history::v1::{
+        ActivityTaskCanceledEventAttributes, ActivityTaskCompletedEventAttributes,
+        ActivityTaskFailedEventAttributes, ActivityTaskScheduledEventAttributes,
+        ActivityTaskStartedEventAttributes, ActivityTaskTimedOutEventAttributes, HistoryEvent,
+        history_event::Attributes,
+    },
+};
+
+use super::{
+    Context, Dispatch, Execution, Output, Poller,
+    retry::{self, Retry},
+    state::{ActivityPhase, ActivityState, AwaitingPoller, AwaitingResult, AwaitingRetry, TaskToken},
+    time::{Time, positive},
+};
+use crate::ServiceError;
+
+/// A pending activity: what the workflow asked for, and how far it is.
+pub(super) struct Activity {
+    pub spec: Arc<ActivityTaskScheduledEventAttributes>,
+    pub state: ActivityState,
+}
+
+impl Activity {
+    pub(super) fn scheduled(id: i64, spec: ActivityTaskScheduledEventAttributes, now: Time) -> Self {
+        Self {
+            spec: Arc::new(spec),
+            state: ActivityState {
+                scheduled_event_id: id,
+                phase: Some(ActivityPhase::AwaitingPoller(AwaitingPoller {})),
+                attempt: 1,
+                scheduled_time: now.0,
+                attempt_scheduled_time: now.0,
+                ..Default::default()
+            },
+        }
+    }
+
+    pub(super) fn load(state: ActivityState, event: HistoryEvent) -> Option<Self> {
+        match event.attributes {
+            Some(Attributes::ActivityTaskScheduledEventAttributes(spec)) => {
+                Some(Self { spec: Arc::new(spec), state })
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        matches!(self.state.phase, Some(ActivityPhase::AwaitingResult(_)))
+    }
+
+    pub(super) fn cancel_requested(&self) -> bool {
+        self.state.cancel_requested_event_id != 0
+    }
+
+    pub(super) fn dispatch(&self) -> Option<Dispatch> {
+        matches!(self.state.phase, Some(ActivityPhase::AwaitingPoller(_))).then(|| Dispatch::Activity {
+            queue: self.spec.task_queue.as_ref().map_or_else(String::new, |queue| queue.name.clone()),
+            scheduled_event_id: self.state.scheduled_event_id,
+            attempt: self.state.attempt,
+        })
+    }
+
+    /// End of all attempts.
+    pub(super) fn expiration(&self) -> Option<Time> {
+        positive(self.spec.schedule_to_close_timeout.as_ref())
+            .map(|timeout| Time(self.state.scheduled_time).after(timeout))
+    }
+
+    /// The next time-out or retry.
+    pub(super) fn due(&self) -> Option<(Time, ActivityDue)> {
+        let mut due: Vec<(Time, ActivityDue)> = Vec::with_capacity(3);
+        let timeout = |kind| ActivityDue::Timeout(kind);
+        due.extend(self.expiration().map(|time| (time, timeout(TimeoutType::ScheduleToClose))));
+        match self.state.phase.as_ref()? {
+            ActivityPhase::AwaitingRetry(pause) => due.push((Time(pause.due), ActivityDue::Retry)),
+            ActivityPhase::AwaitingPoller(_) => {
+                due.extend(positive(self.spec.schedule_to_start_timeout.as_ref()).map(|span| {
+                    let from = Time(self.state.attempt_scheduled_time);
+                    (from.after(span), timeout(TimeoutType::ScheduleToStart))
+                }));
+            }
+            ActivityPhase::AwaitingResult(running) => {
+                let started = Time(running.started_time);
+                due.extend(
+                    positive(self.spec.start_to_close_timeout.as_ref())
+                        .map(|span| (started.after(span), timeout(TimeoutType::StartToClose))),
+                );
+                let beat = self.state.heartbeat_time.map_or(started, |time| started.max(Time(time)));
+                due.extend(
+                    positive(self.spec.heartbeat_timeout.as_ref())
+                        .map(|span| (beat.after(span), timeout(TimeoutType::Heartbeat))),
+                );
+            }
+        }
+        due.into_iter().min_by_key(|(time, _)| *time)
+    }
+}
+
+/// What [`Activity::due`] announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ActivityDue {
+    Retry,
+    Timeout(TimeoutType),
+}
+
+impl Execution {
+    pub(super) fn start_activity(
+        &mut self,
+        scheduled_event_id: i64,
+        attempt: i32,
+        poller: Poller,
+        cx: &mut Context<'_>,
+    ) -> Output {
+        let Some(activity) = self.activities.get_mut(&scheduled_event_id) else { return Output::Stale };
+        if activity.state.attempt != attempt || activity.dispatch().is_none() {
+            return Output::Stale;
+        }
+        activity.state.last_identity.clone_from(&poller.identity);
+        activity.state.last_started_time = Some(cx.now.0);
+        activity.state.heartbeat_time = None;
+        activity.state.phase = Some(ActivityPhase::AwaitingResult(AwaitingResult {
+            started_time: cx.now.0,
+            identity: poller.identity,
+            request_id: poller.request_id,
+            epoch: cx.epoch,
+            in_process: poller.in_process,
+        }));
+        self.changed(cx);
+        Output::Activity(Box::new(self.activity_grant(&self.activities[&scheduled_event_id])))
+    }
+
+    pub(super) fn activity_undelivered(
+        &mut self,
+        scheduled_event_id: i64,
+        attempt: i32,
+        cx: &mut Context<'_>,
+    ) -> Output {
+        let Some(activity) = self.activities.get_mut(&scheduled_event_id) else { return Output::Stale };
+        if activity.state.attempt != attempt || !activity.is_started() {
+            return Output::Stale;
+        }
+        // It never left the server, so taking it back is as if it had not been started.
+        activity.state.phase = Some(ActivityPhase::AwaitingPoller(AwaitingPoller {}));
+        cx.effects.dispatch.extend(activity.dispatch());
+        self.changed_lightly();
+        Output::Done
+    }
+
+    /// The scheduled event id of the running attempt that `token` names, by event or by activity id.
+    fn claim_activity(&self, token: &TaskToken) -> Result<i64, ServiceError> {
+        if !self.is_open() {
+            return Err(ServiceError::not_found("workflow execution already completed"));
+        }
+        let found = if token.activity_id.is_empty() {
+            self.activities.get(&token.scheduled_event_id)
+        } else {
+            self.activities.values().find(|activity| activity.spec.activity_id == token.activity_id)
+        };
+        found
+            .filter(|activity| activity.is_started())
+            .filter(|activity| token.attempt == 0 || token.attempt == activity.state.attempt)
+            .map(|activity| activity.state.scheduled_event_id)
+            .ok_or_else(|| {
+                ServiceError::not_found(
+                    "invalid activityID or activity already timed out or invoking workflow is completed",
+                )
+            })
+    }
+
+    pub(super) fn complete_activity(
+        &mut self,
+        token: &TaskToken,
+        result: Option<Payloads>,
+        identity: String,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        let id = self.claim_activity(token)?;
+        self.close_activity(id, cx, |started_event_id, _| {
+            Attributes::ActivityTaskCompletedEventAttributes(ActivityTaskCompletedEventAttributes {
+                result,
+                scheduled_event_id: id,
+                started_event_id,
+                identity,
+                ..Default::default()
+            })
+        });
+        Ok(Output::Done)
+    }
+
+    pub(super) fn fail_activity(
+        &mut self,
+        token: &TaskToken,
+        failure: Failure,
+        heartbeat_details: Option<Payloads>,
+        identity: String,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        let id = self.claim_activity(token)?;
+        if let Some(activity) = self.activities.get_mut(&id)
+            && heartbeat_details.is_some()
+        {
+            activity.state.heartbeat_details = heartbeat_details;
+        }
+        if let Some(retry_state) = self.retry_activity(id, &failure, cx) {
+            self.close_activity(id, cx, |started_event_id, _| {
+                Attributes::ActivityTaskFailedEventAttributes(ActivityTaskFailedEventAttributes {
+                    failure: Some(failure),
+                    scheduled_event_id: id,
+                    started_event_id,
+                    identity,
+                    retry_state: retry_state as i32,
+                    ..Default::default()
+                })
+            });
+        }
+        Ok(Output::Done)
+    }
+
+    pub(super) fn cancel_activity(
+        &mut self,
+        token: &TaskToken,
+        details: Option<Payloads>,
+        identity: String,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        let id = self.claim_activity(token)?;
+        let requested = self.activities[&id].state.cancel_requested_event_id;
+        if requested == 0 {
+            return Err(ServiceError::invalid_argument(
+                "the activity cannot be reported as canceled: its workflow did not request a cancellation",
+            ));
+        }
+        self.close_activity(id, cx, |started_event_id, _| {
+            Attributes::ActivityTaskCanceledEventAttributes(ActivityTaskCanceledEventAttributes {
+                details,
+                latest_cancel_requested_event_id: requested,
+                scheduled_event_id: id,
+                started_event_id,
+                identity,
+                ..Default::default()
+            })
+        });
+        Ok(Output::Done)
+    }
+
+    pub(super) fn heartbeat_activity(
+        &mut self,
+        token: &TaskToken,
+        details: Option<Payloads>,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        let id = self.claim_activity(token)?;
+        let activity = self.activities.get_mut(&id).expect("claimed above");
+        activity.state.heartbeat_time = Some(cx.now.0);
+        let cancel_requested = activity.cancel_requested();
+        if details.is_some() {
+            activity.state.heartbeat_details = details;
+            self.changed(cx);
+        } else {
+            self.changed_lightly();
+        }
+        Ok(Output::Heartbeat { cancel_requested })
+    }
+
+    /// Plans the next attempt, or says why there is none.
+    fn retry_activity(&mut self, id: i64, failure: &Failure, cx: &mut Context<'_>) -> Option<RetryState> {
+        let activity = self.activities.get_mut(&id).expect("callers have found it");
+        if activity.cancel_requested() {
+            return Some(RetryState::CancelRequested);
+        }
+        let policy = activity.spec.retry_policy.as_ref();
+        match retry::next(policy, activity.state.attempt, failure, cx.now, activity.expiration()) {
+            Retry::No(reason) => Some(reason),
+            Retry::After(interval) => {
+                let state = &mut activity.state;
+                state.attempt += 1;
+                state.last_failure = Some(failure.clone());
+                state.last_attempt_end = Some(cx.now.0);
+                let due = cx.now.after(interval);
+                state.attempt_scheduled_time = due.0;
+                state.phase = Some(ActivityPhase::AwaitingRetry(AwaitingRetry { due: due.0, interval }));
+                self.changed(cx);
+                None
+            }
+        }
+    }
+
+    /// Writes the started event (if it was started) and its result, and wakes the workflow. `result` gets the id of
+    /// the started event, or 0, and the activity.
+    fn close_activity(
+        &mut self,
+        id: i64,
+        cx: &mut Context<'_>,
+        result: impl FnOnce(i64, &mut Activity) -> Attributes,
+    ) {
+        let mut activity = self.activities.remove(&id).expect("callers have found it");
+        let mut started_event_id = 0;
+        if let Some(ActivityPhase::AwaitingResult(running)) = activity.state.phase.take() {
+            let started =
+                Attributes::ActivityTaskStartedEventAttributes(ActivityTaskStartedEventAttributes {
+                    scheduled_event_id: id,
+                    identity: running.identity,
+                    request_id: running.request_id,
+                    attempt: activity.state.attempt,
+                    last_failure: activity.state.last_failure.take(),
+                    ..Default::default()
+                });
+            if self.task_is_running() {
+                self.record(started, Vec::new(), cx);
+            } else {
+                let time = Some(Time(running.started_time).proto());
+                let event =
+                    HistoryEvent { attributes: Some(started), event_time: time, ..Default::default() };
+                started_event_id = self.push_event(event, cx);
+            }
+        }
+        self.record(result(started_event_id, &mut activity), Vec::new(), cx);
+        self.schedule_task(cx);
+        self.changed(cx);
+    }
+
+    /// Handles everything that is due for one activity.
+    pub(super) fn activity_due(&mut self, id: i64, due: ActivityDue, cx: &mut Context<'_>) {
+        match due {
+            ActivityDue::Retry => {
+                let activity = self.activities.get_mut(&id).expect("the caller iterates over them");
+                activity.state.phase = Some(ActivityPhase::AwaitingPoller(AwaitingPoller {}));
+                cx.effects.dispatch.extend(activity.dispatch());
+                // The stored state leads here again after a crash.
+                self.changed_lightly();
+            }
+            ActivityDue::Timeout(kind) => self.activity_timed_out(id, kind, cx),
+        }
+    }
+
+    fn activity_timed_out(&mut self, id: i64, kind: TimeoutType, cx: &mut Context<'_>) {
+        let details = self.activities[&id].state.heartbeat_details.clone();
+        let mut failure = timeout_failure(format!("activity {} timeout", name(kind)), kind, details.clone());
+        let Some(retry_state) = self.retry_activity(id, &failure, cx) else { return };
+        if retry_state == RetryState::Timeout {
+            let message = "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying";
+            failure = timeout_failure(message.to_owned(), TimeoutType::ScheduleToClose, details);
+        }
+        self.close_activity(id, cx, |started_event_id, activity| {
+            if kind == TimeoutType::ScheduleToClose {
+                failure.cause = activity.state.last_failure.take().map(Box::new);
+            }
+            Attributes::ActivityTaskTimedOutEventAttributes(ActivityTaskTimedOutEventAttributes {
+                failure: Some(failure),
+                scheduled_event_id: id,
+                started_event_id,
+                retry_state: retry_state as i32,
+            })
+        });
+    }
+
+    /// A cancellation that the workflow asked for; an activity that nobody runs ends at once. Says whether it did.
+    pub(super) fn activity_cancel_requested(
+        &mut self,
+        id: i64,
+        event_id: i64,
+        identity: &str,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let Some(activity) = self.activities.get_mut(&id) else { return false };
+        activity.state.cancel_requested_event_id = event_id;
+        if activity.is_started() {
+            return false;
+        }
+        self.activities.remove(&id);
+        let attributes =
+            Attributes::ActivityTaskCanceledEventAttributes(ActivityTaskCanceledEventAttributes {
+                latest_cancel_requested_event_id: event_id,
+                scheduled_event_id: id,
+                identity: identity.to_owned(),
+                ..Default::default()
+            });
+        self.push(attributes, cx);
+        true
+    }
+
+    /// After a restart: attempts that ran inside the old process ended with it.
+    pub(super) fn resume_activities(&mut self, cx: &mut Context<'_>) {
+        let lost: Vec<i64> = self
+            .activities
+            .values()
+            .filter(|activity| match &activity.state.phase {
+                Some(ActivityPhase::AwaitingResult(running)) => {
+                    running.in_process && running.epoch != cx.epoch
+                }
+                _ => false,
+            })
+            .map(|activity| activity.state.scheduled_event_id)
+            .collect();
+        for id in lost {
+            self.activity_timed_out(id, TimeoutType::StartToClose, cx);
+        }
+    }
+}
+
+fn timeout_failure(message: String, kind: TimeoutType, details: Option<Payloads>) -> Failure {
+    Failure {
+        message,
+        source: "Server".into(),
+        failure_info: Some(FailureInfo::TimeoutFailureInfo(TimeoutFailureInfo {
+            timeout_type: kind as i32,
+            last_heartbeat_details: details,
+        })),
+        ..Default::default()
+    }
+}
+
+fn name(kind: TimeoutType) -> &'static str {
+    match kind {
+        TimeoutType::Unspecified => "Unspecified",
+        TimeoutType::StartToClose => "StartToClose",
+        TimeoutType::ScheduleToStart => "ScheduleToStart",
+        TimeoutType::ScheduleToClose => "ScheduleToClose",
+        TimeoutType::Heartbeat => "Heartbeat",
+    }
+}

@@ -1,0 +1,217 @@
+//! How a run ends: by its own command, by termination or by time, and which run follows it. Also the run's timers.
+
+use std::sync::Arc;
+
+use durably_proto::temporal::api::{
+    common::v1::{Link, Payloads},
+    enums::v1::{ContinueAsNewInitiator, RetryState, TimeoutType, WorkflowExecutionStatus},
+    failure::v1::{Failure, TimeoutFailureInfo, failure::FailureInfo},
+    history::v1::{
+        TimerFiredEventAttributes, WorkflowExecutionStartedEventAttributes,
+        WorkflowExecutionTerminatedEventAttributes, WorkflowExecutionTimedOutEventAttributes,
+        history_event::Attributes,
+    },
+};
+
+use super::{
+    Context, Execution, NewRun, Output, RunKey,
+    activity::{Activity, ActivityDue},
+    retry::{self, Retry},
+    time::{Time, duration},
+};
+use crate::ServiceError;
+
+/// A history of this size ends its run.
+const MAX_EVENTS: i64 = 51_200;
+const MAX_BYTES: i64 = 50 * 1024 * 1024;
+
+/// What is due next, in the order in which simultaneous things happen.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    RunTimeout,
+    FirstTask,
+    Timer(i64),
+    Activity(i64),
+    WorkflowTask,
+}
+
+impl Execution {
+    /// When [`super::Input::TimersDue`] is wanted; `None` when nothing happens by itself.
+    pub fn next_due(&self) -> Option<Time> {
+        if !self.is_open() {
+            return None;
+        }
+        let state = &self.state;
+        let activities = self.activities.values().filter_map(|activity| Some(activity.due()?.0));
+        let timers = state.timers.iter().map(|timer| Time(timer.due));
+        let own = state.run_expiration.into_iter().chain(state.first_task_due).map(Time);
+        own.chain(timers).chain(activities).chain(self.workflow_task_due()).min()
+    }
+
+    pub(super) fn timers_due(&mut self, cx: &mut Context<'_>) -> Output {
+        let mut due = self.collect_due(cx.now);
+        due.sort();
+        for (_, what) in due {
+            if !self.is_open() {
+                break;
+            }
+            self.fire(&what, cx);
+        }
+        Output::Done
+    }
+
+    fn collect_due(&self, now: Time) -> Vec<(Time, Due)> {
+        let state = &self.state;
+        let mut due = Vec::new();
+        due.extend(state.run_expiration.map(|time| (Time(time), Due::RunTimeout)));
+        due.extend(state.first_task_due.map(|time| (Time(time), Due::FirstTask)));
+        due.extend(state.timers.iter().map(|timer| (Time(timer.due), Due::Timer(timer.started_event_id))));
+        due.extend(self.activities.iter().filter_map(|(id, a)| Some((a.due()?.0, Due::Activity(*id)))));
+        due.extend(self.workflow_task_due().map(|time| (time, Due::WorkflowTask)));
+        due.retain(|(time, _)| *time <= now);
+        due
+    }
+
+    fn fire(&mut self, what: &Due, cx: &mut Context<'_>) {
+        match what {
+            Due::RunTimeout => self.time_out(cx),
+            Due::FirstTask => {
+                self.state.first_task_due = None;
+                self.schedule_task(cx);
+                self.changed(cx);
+            }
+            Due::Timer(started_event_id) => self.fire_timer(*started_event_id, cx),
+            Due::Activity(id) => {
+                // An earlier firing of this round may have changed it.
+                let due = self.activities.get(id).and_then(Activity::due);
+                if let Some((_, what)) = due.filter(|(time, _): &(Time, ActivityDue)| *time <= cx.now) {
+                    self.activity_due(*id, what, cx);
+                }
+            }
+            Due::WorkflowTask => self.workflow_task_timers(cx),
+        }
+    }
+
+    fn fire_timer(&mut self, started_event_id: i64, cx: &mut Context<'_>) {
+        let timers = &mut self.state.timers;
+        let Some(index) = timers.iter().position(|timer| timer.started_event_id == started_event_id) else {
+            return;
+        };
+        let timer = timers.remove(index);
+        let attributes = TimerFiredEventAttributes { timer_id: timer.timer_id, started_event_id };
+        self.record(Attributes::TimerFiredEventAttributes(attributes), Vec::new(), cx);
+        self.schedule_task(cx);
+        self.changed(cx);
+    }
+
+    /// Ends the run: nothing of it is pending any more.
+    pub(super) fn close(&mut self, status: WorkflowExecutionStatus, cx: &mut Context<'_>) {
+        let state = &mut self.state;
+        state.status = status as i32;
+        state.close_time = Some(cx.now.0);
+        state.workflow_task = None;
+        state.run_expiration = None;
+        state.first_task_due = None;
+        state.timers.clear();
+        state.buffered.clear();
+        state.signal_request_ids.clear();
+        self.activities.clear();
+        self.changed(cx);
+    }
+
+    pub(super) fn terminate(
+        &mut self,
+        reason: String,
+        details: Option<Payloads>,
+        identity: String,
+        links: Vec<Link>,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        self.require_open()?;
+        self.force_close_task(cx);
+        let attributes = WorkflowExecutionTerminatedEventAttributes { reason, details, identity };
+        self.record(Attributes::WorkflowExecutionTerminatedEventAttributes(attributes), links, cx);
+        self.close(WorkflowExecutionStatus::Terminated, cx);
+        self.queries_after_close(cx);
+        Ok(Output::Done)
+    }
+
+    /// Ends a run whose history has grown beyond what the server keeps.
+    pub(super) fn enforce_history_limits(&mut self, cx: &mut Context<'_>) {
+        if !self.is_open()
+            || (self.state.next_event_id <= MAX_EVENTS && self.state.history_bytes <= MAX_BYTES)
+        {
+            return;
+        }
+        let reason = "Workflow history size or count exceeds limit.".to_owned();
+        self.terminate(reason, None, "history-service".into(), Vec::new(), cx).expect("the run is open");
+    }
+
+    fn time_out(&mut self, cx: &mut Context<'_>) {
+        self.force_close_task(cx);
+        let failure = Failure {
+            message: "workflow timeout".into(),
+            source: "Server".into(),
+            failure_info: Some(FailureInfo::TimeoutFailureInfo(TimeoutFailureInfo {
+                timeout_type: TimeoutType::StartToClose as i32,
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        let (retry_state, new_execution_run_id) = self.retry_run(&failure, cx);
+        let attributes = WorkflowExecutionTimedOutEventAttributes {
+            retry_state: retry_state as i32,
+            new_execution_run_id,
+        };
+        self.push(Attributes::WorkflowExecutionTimedOutEventAttributes(attributes), cx);
+        self.close(WorkflowExecutionStatus::TimedOut, cx);
+        self.queries_after_close(cx);
+    }
+
+    /// Plans the run that repeats this one, if its retry policy says so. Cron schedules will add their next run
+    /// here. Returns the successor's run id, or an empty one.
+    pub(super) fn retry_run(&mut self, failure: &Failure, cx: &mut Context<'_>) -> (RetryState, String) {
+        let start = Arc::clone(&self.start);
+        let expiration = start.workflow_execution_expiration_time.as_ref().map(Time::from_proto);
+        let interval =
+            match retry::next(start.retry_policy.as_ref(), start.attempt, failure, cx.now, expiration) {
+                Retry::No(reason) => return (reason, String::new()),
+                Retry::After(interval) => interval,
+            };
+        let run_id = (cx.new_run_id)();
+        let started = WorkflowExecutionStartedEventAttributes {
+            initiator: ContinueAsNewInitiator::Retry as i32,
+            continued_failure: Some(failure.clone()),
+            attempt: start.attempt + 1,
+            first_workflow_task_backoff: Some(duration(interval)),
+            memo: self.memo().cloned(),
+            search_attributes: self.search_attributes().cloned(),
+            ..(*start).clone()
+        };
+        self.succeed_with(run_id.clone(), started, cx);
+        (RetryState::InProgress, run_id)
+    }
+
+    /// Hands over to a next run of the same workflow; `started` keeps what the chain has in common.
+    pub(super) fn succeed_with(
+        &mut self,
+        run_id: String,
+        mut started: WorkflowExecutionStartedEventAttributes,
+        cx: &mut Context<'_>,
+    ) {
+        started.continued_execution_run_id = self.key.run_id.to_string();
+        started.original_execution_run_id.clone_from(&run_id);
+        started.eager_execution_accepted = false;
+        let request_id = (cx.new_run_id)();
+        cx.effects.successor = Some(Box::new(NewRun {
+            key: RunKey { run_id: run_id.as_str().into(), ..self.key.clone() },
+            started,
+            user_metadata: self.user_metadata.clone(),
+            links: Vec::new(),
+            request_id,
+            signal: None,
+            eager: None,
+        }));
+        self.state.successor_run_id = run_id;
+    }
+}

@@ -1,0 +1,18 @@
+//! `CANCEL_WORKFLOW_EXECUTION`: the workflow accepts its cancellation.
+
+use durably_proto::temporal::api::{
+    command::v1::CancelWorkflowExecutionCommandAttributes as Command,
+    enums::v1::WorkflowExecutionStatus,
+    history::v1::{WorkflowExecutionCanceledEventAttributes, history_event::Attributes},
+};
+
+use super::{Applied, Context, Execution, Extra, push};
+
+pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
+    let attributes = WorkflowExecutionCanceledEventAttributes {
+        workflow_task_completed_event_id: applied.completed_event_id,
+        details: a.details,
+    };
+    push(run, Attributes::WorkflowExecutionCanceledEventAttributes(attributes), extra, cx);
+    run.close(WorkflowExecutionStatus::Canceled, cx);
+}

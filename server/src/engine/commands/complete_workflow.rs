@@ -1,0 +1,20 @@
+//! `COMPLETE_WORKFLOW_EXECUTION`.
+
+use durably_proto::temporal::api::{
+    command::v1::CompleteWorkflowExecutionCommandAttributes as Command,
+    enums::v1::WorkflowExecutionStatus,
+    history::v1::{WorkflowExecutionCompletedEventAttributes, history_event::Attributes},
+};
+
+use super::{Applied, Context, Execution, Extra, push};
+
+pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
+    // A cron schedule will start its next run here.
+    let attributes = WorkflowExecutionCompletedEventAttributes {
+        result: a.result,
+        workflow_task_completed_event_id: applied.completed_event_id,
+        ..Default::default()
+    };
+    push(run, Attributes::WorkflowExecutionCompletedEventAttributes(attributes), extra, cx);
+    run.close(WorkflowExecutionStatus::Completed, cx);
+}

@@ -1,0 +1,225 @@
+//! What a worker may ask for when it completes a workflow task. One file per kind; each says in `check` what is wrong
+//! with a command and does it in `apply`. All commands of a task are checked before the first is applied, so a
+//! refused task leaves no trace but its failure.
+//!
+//! A new kind is its file, its two lines below, and what [`super::state`] must remember of it.
+
+mod cancel_timer;
+mod cancel_workflow;
+mod complete_workflow;
+mod continue_as_new;
+mod fail_workflow;
+mod modify_properties;
+mod record_marker;
+mod request_cancel_activity;
+mod schedule_activity;
+mod start_timer;
+mod upsert_search_attributes;
+
+use std::{collections::HashSet, fmt};
+
+use durably_proto::temporal::api::{
+    command::v1::{Command, command::Attributes as A},
+    enums::v1::{CommandType, WorkflowTaskFailedCause as Cause},
+    history::v1::{HistoryEvent, history_event},
+    sdk::v1::{EventGroupMarker, UserMetadata},
+};
+
+use super::{Context, Execution};
+
+/// Why a completed workflow task is recorded as failed instead.
+#[derive(Debug, PartialEq)]
+pub(super) struct Refused {
+    pub cause: Cause,
+    pub message: String,
+}
+
+impl Refused {
+    fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into() }
+    }
+}
+
+/// The form that workers know: the cause's name, then what is wrong.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.cause)?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+/// What the commands checked so far will have changed when the next one is applied.
+#[derive(Default)]
+struct Plan<'a> {
+    timers_started: HashSet<&'a str>,
+    timers_canceled: HashSet<&'a str>,
+    activities_scheduled: HashSet<&'a str>,
+}
+
+/// What applying the commands of a task leaves to do.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// Something happened that the workflow must hear of at once.
+    pub needs_task: bool,
+    /// Scheduled event ids of activities whose worker takes them along.
+    pub eager_activities: Vec<i64>,
+    completed_event_id: i64,
+}
+
+/// What rides on a command beside its attributes, and goes onto its event.
+struct Extra {
+    user_metadata: Option<UserMetadata>,
+    markers: Vec<EventGroupMarker>,
+}
+
+pub(super) fn check(run: &Execution, commands: &[Command]) -> Result<(), Refused> {
+    let mut plan = Plan::default();
+    for command in commands {
+        let Some(attributes) = &command.attributes else {
+            let kind = CommandType::try_from(command.command_type).unwrap_or_default();
+            return Err(Refused::new(Cause::Unspecified, format!("command {kind:?} has no attributes")));
+        };
+        if closes(attributes) && !run.state.buffered.is_empty() {
+            // The workflow did not see everything yet: it must decide again.
+            return Err(Refused::new(Cause::UnhandledCommand, ""));
+        }
+        check_one(run, attributes, &mut plan)?;
+        if closes(attributes) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn check_one<'a>(run: &Execution, attributes: &'a A, plan: &mut Plan<'a>) -> Result<(), Refused> {
+    match attributes {
+        A::ScheduleActivityTaskCommandAttributes(a) => schedule_activity::check(a, run, plan),
+        A::RequestCancelActivityTaskCommandAttributes(a) => request_cancel_activity::check(a, run),
+        A::StartTimerCommandAttributes(a) => start_timer::check(a, run, plan),
+        A::CancelTimerCommandAttributes(a) => cancel_timer::check(a, run, plan),
+        A::CompleteWorkflowExecutionCommandAttributes(_) | A::CancelWorkflowExecutionCommandAttributes(_) => {
+            Ok(())
+        }
+        A::FailWorkflowExecutionCommandAttributes(a) => fail_workflow::check(a),
+        A::ContinueAsNewWorkflowExecutionCommandAttributes(a) => continue_as_new::check(a),
+        A::RecordMarkerCommandAttributes(a) => record_marker::check(a),
+        A::UpsertWorkflowSearchAttributesCommandAttributes(a) => upsert_search_attributes::check(a),
+        A::ModifyWorkflowPropertiesCommandAttributes(a) => modify_properties::check(a),
+        // Commands that this server does not carry out yet: the worker's task fails with the cause of bad attributes.
+        A::StartChildWorkflowExecutionCommandAttributes(_) => {
+            Err(unsupported(Cause::BadStartChildExecutionAttributes, "child workflows"))
+        }
+        A::SignalExternalWorkflowExecutionCommandAttributes(_) => {
+            Err(unsupported(Cause::BadSignalWorkflowExecutionAttributes, "signals to other workflows"))
+        }
+        A::RequestCancelExternalWorkflowExecutionCommandAttributes(_) => Err(unsupported(
+            Cause::BadRequestCancelExternalWorkflowExecutionAttributes,
+            "cancellation of other workflows",
+        )),
+        A::ProtocolMessageCommandAttributes(_) => {
+            Err(unsupported(Cause::BadUpdateWorkflowExecutionMessage, "updates"))
+        }
+        A::ScheduleNexusOperationCommandAttributes(_) => {
+            Err(unsupported(Cause::BadScheduleNexusOperationAttributes, "Nexus operations"))
+        }
+        A::RequestCancelNexusOperationCommandAttributes(_) => {
+            Err(unsupported(Cause::BadRequestCancelNexusOperationAttributes, "Nexus operations"))
+        }
+    }
+}
+
+fn unsupported(cause: Cause, what: &str) -> Refused {
+    Refused::new(cause, format!("{what} are not supported by this server yet"))
+}
+
+fn closes(attributes: &A) -> bool {
+    matches!(
+        attributes,
+        A::CompleteWorkflowExecutionCommandAttributes(_)
+            | A::FailWorkflowExecutionCommandAttributes(_)
+            | A::CancelWorkflowExecutionCommandAttributes(_)
+            | A::ContinueAsNewWorkflowExecutionCommandAttributes(_)
+    )
+}
+
+/// Carries out commands that [`check`] has passed. What follows a closing command is ignored.
+pub(super) fn apply(
+    run: &mut Execution,
+    commands: Vec<Command>,
+    completed_event_id: i64,
+    cx: &mut Context<'_>,
+) -> Applied {
+    let mut applied = Applied { completed_event_id, ..Applied::default() };
+    for command in commands {
+        if !run.is_open() {
+            break;
+        }
+        let extra = Extra { user_metadata: command.user_metadata, markers: command.event_group_markers };
+        let Some(attributes) = command.attributes else { continue };
+        match attributes {
+            A::ScheduleActivityTaskCommandAttributes(a) => {
+                schedule_activity::apply(a, extra, run, &mut applied, cx);
+            }
+            A::RequestCancelActivityTaskCommandAttributes(a) => {
+                request_cancel_activity::apply(&a, extra, run, &mut applied, cx);
+            }
+            A::StartTimerCommandAttributes(a) => start_timer::apply(a, extra, run, &applied, cx),
+            A::CancelTimerCommandAttributes(a) => cancel_timer::apply(a, extra, run, &applied, cx),
+            A::CompleteWorkflowExecutionCommandAttributes(a) => {
+                complete_workflow::apply(a, extra, run, &applied, cx);
+            }
+            A::FailWorkflowExecutionCommandAttributes(a) => fail_workflow::apply(a, extra, run, &applied, cx),
+            A::CancelWorkflowExecutionCommandAttributes(a) => {
+                cancel_workflow::apply(a, extra, run, &applied, cx);
+            }
+            A::ContinueAsNewWorkflowExecutionCommandAttributes(a) => {
+                continue_as_new::apply(a, extra, run, &applied, cx);
+            }
+            A::RecordMarkerCommandAttributes(a) => record_marker::apply(a, extra, run, &applied, cx),
+            A::UpsertWorkflowSearchAttributesCommandAttributes(a) => {
+                upsert_search_attributes::apply(a, extra, run, &applied, cx);
+            }
+            A::ModifyWorkflowPropertiesCommandAttributes(a) => {
+                modify_properties::apply(a, extra, run, &applied, cx);
+            }
+            // Refused by `check`.
+            A::StartChildWorkflowExecutionCommandAttributes(_)
+            | A::SignalExternalWorkflowExecutionCommandAttributes(_)
+            | A::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
+            | A::ProtocolMessageCommandAttributes(_)
+            | A::ScheduleNexusOperationCommandAttributes(_)
+            | A::RequestCancelNexusOperationCommandAttributes(_) => {}
+        }
+    }
+    run.enforce_history_limits(cx);
+    applied
+}
+
+/// Writes a command's event and returns its id.
+fn push(
+    run: &mut Execution,
+    attributes: history_event::Attributes,
+    extra: Extra,
+    cx: &mut Context<'_>,
+) -> i64 {
+    let event = HistoryEvent {
+        attributes: Some(attributes),
+        user_metadata: extra.user_metadata,
+        event_group_markers: extra.markers,
+        ..Default::default()
+    };
+    run.push_event(event, cx)
+}
+
+/// Longest id and name, in bytes.
+const MAX_ID: usize = 1_000;
+
+fn check_id(cause: Cause, what: &str, value: &str) -> Result<(), Refused> {
+    if value.is_empty() {
+        return Err(Refused::new(cause, format!("{what} is not set on command.")));
+    }
+    if value.len() > MAX_ID {
+        return Err(Refused::new(cause, format!("{what} exceeds length limit of {MAX_ID} bytes.")));
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! `START_TIMER`.
+
+use durably_proto::temporal::api::{
+    command::v1::StartTimerCommandAttributes as Command,
+    enums::v1::WorkflowTaskFailedCause as Cause,
+    history::v1::{TimerStartedEventAttributes, history_event::Attributes},
+};
+
+use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, push};
+use crate::engine::{state::TimerState, time::positive};
+
+pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) -> Result<(), Refused> {
+    check_id(Cause::BadStartTimerAttributes, "TimerId", &a.timer_id)?;
+    if positive(a.start_to_fire_timeout.as_ref()).is_none() {
+        return Err(Refused::new(
+            Cause::BadStartTimerAttributes,
+            format!("A valid StartToFireTimeout is not set on command. TimerId={}", a.timer_id),
+        ));
+    }
+    let pending = run.state.timers.iter().any(|timer| timer.timer_id == a.timer_id)
+        && !plan.timers_canceled.contains(a.timer_id.as_str());
+    if pending || !plan.timers_started.insert(&a.timer_id) {
+        return Err(Refused::new(
+            Cause::StartTimerDuplicateId,
+            format!("a timer with id {} is already running", a.timer_id),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
+    let span = positive(a.start_to_fire_timeout.as_ref()).unwrap_or(0);
+    let attributes = TimerStartedEventAttributes {
+        timer_id: a.timer_id.clone(),
+        start_to_fire_timeout: a.start_to_fire_timeout,
+        workflow_task_completed_event_id: applied.completed_event_id,
+    };
+    let started_event_id = push(run, Attributes::TimerStartedEventAttributes(attributes), extra, cx);
+    let timer = TimerState { timer_id: a.timer_id, started_event_id, due: cx.now.after(span).0 };
+    run.state.timers.push(timer);
+}

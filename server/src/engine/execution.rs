@@ -1,0 +1,433 @@
+//! [`Execution`]: the run itself, its event log in the making, and the way to and from the store.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use durably_proto::temporal::api::{
+    common::v1::{Link, Memo, SearchAttributes, WorkflowExecution},
+    enums::v1::WorkflowExecutionStatus,
+    history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes, history_event::Attributes},
+    sdk::v1::UserMetadata,
+};
+use prost::Message;
+
+use super::{
+    Context, Dispatch, Input, Output, Time,
+    activity::Activity,
+    event::{self, Batch, Tail},
+    query::Queries,
+    state::{FORMAT, RunState, WorkflowTask},
+};
+use crate::ServiceError;
+
+/// Names a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunKey {
+    pub namespace_id: Arc<str>,
+    pub workflow_id: Arc<str>,
+    pub run_id: Arc<str>,
+}
+
+/// One run of a workflow.
+pub struct Execution {
+    pub(super) key: RunKey,
+    pub(super) start: Arc<WorkflowExecutionStartedEventAttributes>,
+    pub(super) user_metadata: Option<UserMetadata>,
+    pub(super) state: RunState,
+    pub(super) activities: BTreeMap<i64, Activity>,
+    pub(super) queries: Queries,
+    /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
+    pub(super) task_undelivered: bool,
+    /// Events since the last commit, encoded.
+    batch: BytesMut,
+    batch_first_event_id: i64,
+    tail: Tail,
+    /// Changed since the last commit.
+    dirty: bool,
+    attributes_changed: bool,
+    /// Bytes of the last stored state; stands for the size of the run in memory.
+    state_bytes: usize,
+}
+
+/// What one commit stores of a run.
+#[derive(Clone, Debug)]
+pub struct RunCommit {
+    pub state: Vec<u8>,
+    /// New events: id of the first, and an encoded `History`.
+    pub events: Option<(i64, Bytes)>,
+    pub status: i32,
+    pub close_time: Option<i64>,
+    pub history_length: i64,
+    pub history_bytes: i64,
+    pub transitions: i64,
+    pub next_due: Option<i64>,
+    /// The run has a task that a poller could take: it must be in memory.
+    pub runnable: bool,
+    /// Memo and search attributes when they changed (or the run is new).
+    pub attributes: Option<(Option<Memo>, Option<SearchAttributes>)>,
+}
+
+/// An event that [`Execution::load`] needs beside the state.
+pub struct LoadedEvent(pub HistoryEvent);
+
+/// The stored state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("state of the run cannot be decoded: {0}")]
+    State(#[from] prost::DecodeError),
+    #[error("state of the run has format {0}, written by a newer durably")]
+    Newer(u32),
+    #[error("event {0} of the run is missing or is of the wrong type")]
+    Event(i64),
+}
+
+impl Execution {
+    pub(super) fn new(
+        key: RunKey,
+        start: Arc<WorkflowExecutionStartedEventAttributes>,
+        user_metadata: Option<UserMetadata>,
+        state: RunState,
+    ) -> Self {
+        Self {
+            key,
+            start,
+            user_metadata,
+            batch_first_event_id: state.next_event_id,
+            state,
+            activities: BTreeMap::new(),
+            queries: Queries::default(),
+            task_undelivered: false,
+            batch: BytesMut::new(),
+            tail: Tail::default(),
+            dirty: true,
+            attributes_changed: true,
+            state_bytes: 0,
+        }
+    }
+
+    /// Reads back what [`RunCommit::state`] held. `fetch` finds an event of the run by its id.
+    pub fn load<E: From<LoadError>>(
+        key: RunKey,
+        state: &[u8],
+        mut fetch: impl FnMut(i64) -> Result<LoadedEvent, E>,
+    ) -> Result<Self, E> {
+        let decoded = RunState::decode(state).map_err(LoadError::from)?;
+        if decoded.format > FORMAT {
+            return Err(LoadError::Newer(decoded.format).into());
+        }
+        let first = fetch(1)?.0;
+        let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
+            return Err(LoadError::Event(1).into());
+        };
+        let mut run = Self::new(key, Arc::new(start), first.user_metadata, decoded);
+        run.dirty = false;
+        run.attributes_changed = false;
+        run.state_bytes = state.len();
+        for stored in std::mem::take(&mut run.state.activities) {
+            let id = stored.scheduled_event_id;
+            let event = fetch(id)?.0;
+            run.activities.insert(id, Activity::load(stored, event).ok_or(LoadError::Event(id))?);
+        }
+        Ok(run)
+    }
+
+    /// Carries out one input. On an error nothing has changed.
+    pub fn handle(&mut self, input: Input, cx: &mut Context<'_>) -> Result<Output, ServiceError> {
+        match input {
+            Input::StartWorkflowTask { scheduled_event_id, attempt, sticky, poller } => {
+                Ok(self.start_workflow_task(scheduled_event_id, attempt, sticky, poller, cx))
+            }
+            Input::CompleteWorkflowTask { token, request } => {
+                self.complete_workflow_task(&token, *request, cx)
+            }
+            Input::FailWorkflowTask { token, request } => self.fail_workflow_task(&token, *request, cx),
+            Input::StartActivity { scheduled_event_id, attempt, poller } => {
+                Ok(self.start_activity(scheduled_event_id, attempt, poller, cx))
+            }
+            Input::CompleteActivity { token, result, identity } => {
+                self.complete_activity(&token, result, identity, cx)
+            }
+            Input::FailActivity { token, failure, heartbeat_details, identity } => {
+                self.fail_activity(&token, failure, heartbeat_details, identity, cx)
+            }
+            Input::CancelActivity { token, details, identity } => {
+                self.cancel_activity(&token, details, identity, cx)
+            }
+            Input::HeartbeatActivity { token, details } => self.heartbeat_activity(&token, details, cx),
+            Input::Signal(signal) => self.signal(signal, cx),
+            Input::RequestCancel { reason, identity, request_id, links } => {
+                self.request_cancel(reason, identity, request_id, links, cx)
+            }
+            Input::Terminate { reason, details, identity, links } => {
+                self.terminate(reason, details, identity, links, cx)
+            }
+            Input::Query { id, query } => self.query(id, query, cx),
+            Input::DropQuery { id } => {
+                self.queries.remove(id);
+                Ok(Output::Done)
+            }
+            Input::TimersDue => Ok(self.timers_due(cx)),
+            Input::WorkflowTaskUndelivered { scheduled_event_id, attempt } => {
+                Ok(self.workflow_task_undelivered(scheduled_event_id, attempt, cx))
+            }
+            Input::ActivityUndelivered { scheduled_event_id, attempt } => {
+                Ok(self.activity_undelivered(scheduled_event_id, attempt, cx))
+            }
+            Input::ResetSticky => Ok(self.reset_sticky(cx)),
+            Input::Resume => Ok(self.resume(cx)),
+        }
+    }
+
+    pub fn key(&self) -> &RunKey {
+        &self.key
+    }
+
+    pub fn start_attributes(&self) -> &WorkflowExecutionStartedEventAttributes {
+        &self.start
+    }
+
+    pub fn start_request_id(&self) -> &str {
+        &self.state.start_request_id
+    }
+
+    pub fn status(&self) -> WorkflowExecutionStatus {
+        WorkflowExecutionStatus::try_from(self.state.status).unwrap_or_default()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.status() == WorkflowExecutionStatus::Running
+    }
+
+    pub fn successor_run_id(&self) -> &str {
+        &self.state.successor_run_id
+    }
+
+    pub fn start_time(&self) -> Time {
+        Time(self.state.start_time)
+    }
+
+    pub fn execution_time(&self) -> Time {
+        Time(self.state.execution_time)
+    }
+
+    /// Id the next event will get.
+    pub fn next_event_id(&self) -> i64 {
+        self.state.next_event_id
+    }
+
+    pub fn cancel_requested(&self) -> bool {
+        self.state.cancel_requested
+    }
+
+    /// Changed since the last [`Execution::take_commit`].
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// No query waits and no task is known to be undelivered: dropping the run from memory loses nothing.
+    pub fn can_unload(&self) -> bool {
+        !self.dirty && self.queries.is_empty() && !self.task_undelivered
+    }
+
+    /// Rough size in memory.
+    pub fn weight(&self) -> usize {
+        1024 + self.tail.bytes() + self.batch.len() + 3 * self.state_bytes + self.start.encoded_len()
+    }
+
+    /// How many of its tasks are with workers now.
+    pub fn outstanding(&self) -> usize {
+        let running = matches!(self.state.workflow_task, Some(WorkflowTask::AwaitingCompletion(_)));
+        usize::from(running) + self.activities.values().filter(|activity| activity.is_started()).count()
+    }
+
+    /// Events with `from <= id < end`, and the ids among them (first, end) that are no longer in memory.
+    pub fn events(&self, from: i64, end: i64) -> (Vec<HistoryEvent>, Option<(i64, i64)>) {
+        let end = end.min(self.state.next_event_id);
+        let in_memory = self.tail.first_event_id().unwrap_or(self.batch_first_event_id);
+        let missing = (from < in_memory.min(end)).then(|| (from, in_memory.min(end)));
+        let mut events = Vec::with_capacity((end - from.max(in_memory)).clamp(0, 64) as usize);
+        self.tail.collect(from, end, &mut events);
+        if end > self.batch_first_event_id && !self.batch.is_empty() {
+            event::collect(Bytes::copy_from_slice(&self.batch), from, end, &mut events);
+        }
+        (events, missing)
+    }
+
+    /// Tasks that pollers could take now; what a driver offers after loading the run.
+    pub fn pending_dispatch(&self, now: Time) -> Vec<Dispatch> {
+        let mut dispatch = Vec::new();
+        if !self.is_open() {
+            return dispatch;
+        }
+        if let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task
+            && task.not_before.is_none_or(|time| time <= now.0)
+        {
+            dispatch.push(self.workflow_task_dispatch(task));
+        }
+        dispatch.extend(self.activities.values().filter_map(Activity::dispatch));
+        dispatch
+    }
+
+    /// What to store, in the state's present form; afterwards the run is clean.
+    pub fn take_commit(&mut self) -> RunCommit {
+        self.state.transitions += 1;
+        let events = (!self.batch.is_empty()).then(|| {
+            let batch =
+                Batch { first_event_id: self.batch_first_event_id, bytes: self.batch.split().freeze() };
+            self.tail.push(batch.clone());
+            self.batch_first_event_id = self.state.next_event_id;
+            (batch.first_event_id, batch.bytes)
+        });
+        let mut state = Vec::with_capacity(self.state_bytes + 64);
+        self.state.encode(&mut state).expect("a Vec grows");
+        for activity in self.activities.values() {
+            prost::encoding::message::encode(19, &activity.state, &mut state);
+        }
+        self.state_bytes = state.len();
+        self.dirty = false;
+        let attributes = std::mem::take(&mut self.attributes_changed)
+            .then(|| (self.memo().cloned(), self.search_attributes().cloned()));
+        RunCommit {
+            state,
+            events,
+            status: self.state.status,
+            close_time: self.state.close_time,
+            history_length: self.state.next_event_id - 1,
+            history_bytes: self.state.history_bytes,
+            transitions: self.state.transitions,
+            next_due: self.next_due().map(|time| time.0),
+            runnable: self.is_open()
+                && (matches!(self.state.workflow_task, Some(WorkflowTask::AwaitingPoller(_)))
+                    || self.outstanding() > 0
+                    || self.activities.values().any(|activity| activity.dispatch().is_some())),
+            attributes,
+        }
+    }
+
+    pub fn memo(&self) -> Option<&Memo> {
+        self.state.memo.as_ref().or(self.start.memo.as_ref())
+    }
+
+    pub fn search_attributes(&self) -> Option<&SearchAttributes> {
+        self.state.search_attributes.as_ref().or(self.start.search_attributes.as_ref())
+    }
+
+    pub(super) fn mark_attributes_changed(&mut self) {
+        self.attributes_changed = true;
+    }
+
+    pub(super) fn execution(&self) -> WorkflowExecution {
+        WorkflowExecution {
+            workflow_id: self.key.workflow_id.to_string(),
+            run_id: self.key.run_id.to_string(),
+        }
+    }
+
+    /// The change must reach the disk before its answer leaves.
+    pub(super) fn changed(&mut self, cx: &mut Context<'_>) {
+        self.dirty = true;
+        cx.effects.durable = true;
+    }
+
+    /// The change may be lost in a crash; see [`super::Effects::durable`].
+    pub(super) fn changed_lightly(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Appends an event and returns its id.
+    pub(super) fn push(&mut self, attributes: Attributes, cx: &mut Context<'_>) -> i64 {
+        self.push_event(HistoryEvent { attributes: Some(attributes), ..Default::default() }, cx)
+    }
+
+    /// [`Execution::push`] for an event that carries more than attributes.
+    pub(super) fn push_event(&mut self, mut event: HistoryEvent, cx: &mut Context<'_>) -> i64 {
+        let id = self.state.next_event_id;
+        self.state.next_event_id += 1;
+        *cx.task_id += 1;
+        event.event_id = id;
+        event.task_id = *cx.task_id;
+        event.event_time.get_or_insert_with(|| cx.now.proto());
+        if let Some(attributes) = &event.attributes {
+            event.event_type = event::event_type(attributes) as i32;
+        }
+        let before = self.batch.len();
+        event::encode_into(&event, &mut self.batch);
+        self.state.history_bytes += (self.batch.len() - before) as i64;
+        self.dirty = true;
+        id
+    }
+
+    /// Appends an event that did not come from the worker: while a workflow task runs it waits in the buffer.
+    pub(super) fn record(&mut self, attributes: Attributes, links: Vec<Link>, cx: &mut Context<'_>) {
+        let mut event = HistoryEvent { attributes: Some(attributes), links, ..Default::default() };
+        if self.task_is_running() {
+            event.event_time = Some(cx.now.proto());
+            self.state.buffered.push(event.encode_to_vec().into());
+            self.dirty = true;
+        } else {
+            self.push_event(event, cx);
+        }
+    }
+
+    pub(super) fn task_is_running(&self) -> bool {
+        matches!(self.state.workflow_task, Some(WorkflowTask::AwaitingCompletion(_)))
+    }
+
+    /// Writes the buffered events, results last, and says whether there were any.
+    pub(super) fn flush_buffered(&mut self, cx: &mut Context<'_>) -> bool {
+        let buffered = std::mem::take(&mut self.state.buffered);
+        if buffered.is_empty() {
+            return false;
+        }
+        let decode = |bytes| HistoryEvent::decode(bytes).expect("an event that this server encoded");
+        let (last, first): (Vec<_>, Vec<_>) = buffered
+            .into_iter()
+            .map(decode)
+            .partition(|event: &HistoryEvent| event.attributes.as_ref().is_some_and(event::comes_last));
+        let mut started = BTreeMap::new();
+        for event in first {
+            let scheduled = match &event.attributes {
+                Some(Attributes::ActivityTaskStartedEventAttributes(a)) => Some(a.scheduled_event_id),
+                _ => None,
+            };
+            let id = self.push_event(event, cx);
+            started.extend(scheduled.map(|scheduled| (scheduled, id)));
+        }
+        for mut event in last {
+            if let Some((scheduled, started_id)) = event.attributes.as_mut().and_then(activity_result_ids)
+                && let Some(id) = started.get(scheduled)
+            {
+                *started_id = *id;
+            }
+            self.push_event(event, cx);
+        }
+        true
+    }
+
+    /// Whether the buffer holds an event for which `test` holds.
+    pub(super) fn has_buffered(&self, test: impl Fn(&Attributes) -> bool) -> bool {
+        self.state.buffered.iter().any(|bytes| {
+            HistoryEvent::decode(bytes.clone())
+                .is_ok_and(|event| event.attributes.as_ref().is_some_and(&test))
+        })
+    }
+}
+
+/// Scheduled and started event id of an activity's result.
+fn activity_result_ids(attributes: &mut Attributes) -> Option<(&i64, &mut i64)> {
+    match attributes {
+        Attributes::ActivityTaskCompletedEventAttributes(a) => {
+            Some((&a.scheduled_event_id, &mut a.started_event_id))
+        }
+        Attributes::ActivityTaskFailedEventAttributes(a) => {
+            Some((&a.scheduled_event_id, &mut a.started_event_id))
+        }
+        Attributes::ActivityTaskTimedOutEventAttributes(a) => {
+            Some((&a.scheduled_event_id, &mut a.started_event_id))
+        }
+        Attributes::ActivityTaskCanceledEventAttributes(a) => {
+            Some((&a.scheduled_event_id, &mut a.started_event_id))
+        }
+        _ => None,
+    }
+}

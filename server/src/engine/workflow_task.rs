@@ -1,0 +1,551 @@
+//! The workflow task of a run: at most one at a time, scheduled, then with a worker, then answered or failed.
+//!
+//! Only a first attempt leaves events when it is scheduled, started or fails. Later attempts are *transient*: their
+//! worker sees scheduled and started events, which are written when the task completes.
+
+use durably_proto::temporal::api::{
+    enums::v1::{SuggestContinueAsNewReason, TaskQueueKind, TimeoutType, WorkflowTaskFailedCause},
+    failure::v1::Failure,
+    history::v1::{
+        WorkflowTaskCompletedEventAttributes, WorkflowTaskFailedEventAttributes,
+        WorkflowTaskScheduledEventAttributes, WorkflowTaskStartedEventAttributes,
+        WorkflowTaskTimedOutEventAttributes, history_event::Attributes,
+    },
+    taskqueue::v1::TaskQueue,
+    workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest},
+};
+
+use super::{
+    Completed, Context, Dispatch, Execution, Output, Poller, WorkflowTaskGrant, commands,
+    state::{RunningTask, ScheduledTask, Sticky, TaskToken, WorkflowTask},
+    time::{MINUTE, Nanos, SECOND, Time, nanos, positive},
+};
+use crate::ServiceError;
+
+/// Time-out of a workflow task when the run names none.
+const DEFAULT_TASK_TIMEOUT: Nanos = 10 * SECOND;
+/// From this attempt on, a failing task is handed out after a growing pause.
+const FIRST_DELAYED_ATTEMPT: i32 = 3;
+const FIRST_DELAY: Nanos = SECOND;
+const MAX_DELAY: Nanos = 10 * MINUTE;
+/// How long a worker may keep a workflow task alive by completing it with nothing but a wish for a new one.
+const HEARTBEAT_LIMIT: Nanos = 30 * MINUTE;
+/// History sizes at which workers are told to continue as new.
+const SUGGEST_EVENTS: i64 = 4_096;
+const SUGGEST_BYTES: i64 = 4 * 1024 * 1024;
+
+impl Execution {
+    /// Makes sure that a workflow task follows what just happened, and offers it to pollers.
+    pub(super) fn schedule_task(&mut self, cx: &mut Context<'_>) {
+        if self.schedule_task_quietly(cx)
+            && let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task
+            && task.not_before.is_none()
+        {
+            let dispatch = self.workflow_task_dispatch(task);
+            cx.effects.dispatch.push(dispatch);
+        }
+    }
+
+    /// [`Execution::schedule_task`] without offering it; says whether there is a new task.
+    pub(super) fn schedule_task_quietly(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.state.workflow_task.is_some() || self.state.first_task_due.is_some() || !self.is_open() {
+            return false;
+        }
+        if self.state.task_attempt > 1 && self.state.next_event_id != self.state.failed_task_end {
+            self.state.task_attempt = 1;
+        }
+        let attempt = self.state.task_attempt;
+        let scheduled_event_id =
+            if attempt == 1 { self.push_task_scheduled(cx) } else { self.state.next_event_id };
+        let sticky_deadline =
+            self.state.sticky.as_ref().map(|sticky| cx.now.after(sticky.schedule_to_start).0);
+        self.state.workflow_task = Some(WorkflowTask::AwaitingPoller(ScheduledTask {
+            scheduled_event_id,
+            scheduled_time: cx.now.0,
+            attempt,
+            sticky_deadline,
+            not_before: None,
+        }));
+        true
+    }
+
+    fn push_task_scheduled(&mut self, cx: &mut Context<'_>) -> i64 {
+        let task_queue = match &self.state.sticky {
+            Some(sticky) => TaskQueue {
+                name: sticky.queue.clone(),
+                kind: TaskQueueKind::Sticky as i32,
+                normal_name: self.task_queue().to_owned(),
+            },
+            None => self.normal_queue(),
+        };
+        let attributes = WorkflowTaskScheduledEventAttributes {
+            task_queue: Some(task_queue),
+            start_to_close_timeout: self.start.workflow_task_timeout,
+            attempt: 1,
+        };
+        self.push(Attributes::WorkflowTaskScheduledEventAttributes(attributes), cx)
+    }
+
+    pub(super) fn workflow_task_dispatch(&self, task: &ScheduledTask) -> Dispatch {
+        Dispatch::WorkflowTask {
+            queue: self.task_queue().to_owned(),
+            sticky: self.state.sticky.as_ref().map(|sticky| sticky.queue.clone()),
+            scheduled_event_id: task.scheduled_event_id,
+            attempt: task.attempt,
+        }
+    }
+
+    pub(super) fn start_workflow_task(
+        &mut self,
+        scheduled_event_id: i64,
+        attempt: i32,
+        sticky: bool,
+        poller: Poller,
+        cx: &mut Context<'_>,
+    ) -> Output {
+        let names =
+            |task: &ScheduledTask| task.scheduled_event_id == scheduled_event_id && task.attempt == attempt;
+        match &self.state.workflow_task {
+            Some(WorkflowTask::AwaitingPoller(task)) if names(task) => {
+                Output::WorkflowTask(Box::new(self.begin_and_grant(sticky, poller, cx)))
+            }
+            Some(WorkflowTask::AwaitingCompletion(running))
+                if self.task_undelivered && names(&running.scheduled) =>
+            {
+                let running = running.clone();
+                self.task_undelivered = false;
+                Output::WorkflowTask(Box::new(self.grant(&running, sticky)))
+            }
+            _ => Output::Stale,
+        }
+    }
+
+    /// Gives the scheduled task to `poller`.
+    pub(super) fn begin_and_grant(
+        &mut self,
+        sticky: bool,
+        poller: Poller,
+        cx: &mut Context<'_>,
+    ) -> WorkflowTaskGrant {
+        let running = self.begin_task(poller, cx);
+        self.grant(&running, sticky)
+    }
+
+    fn begin_task(&mut self, poller: Poller, cx: &mut Context<'_>) -> RunningTask {
+        let Some(WorkflowTask::AwaitingPoller(mut scheduled)) = self.state.workflow_task.take() else {
+            unreachable!("callers have seen the scheduled task")
+        };
+        if scheduled.attempt > 1 && self.state.next_event_id != scheduled.scheduled_event_id {
+            // Something happened since the failure: what was a repetition is a first attempt.
+            self.state.task_attempt = 1;
+            scheduled.attempt = 1;
+            scheduled.scheduled_event_id = self.push_task_scheduled(cx);
+        }
+        let history_bytes = self.state.history_bytes;
+        let events = self.state.next_event_id;
+        let suggest_continue_as_new = events > SUGGEST_EVENTS || history_bytes > SUGGEST_BYTES;
+        let started_event_id = if scheduled.attempt == 1 {
+            let mut reasons = Vec::new();
+            if history_bytes > SUGGEST_BYTES {
+                reasons.push(SuggestContinueAsNewReason::HistorySizeTooLarge as i32);
+            }
+            if events > SUGGEST_EVENTS {
+                reasons.push(SuggestContinueAsNewReason::TooManyHistoryEvents as i32);
+            }
+            let attributes = WorkflowTaskStartedEventAttributes {
+                scheduled_event_id: scheduled.scheduled_event_id,
+                identity: poller.identity.clone(),
+                request_id: poller.request_id.clone(),
+                suggest_continue_as_new,
+                suggest_continue_as_new_reasons: reasons,
+                history_size_bytes: history_bytes,
+                ..Default::default()
+            };
+            self.push(Attributes::WorkflowTaskStartedEventAttributes(attributes), cx)
+        } else {
+            scheduled.scheduled_event_id + 1
+        };
+        let running = RunningTask {
+            deadline: cx.now.after(self.task_timeout()).0,
+            scheduled,
+            started_event_id,
+            started_time: cx.now.0,
+            identity: poller.identity,
+            request_id: poller.request_id,
+            epoch: cx.epoch,
+            in_process: poller.in_process,
+            history_bytes,
+            suggest_continue_as_new,
+        };
+        self.state.workflow_task = Some(WorkflowTask::AwaitingCompletion(running.clone()));
+        self.task_undelivered = false;
+        self.changed_lightly();
+        running
+    }
+
+    pub(super) fn task_timeout(&self) -> Nanos {
+        positive(self.start.workflow_task_timeout.as_ref()).unwrap_or(DEFAULT_TASK_TIMEOUT)
+    }
+
+    /// The running task that `token` names. A token from before a crash is good for a task that the crash put back
+    /// to the queue, as long as nobody else took it.
+    fn claim_task(
+        &mut self,
+        token: &TaskToken,
+        identity: &str,
+        cx: &mut Context<'_>,
+    ) -> Result<RunningTask, ServiceError> {
+        let gone = || ServiceError::not_found("Workflow task not found.");
+        if !self.is_open() {
+            return Err(ServiceError::not_found("workflow execution already completed"));
+        }
+        match &self.state.workflow_task {
+            Some(WorkflowTask::AwaitingCompletion(running))
+                if running.scheduled.scheduled_event_id == token.scheduled_event_id
+                    && running.started_event_id == token.started_event_id
+                    && running.scheduled.attempt == token.attempt
+                    && running.started_time == token.started_time =>
+            {
+                Ok(running.clone())
+            }
+            Some(WorkflowTask::AwaitingPoller(task))
+                if token.epoch < cx.epoch
+                    && task.scheduled_event_id == token.scheduled_event_id
+                    && task.attempt == token.attempt
+                    && self.state.next_event_id + i64::from(task.attempt > 1) == token.started_event_id =>
+            {
+                let poller = Poller { identity: identity.to_owned(), ..Default::default() };
+                Ok(self.begin_task(poller, cx))
+            }
+            _ => Err(gone()),
+        }
+    }
+
+    pub(super) fn complete_workflow_task(
+        &mut self,
+        token: &TaskToken,
+        request: RespondWorkflowTaskCompletedRequest,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        let running = self.claim_task(token, &request.identity, cx)?;
+        if let Err(refused) = commands::check(self, &request.commands) {
+            let text = refused.to_string();
+            let failure = Failure {
+                message: refused.message,
+                source: "Server".into(),
+                failure_info: Some(
+                    durably_proto::temporal::api::failure::v1::failure::FailureInfo::ServerFailureInfo(
+                        Default::default(),
+                    ),
+                ),
+                ..Default::default()
+            };
+            self.fail_running_task(&running, refused.cause, Some(failure), request.identity, cx);
+            self.changed(cx);
+            let completed = Completed { refused: Some(text), ..Default::default() };
+            return Ok(Output::WorkflowTaskCompleted(Box::new(completed)));
+        }
+        let mut request = request;
+        let commands = std::mem::take(&mut request.commands);
+        self.write_completion(&running, &request, cx);
+        let completed_id = self.state.next_event_id - 1;
+        let applied = commands::apply(self, commands, completed_id, cx);
+        let flushed = self.flush_buffered(cx);
+        let results = std::mem::take(&mut request.query_results);
+        let mut completed = Completed::default();
+        if self.is_open() {
+            completed = self.after_completion(&running, &request, &applied, flushed, cx);
+        }
+        self.queries_after_completion(results, cx);
+        if let Some(new) = &mut completed.new_task {
+            // Queries that waited for the next task are part of it.
+            new.response.queries.append(&mut self.attach_queries());
+        }
+        self.changed(cx);
+        Ok(Output::WorkflowTaskCompleted(Box::new(completed)))
+    }
+
+    /// Writes the completed event (and those of a transient attempt before it) and takes over what the worker said
+    /// about itself.
+    fn write_completion(
+        &mut self,
+        running: &RunningTask,
+        request: &RespondWorkflowTaskCompletedRequest,
+        cx: &mut Context<'_>,
+    ) {
+        self.state.workflow_task = None;
+        self.task_undelivered = false;
+        self.state.task_attempt = 1;
+        let (mut scheduled_id, mut started_id) =
+            (running.scheduled.scheduled_event_id, running.started_event_id);
+        if running.scheduled.attempt > 1 {
+            let [first, mut second] = self.transient_events(running);
+            scheduled_id = self.push_event(first, cx);
+            if let Some(Attributes::WorkflowTaskStartedEventAttributes(started)) = &mut second.attributes {
+                started.scheduled_event_id = scheduled_id;
+            }
+            started_id = self.push_event(second, cx);
+        }
+        let attributes = WorkflowTaskCompletedEventAttributes {
+            scheduled_event_id: scheduled_id,
+            started_event_id: started_id,
+            identity: request.identity.clone(),
+            binary_checksum: request.binary_checksum.clone(),
+            worker_version: request.worker_version_stamp.clone(),
+            sdk_metadata: request.sdk_metadata.clone(),
+            metering_metadata: request.metering_metadata,
+            deployment: request.deployment.clone(),
+            versioning_behavior: request.versioning_behavior,
+            ..Default::default()
+        };
+        self.push(Attributes::WorkflowTaskCompletedEventAttributes(attributes), cx);
+        self.state.previous_started_event_id = started_id;
+        self.state.sticky = request.sticky_attributes.as_ref().and_then(|sticky| {
+            let queue = sticky.worker_task_queue.as_ref()?.name.clone();
+            let schedule_to_start = sticky.schedule_to_start_timeout.as_ref().map_or(5 * SECOND, nanos);
+            (!queue.is_empty()).then_some(Sticky { queue, schedule_to_start, epoch: cx.epoch })
+        });
+    }
+
+    /// The next task, if something asks for one, and activities that the worker takes along.
+    fn after_completion(
+        &mut self,
+        running: &RunningTask,
+        request: &RespondWorkflowTaskCompletedRequest,
+        applied: &commands::Applied,
+        flushed: bool,
+        cx: &mut Context<'_>,
+    ) -> Completed {
+        let mut completed = Completed::default();
+        for id in &applied.eager_activities {
+            let poller = Poller { identity: request.identity.clone(), ..Default::default() };
+            if let Output::Activity(task) = self.start_activity(*id, 1, poller, cx) {
+                completed.eager_activities.push(*task);
+            }
+        }
+        let heartbeat = request.force_create_new_workflow_task;
+        self.state.heartbeat_chain_start = heartbeat.then(|| {
+            let began = self.state.heartbeat_chain_start.unwrap_or(running.scheduled.scheduled_time);
+            if cx.now.since(Time(began)) > HEARTBEAT_LIMIT { cx.now.0 } else { began }
+        });
+        if flushed || heartbeat || applied.needs_task {
+            if request.return_new_workflow_task {
+                if self.schedule_task_quietly(cx) {
+                    let poller = Poller {
+                        identity: request.identity.clone(),
+                        request_id: "request-from-RespondWorkflowTaskCompleted".into(),
+                        binary_checksum: request.binary_checksum.clone(),
+                        in_process: running.in_process,
+                    };
+                    completed.new_task = Some(self.begin_and_grant(true, poller, cx));
+                }
+            } else {
+                self.schedule_task(cx);
+            }
+        }
+        completed
+    }
+
+    pub(super) fn fail_workflow_task(
+        &mut self,
+        token: &TaskToken,
+        request: RespondWorkflowTaskFailedRequest,
+        cx: &mut Context<'_>,
+    ) -> Result<Output, ServiceError> {
+        let cause = request.cause();
+        let running = self.claim_task(token, &request.identity, cx)?;
+        self.fail_running_task(&running, cause, request.failure, request.identity, cx);
+        self.changed(cx);
+        Ok(Output::Done)
+    }
+
+    /// Ends the running task without its commands and schedules the next attempt.
+    fn fail_running_task(
+        &mut self,
+        running: &RunningTask,
+        cause: WorkflowTaskFailedCause,
+        failure: Option<Failure>,
+        identity: String,
+        cx: &mut Context<'_>,
+    ) {
+        if running.scheduled.attempt == 1 {
+            self.push_task_failed(running, cause, failure, identity, cx);
+        }
+        self.after_failure(running, cause != WorkflowTaskFailedCause::UnhandledCommand, cx);
+    }
+
+    fn push_task_failed(
+        &mut self,
+        running: &RunningTask,
+        cause: WorkflowTaskFailedCause,
+        failure: Option<Failure>,
+        identity: String,
+        cx: &mut Context<'_>,
+    ) {
+        let attributes = WorkflowTaskFailedEventAttributes {
+            scheduled_event_id: running.scheduled.scheduled_event_id,
+            started_event_id: running.started_event_id,
+            cause: cause as i32,
+            failure,
+            identity,
+            ..Default::default()
+        };
+        self.push(Attributes::WorkflowTaskFailedEventAttributes(attributes), cx);
+    }
+
+    fn after_failure(&mut self, running: &RunningTask, delay: bool, cx: &mut Context<'_>) {
+        self.state.workflow_task = None;
+        self.task_undelivered = false;
+        self.state.sticky = None;
+        self.state.task_attempt = running.scheduled.attempt + 1;
+        self.state.failed_task_end = self.state.next_event_id;
+        self.flush_buffered(cx);
+        self.queries.detach(self.state.task_attempt, cx);
+        if !self.schedule_task_quietly(cx) {
+            return;
+        }
+        let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task else { return };
+        if delay && task.attempt >= FIRST_DELAYED_ATTEMPT {
+            let doublings = (task.attempt - FIRST_DELAYED_ATTEMPT).min(20);
+            task.not_before = Some(cx.now.after((FIRST_DELAY << doublings).min(MAX_DELAY)).0);
+            return;
+        }
+        let task = task.clone();
+        let dispatch = self.workflow_task_dispatch(&task);
+        cx.effects.dispatch.push(dispatch);
+    }
+
+    /// Ends the running task because the run itself ends now.
+    pub(super) fn force_close_task(&mut self, cx: &mut Context<'_>) {
+        if let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.take()
+            && running.scheduled.attempt == 1
+        {
+            let cause = WorkflowTaskFailedCause::ForceCloseCommand;
+            self.push_task_failed(&running, cause, None, String::new(), cx);
+        }
+        self.state.workflow_task = None;
+        self.flush_buffered(cx);
+    }
+
+    /// When something about the workflow task happens by itself.
+    pub(super) fn workflow_task_due(&self) -> Option<Time> {
+        match self.state.workflow_task.as_ref()? {
+            WorkflowTask::AwaitingPoller(task) => {
+                task.sticky_deadline.into_iter().chain(task.not_before).min().map(Time)
+            }
+            WorkflowTask::AwaitingCompletion(running) => Some(Time(running.deadline)),
+        }
+    }
+
+    pub(super) fn workflow_task_timers(&mut self, cx: &mut Context<'_>) {
+        match self.state.workflow_task.clone() {
+            Some(WorkflowTask::AwaitingPoller(task))
+                if task.sticky_deadline.is_some_and(|t| t <= cx.now.0) =>
+            {
+                self.sticky_timed_out(&task, cx);
+            }
+            Some(WorkflowTask::AwaitingPoller(mut task))
+                if task.not_before.is_some_and(|t| t <= cx.now.0) =>
+            {
+                task.not_before = None;
+                let dispatch = self.workflow_task_dispatch(&task);
+                self.state.workflow_task = Some(WorkflowTask::AwaitingPoller(task));
+                self.changed_lightly();
+                cx.effects.dispatch.push(dispatch);
+            }
+            Some(WorkflowTask::AwaitingCompletion(running)) if running.deadline <= cx.now.0 => {
+                self.workflow_task_timed_out(&running, cx);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody came to the sticky queue: the same attempt goes to the normal queue.
+    fn sticky_timed_out(&mut self, task: &ScheduledTask, cx: &mut Context<'_>) {
+        self.state.sticky = None;
+        self.state.workflow_task = None;
+        if task.attempt == 1 {
+            let attributes = WorkflowTaskTimedOutEventAttributes {
+                scheduled_event_id: task.scheduled_event_id,
+                started_event_id: 0,
+                timeout_type: TimeoutType::ScheduleToStart as i32,
+            };
+            self.push(Attributes::WorkflowTaskTimedOutEventAttributes(attributes), cx);
+        }
+        self.schedule_task(cx);
+        self.changed(cx);
+    }
+
+    fn workflow_task_timed_out(&mut self, running: &RunningTask, cx: &mut Context<'_>) {
+        if running.scheduled.attempt == 1 {
+            let attributes = WorkflowTaskTimedOutEventAttributes {
+                scheduled_event_id: running.scheduled.scheduled_event_id,
+                started_event_id: running.started_event_id,
+                timeout_type: TimeoutType::StartToClose as i32,
+            };
+            self.push(Attributes::WorkflowTaskTimedOutEventAttributes(attributes), cx);
+        }
+        self.after_failure(running, true, cx);
+        self.changed(cx);
+    }
+
+    pub(super) fn workflow_task_undelivered(
+        &mut self,
+        scheduled_event_id: i64,
+        attempt: i32,
+        cx: &mut Context<'_>,
+    ) -> Output {
+        match &self.state.workflow_task {
+            Some(WorkflowTask::AwaitingCompletion(running))
+                if running.scheduled.scheduled_event_id == scheduled_event_id
+                    && running.scheduled.attempt == attempt =>
+            {
+                let dispatch = self.workflow_task_dispatch(&running.scheduled);
+                self.task_undelivered = true;
+                self.queries.detach(1, cx);
+                cx.effects.dispatch.push(dispatch);
+                Output::Done
+            }
+            _ => Output::Stale,
+        }
+    }
+
+    pub(super) fn reset_sticky(&mut self, cx: &mut Context<'_>) -> Output {
+        if self.state.sticky.take().is_none() {
+            return Output::Done;
+        }
+        self.changed_lightly();
+        if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
+            task.sticky_deadline = None;
+            let task = task.clone();
+            if task.not_before.is_none() {
+                let dispatch = self.workflow_task_dispatch(&task);
+                cx.effects.dispatch.push(dispatch);
+            }
+        }
+        Output::Done
+    }
+
+    /// After a restart: a task inside the old process is lost, one with a worker elsewhere may still be answered.
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>) -> Output {
+        if self.state.sticky.as_ref().is_some_and(|sticky| sticky.epoch != cx.epoch) {
+            self.reset_sticky_silently();
+        }
+        if let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.clone()
+            && running.in_process
+            && running.epoch != cx.epoch
+        {
+            self.workflow_task_timed_out(&running, cx);
+        }
+        self.resume_activities(cx);
+        Output::Done
+    }
+
+    fn reset_sticky_silently(&mut self) {
+        self.state.sticky = None;
+        if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
+            task.sticky_deadline = None;
+        }
+        self.changed_lightly();
+    }
+}
