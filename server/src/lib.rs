@@ -1,4 +1,9 @@
 //! The server: Temporal's `WorkflowService` and `OperatorService` on one state, used over sockets or in-process.
+//!
+//! [`Server::open`] opens a state (memory, or a SQLite file that this process then owns), [`Server::service`] answers
+//! calls without a socket, [`Server::serve`] answers them on one. [`open_or_join`] reaches a state file whoever owns
+//! it. From the outside in: `transport` (sockets), `frontend` (RPCs: checks, defaults, errors), `shard` (drivers,
+//! group commit, timers), `engine` (one run as a pure machine), `matching` (tasks to pollers), `store`.
 
 pub mod engine;
 pub mod error;
@@ -6,9 +11,14 @@ pub mod frontend;
 pub mod matching;
 pub mod namespace;
 pub mod options;
+mod owner;
+mod server;
 pub mod shard;
 pub mod store;
+mod transport;
 
 pub use error::{OpenError, ServiceError};
+pub use frontend::Service;
 pub use namespace::Namespace;
 pub use options::{ServerOptions, State};
+pub use server::{Handle, Server, open_or_join};

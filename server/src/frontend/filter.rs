@@ -15,7 +15,7 @@ const SUPPORTED: &str = "supported are the fields WorkflowId, RunId, WorkflowTyp
                          IS [NOT] NULL, STARTS_WITH; AND, OR and parentheses";
 
 /// Parses a list filter; an empty text matches everything. The error says where and what is supported.
-pub fn parse(text: &str) -> Result<Filter, String> {
+pub(super) fn parse(text: &str) -> Result<Filter, String> {
     let mut parser = Parser { tokens: lex(text)?, next: 0, depth: 0 };
     if parser.tokens.is_empty() {
         return Ok(Filter::All);

@@ -1,0 +1,186 @@
+//! [`Server`]: opens a state, answers calls, shuts down; and [`open_or_join`], which reaches whoever has the state.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::watch,
+};
+use tonic::transport::Channel;
+
+use crate::{
+    error::{ErrorKind, OpenError, ServiceError},
+    frontend::{Frontend, Service},
+    options::{ServerOptions, State},
+    owner::{self, Claim, Ownership},
+    shard::{ClockKind, Executions, ExecutionsOptions},
+    transport,
+};
+
+/// How long connections may take to drain when the server stops.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long a new owner may take from its lock to its socket, before a joining process gives up on it.
+const OWNER_START: Duration = Duration::from_secs(5);
+const OWNER_RETRY: Duration = Duration::from_millis(20);
+
+/// A server on one state. Cheap to clone; the state is released by [`Server::shutdown`], or when the process ends.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    executions: Executions,
+    frontend: Frontend,
+    service: Service,
+    /// True once the server stops; connections hold a receiver until they have drained.
+    stopping: watch::Sender<bool>,
+    ownership: Mutex<Option<Ownership>>,
+}
+
+/// What [`open_or_join`] came to.
+pub enum Handle {
+    /// This process owns the state.
+    Owner(Server),
+    /// Another one does; calls go to it and fail with UNAVAILABLE once it is gone.
+    Joined(Channel),
+}
+
+impl Server {
+    /// Opens the state, registers missing namespaces, resumes what is due. Needs a tokio runtime.
+    ///
+    /// A state file is locked, and offered to other processes of this user on a Unix socket beside it. Errors say
+    /// what to do; [`OpenError::Locked`] means that another process has the file.
+    pub async fn open(options: ServerOptions) -> Result<Self, OpenError> {
+        match Self::open_unless_taken(options).await? {
+            Ok(server) => Ok(server),
+            Err((path, owner)) => Err(OpenError::Locked { path, detail: describe(&owner) }),
+        }
+    }
+
+    async fn open_unless_taken(
+        mut options: ServerOptions,
+    ) -> Result<Result<Self, (std::path::PathBuf, owner::Owner)>, OpenError> {
+        let State::File(path) = &mut options.state else {
+            return Ok(Ok(Self::start(options, None).await?));
+        };
+        *path = owner::resolve(path)?;
+        owner::check(path)?;
+        match owner::claim(path)? {
+            Claim::Taken(owner) => Ok(Err((path.clone(), owner))),
+            Claim::Owned(ownership, listener) => {
+                Ok(Ok(Self::start(options, Some((ownership, listener))).await?))
+            }
+        }
+    }
+
+    async fn start(
+        options: ServerOptions,
+        owned: Option<(Ownership, std::os::unix::net::UnixListener)>,
+    ) -> Result<Self, OpenError> {
+        let path = match &options.state {
+            State::Memory => Path::new("memory").to_owned(),
+            State::File(path) => path.clone(),
+        };
+        let clock = if options.time_skipping { ClockKind::Virtual } else { ClockKind::System };
+        let executions = Executions::open(ExecutionsOptions { state: options.state.clone(), clock }).await?;
+        let frontend =
+            Frontend::open(executions.clone(), options).await.map_err(|error| open_error(&path, &error))?;
+        let service = Service::new(&frontend).await;
+        let (ownership, listener) = owned.unzip();
+        let inner = Inner {
+            executions,
+            frontend,
+            service,
+            stopping: watch::Sender::new(false),
+            ownership: Mutex::new(ownership),
+        };
+        let server = Self { inner: Arc::new(inner) };
+        if let Some(listener) = listener {
+            let listener = UnixListener::from_std(listener).map_err(|error| owner::io_error(&path, error))?;
+            let stopping = server.inner.stopping.subscribe();
+            tokio::spawn(transport::serve_unix(listener, server.service(), stopping));
+        }
+        Ok(server)
+    }
+
+    /// All gRPC services as one tower service, for callers in this process.
+    pub fn service(&self) -> Service {
+        self.inner.service.clone()
+    }
+
+    /// Listens on `address` (port 0: any free port) without serving yet.
+    pub async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> {
+        transport::bind(address).await
+    }
+
+    /// Answers calls on `listener` until [`Server::shutdown`], then returns when its connections have drained.
+    pub async fn serve(&self, listener: TcpListener) {
+        transport::serve_tcp(listener, self.service(), self.inner.stopping.subscribe()).await;
+    }
+
+    /// Stops accepting, answers long polls empty, finishes what is in flight, commits and releases the state.
+    ///
+    /// Returns within a few seconds even if a peer does not read its answers. Calls after it are UNAVAILABLE.
+    pub async fn shutdown(&self) {
+        self.inner.frontend.stop();
+        self.inner.executions.shutdown().await;
+        // Connections drain after the answers are there, or they would wait for polls that nobody ends.
+        self.inner.stopping.send_replace(true);
+        if tokio::time::timeout(DRAIN, self.inner.stopping.closed()).await.is_err() {
+            tracing::warn!("connections were still open {DRAIN:?} after the server stopped; closing them");
+        }
+        self.inner.ownership.lock().take();
+    }
+}
+
+/// Opens the state, or connects to the process that has it already.
+pub async fn open_or_join(options: ServerOptions) -> Result<Handle, OpenError> {
+    let give_up = Instant::now() + OWNER_START;
+    loop {
+        let (path, owner) = match Server::open_unless_taken(options.clone()).await? {
+            Ok(server) => return Ok(Handle::Owner(server)),
+            Err(taken) => taken,
+        };
+        // The owner is between lock and socket, or between its end and the release of its lock: look again.
+        match connect(&owner.socket).await {
+            Ok(channel) => return Ok(Handle::Joined(channel)),
+            Err(_) if Instant::now() < give_up => tokio::time::sleep(OWNER_RETRY).await,
+            Err(error) => {
+                let detail = format!("{}, which does not answer on its socket: {error}", describe(&owner));
+                return Err(OpenError::Locked { path, detail });
+            }
+        }
+    }
+}
+
+fn describe(owner: &owner::Owner) -> String {
+    if owner.process.is_empty() { "process unknown".into() } else { format!("process {}", owner.process) }
+}
+
+/// Connects to an owner's socket.
+async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
+    let socket = socket.to_owned();
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let socket = socket.clone();
+        async move { tokio::net::UnixStream::connect(socket).await.map(hyper_util::rt::TokioIo::new) }
+    });
+    // The authority is a name for the HTTP/2 layer only; nothing resolves it.
+    tonic::transport::Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+}
+
+fn open_error(path: &Path, error: &ServiceError) -> OpenError {
+    match error.kind() {
+        ErrorKind::DataLoss => OpenError::Corrupt { path: path.to_owned(), detail: error.to_string() },
+        ErrorKind::InvalidArgument => {
+            OpenError::InvalidOption { option: "namespaces", problem: error.to_string() }
+        }
+        _ => OpenError::Store { path: path.to_owned(), detail: error.to_string() },
+    }
+}
