@@ -19,9 +19,20 @@
 //!    driver (the server sends at most one, and one legacy query beside it).
 //! 4. [`Run::weight`] is what the run costs the cache, in bytes.
 
+mod execution;
+mod flags;
+mod history;
+mod initialize;
+mod jobs;
+mod machines;
+mod mismatch;
+mod problem;
+mod replay;
 mod run;
+mod seed;
 mod step;
 mod task;
+mod timeline;
 
 pub use run::Run;
 pub use step::{QueryReply, Step, TaskCompleted, TaskFailed};

@@ -1,91 +1,534 @@
-//! One cached workflow run.
+//! One cached workflow run: tasks in, steps out.
 
-use durably_proto::durably::core::v1::{ReplayHistory, WorkflowCompletion, evict};
+use std::collections::BTreeMap;
 
-use super::step::Step;
-use super::task::{HistoryPage, WorkflowTask};
+use bytes::Bytes;
+use durably_proto::durably::core::v1::workflow_completion::Status;
+use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::{
+    ActivationSuccess, Evict, QueryReceived, ReplayHistory, ReplayResult, WorkflowCompletion, WorkflowJob,
+    evict, query_answer, workflow_command,
+};
+use durably_proto::temporal::api::command::v1::Command;
+use durably_proto::temporal::api::common::v1::Payloads;
+use durably_proto::temporal::api::enums::v1::{QueryResultType, WorkflowTaskFailedCause};
+use durably_proto::temporal::api::failure::v1::Failure;
+use durably_proto::temporal::api::history::v1::HistoryEvent;
+use durably_proto::temporal::api::history::v1::history_event::Attributes;
+use durably_proto::temporal::api::query::v1::WorkflowQueryResult;
+
+use super::execution::{Execution, OpenTask, Progress};
+use super::initialize::Identity;
+use super::problem::Problem;
+use super::step::{QueryReply, Step, TaskCompleted, TaskFailed};
+use super::task::{HistoryPage, Query, WorkflowTask};
 
 /// A workflow run in the worker's cache. See the module's head for how it is driven.
 #[derive(Debug)]
 pub struct Run {
-    run_id: String,
-    workflow_id: String,
-    namespace: String,
+    execution: Execution,
+    phase: Phase,
+    assignment: Option<Assignment>,
+    /// Set once the run has to go.
+    eviction: Option<(evict::Reason, String)>,
+    /// A task to start over with, once the SDK has let go.
+    restart: Option<WorkflowTask>,
+    /// The SDK has state of this run.
+    is_known_to_sdk: bool,
+    /// What the SDK says that its state weighs.
+    sdk_bytes: u64,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Between two tasks, or inside a `handle_*`.
+    Idle,
+    AwaitingHistory,
+    AwaitingCompletion(Activated),
+    /// Evicted.
+    Gone,
+}
+
+/// What the SDK was activated with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activated {
+    Jobs,
+    Queries,
+    Eviction,
+}
+
+/// What the run works on.
+#[derive(Debug)]
+struct Assignment {
+    kind: AssignmentKind,
+    task_token: Bytes,
+    attempt: i32,
+    /// To be answered at the end.
+    queries: Vec<Query>,
+    next_page_token: Bytes,
+    /// Events that come behind those to be fetched.
+    last_events: Vec<HistoryEvent>,
+    /// The commands of the open task, once it is done.
+    commands: Option<Vec<Command>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AssignmentKind {
+    Task,
+    /// A query in a task of its own.
+    Query,
+    Replay,
+}
+
+type Answers = BTreeMap<String, query_answer::Answer>;
 
 impl Run {
     /// A run that is not in the cache, with its first task. If the task holds only the end of the history, the first
     /// step asks for the history from its start.
     pub fn start(namespace: &str, task: WorkflowTask) -> (Run, Vec<Step>) {
-        let mut run = Run {
-            run_id: task.run_id.clone(),
-            workflow_id: task.workflow_id.clone(),
+        let mut run = Run::new(Identity {
             namespace: namespace.to_owned(),
-        };
-        let steps = run.handle_task(task);
+            workflow_id: task.workflow_id.clone(),
+            run_id: task.run_id.clone(),
+        });
+        let steps = run.begin(task);
         (run, steps)
     }
 
     /// A replay of a history as a file or a server has it. Ends with [`Step::Replayed`] and the eviction.
     pub fn replay(namespace: &str, replay: ReplayHistory) -> (Run, Vec<Step>) {
-        let run =
-            Run { run_id: String::new(), workflow_id: replay.workflow_id, namespace: namespace.to_owned() };
-        (run, Vec::new())
+        let events = replay.history.unwrap_or_default().events;
+        let started = match events.first().and_then(|event| event.attributes.as_ref()) {
+            Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => Some(started),
+            _ => None,
+        };
+        let or = |given: &str, own: Option<&String>| match own {
+            Some(own) if given.is_empty() => own.clone(),
+            _ => given.to_owned(),
+        };
+        let run_id = or("", started.map(|started| &started.original_execution_run_id));
+        let mut run = Run::new(Identity {
+            namespace: namespace.to_owned(),
+            workflow_id: or(&replay.workflow_id, started.map(|started| &started.workflow_id)),
+            run_id: if run_id.is_empty() { format!("replay-of-{}", replay.workflow_id) } else { run_id },
+        });
+        run.assignment = Some(Assignment {
+            kind: AssignmentKind::Replay,
+            task_token: Bytes::new(),
+            attempt: 1,
+            queries: Vec::new(),
+            next_page_token: Bytes::new(),
+            last_events: Vec::new(),
+            commands: None,
+        });
+        let steps = run.extend(events, true);
+        (run, steps)
+    }
+
+    fn new(identity: Identity) -> Run {
+        Run {
+            execution: Execution::new(identity),
+            phase: Phase::Idle,
+            assignment: None,
+            eviction: None,
+            restart: None,
+            is_known_to_sdk: false,
+            sdk_bytes: 0,
+        }
     }
 
     /// The next task of this run. If it doesn't continue where the run stands, the run is evicted and started anew
     /// from the first event, by itself.
-    pub fn handle_task(&mut self, _task: WorkflowTask) -> Vec<Step> {
-        Vec::new()
+    pub fn handle_task(&mut self, task: WorkflowTask) -> Vec<Step> {
+        if self.phase == Phase::Gone {
+            return Vec::new();
+        }
+        if !self.is_busy() && self.continues_with(&task) {
+            return self.begin(task);
+        }
+        let message = "the server's task doesn't continue where the cached run stands";
+        self.restart = Some(task);
+        self.eviction = Some((evict::Reason::CacheMiss, message.to_owned()));
+        match self.phase {
+            Phase::AwaitingCompletion(_) => Vec::new(),
+            Phase::Idle | Phase::AwaitingHistory | Phase::Gone => self.evict(),
+        }
     }
 
-    /// The page that [`Step::NeedHistory`] asked for.
-    pub fn handle_history_page(&mut self, _page: HistoryPage) -> Vec<Step> {
-        Vec::new()
+    /// The page that [`Step::NeedHistory`] asked for. Ignored if no page is awaited.
+    pub fn handle_history_page(&mut self, page: HistoryPage) -> Vec<Step> {
+        if self.phase != Phase::AwaitingHistory {
+            return Vec::new();
+        }
+        let Some(assignment) = &mut self.assignment else { return Vec::new() };
+        let mut events = page.events;
+        let is_last = page.next_page_token.is_empty();
+        assignment.next_page_token = page.next_page_token;
+        if is_last {
+            events.append(&mut assignment.last_events);
+        }
+        self.extend(events, is_last)
     }
 
-    /// The page could not be fetched: the task is dropped (the server will time it out) and the run evicted.
-    pub fn handle_history_unavailable(&mut self, _message: &str) -> Vec<Step> {
-        Vec::new()
+    /// The page could not be fetched: the task is dropped (the server will time it out), a query is answered with
+    /// `message`, and the run evicted.
+    pub fn handle_history_unavailable(&mut self, message: &str) -> Vec<Step> {
+        if self.phase != Phase::AwaitingHistory {
+            return Vec::new();
+        }
+        self.eviction.get_or_insert_with(|| (evict::Reason::CacheMiss, message.to_owned()));
+        let mut steps = Vec::new();
+        if let Some(Assignment { kind: AssignmentKind::Query, task_token, .. }) = self.assignment.take() {
+            let problem =
+                Problem::NotReady(format!("The workflow's history could not be fetched: {message}"));
+            steps.push(query_failed(task_token, &problem));
+        }
+        steps.append(&mut self.evict());
+        steps
     }
 
-    /// The SDK's answer to the outstanding activation.
-    pub fn handle_completion(&mut self, _completion: WorkflowCompletion) -> Vec<Step> {
-        Vec::new()
+    /// The SDK's answer to the outstanding activation. Ignored if none is outstanding.
+    pub fn handle_completion(&mut self, completion: WorkflowCompletion) -> Vec<Step> {
+        let Phase::AwaitingCompletion(activated) = self.phase else { return Vec::new() };
+        self.phase = Phase::Idle;
+        if activated == Activated::Eviction {
+            return self.let_go();
+        }
+        if let Some((evict::Reason::CacheMiss, _)) = self.eviction {
+            self.assignment = None;
+            return self.evict();
+        }
+        if completion.run_id != self.run_id() {
+            let message = format!(
+                "The completion of run {:?} was given to run {:?}.",
+                completion.run_id,
+                self.run_id()
+            );
+            return self.fail(&Problem::BadCompletion(message));
+        }
+        let success = match completion.status {
+            Some(Status::Success(success)) => success,
+            Some(Status::Failure(failure)) => return self.fail(&Problem::Code(Box::new(failure))),
+            None => {
+                let message = "The completion says neither success nor failure.".to_owned();
+                return self.fail(&Problem::BadCompletion(message));
+            }
+        };
+        self.sdk_bytes = success.cache_bytes;
+        match activated {
+            Activated::Jobs => match self.execution.handle_success(success) {
+                Ok(()) => self.advance(),
+                Err(problem) => self.fail(&problem),
+            },
+            Activated::Queries => match self.collect_answers(success) {
+                Ok(answers) => self.conclude(answers),
+                Err(problem) => self.fail(&problem),
+            },
+            Activated::Eviction => Vec::new(),
+        }
     }
 
-    /// Let go of the run, as soon as what the SDK is doing with it is answered. What the server was owed is dropped.
-    pub fn handle_evict(&mut self, _reason: evict::Reason, _message: &str) -> Vec<Step> {
-        Vec::new()
+    /// Let go of the run. A task under way is finished first, unless the reason is `CACHE_MISS`: then the server doesn't
+    /// want to hear of it.
+    pub fn handle_evict(&mut self, reason: evict::Reason, message: &str) -> Vec<Step> {
+        let is_miss = reason == evict::Reason::CacheMiss;
+        if self.eviction.is_none() || is_miss {
+            self.eviction = Some((reason, message.to_owned()));
+        }
+        match self.phase {
+            Phase::Idle => self.evict(),
+            Phase::AwaitingHistory if is_miss => self.evict(),
+            Phase::AwaitingHistory | Phase::AwaitingCompletion(_) | Phase::Gone => Vec::new(),
+        }
     }
 
     /// The run's id.
     pub fn run_id(&self) -> &str {
-        &self.run_id
+        &self.execution.identity().run_id
     }
 
     /// The workflow's id.
     pub fn workflow_id(&self) -> &str {
-        &self.workflow_id
+        &self.execution.identity().workflow_id
     }
 
     /// The namespace.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.execution.identity().namespace
     }
 
     /// Whether an activation is with the SDK.
     pub fn is_activated(&self) -> bool {
-        false
+        matches!(self.phase, Phase::AwaitingCompletion(_))
     }
 
     /// Whether the run works on a task, or is being evicted: no new task may be given to it.
     pub fn is_busy(&self) -> bool {
-        false
+        self.phase != Phase::Idle
     }
 
-    /// What the run costs the cache, in bytes: state and payloads held here, and what the SDK reported.
+    /// What the run costs the cache, in bytes: state and payloads held here, and what the SDK reported. An SDK that can't
+    /// tell is taken to hold as much as the history is long.
     pub fn weight(&self) -> usize {
-        0
+        let sdk_bytes = match self.sdk_bytes {
+            0 => usize::try_from(self.execution.history_size_bytes()).unwrap_or(0),
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        };
+        size_of::<Run>().saturating_add(self.execution.weight()).saturating_add(sdk_bytes)
     }
+
+    /// Whether the task's history goes on where this run stands, or has nothing to add.
+    fn continues_with(&self, task: &WorkflowTask) -> bool {
+        let last_started = self.execution.last_started_id();
+        let Some(first) = task.history.first() else {
+            // A query: it may be answered from any state that is not older than what it asks about.
+            return task.previous_started_event_id <= last_started;
+        };
+        first.event_id <= self.execution.received_id() + 1 && task.previous_started_event_id == last_started
+    }
+
+    /// Starts to work on a task.
+    fn begin(&mut self, task: WorkflowTask) -> Vec<Step> {
+        let is_new = self.execution.received_id() == 0;
+        let starts_at_first = task.history.first().is_some_and(|event| event.event_id == 1);
+        let (kind, queries) = match task.query {
+            Some(query) => (AssignmentKind::Query, vec![query]),
+            None => (AssignmentKind::Task, task.queries),
+        };
+        let mut assignment = Assignment {
+            kind,
+            task_token: task.task_token,
+            attempt: task.attempt,
+            queries,
+            next_page_token: task.next_page_token,
+            last_events: Vec::new(),
+            commands: None,
+        };
+        if is_new && !starts_at_first {
+            assignment.last_events = task.history;
+            assignment.next_page_token = Bytes::new();
+            self.assignment = Some(assignment);
+            self.phase = Phase::AwaitingHistory;
+            return vec![Step::NeedHistory { next_page_token: Bytes::new() }];
+        }
+        let is_complete = assignment.next_page_token.is_empty();
+        self.assignment = Some(assignment);
+        self.extend(task.history, is_complete)
+    }
+
+    fn extend(&mut self, events: Vec<HistoryEvent>, is_complete: bool) -> Vec<Step> {
+        self.phase = Phase::Idle;
+        match self.execution.handle_events(events, is_complete) {
+            Ok(()) => self.advance(),
+            Err(problem) => self.fail(&problem),
+        }
+    }
+
+    /// Goes on until somebody else has to do something.
+    fn advance(&mut self) -> Vec<Step> {
+        let Some(assignment) = &mut self.assignment else { return self.evict() };
+        let open_task = match assignment.kind {
+            AssignmentKind::Task => OpenTask::Work,
+            AssignmentKind::Query => OpenTask::Leave,
+            AssignmentKind::Replay => OpenTask::Replay,
+        };
+        match self.execution.advance(open_task) {
+            Ok(Progress::Jobs) => {
+                let activation = self.execution.take_activation();
+                self.activate(Activated::Jobs, activation)
+            }
+            Ok(Progress::NeedsPage) => {
+                self.phase = Phase::AwaitingHistory;
+                vec![Step::NeedHistory { next_page_token: assignment.next_page_token.clone() }]
+            }
+            Ok(Progress::TaskDone(commands)) => {
+                assignment.commands = Some(commands);
+                self.ask_queries()
+            }
+            Ok(Progress::CaughtUp) => self.ask_queries(),
+            Err(problem) => self.fail(&problem),
+        }
+    }
+
+    fn activate(
+        &mut self,
+        activated: Activated,
+        activation: durably_proto::durably::core::v1::WorkflowActivation,
+    ) -> Vec<Step> {
+        self.is_known_to_sdk = true;
+        self.phase = Phase::AwaitingCompletion(activated);
+        vec![Step::Activate(activation)]
+    }
+
+    /// The state is the one that queries ask about: asks them, if there are any.
+    fn ask_queries(&mut self) -> Vec<Step> {
+        let Some(assignment) = &self.assignment else { return Vec::new() };
+        if assignment.queries.is_empty() {
+            return self.conclude(Answers::new());
+        }
+        if !self.is_known_to_sdk {
+            return self
+                .fail(&Problem::NotReady("The workflow has not begun its first task yet.".to_owned()));
+        }
+        let jobs = assignment.queries.iter().map(query_job).collect();
+        let activation = self.execution.activation(jobs);
+        self.activate(Activated::Queries, activation)
+    }
+
+    fn collect_answers(&self, success: ActivationSuccess) -> Result<Answers, Problem> {
+        let mut answers = Answers::new();
+        for command in success.commands {
+            match command.command {
+                Some(workflow_command::Command::QueryAnswer(answer)) => {
+                    let Some(outcome) = answer.answer else {
+                        return Err(Problem::BadCompletion(format!(
+                            "Query {:?} has an empty answer.",
+                            answer.id
+                        )));
+                    };
+                    answers.insert(answer.id, outcome);
+                }
+                _ => {
+                    let message = "A query issued a command. Queries may only read the workflow's state.";
+                    return Err(Problem::BadCompletion(message.to_owned()));
+                }
+            }
+        }
+        let queries = self.assignment.iter().flat_map(|assignment| &assignment.queries);
+        for query in queries {
+            if !answers.contains_key(&query.id) {
+                let message = format!("Query {:?} ({}) was not answered.", query.id, query.name);
+                return Err(Problem::BadCompletion(message));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Reports what the assignment came to.
+    fn conclude(&mut self, mut answers: Answers) -> Vec<Step> {
+        let Some(assignment) = self.assignment.take() else { return Vec::new() };
+        let mut steps = match (assignment.kind, assignment.commands) {
+            (AssignmentKind::Task, Some(commands)) => {
+                let run_ended = self.execution.has_ended();
+                if run_ended && self.eviction.is_none() {
+                    self.eviction = Some((evict::Reason::Completed, String::new()));
+                }
+                vec![Step::RespondCompleted(TaskCompleted {
+                    task_token: assignment.task_token,
+                    commands,
+                    query_results: answers
+                        .into_iter()
+                        .map(|(id, answer)| (id, query_result(answer)))
+                        .collect(),
+                    sdk_metadata: self.execution.take_metadata(),
+                    run_ended,
+                })]
+            }
+            (AssignmentKind::Task, None) => {
+                let message = "The history that came with the task ends before the task's start.".to_owned();
+                self.assignment = Some(Assignment { commands: None, ..assignment });
+                return self.fail(&Problem::NotReady(message));
+            }
+            (AssignmentKind::Query, _) => {
+                let result = match answers.pop_first().map(|(_, answer)| answer) {
+                    Some(query_answer::Answer::Succeeded(payload)) => {
+                        Ok(Payloads { payloads: vec![payload] })
+                    }
+                    Some(query_answer::Answer::Failed(failure)) => Err(failure),
+                    None => Err(Failure::default()),
+                };
+                let cause = WorkflowTaskFailedCause::Unspecified;
+                vec![Step::AnswerQuery(QueryReply { task_token: assignment.task_token, result, cause })]
+            }
+            (AssignmentKind::Replay, _) => {
+                self.eviction = Some((evict::Reason::Completed, String::new()));
+                vec![self.replayed(None)]
+            }
+        };
+        if self.eviction.is_some() {
+            steps.append(&mut self.evict());
+        }
+        steps
+    }
+
+    /// Reports that the assignment can't be carried out, and gets rid of the run.
+    fn fail(&mut self, problem: &Problem) -> Vec<Step> {
+        if self.eviction.is_none() {
+            self.eviction = Some((problem.evict_reason(), problem.message()));
+        }
+        let mut steps = match self.assignment.take() {
+            Some(Assignment { kind: AssignmentKind::Task, task_token, attempt, .. }) => {
+                let (cause, failure) = (problem.cause(), problem.to_failure());
+                vec![Step::FailTask(TaskFailed { task_token, cause, failure, attempt })]
+            }
+            Some(Assignment { kind: AssignmentKind::Query, task_token, .. }) => {
+                vec![query_failed(task_token, problem)]
+            }
+            Some(Assignment { kind: AssignmentKind::Replay, .. }) => vec![self.replayed(Some(problem))],
+            None => Vec::new(),
+        };
+        steps.append(&mut self.evict());
+        steps
+    }
+
+    fn replayed(&self, problem: Option<&Problem>) -> Step {
+        Step::Replayed(ReplayResult {
+            workflow_id: self.workflow_id().to_owned(),
+            run_id: self.run_id().to_owned(),
+            error: problem.map(Problem::to_error),
+        })
+    }
+
+    /// Makes the SDK let go of the run, if it has it.
+    fn evict(&mut self) -> Vec<Step> {
+        self.assignment = None;
+        if !self.is_known_to_sdk {
+            return self.let_go();
+        }
+        let (reason, message) = self.eviction.clone().unwrap_or_default();
+        let job = Job::Evict(Evict { reason: reason as i32, message });
+        let activation = self.execution.activation(vec![WorkflowJob { job: Some(job) }]);
+        self.activate(Activated::Eviction, activation)
+    }
+
+    /// The SDK has nothing of this run: starts over, or is gone.
+    fn let_go(&mut self) -> Vec<Step> {
+        let (reason, message) = self.eviction.take().unwrap_or_default();
+        if let Some(task) = self.restart.take() {
+            *self = Run::new(self.execution.identity().clone());
+            return self.begin(task);
+        }
+        self.phase = Phase::Gone;
+        vec![Step::Evicted { reason, message }]
+    }
+}
+
+fn query_job(query: &Query) -> WorkflowJob {
+    let job = QueryReceived {
+        id: query.id.clone(),
+        name: query.name.clone(),
+        arguments: query.arguments.clone().unwrap_or_default().payloads,
+        headers: query.header.clone().unwrap_or_default().fields,
+    };
+    WorkflowJob { job: Some(Job::Query(job)) }
+}
+
+fn query_result(answer: query_answer::Answer) -> WorkflowQueryResult {
+    match answer {
+        query_answer::Answer::Succeeded(payload) => WorkflowQueryResult {
+            result_type: QueryResultType::Answered as i32,
+            answer: Some(Payloads { payloads: vec![payload] }),
+            ..WorkflowQueryResult::default()
+        },
+        query_answer::Answer::Failed(failure) => WorkflowQueryResult {
+            result_type: QueryResultType::Failed as i32,
+            error_message: failure.message.clone(),
+            failure: Some(failure),
+            ..WorkflowQueryResult::default()
+        },
+    }
+}
+
+fn query_failed(task_token: Bytes, problem: &Problem) -> Step {
+    Step::AnswerQuery(QueryReply { task_token, result: Err(problem.to_failure()), cause: problem.cause() })
 }

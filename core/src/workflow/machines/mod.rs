@@ -1,0 +1,290 @@
+//! One machine per command kind, and the closed list of kinds.
+//!
+//! This file is the only place that names every kind. To add one: its messages in `core.proto`, its file here (machine,
+//! decoding of its events, making of its command, tests), its lines in the lists below, and the SDK's call.
+//! Still to come, and refused by name until then: patch (`MarkerRecorded` "core_patch"), child workflow, local activity
+//! ("core_local_activity"), update, search attributes, workflow properties, signal and cancel of external workflows, nexus.
+//!
+//! A machine stands for one thing that the workflow's code asked for. It is an enum whose variants are named for what
+//! they await; `handle(self, event, &mut Effects)` moves it on or says why history and code can't both be right. A machine
+//! that is `Finished` is forgotten.
+
+pub(crate) mod activity;
+pub(crate) mod close;
+pub(crate) mod continue_as_new;
+pub(crate) mod timer;
+
+use std::fmt;
+
+use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
+use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::{QueryAnswer, WorkflowCommand};
+use durably_proto::temporal::api::command::v1::command::Attributes as CommandAttributes;
+use durably_proto::temporal::api::common::v1::{Memo, RetryPolicy, SearchAttributes};
+use durably_proto::temporal::api::enums::v1::CommandType;
+use durably_proto::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
+use durably_proto::temporal::api::history::v1::history_event::Attributes;
+
+use super::history::Decoded;
+use super::mismatch::{Change, Mismatch};
+
+/// A command of the workflow's code that breaks the contract. Fails the task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadCommand(pub(crate) String);
+
+/// What happens to a machine: an event of the history, or the code's wish to cancel.
+#[derive(Clone, Debug)]
+pub(crate) enum MachineEvent {
+    Activity(activity::Event),
+    Timer(timer::Event),
+    Close(close::Event),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Machine {
+    Activity(activity::ActivityMachine),
+    Timer(timer::TimerMachine),
+    Close(close::CloseMachine),
+}
+
+/// What a machine sees of the run, and what it wants done. Jobs first, then the command.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Whether ids and types must agree with the history (core flag 1).
+    pub(crate) compare_ids: bool,
+    /// For the next activation.
+    pub(crate) jobs: Vec<Job>,
+    /// To be sent behind everything issued so far, and to be recorded as an event of this machine.
+    pub(crate) command: Option<CommandAttributes>,
+}
+
+/// The numbers that the SDK gives out per kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sequence {
+    Timer,
+    Activity,
+}
+
+/// What a command of the code comes to.
+#[derive(Debug)]
+pub(crate) enum Issued {
+    /// Something new, known by `seq` if the code can refer to it later.
+    Begin { seq: Option<(Sequence, u32)>, machine: Machine, command: Box<CommandAttributes> },
+    /// Something that exists has to hear of it.
+    Tell { seq: (Sequence, u32), event: MachineEvent },
+    /// The answer to a query.
+    Answer(QueryAnswer),
+}
+
+/// What commands take over from the run's start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inherited {
+    pub(crate) workflow_type: String,
+    pub(crate) task_queue: String,
+    pub(crate) memo: Option<Memo>,
+    pub(crate) search_attributes: Option<SearchAttributes>,
+    pub(crate) retry_policy: Option<RetryPolicy>,
+}
+
+impl Inherited {
+    pub(crate) fn from_started(started: &WorkflowExecutionStartedEventAttributes) -> Inherited {
+        let workflow_type = started.workflow_type.as_ref();
+        Inherited {
+            workflow_type: workflow_type.map(|workflow_type| workflow_type.name.clone()).unwrap_or_default(),
+            task_queue: started.task_queue.as_ref().map(|queue| queue.name.clone()).unwrap_or_default(),
+            memo: started.memo.clone(),
+            search_attributes: started.search_attributes.clone(),
+            retry_policy: started.retry_policy.clone(),
+        }
+    }
+}
+
+/// Decodes an event that belongs to a command kind.
+pub(crate) fn decode(event_id: i64, attributes: Attributes) -> Decoded {
+    use Attributes::*;
+    match attributes {
+        ActivityTaskScheduledEventAttributes(_)
+        | ActivityTaskStartedEventAttributes(_)
+        | ActivityTaskCompletedEventAttributes(_)
+        | ActivityTaskFailedEventAttributes(_)
+        | ActivityTaskTimedOutEventAttributes(_)
+        | ActivityTaskCancelRequestedEventAttributes(_)
+        | ActivityTaskCanceledEventAttributes(_) => activity::decode(event_id, attributes),
+        TimerStartedEventAttributes(_) | TimerFiredEventAttributes(_) | TimerCanceledEventAttributes(_) => {
+            timer::decode(attributes)
+        }
+        WorkflowExecutionCompletedEventAttributes(_)
+        | WorkflowExecutionFailedEventAttributes(_)
+        | WorkflowExecutionCanceledEventAttributes(_)
+        | WorkflowExecutionContinuedAsNewEventAttributes(_) => close::decode(attributes),
+        MarkerRecordedEventAttributes(_) => {
+            Err("patches and local activities need a newer version of this worker")
+        }
+        UpsertWorkflowSearchAttributesEventAttributes(_) | WorkflowPropertiesModifiedEventAttributes(_) => {
+            Err("search attributes and memos set by a workflow need a newer version of this worker")
+        }
+        _ => Err("what it is about needs a newer version of this worker"),
+    }
+}
+
+/// Makes a machine, or an event for one, of a command. `inherited` is what it takes over from the run.
+pub(crate) fn issue(command: CodeCommand, inherited: &Inherited) -> Result<Issued, BadCommand> {
+    match command {
+        CodeCommand::StartTimer(command) => timer::start(command),
+        CodeCommand::CancelTimer(command) => {
+            let event = MachineEvent::Timer(timer::Event::Cancel);
+            Ok(Issued::Tell { seq: (Sequence::Timer, command.seq), event })
+        }
+        CodeCommand::ScheduleActivity(command) => activity::schedule(command, inherited),
+        CodeCommand::RequestCancelActivity(command) => {
+            let event = MachineEvent::Activity(activity::Event::Cancel);
+            Ok(Issued::Tell { seq: (Sequence::Activity, command.seq), event })
+        }
+        CodeCommand::CompleteWorkflow(command) => Ok(close::complete(command)),
+        CodeCommand::FailWorkflow(command) => close::fail(command),
+        CodeCommand::CancelWorkflow(command) => Ok(close::cancel(command)),
+        CodeCommand::ContinueAsNew(command) => Ok(continue_as_new::continue_as_new(command, inherited)),
+        CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer(answer)),
+    }
+}
+
+/// Whether the run ends with this command.
+pub(crate) fn is_terminal(command: &WorkflowCommand) -> bool {
+    matches!(
+        command.command,
+        Some(
+            CodeCommand::CompleteWorkflow(_)
+                | CodeCommand::FailWorkflow(_)
+                | CodeCommand::CancelWorkflow(_)
+                | CodeCommand::ContinueAsNew(_)
+        )
+    )
+}
+
+/// The API's number for a command.
+pub(crate) fn command_type(attributes: &CommandAttributes) -> CommandType {
+    use CommandAttributes::*;
+    match attributes {
+        ScheduleActivityTaskCommandAttributes(_) => CommandType::ScheduleActivityTask,
+        RequestCancelActivityTaskCommandAttributes(_) => CommandType::RequestCancelActivityTask,
+        StartTimerCommandAttributes(_) => CommandType::StartTimer,
+        CancelTimerCommandAttributes(_) => CommandType::CancelTimer,
+        CompleteWorkflowExecutionCommandAttributes(_) => CommandType::CompleteWorkflowExecution,
+        FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
+        CancelWorkflowExecutionCommandAttributes(_) => CommandType::CancelWorkflowExecution,
+        ContinueAsNewWorkflowExecutionCommandAttributes(_) => CommandType::ContinueAsNewWorkflowExecution,
+        // Commands of kinds that `issue` doesn't make.
+        _ => CommandType::Unspecified,
+    }
+}
+
+impl Machine {
+    /// Any machine that awaits nothing.
+    pub(crate) const FINISHED: Machine = Machine::Close(close::CloseMachine::Finished);
+
+    pub(crate) fn handle(self, event: MachineEvent, effects: &mut Effects) -> Result<Machine, Box<Mismatch>> {
+        match (self, event) {
+            (Machine::Activity(machine), MachineEvent::Activity(event)) => {
+                machine.handle(event, effects).map(Machine::Activity)
+            }
+            (Machine::Timer(machine), MachineEvent::Timer(event)) => {
+                machine.handle(event, effects).map(Machine::Timer)
+            }
+            (Machine::Close(machine), MachineEvent::Close(event)) => {
+                machine.handle(event, effects).map(Machine::Close)
+            }
+            (machine, event) => Err(Mismatch::new(Change::Kind, &event, &machine)),
+        }
+    }
+
+    /// Whether it awaits nothing.
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Machine::Activity(machine) => matches!(machine, activity::ActivityMachine::Finished),
+            Machine::Timer(machine) => matches!(machine, timer::TimerMachine::Finished),
+            Machine::Close(machine) => matches!(machine, close::CloseMachine::Finished),
+        }
+    }
+}
+
+impl MachineEvent {
+    /// Whether nothing can follow in this run.
+    pub(crate) fn closes_run(&self) -> bool {
+        matches!(self, MachineEvent::Close(_))
+    }
+}
+
+/// What the machine awaits, in the form of the event that would record it.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Machine::Activity(machine) => machine.fmt(f),
+            Machine::Timer(machine) => machine.fmt(f),
+            Machine::Close(machine) => machine.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for MachineEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MachineEvent::Activity(event) => event.fmt(f),
+            MachineEvent::Timer(event) => event.fmt(f),
+            MachineEvent::Close(event) => event.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod table {
+    //! Exhaustive (state × event) tables, written as snapshots: diagram, coverage and regression test in one.
+
+    use std::fmt::{Debug, Display};
+
+    use super::*;
+
+    /// One line per pair: what the machine becomes and what it wants done, or the mismatch.
+    pub(crate) fn render<M: Clone + Debug, E: Clone + Display>(
+        states: &[M],
+        events: &[E],
+        handle: impl Fn(M, E, &mut Effects) -> Result<M, Box<Mismatch>>,
+    ) -> String {
+        let mut lines = Vec::new();
+        for state in states {
+            lines.push(format!("{state:?}"));
+            for event in events {
+                let mut effects = Effects { compare_ids: true, ..Effects::default() };
+                let outcome = match handle(state.clone(), event.clone(), &mut effects) {
+                    Ok(next) => {
+                        let mut parts = vec![format!("{next:?}")];
+                        parts.extend(effects.jobs.iter().map(|job| format!("job {}", brief(job))));
+                        parts.extend(effects.command.iter().map(|command| format!("command {command:?}")));
+                        parts.join("; ")
+                    }
+                    Err(mismatch) => format!("mismatch ({:?})", mismatch.change),
+                };
+                lines.push(format!("    {event} -> {outcome}"));
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn brief(job: &Job) -> String {
+        use durably_proto::durably::core::v1::activity_resolution::Status;
+        match job {
+            Job::ResolveActivity(job) => {
+                let status = job.result.as_ref().and_then(|result| result.status.as_ref());
+                let status = match status {
+                    Some(Status::Completed(_)) => "completed",
+                    Some(Status::Failed(_)) => "failed",
+                    Some(Status::Cancelled(_)) => "cancelled",
+                    None => "nothing",
+                };
+                format!("resolve activity {} {status}", job.seq)
+            }
+            Job::FireTimer(job) => format!("fire timer {}", job.seq),
+            other => format!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The cursor that pairs the code's commands with the history's events.
+//!
+//! Commands that an activation issues are *unsent* until its workflow task ends; then they are *unrecorded* until the
+//! history shows them, in the same order, right behind the task's completion. Whatever doesn't pair up is a
+//! [`Mismatch`].
+
+use std::collections::{HashMap, VecDeque};
+
+use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::{QueryAnswer, WorkflowCommand};
+use durably_proto::temporal::api::command::v1::Command;
+use durably_proto::temporal::api::command::v1::command::Attributes as CommandAttributes;
+use durably_proto::temporal::api::sdk::v1::UserMetadata;
+
+use super::machines::{self, BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Sequence};
+use super::mismatch::{Change, Mismatch};
+
+/// Why the cursor can't go on.
+#[derive(Clone, Debug)]
+pub(crate) enum CursorError {
+    Mismatch(Box<Mismatch>),
+    BadCommand(BadCommand),
+}
+
+/// Identifies a machine. Never reused.
+type Key = u64;
+
+#[derive(Clone, Debug)]
+struct Slot {
+    machine: Machine,
+    seq: Option<(Sequence, u32)>,
+    /// The event that recorded the machine's first command; 0 before.
+    origin: i64,
+}
+
+/// A command that the server hasn't got.
+#[derive(Clone, Debug)]
+struct Unsent {
+    key: Key,
+    attributes: Box<CommandAttributes>,
+    user_metadata: Option<UserMetadata>,
+    location: String,
+}
+
+/// A command that the server has got and the history hasn't shown.
+#[derive(Clone, Debug)]
+struct Unrecorded {
+    key: Key,
+    location: String,
+}
+
+/// The machines of one run, and where its commands are on their way into the history.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cursor {
+    slots: HashMap<Key, Slot>,
+    next_key: Key,
+    by_seq: HashMap<(Sequence, u32), Key>,
+    by_origin: HashMap<i64, Key>,
+    /// The highest number that the SDK gave out, per kind.
+    last_timer: u32,
+    last_activity: u32,
+    unsent: Vec<Unsent>,
+    unrecorded: VecDeque<Unrecorded>,
+}
+
+impl Cursor {
+    /// Takes a command of the code. Jobs that it causes at once go to `jobs`.
+    pub(crate) fn handle_command(
+        &mut self,
+        command: WorkflowCommand,
+        inherited: &Inherited,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<Option<QueryAnswer>, CursorError> {
+        let WorkflowCommand { command, user_metadata, location } = command;
+        let Some(command) = command else {
+            return Err(bad("a command of the completion is empty; this version may not know its kind"));
+        };
+        match machines::issue(command, inherited).map_err(CursorError::BadCommand)? {
+            Issued::Begin { seq, machine, command } => {
+                self.begin(seq, machine, command, user_metadata, location)?;
+            }
+            Issued::Tell { seq, event } => {
+                if let Some(key) = self.find(seq)? {
+                    self.deliver(key, event, user_metadata, location, false, jobs)
+                        .map_err(CursorError::Mismatch)?;
+                }
+            }
+            Issued::Answer(answer) => return Ok(Some(answer)),
+        }
+        Ok(None)
+    }
+
+    fn begin(
+        &mut self,
+        seq: Option<(Sequence, u32)>,
+        machine: Machine,
+        attributes: Box<CommandAttributes>,
+        user_metadata: Option<UserMetadata>,
+        location: String,
+    ) -> Result<(), CursorError> {
+        let key = self.next_key;
+        self.next_key += 1;
+        if let Some((kind, number)) = seq {
+            let last = self.last(kind);
+            if number <= *last {
+                let message = format!(
+                    "{kind:?} {number} comes after {kind:?} {last}: the SDK must number commands upwards, from 1"
+                );
+                return Err(bad(&message));
+            }
+            *last = number;
+            self.by_seq.insert((kind, number), key);
+        }
+        self.slots.insert(key, Slot { machine, seq, origin: 0 });
+        self.unsent.push(Unsent { key, attributes, user_metadata, location });
+        Ok(())
+    }
+
+    fn last(&mut self, kind: Sequence) -> &mut u32 {
+        match kind {
+            Sequence::Timer => &mut self.last_timer,
+            Sequence::Activity => &mut self.last_activity,
+        }
+    }
+
+    /// The machine of a number; `None` if it is over, which the code can't know yet.
+    fn find(&mut self, seq: (Sequence, u32)) -> Result<Option<Key>, CursorError> {
+        if let Some(key) = self.by_seq.get(&seq) {
+            return Ok(Some(*key));
+        }
+        let (kind, number) = seq;
+        if number == 0 || number > *self.last(kind) {
+            let message = format!("{kind:?} {number} is to be cancelled, and was never begun");
+            return Err(bad(&message));
+        }
+        Ok(None)
+    }
+
+    /// Hands an event to a machine and carries out what it wants.
+    fn deliver(
+        &mut self,
+        key: Key,
+        event: MachineEvent,
+        user_metadata: Option<UserMetadata>,
+        location: String,
+        compare_ids: bool,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<(), Box<Mismatch>> {
+        let Some(slot) = self.slots.get_mut(&key) else { return Ok(()) };
+        let mut effects = Effects { compare_ids, ..Effects::default() };
+        let (seq, origin) = (slot.seq, slot.origin);
+        let machine = std::mem::replace(&mut slot.machine, Machine::FINISHED);
+        slot.machine = machine.handle(event, &mut effects)?;
+        if slot.machine.is_finished() {
+            self.slots.remove(&key);
+            if let Some(seq) = seq {
+                self.by_seq.remove(&seq);
+            }
+            self.by_origin.remove(&origin);
+        }
+        effects.jobs.into_iter().for_each(jobs);
+        if let Some(attributes) = effects.command {
+            self.unsent.push(Unsent { key, attributes: Box::new(attributes), user_metadata, location });
+        }
+        Ok(())
+    }
+
+    /// The workflow task ends: what is unsent is sent, or was sent long ago if this is a replay. Commands whose machine
+    /// has ended meanwhile were withdrawn before anybody saw them.
+    pub(crate) fn handle_task_end(&mut self, is_replaying: bool) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for unsent in std::mem::take(&mut self.unsent) {
+            if !self.slots.contains_key(&unsent.key) {
+                continue;
+            }
+            if !is_replaying {
+                commands.push(Command {
+                    command_type: machines::command_type(&unsent.attributes) as i32,
+                    user_metadata: unsent.user_metadata,
+                    attributes: Some(*unsent.attributes),
+                    ..Command::default()
+                });
+            }
+            self.unrecorded.push_back(Unrecorded { key: unsent.key, location: unsent.location });
+        }
+        commands
+    }
+
+    /// The history shows the next command.
+    pub(crate) fn handle_recorded(
+        &mut self,
+        event_id: i64,
+        event: MachineEvent,
+        compare_ids: bool,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<(), Box<Mismatch>> {
+        let Some(Unrecorded { key, location }) = self.unrecorded.pop_front() else {
+            return Err(Box::new(Mismatch {
+                expected: event.to_string(),
+                event_id,
+                change: Change::Missing,
+                ..Mismatch::default()
+            }));
+        };
+        self.deliver(key, event, None, String::new(), compare_ids, jobs).map_err(|mut mismatch| {
+            mismatch.event_id = event_id;
+            mismatch.location = location;
+            mismatch
+        })?;
+        if let Some(slot) = self.slots.get_mut(&key)
+            && slot.origin == 0
+        {
+            slot.origin = event_id;
+            self.by_origin.insert(event_id, key);
+        }
+        Ok(())
+    }
+
+    /// The history shows what became of the command recorded in event `origin`.
+    pub(crate) fn handle_response(
+        &mut self,
+        event_id: i64,
+        origin: i64,
+        event: MachineEvent,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<(), Box<Mismatch>> {
+        let Some(key) = self.by_origin.get(&origin).copied() else {
+            return Err(Box::new(Mismatch {
+                expected: format!("{event}, for what event {origin} began"),
+                event_id,
+                change: Change::Missing,
+                ..Mismatch::default()
+            }));
+        };
+        self.deliver(key, event, None, String::new(), false, jobs).map_err(|mut mismatch| {
+            mismatch.event_id = event_id;
+            mismatch
+        })
+    }
+
+    /// The history shows something other than a command, at `event_id`: all commands must have been shown.
+    pub(crate) fn handle_commands_end(&self, event_id: i64) -> Result<(), Box<Mismatch>> {
+        let Some(Unrecorded { key, location }) = self.unrecorded.front() else { return Ok(()) };
+        let found = self.slots.get(key).map(|slot| slot.machine.to_string()).unwrap_or_default();
+        Err(Box::new(Mismatch {
+            found,
+            event_id,
+            location: location.clone(),
+            change: Change::Extra,
+            ..Mismatch::default()
+        }))
+    }
+
+    /// Roughly what the machines hold, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        const PER_MACHINE: usize = 512;
+        let unsent: usize = self.unsent.len() * size_of::<CommandAttributes>();
+        self.slots.len() * PER_MACHINE + unsent
+    }
+}
+
+fn bad(message: &str) -> CursorError {
+    CursorError::BadCommand(BadCommand(message.to_owned()))
+}
