@@ -1,0 +1,204 @@
+//! `durably server start-dev`: one server on this machine, with the flags of `temporal server start-dev`.
+
+use std::{
+    io::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use durably_server::{Server, ServerOptions, State};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a server on this machine, in memory or on one state file, until SIGINT or SIGTERM.
+    StartDev(StartDev),
+}
+
+#[derive(Args)]
+pub(crate) struct StartDev {
+    /// Address to listen on. Anything but loopback lets others on the network in: there is no authentication.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    ip: IpAddr,
+    /// Port for gRPC; 0 takes any free one.
+    #[arg(short, long, default_value_t = 7233)]
+    port: u16,
+    /// State file (SQLite), created if missing. Without it, state is in memory and gone when the server stops.
+    #[arg(short = 'f', long, value_name = "PATH")]
+    db_filename: Option<PathBuf>,
+    /// Namespace to register besides `default`; may be repeated.
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Vec<String>,
+    /// Least severe log lines to print, on stderr.
+    #[arg(long, value_enum, default_value_t = Level::Warn)]
+    log_level: Level,
+    #[command(flatten)]
+    ignored: Ignored,
+}
+
+/// Flags of `temporal server start-dev` whose subject this server does not have. Accepted, so that scripts and SDKs
+/// that start a dev server keep working; each use is logged.
+#[derive(Args)]
+#[command(next_help_heading = "Accepted and ignored")]
+struct Ignored {
+    /// No web UI here, with or without it.
+    #[arg(long)]
+    headless: bool,
+    /// Settings of Temporal's server, KEY=VALUE.
+    #[arg(long, value_name = "KEY=VALUE")]
+    dynamic_config_value: Vec<String>,
+    /// Log lines are always text.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    #[arg(long)]
+    log_config: bool,
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    ui_port: Option<u16>,
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+    #[arg(long, value_name = "ADDRESS")]
+    ui_ip: Option<String>,
+    #[arg(long, value_name = "PATH")]
+    ui_asset_path: Option<String>,
+    #[arg(long, value_name = "PATH")]
+    ui_public_path: Option<String>,
+    #[arg(long, value_name = "URL")]
+    ui_codec_endpoint: Option<String>,
+    #[arg(long)]
+    ui_disable_news_fetch: bool,
+    #[arg(long, value_name = "NAME=VALUE")]
+    sqlite_pragma: Vec<String>,
+    #[arg(long, value_name = "NAME=TYPE")]
+    search_attribute: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Never,
+}
+
+impl Command {
+    /// Runs the command to its end. The error is for a person and says what to do.
+    pub(crate) fn run(self) -> Result<(), String> {
+        let Self::StartDev(options) = self;
+        options.start_logging();
+        options.ignored.log();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+            format!("cannot start threads: {error}. Raise the limit on processes (ulimit -u)")
+        })?;
+        runtime.block_on(options.run())
+    }
+}
+
+impl StartDev {
+    fn start_logging(&self) {
+        let level = match self.log_level {
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Info => LevelFilter::INFO,
+            Level::Warn => LevelFilter::WARN,
+            Level::Error => LevelFilter::ERROR,
+            Level::Never => LevelFilter::OFF,
+        };
+        // Libraries below warn when it matters; their debug lines are about HTTP/2 frames.
+        let targets = Targets::new()
+            .with_default(level.min(LevelFilter::WARN))
+            .with_targets([("durably", level), ("durably_server", level)]);
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        tracing_subscriber::registry().with(lines).with(targets).init();
+    }
+
+    async fn run(self) -> Result<(), String> {
+        let mut options = ServerOptions::default();
+        options.namespaces.extend(self.namespace);
+        if let Some(path) = self.db_filename {
+            options.state = State::File(path);
+        }
+        let failed = |error: durably_server::OpenError| error.to_string();
+        let mut stop =
+            StopSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        // The port first: if it is taken, the state file is not touched.
+        let listener = Server::bind(SocketAddr::new(self.ip, self.port)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(|error| format!("cannot read the address: {error}"))?;
+        let state = match &options.state {
+            State::Memory => "in memory".to_owned(),
+            State::File(path) => format!("in {}", path.display()),
+        };
+        let server = Server::open(options).await.map_err(failed)?;
+        let serving = tokio::spawn({
+            let server = server.clone();
+            async move { server.serve(listener).await }
+        });
+        // A closed stdout is no reason to stop.
+        let _ = writeln!(std::io::stdout(), "durably is listening on {address}, state {state}");
+        stop.next().await;
+        tracing::info!("stopping");
+        tokio::select! {
+            () = server.shutdown() => {}
+            () = stop.next() => return Err("stopped at once by a second signal; what was acknowledged is on disk".into()),
+        }
+        serving.abort();
+        Ok(())
+    }
+}
+
+impl Ignored {
+    fn log(&self) {
+        // What somebody would look for and not find is worth a warning; the rest changes nothing they could see.
+        for (flag, used) in [
+            ("--http-port", self.http_port.is_some()),
+            ("--metrics-port", self.metrics_port.is_some()),
+            ("--ui-port", self.ui_port.is_some() && !self.headless),
+            ("--sqlite-pragma", !self.sqlite_pragma.is_empty()),
+            ("--search-attribute", !self.search_attribute.is_empty()),
+        ] {
+            if used {
+                tracing::warn!("{flag} is ignored: this server does not have what it sets");
+            }
+        }
+        for (flag, used) in [
+            ("--headless", self.headless),
+            ("--log-format", self.log_format.is_some()),
+            ("--log-config", self.log_config),
+            ("--ui-ip", self.ui_ip.is_some()),
+            ("--ui-asset-path", self.ui_asset_path.is_some()),
+            ("--ui-public-path", self.ui_public_path.is_some()),
+            ("--ui-codec-endpoint", self.ui_codec_endpoint.is_some()),
+            ("--ui-disable-news-fetch", self.ui_disable_news_fetch),
+        ] {
+            if used {
+                tracing::debug!("{flag} is ignored");
+            }
+        }
+        for value in &self.dynamic_config_value {
+            tracing::debug!("--dynamic-config-value {value} is ignored");
+        }
+    }
+}
+
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The next SIGINT or SIGTERM.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
