@@ -1,1 +1,140 @@
-//! Hands a task directly to a waiting poller.
+//! Hands tasks to pollers: a task goes straight to a waiting poller, and waits in its queue when there is none.
+//!
+//! The queues hold names of tasks, not tasks: what is offered was derived from the state of a run and is checked
+//! against it when a poller takes it, so an offer that has become stale costs nothing but the check. Queues live in
+//! memory only; after a restart the driver offers again what the runs' states say is pending. Nothing here waits or
+//! ticks: a poll is a future that ends when a task arrives or its caller drops it.
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use queue::Queue;
+pub use queue::{PollerInfo, QueueInfo, TaskReceiver};
+
+/// Names a queue of a namespace. Sticky queues are queues like any other, under the name a worker made up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QueueKey {
+    pub namespace_id: Arc<str>,
+    pub name: Arc<str>,
+    pub kind: QueueKind,
+}
+
+/// Workflow tasks and activity tasks of one name wait apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueueKind {
+    Workflow,
+    Activity,
+}
+
+/// Who polls, for listings of pollers.
+#[derive(Clone, Debug, Default)]
+pub struct PollerIdentity {
+    pub identity: String,
+    pub build_id: String,
+}
+
+/// All task queues of a server. `T` is what is handed over. Cheap to clone.
+pub struct Matching<T> {
+    queues: Arc<Mutex<HashMap<QueueKey, Queue<T>>>>,
+}
+
+impl<T> Clone for Matching<T> {
+    fn clone(&self) -> Self {
+        Self { queues: Arc::clone(&self.queues) }
+    }
+}
+
+impl<T> Default for Matching<T> {
+    fn default() -> Self {
+        Self { queues: Arc::default() }
+    }
+}
+
+impl<T: Send + 'static> Matching<T> {
+    /// Gives a task to the poller that waits longest, or queues it.
+    pub fn offer(&self, key: &QueueKey, task: T) {
+        let retry = self.with(key, |queue| queue.offer(task));
+        self.try_later(key, retry);
+    }
+
+    /// Like [`Matching::offer`], ahead of everything that waits: for a task whose poller turned out to be gone.
+    pub fn offer_first(&self, key: &QueueKey, task: T) {
+        let retry = self.with(key, |queue| queue.offer_first(task));
+        self.try_later(key, retry);
+    }
+
+    /// Gives a task to a poller that waits now, or back to the caller when none does: for tasks that are worth nothing
+    /// later, such as queries to a sticky queue.
+    pub fn offer_now(&self, key: &QueueKey, task: T) -> Result<(), T> {
+        self.with(key, |queue| queue.offer_now(task))
+    }
+
+    /// Begins a poll at `now` (nanoseconds since the Unix epoch): await the receiver's [`TaskReceiver::recv`]. Dropping
+    /// it ends the poll, and a task that was handed over but not yet received goes back to the head of the queue.
+    pub fn poll(&self, key: &QueueKey, poller: PollerIdentity, now: i64) -> TaskReceiver<T> {
+        let (receiver, retry) = self.with(key, |queue| queue.poll(poller, now));
+        self.try_later(key, retry);
+        TaskReceiver::new(receiver, self.clone(), key.clone())
+    }
+
+    /// Limits how many tasks per second the queue hands out; `None` lifts the limit.
+    pub fn set_rate(&self, key: &QueueKey, tasks_per_second: Option<f64>) {
+        self.with(key, |queue| queue.set_rate(tasks_per_second));
+    }
+
+    /// Whether anybody polls now or did within `within` nanoseconds.
+    pub fn has_poller(&self, key: &QueueKey, now: i64, within: i64) -> bool {
+        let queues = self.queues.lock();
+        queues.get(key).is_some_and(|queue| queue.has_poller(now, within))
+    }
+
+    pub fn describe(&self, key: &QueueKey, now: i64) -> QueueInfo {
+        let queues = self.queues.lock();
+        queues.get(key).map(|queue| queue.describe(now)).unwrap_or_default()
+    }
+
+    /// Removes a queue whose worker is gone and returns what waited in it; polls of it end without a task.
+    pub fn remove(&self, key: &QueueKey) -> Vec<T> {
+        self.queues.lock().remove(key).map(Queue::into_tasks).unwrap_or_default()
+    }
+
+    /// How many tasks wait with no poller to take them, over all queues.
+    pub fn backlog(&self) -> usize {
+        self.queues.lock().values().map(Queue::backlog).sum()
+    }
+
+    /// Forgets queues that are empty and have had no poller since `before`.
+    pub fn forget_idle(&self, before: i64) {
+        self.queues.lock().retain(|_, queue| !queue.is_idle(before));
+    }
+
+    fn drop_closed_pollers(&self, key: &QueueKey) {
+        if let Some(queue) = self.queues.lock().get_mut(key) {
+            queue.drop_closed_pollers();
+        }
+    }
+
+    /// Matches again once the rate limit allows it.
+    fn try_later(&self, key: &QueueKey, retry: Option<std::time::Duration>) {
+        let Some(delay) = retry else { return };
+        let (this, key) = (self.clone(), key.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let retry = this.with(&key, Queue::hand_over);
+            this.try_later(&key, retry);
+        });
+    }
+
+    fn with<R>(&self, key: &QueueKey, act: impl FnOnce(&mut Queue<T>) -> R) -> R {
+        let mut queues = self.queues.lock();
+        if let Some(queue) = queues.get_mut(key) {
+            return act(queue);
+        }
+        act(queues.entry(key.clone()).or_default())
+    }
+}

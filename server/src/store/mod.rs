@@ -1,9 +1,34 @@
 //! Where runs, their histories and the namespaces live. One narrow trait, one transaction type: a [`Commit`] carries
 //! the changes of many runs and is applied in full or not at all. Nothing here knows what a workflow is.
+//!
+//! A run is a row found by its `seq`, a number that the shard's driver gives out in start order: rows that change
+//! together lie together, the newest run of a workflow id is the one with the highest `seq`, and a listing needs no
+//! index of its own. New history events are one more row; a run's present state replaces the one before.
 
+mod memory;
+mod row;
+mod sqlite;
+#[cfg(test)]
+mod tests;
 mod visibility;
 
+use std::{ops::ControlFlow, sync::Arc};
+
+use bytes::Bytes;
+use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
+
+pub use memory::MemoryStore;
+pub use row::{RunRow, StoredRun};
+pub use sqlite::SqliteStore;
 pub use visibility::{Field, Filter, Op, Value};
+
+/// Names a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RunKey {
+    pub namespace_id: Arc<str>,
+    pub workflow_id: Arc<str>,
+    pub run_id: Arc<str>,
+}
 
 /// Why a store operation did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -12,4 +37,117 @@ pub enum StoreError {
     Fenced { held: i64, found: i64 },
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+/// What one commit stores of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunCommit {
+    pub state: Vec<u8>,
+    /// New events: id of the first, and an encoded `History`.
+    pub events: Option<(i64, Bytes)>,
+    /// Number of `WorkflowExecutionStatus`; 1 is running.
+    pub status: i32,
+    pub close_time: Option<i64>,
+    pub history_length: i64,
+    pub history_bytes: i64,
+    pub transitions: i64,
+    /// When a timer of the run is due, in nanoseconds since the Unix epoch.
+    pub next_due: Option<i64>,
+    /// The run has a task that a poller could take: it must be in memory.
+    pub runnable: bool,
+    /// Memo and search attributes when they changed (or the run is new).
+    pub attributes: Option<(Option<Memo>, Option<SearchAttributes>)>,
+}
+
+/// What never changes of a run; written with its first commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRow {
+    pub key: RunKey,
+    pub workflow_type: String,
+    pub task_queue: String,
+    /// Nanoseconds since the Unix epoch; `execution_time` is later than `start_time` by a first backoff.
+    pub start_time: i64,
+    pub execution_time: i64,
+}
+
+/// The changes of one run.
+#[derive(Clone, Debug)]
+pub struct RunWrite {
+    pub seq: i64,
+    /// Present in the run's first commit.
+    pub new: Option<NewRow>,
+    pub change: RunCommit,
+}
+
+/// One transaction: all of it becomes durable, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub shard: u32,
+    /// What [`Store::take_lease`] answered; a commit under an older lease is refused.
+    pub lease: i64,
+    pub runs: Vec<RunWrite>,
+    /// Runs to forget, history included.
+    pub deletes: Vec<i64>,
+    /// Namespaces to insert or replace: id and encoded form.
+    pub namespaces: Vec<(String, Vec<u8>)>,
+}
+
+/// What a driver must know of an open run before it loads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRun {
+    pub seq: i64,
+    pub next_due: Option<i64>,
+    pub runnable: bool,
+}
+
+/// A page of a listing, newest start first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    pub rows: Vec<RunRow>,
+    /// Give it as `before` to go on; `None` at the end.
+    pub next: Option<i64>,
+}
+
+/// A place for state. Calls block; writes are made by one thread, reads by any. A commit is durable when it returns.
+pub trait Store: Send + Sync {
+    /// Makes this process the shard's writer: raises and returns its fencing token.
+    fn take_lease(&self, shard: u32) -> Result<i64, StoreError>;
+
+    fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
+
+    /// The highest `seq` in use; 0 when there is none.
+    fn last_seq(&self) -> Result<i64, StoreError>;
+
+    /// Calls `each` for every open run, oldest first, until it breaks.
+    fn open_runs(&self, each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>) -> Result<(), StoreError>;
+
+    fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError>;
+
+    /// The `seq` of a run by its names; of the newest run of the workflow id when `run_id` is `None`.
+    fn find(
+        &self,
+        namespace_id: &str,
+        workflow_id: &str,
+        run_id: Option<&str>,
+    ) -> Result<Option<i64>, StoreError>;
+
+    /// Encoded `History` batches that hold the events with `from <= id < end`, oldest first; the first and last batch
+    /// may hold more than that.
+    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError>;
+
+    /// Rows of a namespace that pass the filter, newest start first, at most `limit`, with `seq` below `before`.
+    fn list(
+        &self,
+        namespace_id: &str,
+        filter: &Filter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Page, StoreError>;
+
+    fn count(&self, namespace_id: &str, filter: &Filter) -> Result<i64, StoreError>;
+
+    /// Runs of a namespace that closed before `time`, at most `limit`: what retention deletes.
+    fn closed_before(&self, namespace_id: &str, time: i64, limit: usize) -> Result<Vec<i64>, StoreError>;
+
+    fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 }

@@ -1,0 +1,229 @@
+//! One queue: tasks that wait for pollers, or pollers that wait for tasks.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Matching, PollerIdentity, QueueKey};
+
+/// How many pollers a queue remembers for its listing.
+const REMEMBERED_POLLERS: usize = 100;
+/// A poller that has not asked for this long is left out of listings.
+const POLLER_MEMORY: i64 = 5 * 60 * 1_000_000_000;
+
+/// At most one of `tasks` and `pollers` holds anything, unless the rate limit keeps them apart.
+pub(super) struct Queue<T> {
+    tasks: VecDeque<T>,
+    pollers: VecDeque<oneshot::Sender<T>>,
+    seen: Vec<PollerInfo>,
+    limit: Option<RateLimit>,
+    last_poll: i64,
+}
+
+/// Somebody who polled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PollerInfo {
+    pub identity: String,
+    pub build_id: String,
+    /// Nanoseconds since the Unix epoch.
+    pub last_access: i64,
+}
+
+/// What a listing shows of a queue.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueInfo {
+    pub pollers: Vec<PollerInfo>,
+    pub backlog: usize,
+    pub tasks_per_second: Option<f64>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            tasks: VecDeque::new(),
+            pollers: VecDeque::new(),
+            seen: Vec::new(),
+            limit: None,
+            last_poll: i64::MIN,
+        }
+    }
+}
+
+/// A token bucket of one second's worth. Real time on purpose: it protects what the workers call.
+struct RateLimit {
+    per_second: f64,
+    tokens: f64,
+    refilled: Instant,
+}
+
+impl RateLimit {
+    fn new(per_second: f64) -> Self {
+        Self { per_second, tokens: per_second.max(1.0), refilled: Instant::now() }
+    }
+
+    /// Takes a token, or says when there will be one (`None`: never).
+    fn take(&mut self) -> Result<(), Option<Duration>> {
+        let now = Instant::now();
+        let earned = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + earned).min(self.per_second.max(1.0));
+        self.refilled = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return Ok(());
+        }
+        if self.per_second <= 0.0 {
+            return Err(None);
+        }
+        Err(Duration::try_from_secs_f64((1.0 - self.tokens) / self.per_second).ok())
+    }
+}
+
+impl<T> Queue<T> {
+    pub(super) fn offer(&mut self, task: T) -> Option<Duration> {
+        self.tasks.push_back(task);
+        self.hand_over()
+    }
+
+    pub(super) fn offer_first(&mut self, task: T) -> Option<Duration> {
+        self.tasks.push_front(task);
+        self.hand_over()
+    }
+
+    pub(super) fn offer_now(&mut self, mut task: T) -> Result<(), T> {
+        while let Some(poller) = self.pollers.pop_front() {
+            match poller.send(task) {
+                Ok(()) => return Ok(()),
+                Err(returned) => task = returned,
+            }
+        }
+        Err(task)
+    }
+
+    /// Registers a poller. The duration, here as elsewhere, says when to try again if the rate limit is in the way.
+    pub(super) fn poll(
+        &mut self,
+        poller: PollerIdentity,
+        now: i64,
+    ) -> (oneshot::Receiver<T>, Option<Duration>) {
+        self.remember(poller, now);
+        let (sender, receiver) = oneshot::channel();
+        self.pollers.push_back(sender);
+        (receiver, self.hand_over())
+    }
+
+    /// Matches what can be matched.
+    pub(super) fn hand_over(&mut self) -> Option<Duration> {
+        while !self.tasks.is_empty() {
+            while self.pollers.front().is_some_and(oneshot::Sender::is_closed) {
+                self.pollers.pop_front();
+            }
+            if self.pollers.is_empty() {
+                return None;
+            }
+            if let Some(limit) = &mut self.limit
+                && let Err(retry) = limit.take()
+            {
+                return retry;
+            }
+            let (Some(task), Some(poller)) = (self.tasks.pop_front(), self.pollers.pop_front()) else {
+                return None;
+            };
+            if let Err(task) = poller.send(task) {
+                self.tasks.push_front(task);
+            }
+        }
+        None
+    }
+
+    pub(super) fn drop_closed_pollers(&mut self) {
+        self.pollers.retain(|poller| !poller.is_closed());
+    }
+
+    pub(super) fn set_rate(&mut self, per_second: Option<f64>) {
+        let per_second = per_second.filter(|rate| rate.is_finite() && *rate >= 0.0);
+        if self.limit.as_ref().map(|limit| limit.per_second) != per_second {
+            self.limit = per_second.map(RateLimit::new);
+        }
+    }
+
+    pub(super) fn has_poller(&self, now: i64, within: i64) -> bool {
+        self.pollers.iter().any(|poller| !poller.is_closed()) || now.saturating_sub(self.last_poll) <= within
+    }
+
+    pub(super) fn describe(&self, now: i64) -> QueueInfo {
+        let recent = |poller: &&PollerInfo| now.saturating_sub(poller.last_access) <= POLLER_MEMORY;
+        QueueInfo {
+            pollers: self.seen.iter().filter(recent).cloned().collect(),
+            backlog: self.tasks.len(),
+            tasks_per_second: self.limit.as_ref().map(|limit| limit.per_second),
+        }
+    }
+
+    pub(super) fn into_tasks(self) -> Vec<T> {
+        self.tasks.into()
+    }
+
+    pub(super) fn backlog(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(super) fn is_idle(&self, before: i64) -> bool {
+        self.tasks.is_empty()
+            && self.last_poll < before
+            && self.pollers.iter().all(oneshot::Sender::is_closed)
+    }
+
+    fn remember(&mut self, poller: PollerIdentity, now: i64) {
+        self.last_poll = now;
+        let PollerIdentity { identity, build_id } = poller;
+        if let Some(known) = self.seen.iter_mut().find(|known| known.identity == identity) {
+            known.last_access = now;
+            known.build_id = build_id;
+            return;
+        }
+        if self.seen.len() >= REMEMBERED_POLLERS {
+            let oldest = self.seen.iter().enumerate().min_by_key(|(_, poller)| poller.last_access);
+            if let Some(index) = oldest.map(|(index, _)| index) {
+                self.seen.swap_remove(index);
+            }
+        }
+        self.seen.push(PollerInfo { identity, build_id, last_access: now });
+    }
+}
+
+/// The waiting end of a poll.
+pub struct TaskReceiver<T: Send + 'static> {
+    receiver: oneshot::Receiver<T>,
+    matching: Matching<T>,
+    key: QueueKey,
+    received: bool,
+}
+
+impl<T: Send + 'static> TaskReceiver<T> {
+    pub(super) fn new(receiver: oneshot::Receiver<T>, matching: Matching<T>, key: QueueKey) -> Self {
+        Self { receiver, matching, key, received: false }
+    }
+
+    /// The task; `None` when the queue was removed. Cancel-safe: stop awaiting and the task is not lost.
+    pub async fn recv(&mut self) -> Option<T> {
+        let task = (&mut self.receiver).await.ok();
+        self.received = true;
+        task
+    }
+}
+
+impl<T: Send + 'static> Drop for TaskReceiver<T> {
+    fn drop(&mut self) {
+        if self.received {
+            return;
+        }
+        self.receiver.close();
+        match self.receiver.try_recv() {
+            Ok(task) => self.matching.offer_first(&self.key, task),
+            Err(_) => self.matching.drop_closed_pollers(&self.key),
+        }
+    }
+}

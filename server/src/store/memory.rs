@@ -1,0 +1,203 @@
+//! State that lives as long as the server: ordered maps behind one lock.
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::{
+    Commit, Filter, OpenRun, Page, RunRow, RunWrite, Store, StoreError, StoredRun, visibility::matches,
+};
+
+/// Keeps everything in memory.
+#[derive(Default)]
+pub struct MemoryStore {
+    tables: RwLock<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    leases: BTreeMap<u32, i64>,
+    runs: BTreeMap<i64, Run>,
+    /// Namespace id and workflow id to the runs of that id, oldest first.
+    ids: BTreeMap<(Arc<str>, Arc<str>), Vec<i64>>,
+    namespaces: BTreeMap<String, Vec<u8>>,
+}
+
+struct Run {
+    stored: StoredRun,
+    next_due: Option<i64>,
+    runnable: bool,
+    batches: BTreeMap<i64, Bytes>,
+}
+
+const RUNNING: i32 = 1;
+
+impl Tables {
+    fn write(&mut self, write: &RunWrite) -> Result<(), StoreError> {
+        let change = &write.change;
+        if let Some(new) = &write.new {
+            let row = RunRow {
+                seq: write.seq,
+                key: new.key.clone(),
+                workflow_type: new.workflow_type.clone(),
+                task_queue: new.task_queue.clone(),
+                start_time: new.start_time,
+                execution_time: new.execution_time,
+                status: change.status,
+                close_time: None,
+                history_length: 0,
+                history_bytes: 0,
+                transitions: 0,
+                memo: None,
+                search_attributes: None,
+            };
+            let id = (Arc::clone(&new.key.namespace_id), Arc::clone(&new.key.workflow_id));
+            self.ids.entry(id).or_default().push(write.seq);
+            let stored = StoredRun { row, state: Vec::new() };
+            self.runs
+                .insert(write.seq, Run { stored, next_due: None, runnable: false, batches: BTreeMap::new() });
+        }
+        let run = self
+            .runs
+            .get_mut(&write.seq)
+            .ok_or_else(|| StoreError::Failed(format!("run {} is not there to be changed", write.seq)))?;
+        run.next_due = change.next_due;
+        run.runnable = change.runnable;
+        if let Some((first, events)) = &change.events {
+            run.batches.insert(*first, events.clone());
+        }
+        run.stored.state.clone_from(&change.state);
+        let row = &mut run.stored.row;
+        row.status = change.status;
+        row.close_time = change.close_time;
+        row.history_length = change.history_length;
+        row.history_bytes = change.history_bytes;
+        row.transitions = change.transitions;
+        if let Some((memo, search_attributes)) = &change.attributes {
+            row.memo.clone_from(memo);
+            row.search_attributes.clone_from(search_attributes);
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, seq: i64) {
+        let Some(run) = self.runs.remove(&seq) else { return };
+        let key = run.stored.row.key;
+        let id = (key.namespace_id, key.workflow_id);
+        if let Some(runs) = self.ids.get_mut(&id) {
+            runs.retain(|other| *other != seq);
+            if runs.is_empty() {
+                self.ids.remove(&id);
+            }
+        }
+    }
+
+    fn rows<'a>(
+        &'a self,
+        namespace_id: &'a str,
+        filter: &'a Filter,
+    ) -> impl DoubleEndedIterator<Item = &'a RunRow> {
+        self.runs
+            .values()
+            .map(|run| &run.stored.row)
+            .filter(move |row| *row.key.namespace_id == *namespace_id && matches(filter, row))
+    }
+}
+
+impl Store for MemoryStore {
+    fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
+        let mut tables = self.tables.write();
+        let lease = tables.leases.entry(shard).or_default();
+        *lease += 1;
+        Ok(*lease)
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
+        let mut tables = self.tables.write();
+        let found = tables.leases.get(&commit.shard).copied().unwrap_or_default();
+        if found != commit.lease {
+            return Err(StoreError::Fenced { held: commit.lease, found });
+        }
+        for write in &commit.runs {
+            tables.write(write)?;
+        }
+        for seq in &commit.deletes {
+            tables.delete(*seq);
+        }
+        tables.namespaces.extend(commit.namespaces.iter().cloned());
+        Ok(())
+    }
+
+    fn last_seq(&self) -> Result<i64, StoreError> {
+        Ok(self.tables.read().runs.keys().next_back().copied().unwrap_or_default())
+    }
+
+    fn open_runs(&self, each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>) -> Result<(), StoreError> {
+        for (seq, run) in &self.tables.read().runs {
+            let open = OpenRun { seq: *seq, next_due: run.next_due, runnable: run.runnable };
+            if run.stored.row.status == RUNNING && each(open).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
+        Ok(self.tables.read().runs.get(&seq).map(|run| run.stored.clone()))
+    }
+
+    fn find(
+        &self,
+        namespace_id: &str,
+        workflow_id: &str,
+        run_id: Option<&str>,
+    ) -> Result<Option<i64>, StoreError> {
+        let tables = self.tables.read();
+        let Some(runs) = tables.ids.get(&(namespace_id.into(), workflow_id.into())) else { return Ok(None) };
+        let named = |seq: &&i64| {
+            run_id.is_none_or(|run_id| {
+                tables.runs.get(*seq).is_some_and(|run| *run.stored.row.key.run_id == *run_id)
+            })
+        };
+        Ok(runs.iter().rev().find(named).copied())
+    }
+
+    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
+        let tables = self.tables.read();
+        let Some(run) = tables.runs.get(&seq) else { return Ok(Vec::new()) };
+        let first = run.batches.range(..=from).next_back().map_or(from, |(first, _)| *first);
+        if first >= end {
+            return Ok(Vec::new());
+        }
+        Ok(run.batches.range(first..end).map(|(first, batch)| (*first, batch.clone())).collect())
+    }
+
+    fn list(
+        &self,
+        namespace_id: &str,
+        filter: &Filter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let tables = self.tables.read();
+        let below = |row: &&RunRow| before.is_none_or(|before| row.seq < before);
+        let rows: Vec<_> =
+            tables.rows(namespace_id, filter).rev().filter(below).take(limit + 1).cloned().collect();
+        Ok(Page::cut(rows, limit))
+    }
+
+    fn count(&self, namespace_id: &str, filter: &Filter) -> Result<i64, StoreError> {
+        Ok(self.tables.read().rows(namespace_id, filter).count() as i64)
+    }
+
+    fn closed_before(&self, namespace_id: &str, time: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let tables = self.tables.read();
+        let closed = |row: &&RunRow| row.close_time.is_some_and(|closed| closed < time);
+        Ok(tables.rows(namespace_id, &Filter::All).filter(closed).take(limit).map(|row| row.seq).collect())
+    }
+
+    fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        Ok(self.tables.read().namespaces.iter().map(|(id, data)| (id.clone(), data.clone())).collect())
+    }
+}

@@ -1,0 +1,41 @@
+//! What a store knows of a run without decoding its state.
+
+use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
+
+use super::{Page, RunKey};
+
+/// The visible side of a run: what listings show and filters ask for. Times are nanoseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    pub seq: i64,
+    pub key: RunKey,
+    pub workflow_type: String,
+    pub task_queue: String,
+    pub start_time: i64,
+    pub execution_time: i64,
+    /// Number of `WorkflowExecutionStatus`.
+    pub status: i32,
+    pub close_time: Option<i64>,
+    pub history_length: i64,
+    pub history_bytes: i64,
+    pub transitions: i64,
+    pub memo: Option<Memo>,
+    pub search_attributes: Option<SearchAttributes>,
+}
+
+/// A run as it was last committed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRun {
+    pub row: RunRow,
+    pub state: Vec<u8>,
+}
+
+impl Page {
+    /// Makes a page of at most `limit` rows out of up to one more.
+    pub(super) fn cut(mut rows: Vec<RunRow>, limit: usize) -> Self {
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(|row| row.seq) } else { None };
+        Self { rows, next }
+    }
+}

@@ -1,0 +1,281 @@
+//! One suite for every store, and what is particular to a file.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::error::OpenError;
+
+const NAMESPACE: &str = "ns";
+
+fn new_row(workflow_id: &str, run_id: &str, start_time: i64) -> NewRow {
+    NewRow {
+        key: RunKey {
+            namespace_id: NAMESPACE.into(),
+            workflow_id: workflow_id.into(),
+            run_id: run_id.into(),
+        },
+        workflow_type: "Order".into(),
+        task_queue: "orders".into(),
+        start_time,
+        execution_time: start_time,
+    }
+}
+
+fn started(seq: i64, workflow_id: &str, run_id: &str) -> RunWrite {
+    let change = RunCommit {
+        state: b"one".to_vec(),
+        events: Some((1, Bytes::from_static(b"events 1-2"))),
+        status: 1,
+        history_length: 2,
+        runnable: true,
+        attributes: Some((Some(Memo::default()), None)),
+        ..RunCommit::default()
+    };
+    RunWrite { seq, new: Some(new_row(workflow_id, run_id, seq * 10)), change }
+}
+
+fn changed(seq: i64, change: RunCommit) -> RunWrite {
+    RunWrite { seq, new: None, change }
+}
+
+fn commit(lease: i64, runs: Vec<RunWrite>) -> Commit {
+    Commit { lease, runs, ..Commit::default() }
+}
+
+fn open_runs(store: &dyn Store) -> Vec<OpenRun> {
+    let mut open = Vec::new();
+    store
+        .open_runs(&mut |run| {
+            open.push(run);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    open
+}
+
+/// Runs the test on each kind of store.
+fn on_each_store(test: impl Fn(&dyn Store)) {
+    test(&MemoryStore::default());
+    let directory = tempfile::tempdir().unwrap();
+    test(&SqliteStore::open(&directory.path().join("state.db")).unwrap());
+}
+
+#[test]
+fn a_run_reads_back_as_committed() {
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
+        let change = RunCommit {
+            state: b"two".to_vec(),
+            events: Some((3, Bytes::from_static(b"events 3-9"))),
+            status: 2,
+            close_time: Some(77),
+            history_length: 9,
+            history_bytes: 123,
+            transitions: 2,
+            ..RunCommit::default()
+        };
+        assert_eq!(open_runs(store), [OpenRun { seq: 1, next_due: None, runnable: true }]);
+        store.commit(&commit(lease, vec![changed(1, change)])).unwrap();
+        assert_eq!(open_runs(store), []);
+        let run = store.run(1).unwrap().unwrap();
+        assert_eq!(run.state, b"two");
+        let row = run.row;
+        assert_eq!((row.status, row.close_time, row.history_length, row.transitions), (2, Some(77), 9, 2));
+        assert_eq!(row.memo, Some(Memo::default()), "attributes stay when they did not change");
+        assert_eq!(row.key, new_row("a", "r1", 0).key);
+        assert_eq!(store.last_seq().unwrap(), 1);
+    });
+}
+
+#[test]
+fn events_are_found_by_the_batch_that_holds_them() {
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "b", "r2")])).unwrap();
+        for first in [3, 7] {
+            let events = Some((first, Bytes::from(format!("from {first}"))));
+            store
+                .commit(&commit(
+                    lease,
+                    vec![changed(1, RunCommit { events, status: 1, ..RunCommit::default() })],
+                ))
+                .unwrap();
+        }
+        let firsts = |from, end| -> Vec<i64> {
+            store.events(1, from, end).unwrap().into_iter().map(|(first, _)| first).collect()
+        };
+        assert_eq!(firsts(1, i64::MAX), [1, 3, 7]);
+        assert_eq!(firsts(2, 3), [1]);
+        assert_eq!(firsts(5, 7), [3]);
+        assert_eq!(firsts(5, 8), [3, 7]);
+        assert_eq!(firsts(100, 200), [7]);
+        assert_eq!(store.events(9, 1, 10).unwrap(), []);
+    });
+}
+
+#[test]
+fn the_newest_run_of_an_id_is_found_first() {
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "a", "r2")])).unwrap();
+        assert_eq!(store.find(NAMESPACE, "a", None).unwrap(), Some(2));
+        assert_eq!(store.find(NAMESPACE, "a", Some("r1")).unwrap(), Some(1));
+        assert_eq!(store.find(NAMESPACE, "a", Some("r9")).unwrap(), None);
+        assert_eq!(store.find("other", "a", None).unwrap(), None);
+    });
+}
+
+#[test]
+fn an_older_lease_writes_nothing() {
+    on_each_store(|store| {
+        let old = store.take_lease(0).unwrap();
+        let new = store.take_lease(0).unwrap();
+        assert!(new > old);
+        let refused = store.commit(&commit(old, vec![started(1, "a", "r1")]));
+        assert!(matches!(refused, Err(StoreError::Fenced { held, found }) if held == old && found == new));
+        assert_eq!(store.last_seq().unwrap(), 0);
+    });
+}
+
+#[test]
+fn deleting_a_run_takes_its_history_along() {
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "b", "r2")])).unwrap();
+        store.commit(&Commit { lease, deletes: vec![1], ..Commit::default() }).unwrap();
+        assert_eq!(store.run(1).unwrap(), None);
+        assert_eq!(store.find(NAMESPACE, "a", None).unwrap(), None);
+        assert_eq!(store.events(1, 1, 100).unwrap(), []);
+        assert_eq!(store.events(2, 1, 100).unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn listings_page_and_filter_alike() {
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        let runs = (1..=5).map(|seq| started(seq, &format!("w{seq}"), &format!("r{seq}"))).collect();
+        store.commit(&commit(lease, runs)).unwrap();
+        let close = RunCommit { status: 2, close_time: Some(500), ..RunCommit::default() };
+        store.commit(&commit(lease, vec![changed(2, close)])).unwrap();
+        let list = |filter: &Filter| -> Vec<i64> {
+            let page = store.list(NAMESPACE, filter, None, 10).unwrap();
+            assert_eq!(store.count(NAMESPACE, filter).unwrap(), page.rows.len() as i64);
+            page.rows.iter().map(|row| row.seq).collect()
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        assert_eq!(list(&Filter::All), [5, 4, 3, 2, 1]);
+        assert_eq!(list(&Filter::IsNull(Field::CloseTime)), [5, 4, 3, 1]);
+        assert_eq!(list(&Filter::Compare(Field::WorkflowId, Op::Equal, text("w3'; --"))), []);
+        assert_eq!(list(&Filter::In(Field::RunId, vec![text("r1"), text("r5")])), [5, 1]);
+        assert_eq!(list(&Filter::Compare(Field::WorkflowId, Op::StartsWith, text("w"))), [5, 4, 3, 2, 1]);
+        assert_eq!(list(&Filter::Compare(Field::WorkflowId, Op::StartsWith, text("W"))), []);
+        // As in SQL, a missing close time passes neither a comparison nor its negation.
+        let late = Filter::Compare(Field::CloseTime, Op::Greater, Value::Int(100));
+        assert_eq!(list(&late), [2]);
+        assert_eq!(list(&Filter::Not(Box::new(late.clone()))), []);
+        let early = Filter::Compare(Field::StartTime, Op::LessOrEqual, Value::Int(20));
+        assert_eq!(
+            list(&Filter::And(vec![early.clone(), Filter::Not(Box::new(Filter::IsNull(Field::CloseTime)))])),
+            [2]
+        );
+        assert_eq!(list(&Filter::Or(vec![late, early])), [2, 1]);
+        assert_eq!(list(&Filter::Or(Vec::new())), []);
+
+        let first = store.list(NAMESPACE, &Filter::All, None, 2).unwrap();
+        assert_eq!(first.next, Some(4));
+        let last = store.list(NAMESPACE, &Filter::All, Some(2), 2).unwrap();
+        assert_eq!((last.rows.len(), last.next), (1, None));
+        assert_eq!(store.closed_before(NAMESPACE, 501, 10).unwrap(), [2]);
+        assert_eq!(store.closed_before(NAMESPACE, 500, 10).unwrap(), []);
+    });
+}
+
+#[test]
+fn namespaces_are_inserted_and_replaced() {
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        for data in [b"1", b"2"] {
+            let namespaces = vec![("id".to_owned(), data.to_vec())];
+            store.commit(&Commit { lease, namespaces, ..Commit::default() }).unwrap();
+        }
+        assert_eq!(store.namespaces().unwrap(), [("id".to_owned(), b"2".to_vec())]);
+    });
+}
+
+#[test]
+fn a_failed_commit_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("state.db")).unwrap();
+    let lease = store.take_lease(0).unwrap();
+    let missing = changed(9, RunCommit::default());
+    assert!(store.commit(&commit(lease, vec![started(1, "a", "r1"), missing])).is_err());
+    assert_eq!(store.run(1).unwrap(), None);
+    store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
+}
+
+#[test]
+fn a_file_reopens_with_its_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let lease = store.take_lease(0).unwrap();
+    store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
+    drop(store);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.take_lease(0).unwrap(), lease + 1);
+    assert_eq!(store.run(1).unwrap().unwrap().state, b"one");
+    assert_eq!(Arc::<str>::from("a"), store.run(1).unwrap().unwrap().row.key.workflow_id);
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_refused_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    let text = b"not a database, but rather long: ".repeat(200);
+    std::fs::write(&path, &text).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(OpenError::Corrupt { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), text);
+
+    let path = directory.path().join("other.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(OpenError::Corrupt { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_newer_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    drop(SqliteStore::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(OpenError::NewerSchema { found: 99, .. })));
+}
+
+#[test]
+fn a_damaged_file_is_named_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let lease = store.take_lease(0).unwrap();
+    for seq in 1..200 {
+        store.commit(&commit(lease, vec![started(seq, &format!("w{seq}"), "r")])).unwrap();
+    }
+    drop(store);
+    let bytes = std::fs::read(&path).unwrap();
+    let damaged: Vec<u8> =
+        bytes.iter().enumerate().map(|(index, byte)| if index < 4096 { *byte } else { 0xA5 }).collect();
+    std::fs::write(&path, damaged).unwrap();
+    assert!(matches!(SqliteStore::open(&path), Err(OpenError::Corrupt { .. })));
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = SqliteStore::open(&directory.path().join("none/state.db"));
+    assert!(matches!(opened, Err(OpenError::DirectoryMissing { .. })));
+}
