@@ -84,7 +84,8 @@ impl<T: Send + 'static> Matching<T> {
 
     /// Limits how many tasks per second the queue hands out; `None` lifts the limit.
     pub fn set_rate(&self, key: &QueueKey, tasks_per_second: Option<f64>) {
-        self.with(key, |queue| queue.set_rate(tasks_per_second));
+        let retry = self.with(key, |queue| queue.set_rate(tasks_per_second));
+        self.try_later(key, retry);
     }
 
     /// Whether anybody polls now or did within `within` nanoseconds.

@@ -142,11 +142,13 @@ impl<T> Queue<T> {
         self.pollers.retain(|poller| !poller.is_closed());
     }
 
-    pub(super) fn set_rate(&mut self, per_second: Option<f64>) {
+    pub(super) fn set_rate(&mut self, per_second: Option<f64>) -> Option<Duration> {
         let per_second = per_second.filter(|rate| rate.is_finite() && *rate >= 0.0);
-        if self.limit.as_ref().map(|limit| limit.per_second) != per_second {
-            self.limit = per_second.map(RateLimit::new);
+        if self.limit.as_ref().map(|limit| limit.per_second) == per_second {
+            return None;
         }
+        self.limit = per_second.map(RateLimit::new);
+        self.hand_over()
     }
 
     pub(super) fn has_poller(&self, now: i64, within: i64) -> bool {
