@@ -18,15 +18,10 @@ use super::{
     query::Queries,
     state::{FORMAT, RunState, WorkflowTask},
 };
-use crate::ServiceError;
-
-/// Names a run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RunKey {
-    pub namespace_id: Arc<str>,
-    pub workflow_id: Arc<str>,
-    pub run_id: Arc<str>,
-}
+use crate::{
+    ServiceError,
+    store::{RunCommit, RunKey},
+};
 
 /// One run of a workflow.
 pub struct Execution {
@@ -47,24 +42,6 @@ pub struct Execution {
     attributes_changed: bool,
     /// Bytes of the last stored state; stands for the size of the run in memory.
     state_bytes: usize,
-}
-
-/// What one commit stores of a run.
-#[derive(Clone, Debug)]
-pub struct RunCommit {
-    pub state: Vec<u8>,
-    /// New events: id of the first, and an encoded `History`.
-    pub events: Option<(i64, Bytes)>,
-    pub status: i32,
-    pub close_time: Option<i64>,
-    pub history_length: i64,
-    pub history_bytes: i64,
-    pub transitions: i64,
-    pub next_due: Option<i64>,
-    /// The run has a task that a poller could take: it must be in memory.
-    pub runnable: bool,
-    /// Memo and search attributes when they changed (or the run is new).
-    pub attributes: Option<(Option<Memo>, Option<SearchAttributes>)>,
 }
 
 /// An event that [`Execution::load`] needs beside the state.

@@ -26,7 +26,8 @@ mod workflow_task;
 #[cfg(test)]
 mod tests;
 
-pub use execution::{Execution, LoadError, LoadedEvent, RunCommit, RunKey};
+pub use crate::store::{RunCommit, RunKey};
+pub use execution::{Execution, LoadError, LoadedEvent};
 pub use retry::{validate as validate_retry_policy, with_defaults as retry_policy_with_defaults};
 pub use start::NewRun;
 pub use time::{MILLISECOND, MINUTE, Nanos, SECOND, Time, duration, nanos, positive};
