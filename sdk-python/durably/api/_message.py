@@ -144,7 +144,7 @@ class Message:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._set_fields() == other._set_fields()  # type: ignore[attr-defined]
+        return self._set_fields() == other._set_fields()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -279,9 +279,14 @@ def make_enum(full_name: str, package: str) -> type[Enum]:
     """The IntEnum of a protobuf enum, made once."""
     if full_name not in _enums:
         qualname = full_name[len(package) + 1 :]
-        values = _bridge.enum_values(full_name)
-        made = Enum(qualname.rsplit(".", 1)[-1], values, module=module_of(package), qualname=qualname)  # type: ignore[call-overload]
-        _enums[full_name] = made
+        # The functional form of enum.Enum, which type checkers only know with literal names.
+        make: Any = Enum
+        _enums[full_name] = make(
+            qualname.rsplit(".", 1)[-1],
+            _bridge.enum_values(full_name),
+            module=module_of(package),
+            qualname=qualname,
+        )
     return _enums[full_name]
 
 
