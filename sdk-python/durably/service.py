@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any
 
 from durably import _bridge, _core
-from durably.api.common.v1 import GrpcStatus
+from durably.api.google.rpc import Status
 from durably.api.core.v1 import (
     ConnectOptions,
     EmbeddedOptions,
@@ -83,8 +83,8 @@ class RPCError(TemporalError):
 
     @property
     def grpc_status(self) -> Any:
-        """The status as a ``durably.api.common.v1.GrpcStatus`` message."""
-        return GrpcStatus.FromString(self.raw_grpc_status)
+        """The status as a ``google.rpc.Status`` message."""
+        return Status.FromString(self.raw_grpc_status)
 
     def detail(self, message_class: Any) -> Any:
         """The first detail of the given message class, or None."""
