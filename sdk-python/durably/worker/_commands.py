@@ -1,0 +1,94 @@
+"""Commands as messages, from what workflow code asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from durably import _messages as msg
+from durably import converter
+from durably.converter import PayloadConverter
+from durably.workflow._activities import ActivityOptions
+from durably.workflow._definition import _Definition
+from durably.workflow._runtime import Info
+
+TERMINAL = ("complete_workflow", "fail_workflow", "cancel_workflow", "continue_as_new")
+
+
+def start_timer(seq: int, seconds: float) -> Any:
+    """`StartTimer`, to the microsecond: what is smaller is noise of the float."""
+    micros = max(round(seconds * 1_000_000), 0)
+    duration = msg.Duration(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+    return msg.StartTimer(seq=seq, start_to_fire_timeout=duration)
+
+
+def schedule_activity(
+    seq: int, options: ActivityOptions, info: Info, payloads: PayloadConverter, *, eager: bool
+) -> Any:
+    """`ScheduleActivity`."""
+    command = msg.ScheduleActivity(
+        seq=seq,
+        activity_id=options.activity_id or str(seq),
+        activity_type=options.name,
+        task_queue=options.task_queue or info.task_queue,
+        arguments=payloads.to_payloads(options.args) if options.args else [],
+        cancellation_type=int(options.cancellation_type),
+    )
+    if options.schedule_to_close_timeout is not None:
+        command.schedule_to_close_timeout = msg.to_duration(options.schedule_to_close_timeout)
+    if options.schedule_to_start_timeout is not None:
+        command.schedule_to_start_timeout = msg.to_duration(options.schedule_to_start_timeout)
+    if options.start_to_close_timeout is not None:
+        command.start_to_close_timeout = msg.to_duration(options.start_to_close_timeout)
+    if options.heartbeat_timeout is not None:
+        command.heartbeat_timeout = msg.to_duration(options.heartbeat_timeout)
+    if options.retry_policy is not None:
+        command.retry_policy = options.retry_policy._to_proto()
+    priority = options.priority._to_proto()
+    if priority is not None:
+        command.priority = priority
+    if not eager:
+        command.do_not_eagerly_execute = True
+    return command
+
+
+def continue_as_new(
+    info: Info,
+    payloads: PayloadConverter,
+    *,
+    args: Sequence[Any],
+    workflow: Any,
+    task_queue: str | None,
+    run_timeout: timedelta | None,
+    task_timeout: timedelta | None,
+    retry_policy: Any,
+    memo: Mapping[str, Any] | None,
+    search_attributes: Any,
+) -> Any:
+    """`ContinueAsNew`; what is None goes on as in this run."""
+    name = None if workflow is None else _Definition.get_name_and_result_type(workflow)[0]
+    command = msg.ContinueAsNew(
+        workflow_type=name or info.workflow_type,
+        task_queue=task_queue or info.task_queue,
+        arguments=payloads.to_payloads(args) if args else [],
+        run_timeout=msg.to_duration(run_timeout),
+        task_timeout=msg.to_duration(task_timeout),
+        retry_policy=None if retry_policy is None else retry_policy._to_proto(),
+    )
+    if memo is not None:
+        command.memo = msg.Memo(fields={key: payloads.to_payload(value) for key, value in memo.items()})
+    if search_attributes is not None:
+        command.search_attributes = msg.SearchAttributes()
+        converter.encode_search_attributes(search_attributes, command.search_attributes)
+    return command
+
+
+def until_closed(commands: Sequence[Any]) -> list[Any]:
+    """Drop what follows the command that ends the run, answers to queries excepted."""
+    kept, closed = [], False
+    for command in commands:
+        if not closed or command.query_answer is not None:
+            kept.append(command)
+        closed = closed or any(getattr(command, kind) is not None for kind in TERMINAL)
+    return kept

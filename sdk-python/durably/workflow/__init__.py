@@ -1,0 +1,145 @@
+"""Workflows: code that survives crashes because every step is in a history from which it is replayed.
+
+Define one with `@workflow.defn` on a class and `@workflow.run` on an `async def` method::
+
+    @workflow.defn
+    class Greeting:
+        @workflow.run
+        async def run(self, name: str) -> str:
+            return await workflow.execute_activity(greet, name, start_to_close_timeout=timedelta(seconds=10))
+
+asyncio is at hand as usual: tasks, gather, TaskGroup, timeouts, queues, locks. So are `time`, `random`, `uuid` and
+`datetime.now`, which answer deterministically. What talks to the world belongs in activities.
+
+Not in this release: updates, child workflows, external workflow handles, local activities, patching, upserts of search
+attributes and memo, Nexus, metrics.
+"""
+
+from durably.workflow._activities import (
+    ActivityCancellationType,
+    ActivityConfig,
+    ActivityHandle,
+    execute_activity,
+    execute_activity_class,
+    execute_activity_method,
+    start_activity,
+    start_activity_class,
+    start_activity_method,
+)
+from durably.workflow._asyncio import as_completed, wait
+from durably.workflow._definition import (
+    HandlerUnfinishedPolicy,
+    _Definition,
+    _QueryDefinition,
+    _SignalDefinition,
+    defn,
+    init,
+    query,
+    run,
+    signal,
+)
+from durably.workflow._exceptions import (
+    ContinueAsNewError,
+    NondeterminismError,
+    ReadOnlyContextError,
+    UnfinishedSignalHandlersWarning,
+)
+from durably.workflow._functions import (
+    all_handlers_finished,
+    cancellation_reason,
+    continue_as_new,
+    get_current_details,
+    get_dynamic_query_handler,
+    get_dynamic_signal_handler,
+    get_last_completion_result,
+    get_last_failure,
+    get_query_handler,
+    get_signal_handler,
+    has_last_completion_result,
+    in_workflow,
+    info,
+    instance,
+    is_failure_exception,
+    memo,
+    memo_value,
+    new_random,
+    now,
+    payload_converter,
+    random,
+    random_seed,
+    set_current_details,
+    set_dynamic_query_handler,
+    set_dynamic_signal_handler,
+    set_query_handler,
+    set_signal_handler,
+    sleep,
+    time,
+    time_ns,
+    unsafe,
+    uuid4,
+    wait_condition,
+)
+from durably.workflow._log import LoggerAdapter, logger
+from durably.workflow._runtime import Info, ParentInfo, RootInfo
+
+__all__ = [
+    "ActivityCancellationType",
+    "ActivityConfig",
+    "ActivityHandle",
+    "ContinueAsNewError",
+    "HandlerUnfinishedPolicy",
+    "Info",
+    "LoggerAdapter",
+    "NondeterminismError",
+    "ParentInfo",
+    "ReadOnlyContextError",
+    "RootInfo",
+    "UnfinishedSignalHandlersWarning",
+    "all_handlers_finished",
+    "as_completed",
+    "cancellation_reason",
+    "continue_as_new",
+    "defn",
+    "execute_activity",
+    "execute_activity_class",
+    "execute_activity_method",
+    "get_current_details",
+    "get_dynamic_query_handler",
+    "get_dynamic_signal_handler",
+    "get_last_completion_result",
+    "get_last_failure",
+    "get_query_handler",
+    "get_signal_handler",
+    "has_last_completion_result",
+    "in_workflow",
+    "info",
+    "init",
+    "instance",
+    "is_failure_exception",
+    "logger",
+    "memo",
+    "memo_value",
+    "new_random",
+    "now",
+    "payload_converter",
+    "query",
+    "random",
+    "random_seed",
+    "run",
+    "set_current_details",
+    "set_dynamic_query_handler",
+    "set_dynamic_signal_handler",
+    "set_query_handler",
+    "set_signal_handler",
+    "signal",
+    "sleep",
+    "start_activity",
+    "start_activity_class",
+    "start_activity_method",
+    "time",
+    "time_ns",
+    "unsafe",
+    "uuid4",
+    "wait",
+    "wait_condition",
+]
