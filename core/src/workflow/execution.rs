@@ -283,12 +283,7 @@ impl Execution {
             self.has_ended |= machines::is_terminal(&command);
             let jobs = &mut self.jobs;
             let handled = self.cursor.handle_command(command, &self.inherited, &mut |job| jobs.push(job));
-            let answer = handled.map_err(|error| self.remember(error.into()))?;
-            if let Some(answer) = answer {
-                let message =
-                    format!("Query {:?} was answered in an activation that didn't ask it.", answer.id);
-                return Err(self.remember(Problem::BadCompletion(message)));
-            }
+            handled.map_err(|error| self.remember(error.into()))?;
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ pub(crate) enum Change {
 
 impl Mismatch {
     /// A mismatch whose position the cursor adds.
+    #[expect(clippy::unnecessary_box_returns, reason = "errors are boxed to keep machines' results small")]
     pub(crate) fn new(
         change: Change,
         expected: &impl fmt::Display,

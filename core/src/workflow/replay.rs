@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use durably_proto::durably::core::v1::WorkflowCommand;
 use durably_proto::durably::core::v1::workflow_job::Job;
-use durably_proto::durably::core::v1::{QueryAnswer, WorkflowCommand};
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::command::v1::command::Attributes as CommandAttributes;
 use durably_proto::temporal::api::sdk::v1::UserMetadata;
@@ -70,7 +70,7 @@ impl Cursor {
         command: WorkflowCommand,
         inherited: &Inherited,
         jobs: &mut impl FnMut(Job),
-    ) -> Result<Option<QueryAnswer>, CursorError> {
+    ) -> Result<(), CursorError> {
         let WorkflowCommand { command, user_metadata, location } = command;
         let Some(command) = command else {
             return Err(bad("a command of the completion is empty; this version may not know its kind"));
@@ -85,9 +85,13 @@ impl Cursor {
                         .map_err(CursorError::Mismatch)?;
                 }
             }
-            Issued::Answer(answer) => return Ok(Some(answer)),
+            Issued::Answer { query_id } => {
+                return Err(bad(&format!(
+                    "query {query_id:?} was answered in an activation that didn't ask it"
+                )));
+            }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn begin(

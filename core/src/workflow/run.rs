@@ -6,8 +6,8 @@ use bytes::Bytes;
 use durably_proto::durably::core::v1::workflow_completion::Status;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::{
-    ActivationSuccess, Evict, QueryReceived, ReplayHistory, ReplayResult, WorkflowCompletion, WorkflowJob,
-    evict, query_answer, workflow_command,
+    ActivationSuccess, Evict, QueryReceived, ReplayHistory, ReplayResult, WorkflowActivation,
+    WorkflowCompletion, WorkflowJob, evict, query_answer, workflow_command,
 };
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::common::v1::Payloads;
@@ -350,11 +350,7 @@ impl Run {
         }
     }
 
-    fn activate(
-        &mut self,
-        activated: Activated,
-        activation: durably_proto::durably::core::v1::WorkflowActivation,
-    ) -> Vec<Step> {
+    fn activate(&mut self, activated: Activated, activation: WorkflowActivation) -> Vec<Step> {
         self.is_known_to_sdk = true;
         self.phase = Phase::AwaitingCompletion(activated);
         vec![Step::Activate(activation)]
@@ -378,21 +374,14 @@ impl Run {
     fn collect_answers(&self, success: ActivationSuccess) -> Result<Answers, Problem> {
         let mut answers = Answers::new();
         for command in success.commands {
-            match command.command {
-                Some(workflow_command::Command::QueryAnswer(answer)) => {
-                    let Some(outcome) = answer.answer else {
-                        return Err(Problem::BadCompletion(format!(
-                            "Query {:?} has an empty answer.",
-                            answer.id
-                        )));
-                    };
-                    answers.insert(answer.id, outcome);
-                }
-                _ => {
-                    let message = "A query issued a command. Queries may only read the workflow's state.";
-                    return Err(Problem::BadCompletion(message.to_owned()));
-                }
-            }
+            let Some(workflow_command::Command::QueryAnswer(answer)) = command.command else {
+                let message = "A query issued a command. Queries may only read the workflow's state.";
+                return Err(Problem::BadCompletion(message.to_owned()));
+            };
+            let Some(outcome) = answer.answer else {
+                return Err(Problem::BadCompletion(format!("Query {:?} has an empty answer.", answer.id)));
+            };
+            answers.insert(answer.id, outcome);
         }
         let queries = self.assignment.iter().flat_map(|assignment| &assignment.queries);
         for query in queries {

@@ -27,7 +27,7 @@ use crate::workflow::mismatch::{Change, Mismatch};
 pub(crate) struct Activity {
     seq: u32,
     id: String,
-    activity_type: String,
+    type_name: String,
     cancellation: ActivityCancellationType,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Activity {
 #[derive(Clone)]
 pub(crate) struct Scheduled {
     activity: Box<Activity>,
-    scheduled_event_id: i64,
+    event_id: i64,
     started_event_id: i64,
 }
 
@@ -100,8 +100,7 @@ pub(super) fn schedule(command: ScheduleActivity, inherited: &Inherited) -> Resu
     let id = if command.activity_id.is_empty() { seq.to_string() } else { command.activity_id };
     let task_queue =
         if command.task_queue.is_empty() { inherited.task_queue.clone() } else { command.task_queue };
-    let activity =
-        Activity { seq, id: id.clone(), activity_type: command.activity_type.clone(), cancellation };
+    let activity = Activity { seq, id: id.clone(), type_name: command.activity_type.clone(), cancellation };
     let attributes = ScheduleActivityTaskCommandAttributes {
         activity_id: id,
         activity_type: Some(ActivityType { name: command.activity_type }),
@@ -176,11 +175,11 @@ impl ActivityMachine {
         match (self, event) {
             (AwaitingScheduled(activity), Event::Scheduled { event_id, activity_id, activity_type }) => {
                 activity.check(&activity_id, &activity_type, effects.compare_ids)?;
-                Ok(AwaitingResult(Scheduled { activity, scheduled_event_id: event_id, started_event_id: 0 }))
+                Ok(AwaitingResult(Scheduled { activity, event_id, started_event_id: 0 }))
             }
             // Not sent yet: nobody else needs to know.
             (AwaitingScheduled(activity), Event::Cancel) => {
-                let scheduled = Scheduled { activity, scheduled_event_id: 0, started_event_id: 0 };
+                let scheduled = Scheduled { activity, event_id: 0, started_event_id: 0 };
                 scheduled.resolve_cancelled(None, String::new(), effects);
                 Ok(Finished)
             }
@@ -224,10 +223,10 @@ impl Event {
 
 impl Activity {
     fn check(&self, id: &str, activity_type: &str, compare_ids: bool) -> Result<(), Box<Mismatch>> {
-        if !compare_ids || (self.id == id && self.activity_type == activity_type) {
+        if !compare_ids || (self.id == id && self.type_name == activity_type) {
             return Ok(());
         }
-        let change = if self.activity_type == activity_type { Change::Id } else { Change::ActivityType };
+        let change = if self.type_name == activity_type { Change::Id } else { Change::ActivityType };
         let expected = Event::Scheduled {
             event_id: 0,
             activity_id: id.to_owned(),
@@ -251,8 +250,7 @@ impl Scheduled {
         if cancellation == ActivityCancellationType::Abandon {
             return ActivityMachine::Abandoned(self);
         }
-        let command =
-            RequestCancelActivityTaskCommandAttributes { scheduled_event_id: self.scheduled_event_id };
+        let command = RequestCancelActivityTaskCommandAttributes { scheduled_event_id: self.event_id };
         effects.command = Some(CommandAttributes::RequestCancelActivityTaskCommandAttributes(command));
         ActivityMachine::AwaitingCancelRequested(self)
     }
@@ -309,10 +307,10 @@ impl Scheduled {
             message: message.to_owned(),
             cause,
             failure_info: Some(FailureInfo::ActivityFailureInfo(ActivityFailureInfo {
-                scheduled_event_id: self.scheduled_event_id,
+                scheduled_event_id: self.event_id,
                 started_event_id: self.started_event_id,
                 identity,
-                activity_type: Some(ActivityType { name: self.activity.activity_type.clone() }),
+                activity_type: Some(ActivityType { name: self.activity.type_name.clone() }),
                 activity_id: self.activity.id.clone(),
                 retry_state,
             })),
@@ -323,7 +321,7 @@ impl Scheduled {
 
 impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, id \"{}\"", self.activity_type, self.id)
+        write!(f, "{}, id \"{}\"", self.type_name, self.id)
     }
 }
 
@@ -370,7 +368,7 @@ impl fmt::Debug for Activity {
 
 impl fmt::Debug for Scheduled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, events {}/{}", self.activity, self.scheduled_event_id, self.started_event_id)
+        write!(f, "{:?}, events {}/{}", self.activity, self.event_id, self.started_event_id)
     }
 }
 
@@ -383,8 +381,8 @@ mod tests {
 
     fn states(cancellation: ActivityCancellationType) -> Vec<ActivityMachine> {
         let activity =
-            Box::new(Activity { seq: 1, id: "1".into(), activity_type: "charge".into(), cancellation });
-        let scheduled = Scheduled { activity: activity.clone(), scheduled_event_id: 5, started_event_id: 6 };
+            Box::new(Activity { seq: 1, id: "1".into(), type_name: "charge".into(), cancellation });
+        let scheduled = Scheduled { activity: activity.clone(), event_id: 5, started_event_id: 6 };
         vec![
             ActivityMachine::AwaitingScheduled(activity),
             ActivityMachine::AwaitingResult(scheduled.clone()),

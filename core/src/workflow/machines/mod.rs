@@ -16,9 +16,9 @@ pub(crate) mod timer;
 
 use std::fmt;
 
+use durably_proto::durably::core::v1::WorkflowCommand;
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::workflow_job::Job;
-use durably_proto::durably::core::v1::{QueryAnswer, WorkflowCommand};
 use durably_proto::temporal::api::command::v1::command::Attributes as CommandAttributes;
 use durably_proto::temporal::api::common::v1::{Memo, RetryPolicy, SearchAttributes};
 use durably_proto::temporal::api::enums::v1::CommandType;
@@ -73,8 +73,8 @@ pub(crate) enum Issued {
     Begin { seq: Option<(Sequence, u32)>, machine: Machine, command: Box<CommandAttributes> },
     /// Something that exists has to hear of it.
     Tell { seq: (Sequence, u32), event: MachineEvent },
-    /// The answer to a query.
-    Answer(QueryAnswer),
+    /// The answer to a query: not for machines.
+    Answer { query_id: String },
 }
 
 /// What commands take over from the run's start.
@@ -102,26 +102,27 @@ impl Inherited {
 
 /// Decodes an event that belongs to a command kind.
 pub(crate) fn decode(event_id: i64, attributes: Attributes) -> Decoded {
-    use Attributes::*;
+    use Attributes as A;
     match attributes {
-        ActivityTaskScheduledEventAttributes(_)
-        | ActivityTaskStartedEventAttributes(_)
-        | ActivityTaskCompletedEventAttributes(_)
-        | ActivityTaskFailedEventAttributes(_)
-        | ActivityTaskTimedOutEventAttributes(_)
-        | ActivityTaskCancelRequestedEventAttributes(_)
-        | ActivityTaskCanceledEventAttributes(_) => activity::decode(event_id, attributes),
-        TimerStartedEventAttributes(_) | TimerFiredEventAttributes(_) | TimerCanceledEventAttributes(_) => {
-            timer::decode(attributes)
-        }
-        WorkflowExecutionCompletedEventAttributes(_)
-        | WorkflowExecutionFailedEventAttributes(_)
-        | WorkflowExecutionCanceledEventAttributes(_)
-        | WorkflowExecutionContinuedAsNewEventAttributes(_) => close::decode(attributes),
-        MarkerRecordedEventAttributes(_) => {
+        A::ActivityTaskScheduledEventAttributes(_)
+        | A::ActivityTaskStartedEventAttributes(_)
+        | A::ActivityTaskCompletedEventAttributes(_)
+        | A::ActivityTaskFailedEventAttributes(_)
+        | A::ActivityTaskTimedOutEventAttributes(_)
+        | A::ActivityTaskCancelRequestedEventAttributes(_)
+        | A::ActivityTaskCanceledEventAttributes(_) => activity::decode(event_id, attributes),
+        A::TimerStartedEventAttributes(_)
+        | A::TimerFiredEventAttributes(_)
+        | A::TimerCanceledEventAttributes(_) => timer::decode(attributes),
+        A::WorkflowExecutionCompletedEventAttributes(_)
+        | A::WorkflowExecutionFailedEventAttributes(_)
+        | A::WorkflowExecutionCanceledEventAttributes(_)
+        | A::WorkflowExecutionContinuedAsNewEventAttributes(_) => close::decode(attributes),
+        A::MarkerRecordedEventAttributes(_) => {
             Err("patches and local activities need a newer version of this worker")
         }
-        UpsertWorkflowSearchAttributesEventAttributes(_) | WorkflowPropertiesModifiedEventAttributes(_) => {
+        A::UpsertWorkflowSearchAttributesEventAttributes(_)
+        | A::WorkflowPropertiesModifiedEventAttributes(_) => {
             Err("search attributes and memos set by a workflow need a newer version of this worker")
         }
         _ => Err("what it is about needs a newer version of this worker"),
@@ -145,7 +146,7 @@ pub(crate) fn issue(command: CodeCommand, inherited: &Inherited) -> Result<Issue
         CodeCommand::FailWorkflow(command) => close::fail(command),
         CodeCommand::CancelWorkflow(command) => Ok(close::cancel(command)),
         CodeCommand::ContinueAsNew(command) => Ok(continue_as_new::continue_as_new(command, inherited)),
-        CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer(answer)),
+        CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer { query_id: answer.id }),
     }
 }
 
@@ -164,16 +165,16 @@ pub(crate) fn is_terminal(command: &WorkflowCommand) -> bool {
 
 /// The API's number for a command.
 pub(crate) fn command_type(attributes: &CommandAttributes) -> CommandType {
-    use CommandAttributes::*;
+    use CommandAttributes as A;
     match attributes {
-        ScheduleActivityTaskCommandAttributes(_) => CommandType::ScheduleActivityTask,
-        RequestCancelActivityTaskCommandAttributes(_) => CommandType::RequestCancelActivityTask,
-        StartTimerCommandAttributes(_) => CommandType::StartTimer,
-        CancelTimerCommandAttributes(_) => CommandType::CancelTimer,
-        CompleteWorkflowExecutionCommandAttributes(_) => CommandType::CompleteWorkflowExecution,
-        FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
-        CancelWorkflowExecutionCommandAttributes(_) => CommandType::CancelWorkflowExecution,
-        ContinueAsNewWorkflowExecutionCommandAttributes(_) => CommandType::ContinueAsNewWorkflowExecution,
+        A::ScheduleActivityTaskCommandAttributes(_) => CommandType::ScheduleActivityTask,
+        A::RequestCancelActivityTaskCommandAttributes(_) => CommandType::RequestCancelActivityTask,
+        A::StartTimerCommandAttributes(_) => CommandType::StartTimer,
+        A::CancelTimerCommandAttributes(_) => CommandType::CancelTimer,
+        A::CompleteWorkflowExecutionCommandAttributes(_) => CommandType::CompleteWorkflowExecution,
+        A::FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
+        A::CancelWorkflowExecutionCommandAttributes(_) => CommandType::CancelWorkflowExecution,
+        A::ContinueAsNewWorkflowExecutionCommandAttributes(_) => CommandType::ContinueAsNewWorkflowExecution,
         // Commands of kinds that `issue` doesn't make.
         _ => CommandType::Unspecified,
     }

@@ -84,8 +84,6 @@ impl TimerMachine {
                 }
                 Ok(TimerMachine::AwaitingFired { seq })
             }
-            // Not sent yet: nobody else needs to know.
-            (TimerMachine::AwaitingStarted { .. }, Event::Cancel) => Ok(TimerMachine::Finished),
             (TimerMachine::AwaitingFired { seq }, Event::Fired) => {
                 effects.jobs.push(Job::FireTimer(FireTimer { seq }));
                 Ok(TimerMachine::Finished)
@@ -95,7 +93,9 @@ impl TimerMachine {
                 effects.command = Some(CommandAttributes::CancelTimerCommandAttributes(command));
                 Ok(TimerMachine::AwaitingCanceled { seq })
             }
-            (TimerMachine::AwaitingCanceled { .. }, Event::Canceled { .. }) => Ok(TimerMachine::Finished),
+            // A timer that was not sent yet is withdrawn: nobody else needs to know.
+            (TimerMachine::AwaitingStarted { .. }, Event::Cancel)
+            | (TimerMachine::AwaitingCanceled { .. }, Event::Canceled { .. }) => Ok(TimerMachine::Finished),
             (machine @ (TimerMachine::AwaitingCanceled { .. } | TimerMachine::Finished), Event::Cancel) => {
                 Ok(machine)
             }

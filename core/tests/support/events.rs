@@ -1,0 +1,268 @@
+//! Histories from text: one event per line, ids and times counted up (event N happens N seconds after the epoch).
+
+use durably_proto::temporal::api::common::v1::{ActivityType, Payload, Payloads, WorkflowType};
+use durably_proto::temporal::api::enums::v1::{EventType, WorkflowTaskFailedCause};
+use durably_proto::temporal::api::failure::v1::Failure;
+use durably_proto::temporal::api::history::v1::history_event::Attributes;
+use durably_proto::temporal::api::history::v1::*;
+use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
+use durably_proto::temporal::api::taskqueue::v1::TaskQueue;
+use prost_types::Timestamp;
+
+pub(crate) fn payload(text: &str) -> Payload {
+    Payload { data: text.as_bytes().to_vec().into(), ..Payload::default() }
+}
+
+pub(crate) fn payloads(text: Option<&&str>) -> Option<Payloads> {
+    text.map(|text| Payloads { payloads: vec![payload(text)] })
+}
+
+/// Appends the events of a line. `task` stands for scheduled, started and completed.
+pub(crate) fn push_line(history: &mut Vec<HistoryEvent>, line: &str) {
+    if let Some(rest) = line.strip_prefix("task").filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
+        push_line(history, "task-scheduled");
+        push_line(history, "task-started");
+        push_line(history, &format!("task-completed{rest}"));
+        return;
+    }
+    let id = history.len() as i64 + 1;
+    let (event_type, attributes, may_ignore) = decode_line(line);
+    history.push(HistoryEvent {
+        event_id: id,
+        event_time: Some(Timestamp { seconds: id, nanos: 0 }),
+        event_type: event_type as i32,
+        worker_may_ignore: may_ignore,
+        attributes,
+        ..HistoryEvent::default()
+    });
+}
+
+fn decode_line(line: &str) -> (EventType, Option<Attributes>, bool) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    // "@5": the event that began what this one is about.
+    let origin = words.iter().find_map(|word| word.strip_prefix('@')).map_or(0, |id| id.parse().unwrap());
+    let args: Vec<&str> = words[1..].iter().copied().filter(|word| !word.starts_with('@')).collect();
+    let (event_type, attributes) = match words[0] {
+        name if name.starts_with("task-") => task_event(name, &args),
+        name if name.starts_with("activity-") => activity_event(name, &args, origin),
+        name if name.starts_with("timer-") => timer_event(name, &args, origin),
+        "unknown" => return (EventType::Unspecified, None, args.contains(&"ignorable")),
+        name => workflow_event(name, &args),
+    };
+    (event_type, Some(attributes), false)
+}
+
+fn numbers(args: &[&str], name: &str) -> Vec<u32> {
+    let list = args.iter().position(|arg| *arg == name).and_then(|place| args.get(place + 1));
+    list.map(|list| list.split(',').map(|number| number.parse().unwrap()).collect()).unwrap_or_default()
+}
+
+fn task_event(name: &str, args: &[&str]) -> (EventType, Attributes) {
+    match name {
+        "task-scheduled" => (
+            EventType::WorkflowTaskScheduled,
+            Attributes::WorkflowTaskScheduledEventAttributes(WorkflowTaskScheduledEventAttributes::default()),
+        ),
+        "task-started" => (
+            EventType::WorkflowTaskStarted,
+            Attributes::WorkflowTaskStartedEventAttributes(WorkflowTaskStartedEventAttributes {
+                history_size_bytes: 1000,
+                suggest_continue_as_new: args.contains(&"suggest-continue-as-new"),
+                ..WorkflowTaskStartedEventAttributes::default()
+            }),
+        ),
+        // "core 1,3" and "lang 2" record flags; "core 1,3" is the default, "core none" records nothing.
+        "task-completed" => {
+            let core = if args.contains(&"none") { Vec::new() } else { numbers(args, "core") };
+            let core = if core.is_empty() && !args.contains(&"none") { vec![1, 3] } else { core };
+            let metadata = WorkflowTaskCompletedMetadata {
+                core_used_flags: core,
+                lang_used_flags: numbers(args, "lang"),
+                ..WorkflowTaskCompletedMetadata::default()
+            };
+            (
+                EventType::WorkflowTaskCompleted,
+                Attributes::WorkflowTaskCompletedEventAttributes(WorkflowTaskCompletedEventAttributes {
+                    sdk_metadata: Some(metadata),
+                    ..WorkflowTaskCompletedEventAttributes::default()
+                }),
+            )
+        }
+        "task-failed" => {
+            let reset = args.first() == Some(&"reset");
+            let cause = if reset {
+                WorkflowTaskFailedCause::ResetWorkflow
+            } else {
+                WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure
+            };
+            (
+                EventType::WorkflowTaskFailed,
+                Attributes::WorkflowTaskFailedEventAttributes(WorkflowTaskFailedEventAttributes {
+                    cause: cause as i32,
+                    new_run_id: args.get(1).copied().unwrap_or_default().to_owned(),
+                    ..WorkflowTaskFailedEventAttributes::default()
+                }),
+            )
+        }
+        "task-timed-out" => (
+            EventType::WorkflowTaskTimedOut,
+            Attributes::WorkflowTaskTimedOutEventAttributes(WorkflowTaskTimedOutEventAttributes::default()),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+fn activity_event(name: &str, args: &[&str], scheduled_event_id: i64) -> (EventType, Attributes) {
+    match name {
+        "activity-scheduled" => (
+            EventType::ActivityTaskScheduled,
+            Attributes::ActivityTaskScheduledEventAttributes(ActivityTaskScheduledEventAttributes {
+                activity_id: args[0].to_owned(),
+                activity_type: Some(ActivityType { name: args[1].to_owned() }),
+                ..ActivityTaskScheduledEventAttributes::default()
+            }),
+        ),
+        "activity-started" => (
+            EventType::ActivityTaskStarted,
+            Attributes::ActivityTaskStartedEventAttributes(ActivityTaskStartedEventAttributes {
+                scheduled_event_id,
+                ..ActivityTaskStartedEventAttributes::default()
+            }),
+        ),
+        "activity-completed" => (
+            EventType::ActivityTaskCompleted,
+            Attributes::ActivityTaskCompletedEventAttributes(ActivityTaskCompletedEventAttributes {
+                scheduled_event_id,
+                result: payloads(args.first()),
+                ..ActivityTaskCompletedEventAttributes::default()
+            }),
+        ),
+        "activity-failed" => (
+            EventType::ActivityTaskFailed,
+            Attributes::ActivityTaskFailedEventAttributes(ActivityTaskFailedEventAttributes {
+                scheduled_event_id,
+                failure: Some(Failure { message: args.join(" "), ..Failure::default() }),
+                ..ActivityTaskFailedEventAttributes::default()
+            }),
+        ),
+        "activity-timed-out" => (
+            EventType::ActivityTaskTimedOut,
+            Attributes::ActivityTaskTimedOutEventAttributes(ActivityTaskTimedOutEventAttributes {
+                scheduled_event_id,
+                ..ActivityTaskTimedOutEventAttributes::default()
+            }),
+        ),
+        "activity-cancel-requested" => (
+            EventType::ActivityTaskCancelRequested,
+            Attributes::ActivityTaskCancelRequestedEventAttributes(
+                ActivityTaskCancelRequestedEventAttributes {
+                    scheduled_event_id,
+                    ..ActivityTaskCancelRequestedEventAttributes::default()
+                },
+            ),
+        ),
+        "activity-canceled" => (
+            EventType::ActivityTaskCanceled,
+            Attributes::ActivityTaskCanceledEventAttributes(ActivityTaskCanceledEventAttributes {
+                scheduled_event_id,
+                ..ActivityTaskCanceledEventAttributes::default()
+            }),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+fn timer_event(name: &str, args: &[&str], started_event_id: i64) -> (EventType, Attributes) {
+    let timer_id = args[0].to_owned();
+    match name {
+        "timer-started" => (
+            EventType::TimerStarted,
+            Attributes::TimerStartedEventAttributes(TimerStartedEventAttributes {
+                timer_id,
+                ..TimerStartedEventAttributes::default()
+            }),
+        ),
+        "timer-fired" => (
+            EventType::TimerFired,
+            Attributes::TimerFiredEventAttributes(TimerFiredEventAttributes { timer_id, started_event_id }),
+        ),
+        "timer-canceled" => (
+            EventType::TimerCanceled,
+            Attributes::TimerCanceledEventAttributes(TimerCanceledEventAttributes {
+                timer_id,
+                started_event_id,
+                ..TimerCanceledEventAttributes::default()
+            }),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+fn workflow_event(name: &str, args: &[&str]) -> (EventType, Attributes) {
+    match name {
+        "started" => (
+            EventType::WorkflowExecutionStarted,
+            Attributes::WorkflowExecutionStartedEventAttributes(WorkflowExecutionStartedEventAttributes {
+                workflow_type: Some(WorkflowType { name: args[0].to_owned() }),
+                task_queue: Some(TaskQueue { name: "queue".to_owned(), ..TaskQueue::default() }),
+                original_execution_run_id: "run".to_owned(),
+                workflow_id: "order-1".to_owned(),
+                ..WorkflowExecutionStartedEventAttributes::default()
+            }),
+        ),
+        "signaled" => (
+            EventType::WorkflowExecutionSignaled,
+            Attributes::WorkflowExecutionSignaledEventAttributes(WorkflowExecutionSignaledEventAttributes {
+                signal_name: args[0].to_owned(),
+                input: payloads(args.get(1)),
+                ..WorkflowExecutionSignaledEventAttributes::default()
+            }),
+        ),
+        "cancel-requested" => (
+            EventType::WorkflowExecutionCancelRequested,
+            Attributes::WorkflowExecutionCancelRequestedEventAttributes(
+                WorkflowExecutionCancelRequestedEventAttributes {
+                    cause: args.join(" "),
+                    ..WorkflowExecutionCancelRequestedEventAttributes::default()
+                },
+            ),
+        ),
+        "completed" => (
+            EventType::WorkflowExecutionCompleted,
+            Attributes::WorkflowExecutionCompletedEventAttributes(
+                WorkflowExecutionCompletedEventAttributes::default(),
+            ),
+        ),
+        "failed" => (
+            EventType::WorkflowExecutionFailed,
+            Attributes::WorkflowExecutionFailedEventAttributes(
+                WorkflowExecutionFailedEventAttributes::default(),
+            ),
+        ),
+        "canceled" => (
+            EventType::WorkflowExecutionCanceled,
+            Attributes::WorkflowExecutionCanceledEventAttributes(
+                WorkflowExecutionCanceledEventAttributes::default(),
+            ),
+        ),
+        "continued-as-new" => (
+            EventType::WorkflowExecutionContinuedAsNew,
+            Attributes::WorkflowExecutionContinuedAsNewEventAttributes(
+                WorkflowExecutionContinuedAsNewEventAttributes::default(),
+            ),
+        ),
+        "terminated" => (
+            EventType::WorkflowExecutionTerminated,
+            Attributes::WorkflowExecutionTerminatedEventAttributes(
+                WorkflowExecutionTerminatedEventAttributes::default(),
+            ),
+        ),
+        "options-updated" => (
+            EventType::WorkflowExecutionOptionsUpdated,
+            Attributes::WorkflowExecutionOptionsUpdatedEventAttributes(
+                WorkflowExecutionOptionsUpdatedEventAttributes::default(),
+            ),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}

@@ -1,0 +1,146 @@
+//! Jobs, commands and steps as text, in the words that scripts use.
+
+use std::fmt::Write as _;
+
+use durably_core::workflow::Step;
+use durably_proto::durably::core::v1::activity_resolution::Status;
+use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::{WorkflowActivation, evict};
+use durably_proto::temporal::api::command::v1::Command;
+use durably_proto::temporal::api::command::v1::command::Attributes;
+use durably_proto::temporal::api::common::v1::Payload;
+use durably_proto::temporal::api::failure::v1::Failure;
+
+fn data(payload: Option<&Payload>) -> String {
+    payload.map(|payload| format!(" {}", String::from_utf8_lossy(&payload.data))).unwrap_or_default()
+}
+
+/// A failure and its causes.
+fn chain(failure: &Failure) -> String {
+    match &failure.cause {
+        Some(cause) => format!("{}: {}", failure.message, chain(cause)),
+        None => failure.message.clone(),
+    }
+}
+
+pub(crate) fn job(job: &Job) -> String {
+    match job {
+        Job::Initialize(job) => format!("initialize {} seed {:016x}", job.workflow_type, job.randomness_seed),
+        Job::FireTimer(job) => format!("timer {}", job.seq),
+        Job::ResolveActivity(job) => match job.result.as_ref().and_then(|result| result.status.as_ref()) {
+            Some(Status::Completed(success)) => {
+                format!("activity {} completed{}", job.seq, data(success.result.as_ref()))
+            }
+            Some(Status::Failed(failure)) => format!("activity {} failed ({})", job.seq, chain(failure)),
+            Some(Status::Cancelled(failure)) => {
+                format!("activity {} cancelled ({})", job.seq, chain(failure))
+            }
+            None => format!("activity {} nothing", job.seq),
+        },
+        Job::Signal(job) => format!("signal {}{}", job.name, data(job.arguments.first())),
+        Job::Query(job) => format!("query {} {}", if job.id.is_empty() { "-" } else { &job.id }, job.name),
+        Job::Cancel(job) => format!("cancel {}", job.reason).trim().to_owned(),
+        Job::UpdateRandomSeed(job) => format!("seed {:016x}", job.randomness_seed),
+        Job::Evict(job) => {
+            format!("evict {} {}", job.reason().as_str_name(), first_line(&job.message)).trim().to_owned()
+        }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+pub(crate) fn activation(activation: &WorkflowActivation) -> String {
+    let jobs: Vec<String> = activation.jobs.iter().filter_map(|each| each.job.as_ref()).map(job).collect();
+    let time = activation.timestamp.map_or(0, |time| time.seconds);
+    let mut notes = Vec::new();
+    if activation.is_replaying {
+        notes.push("replaying".to_owned());
+    }
+    if activation.continue_as_new_suggested {
+        notes.push("continue-as-new suggested".to_owned());
+    }
+    if !activation.available_flags.is_empty() {
+        notes.push(format!("flags {:?}", activation.available_flags));
+    }
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+    format!("> {}s, {} events{notes}: {}", time, activation.history_length, jobs.join("; "))
+}
+
+pub(crate) fn command(command: &Command) -> String {
+    match command.attributes.as_ref().expect("commands have attributes") {
+        Attributes::ScheduleActivityTaskCommandAttributes(a) => format!(
+            "ScheduleActivityTask {} {} on {}",
+            a.activity_id,
+            a.activity_type.as_ref().map_or("?", |activity_type| &activity_type.name),
+            a.task_queue.as_ref().map_or("?", |queue| &queue.name)
+        ),
+        Attributes::RequestCancelActivityTaskCommandAttributes(a) => {
+            format!("RequestCancelActivityTask @{}", a.scheduled_event_id)
+        }
+        Attributes::StartTimerCommandAttributes(a) => format!("StartTimer {}", a.timer_id),
+        Attributes::CancelTimerCommandAttributes(a) => format!("CancelTimer {}", a.timer_id),
+        Attributes::CompleteWorkflowExecutionCommandAttributes(_) => "CompleteWorkflowExecution".to_owned(),
+        Attributes::FailWorkflowExecutionCommandAttributes(_) => "FailWorkflowExecution".to_owned(),
+        Attributes::CancelWorkflowExecutionCommandAttributes(_) => "CancelWorkflowExecution".to_owned(),
+        Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(a) => format!(
+            "ContinueAsNewWorkflowExecution {}",
+            a.workflow_type.as_ref().map_or("?", |workflow_type| &workflow_type.name)
+        ),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(crate) fn commands(commands: &[Command]) -> String {
+    if commands.is_empty() {
+        return "nothing".to_owned();
+    }
+    commands.iter().map(command).collect::<Vec<_>>().join("; ")
+}
+
+pub(crate) fn step(step: &Step) -> String {
+    match step {
+        Step::Activate(each) => activation(each),
+        Step::NeedHistory { next_page_token } => {
+            format!("= fetch history {:?}", String::from_utf8_lossy(next_page_token))
+        }
+        Step::RespondCompleted(task) => {
+            let mut text = format!("= completed: {}", commands(&task.commands));
+            if let Some(metadata) = &task.sdk_metadata {
+                let _ = write!(
+                    text,
+                    " (core flags {:?}, SDK flags {:?})",
+                    metadata.core_used_flags, metadata.lang_used_flags
+                );
+            }
+            for (id, result) in &task.query_results {
+                let answer = result.answer.as_ref().and_then(|answer| answer.payloads.first());
+                let _ = write!(text, "\n  query {id}:{}{}", data(answer), result.error_message);
+            }
+            if task.run_ended {
+                text.push_str("\n  the run has ended");
+            }
+            text
+        }
+        Step::FailTask(task) => format!(
+            "= task failed, {}, attempt {}:\n{}",
+            task.cause.as_str_name(),
+            task.attempt,
+            indent(&task.failure.message)
+        ),
+        Step::AnswerQuery(reply) => match &reply.result {
+            Ok(payloads) => format!("= query answered:{}", data(payloads.payloads.first())),
+            Err(failure) => format!("= query failed: {}", failure.message),
+        },
+        Step::Replayed(result) => match &result.error {
+            None => "= replayed".to_owned(),
+            Some(error) => format!("= replay failed:\n{}", indent(&error.message)),
+        },
+        Step::Evicted { reason, .. } => format!("= evicted, {}", evict::Reason::as_str_name(reason)),
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+}
