@@ -502,7 +502,7 @@ def test_definition_errors() -> None:
     with pytest.raises(ValueError, match="Missing @workflow.run method"):
         workflow.defn(type("Empty", (), {}))
     with pytest.raises(ValueError, match="must be an async function"):
-        workflow.run(lambda self: None)  # type: ignore[arg-type, return-value]
+        workflow.run(lambda self: None)  # type: ignore[type-var]
 
     class Base:
         @workflow.signal

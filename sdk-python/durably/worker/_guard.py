@@ -14,6 +14,7 @@ import gc
 import os
 import random
 import sys
+import threading
 import time
 import types
 import uuid
@@ -302,7 +303,20 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     raise violation(what, fix)
 
 
+def _patch_threads() -> None:
+    """Python before 3.12 has no audit event for a new thread."""
+    original = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        if guarded_loop() is not None:
+            raise violation(*_FORBIDDEN["_thread.start_new_thread"])
+        original(self)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+
+
 _patch_time()
+_patch_threads()
 _patch_random()
 _patch_entropy()
 _patch_datetime()

@@ -29,9 +29,9 @@ from durably.workflow._activities import (
 from durably.workflow._asyncio import as_completed, wait
 from durably.workflow._definition import (
     HandlerUnfinishedPolicy,
-    _Definition,
-    _QueryDefinition,
-    _SignalDefinition,
+    _Definition as _Definition,
+    _QueryDefinition as _QueryDefinition,
+    _SignalDefinition as _SignalDefinition,
     defn,
     init,
     query,
