@@ -1,0 +1,15 @@
+//! What a client and a worker see of the server: real calls over a real socket to a server on a real SQLite file.
+//!
+//! The worker is played by hand, one call at a time, so that each test shows what is on the wire. Nothing sleeps:
+//! tests await the call or the history event that they are about.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
+
+mod activities;
+mod history;
+mod ids;
+mod refusals;
+mod sharing;
+mod support;
+mod visibility;
+mod workflows;

@@ -1,0 +1,179 @@
+//! State files and sockets: who owns what, what the others get, and what is said when it does not work.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use durably_proto::temporal::api::workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *};
+use durably_server::{Handle, OpenError, Server, ServerOptions, State, open_or_join};
+use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::support::*;
+
+fn on_file(path: impl Into<PathBuf>) -> ServerOptions {
+    ServerOptions { state: State::File(path.into()), ..Default::default() }
+}
+
+async fn refused(options: ServerOptions) -> OpenError {
+    match Server::open(options).await {
+        Ok(_) => panic!("opened"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn a_second_opener_joins_the_owner_and_loses_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let Handle::Owner(owner) = open_or_join(on_file(&path)).await.unwrap() else {
+        panic!("nobody has it yet")
+    };
+    let Handle::Joined(channel) = open_or_join(on_file(&path)).await.unwrap() else { panic!("two owners") };
+    let mut joined = WorkflowServiceClient::new(channel);
+    let run_id = joined.start_workflow_execution(start("order-1")).await.unwrap().into_inner().run_id;
+    let mut inside = WorkflowServiceClient::new(owner.service());
+    let described = DescribeWorkflowExecutionRequest {
+        namespace: NAMESPACE.into(),
+        execution: Some(execution("order-1", "")),
+    };
+    let seen = inside.describe_workflow_execution(described.clone()).await.unwrap().into_inner();
+    assert_eq!(seen.workflow_execution_info.unwrap().execution.unwrap().run_id, run_id);
+
+    let locked = refused(on_file(&path)).await;
+    assert!(matches!(locked, OpenError::Locked { .. }), "{locked}");
+    assert!(locked.to_string().contains(&std::process::id().to_string()), "{locked}");
+
+    owner.shutdown().await;
+    let gone = joined.describe_workflow_execution(described.clone()).await.unwrap_err();
+    assert_eq!(gone.code(), Code::Unavailable, "{gone}");
+    let gone = inside.describe_workflow_execution(described.clone()).await.unwrap_err();
+    assert_eq!(gone.code(), Code::Unavailable, "{gone}");
+
+    let Handle::Owner(next) = open_or_join(on_file(&path)).await.unwrap() else {
+        panic!("the owner is gone")
+    };
+    let mut inside = WorkflowServiceClient::new(next.service());
+    inside.describe_workflow_execution(described).await.unwrap();
+    next.shutdown().await;
+    let left: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".sock")), "{left:?}");
+}
+
+#[tokio::test]
+async fn shutting_down_answers_polls_at_once_and_empty() {
+    let harness = Harness::start().await;
+    let poll = tokio::spawn({
+        let mut client = harness.client();
+        let request = PollWorkflowTaskQueueRequest {
+            namespace: NAMESPACE.into(),
+            task_queue: Some(queue(QUEUE)),
+            ..Default::default()
+        };
+        async move { client.poll_workflow_task_queue(within(Duration::from_mins(1), request)).await }
+    });
+    // The poll is there when the queue knows its poller.
+    loop {
+        let request = DescribeTaskQueueRequest {
+            namespace: NAMESPACE.into(),
+            task_queue: Some(queue(QUEUE)),
+            ..Default::default()
+        };
+        let described = harness.client().describe_task_queue(request).await.unwrap().into_inner();
+        if !described.pollers.is_empty() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    harness.server.shutdown().await;
+    let answer = poll.await.unwrap().unwrap().into_inner();
+    assert!(answer.task_token.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_state_file_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let notes = directory.path().join("notes.txt");
+    fs::write(&notes, "a shopping list that is long enough to look like something").unwrap();
+    let before = fs::read(&notes).unwrap();
+    let corrupt = refused(on_file(&notes)).await;
+    assert!(matches!(corrupt, OpenError::Corrupt { .. }), "{corrupt}");
+    assert!(corrupt.to_string().contains("notes.txt"), "{corrupt}");
+    assert!(corrupt.to_string().contains("Nothing was changed"), "{corrupt}");
+    assert_eq!(fs::read(&notes).unwrap(), before);
+
+    let missing = refused(on_file(directory.path().join("no/such/state.db"))).await;
+    assert!(matches!(missing, OpenError::DirectoryMissing { .. }), "{missing}");
+    let folder = refused(on_file(directory.path())).await;
+    assert!(matches!(folder, OpenError::InvalidOption { .. }), "{folder}");
+}
+
+#[tokio::test]
+async fn a_damaged_or_newer_database_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let damaged = directory.path().join("damaged.db");
+    let mut bytes = b"SQLite format 3\0".to_vec();
+    bytes.extend([0xA5; 8_192]);
+    fs::write(&damaged, &bytes).unwrap();
+    let corrupt = refused(on_file(&damaged)).await;
+    assert!(matches!(corrupt, OpenError::Corrupt { .. }), "{corrupt:?}");
+    assert_eq!(fs::read(&damaged).unwrap(), bytes);
+
+    let newer = directory.path().join("newer.db");
+    let server = Server::open(on_file(&newer)).await.unwrap();
+    server.shutdown().await;
+    drop(server);
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 9_999).unwrap();
+    let error = refused(on_file(&newer)).await;
+    assert!(matches!(error, OpenError::NewerSchema { found: 9_999, .. }), "{error:?}");
+
+    let foreign = directory.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE music (title)").unwrap();
+    let error = refused(on_file(&foreign)).await;
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let taken = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address: SocketAddr = taken.local_addr().unwrap();
+    let error = Server::bind(address).await.unwrap_err();
+    assert!(matches!(error, OpenError::AddressInUse { .. }), "{error}");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    assert!(error.to_string().contains("--port"), "{error}");
+}
+
+#[tokio::test]
+async fn health_and_capabilities_are_told() {
+    let harness = Harness::start().await;
+    let channel = Endpoint::new(format!("http://{}", harness.address)).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    for service in ["", "temporal.api.workflowservice.v1.WorkflowService"] {
+        let answer = health.check(HealthCheckRequest { service: service.into() }).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+    }
+    let info = harness.client().get_system_info(GetSystemInfoRequest {}).await.unwrap().into_inner();
+    let capabilities = info.capabilities.unwrap();
+    assert!(capabilities.signal_and_query_header && !capabilities.supports_schedules);
+    let cluster = harness.client().get_cluster_info(GetClusterInfoRequest {}).await.unwrap().into_inner();
+    assert_eq!(cluster.persistence_store, "sqlite");
+}
+
+#[tokio::test]
+async fn a_large_history_of_large_payloads_passes() {
+    let harness = Harness::start().await;
+    harness.begin("order-1").await;
+    let megabyte = "x".repeat(1024 * 1024);
+    for _ in 0..6 {
+        harness.signal("order-1", "item", &megabyte).await;
+    }
+    let request = PollWorkflowTaskQueueRequest {
+        namespace: NAMESPACE.into(),
+        task_queue: Some(queue(QUEUE)),
+        ..Default::default()
+    };
+    let mut client = harness.client().max_decoding_message_size(128 * 1024 * 1024);
+    let answer = client.poll_workflow_task_queue(within(Duration::from_secs(20), request)).await.unwrap();
+    assert_eq!(history(answer.get_ref()).len(), 9);
+}

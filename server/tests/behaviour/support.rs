@@ -1,0 +1,370 @@
+//! A server to talk to, and a worker played by hand.
+
+use std::{net::SocketAddr, time::Duration};
+
+use durably_proto::temporal::api::{
+    command::v1::{command::Attributes, *},
+    common::v1::*,
+    enums::v1::*,
+    failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
+    history::v1::{HistoryEvent, history_event::Attributes as Event},
+    taskqueue::v1::TaskQueue,
+    testservice::v1::test_service_client::TestServiceClient,
+    workflow::v1::WorkflowExecutionInfo,
+    workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *},
+};
+use durably_server::{Server, ServerOptions, State};
+use prost::Message as _;
+use tempfile::TempDir;
+use tonic::{Code, Request, Status, transport::Channel};
+
+pub const NAMESPACE: &str = "default";
+pub const QUEUE: &str = "queue";
+/// How long a call may wait for what a test expects to happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server on a state file of its own, listening on a free port, and a client of it.
+pub struct Harness {
+    pub server: Server,
+    pub address: SocketAddr,
+    pub client: WorkflowServiceClient<Channel>,
+    pub directory: TempDir,
+}
+
+impl Harness {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::on(directory, change).await
+    }
+
+    async fn on(directory: TempDir, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let mut options =
+            ServerOptions { state: State::File(directory.path().join("state.db")), ..Default::default() };
+        change(&mut options);
+        let server = Server::open(options).await.unwrap();
+        let listener = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn({
+            let server = server.clone();
+            async move { server.serve(listener).await }
+        });
+        let client = WorkflowServiceClient::connect(format!("http://{address}")).await.unwrap();
+        Self { server, address, client, directory }
+    }
+
+    /// Shuts the server down and opens another one on the same file.
+    pub async fn restart(self) -> Self {
+        let Self { server, client, directory, .. } = self;
+        drop(client);
+        server.shutdown().await;
+        drop(server);
+        Self::on(directory, |_| {}).await
+    }
+
+    pub fn client(&self) -> WorkflowServiceClient<Channel> {
+        self.client.clone()
+    }
+
+    pub async fn clock(&self) -> TestServiceClient<Channel> {
+        TestServiceClient::connect(format!("http://{}", self.address)).await.unwrap()
+    }
+
+    /// Starts a workflow of type `Order` and returns its run id.
+    pub async fn begin(&self, workflow_id: &str) -> String {
+        self.begin_as(start(workflow_id)).await
+    }
+
+    pub async fn begin_as(&self, request: StartWorkflowExecutionRequest) -> String {
+        self.client().start_workflow_execution(request).await.unwrap().into_inner().run_id
+    }
+
+    pub async fn signal(&self, workflow_id: &str, name: &str, input: &str) {
+        let request = SignalWorkflowExecutionRequest {
+            namespace: NAMESPACE.into(),
+            workflow_execution: Some(execution(workflow_id, "")),
+            signal_name: name.into(),
+            input: Some(text(input)),
+            ..Default::default()
+        };
+        self.client().signal_workflow_execution(request).await.unwrap();
+    }
+
+    /// The next workflow task; an empty answer is a failed test.
+    pub async fn workflow_task(&self) -> PollWorkflowTaskQueueResponse {
+        let task = self.poll_workflow(PATIENCE).await.unwrap();
+        assert!(!task.task_token.is_empty(), "no workflow task came within {PATIENCE:?}");
+        task
+    }
+
+    pub async fn poll_workflow(&self, timeout: Duration) -> Result<PollWorkflowTaskQueueResponse, Status> {
+        let request = PollWorkflowTaskQueueRequest {
+            namespace: NAMESPACE.into(),
+            task_queue: Some(queue(QUEUE)),
+            identity: "tester".into(),
+            ..Default::default()
+        };
+        let answer = self.client().poll_workflow_task_queue(within(timeout, request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    pub async fn complete(&self, task: &PollWorkflowTaskQueueResponse, commands: Vec<Command>) {
+        self.try_complete(task, commands).await.unwrap();
+    }
+
+    pub async fn try_complete(
+        &self,
+        task: &PollWorkflowTaskQueueResponse,
+        commands: Vec<Command>,
+    ) -> Result<RespondWorkflowTaskCompletedResponse, Status> {
+        let request = RespondWorkflowTaskCompletedRequest {
+            namespace: NAMESPACE.into(),
+            task_token: task.task_token.clone(),
+            identity: "tester".into(),
+            commands,
+            ..Default::default()
+        };
+        Ok(self.client().respond_workflow_task_completed(request).await?.into_inner())
+    }
+
+    /// Takes the next workflow task and answers it with these commands.
+    pub async fn advance(&self, commands: Vec<Command>) -> PollWorkflowTaskQueueResponse {
+        let task = self.workflow_task().await;
+        self.complete(&task, commands).await;
+        task
+    }
+
+    /// The next activity task; an empty answer is a failed test.
+    pub async fn activity_task(&self) -> PollActivityTaskQueueResponse {
+        let request = PollActivityTaskQueueRequest {
+            namespace: NAMESPACE.into(),
+            task_queue: Some(queue(QUEUE)),
+            identity: "tester".into(),
+            ..Default::default()
+        };
+        let task =
+            self.client().poll_activity_task_queue(within(PATIENCE, request)).await.unwrap().into_inner();
+        assert!(!task.task_token.is_empty(), "no activity task came within {PATIENCE:?}");
+        task
+    }
+
+    pub async fn complete_activity(&self, task: &PollActivityTaskQueueResponse, result: &str) {
+        let request = RespondActivityTaskCompletedRequest {
+            namespace: NAMESPACE.into(),
+            task_token: task.task_token.clone(),
+            result: Some(text(result)),
+            ..Default::default()
+        };
+        self.client().respond_activity_task_completed(request).await.unwrap();
+    }
+
+    pub async fn fail_activity(&self, task: &PollActivityTaskQueueResponse, failure: Failure) {
+        let request = RespondActivityTaskFailedRequest {
+            namespace: NAMESPACE.into(),
+            task_token: task.task_token.clone(),
+            failure: Some(failure),
+            ..Default::default()
+        };
+        self.client().respond_activity_task_failed(request).await.unwrap();
+    }
+
+    /// The whole history of the current run.
+    pub async fn events(&self, workflow_id: &str) -> Vec<HistoryEvent> {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: NAMESPACE.into(),
+            execution: Some(execution(workflow_id, "")),
+            ..Default::default()
+        };
+        let answer = self.client().get_workflow_execution_history(request).await.unwrap().into_inner();
+        assert!(answer.next_page_token.is_empty(), "more than one page");
+        answer.history.unwrap().events
+    }
+
+    /// Waits for the run to close and returns its last event.
+    pub async fn closing_event(&self, workflow_id: &str, run_id: &str) -> Event {
+        let mut request = GetWorkflowExecutionHistoryRequest {
+            namespace: NAMESPACE.into(),
+            execution: Some(execution(workflow_id, run_id)),
+            wait_new_event: true,
+            history_event_filter_type: HistoryEventFilterType::CloseEvent as i32,
+            ..Default::default()
+        };
+        loop {
+            let call = self.client().get_workflow_execution_history(within(PATIENCE, request.clone())).await;
+            let answer = call.unwrap().into_inner();
+            if let Some(event) = answer.history.and_then(|history| history.events.into_iter().next_back()) {
+                return event.attributes.unwrap();
+            }
+            assert!(
+                !answer.next_page_token.is_empty(),
+                "the run did not close, and there is no more to wait for"
+            );
+            request.next_page_token = answer.next_page_token;
+        }
+    }
+
+    pub async fn describe(&self, workflow_id: &str) -> DescribeWorkflowExecutionResponse {
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: NAMESPACE.into(),
+            execution: Some(execution(workflow_id, "")),
+        };
+        self.client().describe_workflow_execution(request).await.unwrap().into_inner()
+    }
+
+    pub async fn info(&self, workflow_id: &str) -> WorkflowExecutionInfo {
+        self.describe(workflow_id).await.workflow_execution_info.unwrap()
+    }
+}
+
+pub fn within<T>(timeout: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+pub fn start(workflow_id: &str) -> StartWorkflowExecutionRequest {
+    StartWorkflowExecutionRequest {
+        namespace: NAMESPACE.into(),
+        workflow_id: workflow_id.into(),
+        workflow_type: Some(WorkflowType { name: "Order".into() }),
+        task_queue: Some(queue(QUEUE)),
+        input: Some(text("input")),
+        identity: "tester".into(),
+        ..Default::default()
+    }
+}
+
+pub fn queue(name: &str) -> TaskQueue {
+    TaskQueue { name: name.into(), kind: TaskQueueKind::Normal as i32, ..Default::default() }
+}
+
+pub fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {
+    WorkflowExecution { workflow_id: workflow_id.into(), run_id: run_id.into() }
+}
+
+pub fn text(value: &str) -> Payloads {
+    let metadata = [("encoding".to_owned(), "json/plain".into())].into();
+    let data = format!("\"{value}\"").into();
+    Payloads { payloads: vec![Payload { metadata, data, ..Default::default() }] }
+}
+
+pub fn oversized() -> Payloads {
+    text(&"x".repeat(2 * 1024 * 1024))
+}
+
+pub fn millis(millis: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds: millis / 1_000, nanos: (millis % 1_000 * 1_000_000) as i32 })
+}
+
+pub fn application_failure(message: &str, non_retryable: bool) -> Failure {
+    Failure {
+        message: message.into(),
+        failure_info: Some(FailureInfo::ApplicationFailureInfo(ApplicationFailureInfo {
+            r#type: "Oops".into(),
+            non_retryable,
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+fn command(kind: CommandType, attributes: Attributes) -> Command {
+    Command { command_type: kind as i32, attributes: Some(attributes), ..Default::default() }
+}
+
+pub fn complete_workflow(result: &str) -> Command {
+    let attributes = CompleteWorkflowExecutionCommandAttributes { result: Some(text(result)) };
+    command(
+        CommandType::CompleteWorkflowExecution,
+        Attributes::CompleteWorkflowExecutionCommandAttributes(attributes),
+    )
+}
+
+pub fn fail_workflow(message: &str) -> Command {
+    let attributes =
+        FailWorkflowExecutionCommandAttributes { failure: Some(application_failure(message, false)) };
+    command(
+        CommandType::FailWorkflowExecution,
+        Attributes::FailWorkflowExecutionCommandAttributes(attributes),
+    )
+}
+
+pub fn cancel_workflow() -> Command {
+    command(
+        CommandType::CancelWorkflowExecution,
+        Attributes::CancelWorkflowExecutionCommandAttributes(CancelWorkflowExecutionCommandAttributes {
+            details: None,
+        }),
+    )
+}
+
+pub fn continue_as_new(input: &str) -> Command {
+    let attributes = ContinueAsNewWorkflowExecutionCommandAttributes {
+        workflow_type: Some(WorkflowType { name: "Order".into() }),
+        task_queue: Some(queue(QUEUE)),
+        input: Some(text(input)),
+        ..Default::default()
+    };
+    command(
+        CommandType::ContinueAsNewWorkflowExecution,
+        Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(attributes),
+    )
+}
+
+pub fn start_timer(id: &str, delay: Option<prost_types::Duration>) -> Command {
+    let attributes = StartTimerCommandAttributes { timer_id: id.into(), start_to_fire_timeout: delay };
+    command(CommandType::StartTimer, Attributes::StartTimerCommandAttributes(attributes))
+}
+
+pub fn cancel_timer(id: &str) -> Command {
+    let attributes = CancelTimerCommandAttributes { timer_id: id.into() };
+    command(CommandType::CancelTimer, Attributes::CancelTimerCommandAttributes(attributes))
+}
+
+/// An activity of type `Charge` with a start-to-close time-out of 30 s, changed as the test needs.
+pub fn schedule_activity(
+    id: &str,
+    change: impl FnOnce(&mut ScheduleActivityTaskCommandAttributes),
+) -> Command {
+    let mut attributes = ScheduleActivityTaskCommandAttributes {
+        activity_id: id.into(),
+        activity_type: Some(ActivityType { name: "Charge".into() }),
+        task_queue: Some(queue(QUEUE)),
+        input: Some(text("amount")),
+        start_to_close_timeout: millis(30_000),
+        ..Default::default()
+    };
+    change(&mut attributes);
+    command(CommandType::ScheduleActivityTask, Attributes::ScheduleActivityTaskCommandAttributes(attributes))
+}
+
+pub fn request_cancel_activity(scheduled_event_id: i64) -> Command {
+    command(
+        CommandType::RequestCancelActivityTask,
+        Attributes::RequestCancelActivityTaskCommandAttributes(RequestCancelActivityTaskCommandAttributes {
+            scheduled_event_id,
+        }),
+    )
+}
+
+/// The names of events as Temporal's documentation writes them, without the common prefix.
+pub fn names(events: &[HistoryEvent]) -> Vec<String> {
+    events
+        .iter()
+        .map(|event| event.event_type().as_str_name().trim_start_matches("EVENT_TYPE_").to_owned())
+        .collect()
+}
+
+pub fn history(task: &PollWorkflowTaskQueueResponse) -> &[HistoryEvent] {
+    task.history.as_ref().map_or(&[], |history| &history.events)
+}
+
+/// The code and the short name of the detail message (empty without one).
+pub fn code_and_detail(status: &Status) -> (Code, String) {
+    let details = durably_proto::google::rpc::Status::decode(status.details()).unwrap();
+    let detail = details.details.first().map_or("", |any| any.type_url.rsplit('.').next().unwrap_or(""));
+    (status.code(), detail.to_owned())
+}
