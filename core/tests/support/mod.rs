@@ -5,5 +5,6 @@
 
 pub(crate) mod drive;
 pub(crate) mod events;
+pub(crate) mod random;
 pub(crate) mod script;
 pub(crate) mod text;

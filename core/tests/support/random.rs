@@ -1,0 +1,272 @@
+//! A random program and a server that plays along: the same seed gives the same run.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
+use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::*;
+use durably_proto::temporal::api::command::v1::Command;
+use durably_proto::temporal::api::command::v1::command::Attributes;
+use durably_proto::temporal::api::failure::v1::Failure;
+use durably_proto::temporal::api::history::v1::HistoryEvent;
+use prost_types::Duration;
+
+use super::drive::Sdk;
+use super::events::push_line;
+use super::text;
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+
+    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// Workflow code whose commands depend on nothing but its seed and the jobs it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    random: Random,
+    activities: u32,
+    timers: u32,
+    open: Vec<CodeCommand>,
+    jobs_left: usize,
+}
+
+impl Program {
+    pub(crate) fn new(seed: u64) -> Program {
+        let mut random = Random(seed);
+        let jobs_left = 3 + random.below(25);
+        Program { random, activities: 0, timers: 0, open: Vec::new(), jobs_left }
+    }
+
+    fn react(&mut self, job: &Job, commands: &mut Vec<CodeCommand>) {
+        let mut hasher = DefaultHasher::new();
+        text::job(job).hash(&mut hasher);
+        self.random.0 ^= hasher.finish();
+        match job {
+            Job::FireTimer(job) => self.forget(|open| is_timer(open, job.seq)),
+            Job::ResolveActivity(job) => self.forget(|open| is_activity(open, job.seq)),
+            _ => {}
+        }
+        self.jobs_left = self.jobs_left.saturating_sub(1);
+        for _ in 0..=self.random.below(3) {
+            commands.push(self.command());
+        }
+        if self.jobs_left == 0 || self.open.is_empty() {
+            commands.push(self.end());
+        }
+    }
+
+    fn forget(&mut self, matches: impl Fn(&CodeCommand) -> bool) {
+        self.open.retain(|open| !matches(open));
+    }
+
+    fn command(&mut self) -> CodeCommand {
+        let second = Some(Duration { seconds: 1, nanos: 0 });
+        let cancels = self.random.chance(30) && !self.open.is_empty();
+        if cancels {
+            let index = self.random.below(self.open.len());
+            return match &self.open[index] {
+                CodeCommand::StartTimer(timer) => {
+                    let seq = timer.seq;
+                    self.forget(|open| is_timer(open, seq));
+                    CodeCommand::CancelTimer(CancelTimer { seq })
+                }
+                CodeCommand::ScheduleActivity(activity) => {
+                    CodeCommand::RequestCancelActivity(RequestCancelActivity { seq: activity.seq })
+                }
+                other => other.clone(),
+            };
+        }
+        let command = if self.random.chance(50) {
+            self.timers += 1;
+            CodeCommand::StartTimer(StartTimer { seq: self.timers, start_to_fire_timeout: second })
+        } else {
+            self.activities += 1;
+            CodeCommand::ScheduleActivity(ScheduleActivity {
+                seq: self.activities,
+                activity_type: format!("type{}", self.random.below(3)),
+                start_to_close_timeout: second,
+                cancellation_type: self.random.below(3) as i32,
+                ..ScheduleActivity::default()
+            })
+        };
+        self.open.push(command.clone());
+        command
+    }
+
+    fn end(&mut self) -> CodeCommand {
+        match self.random.below(4) {
+            0 => CodeCommand::FailWorkflow(FailWorkflow { failure: Some(Failure::default()) }),
+            1 => CodeCommand::ContinueAsNew(ContinueAsNew::default()),
+            2 => CodeCommand::CancelWorkflow(CancelWorkflow::default()),
+            _ => CodeCommand::CompleteWorkflow(CompleteWorkflow::default()),
+        }
+    }
+}
+
+fn is_timer(command: &CodeCommand, seq: u32) -> bool {
+    matches!(command, CodeCommand::StartTimer(timer) if timer.seq == seq)
+}
+
+fn is_activity(command: &CodeCommand, seq: u32) -> bool {
+    matches!(command, CodeCommand::ScheduleActivity(activity) if activity.seq == seq)
+}
+
+impl Sdk for Program {
+    fn answer(&mut self, activation: &WorkflowActivation) -> WorkflowCompletion {
+        let mut commands = Vec::new();
+        for job in activation.jobs.iter().filter_map(|job| job.job.as_ref()) {
+            match job {
+                Job::Query(query) => {
+                    let answer = Some(query_answer::Answer::Failed(Failure::default()));
+                    commands.push(CodeCommand::QueryAnswer(QueryAnswer { id: query.id.clone(), answer }));
+                }
+                Job::Evict(_) => {}
+                job => self.react(job, &mut commands),
+            }
+        }
+        let commands = commands
+            .into_iter()
+            .map(|command| WorkflowCommand { command: Some(command), ..WorkflowCommand::default() })
+            .collect();
+        let success = ActivationSuccess { commands, ..ActivationSuccess::default() };
+        WorkflowCompletion {
+            run_id: activation.run_id.clone(),
+            status: Some(workflow_completion::Status::Success(success)),
+        }
+    }
+}
+
+/// The server's side of one run.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) history: Vec<HistoryEvent>,
+    pub(crate) is_closed: bool,
+    random: Random,
+    /// Scheduled event to whether cancellation was requested.
+    activities: BTreeMap<i64, bool>,
+    /// Timer id to started event.
+    timers: BTreeMap<String, i64>,
+}
+
+impl Server {
+    pub(crate) fn new(seed: u64) -> Server {
+        let mut server = Server {
+            history: Vec::new(),
+            is_closed: false,
+            random: Random(!seed),
+            activities: BTreeMap::new(),
+            timers: BTreeMap::new(),
+        };
+        server.push("started Random");
+        server
+    }
+
+    fn push(&mut self, line: &str) {
+        push_line(&mut self.history, line);
+    }
+
+    /// Schedules and starts a task, after failing some.
+    pub(crate) fn start_task(&mut self) {
+        while self.random.chance(15) {
+            self.push("task-scheduled");
+            self.push("task-started");
+            let end = if self.random.chance(50) { "task-failed" } else { "task-timed-out" };
+            self.push(end);
+            if self.random.chance(50) {
+                self.push("signaled between");
+            }
+        }
+        self.push("task-scheduled");
+        self.push("task-started");
+    }
+
+    /// Records a completed task's commands, and what happened while the task ran.
+    pub(crate) fn complete_task(&mut self, commands: &[Command]) {
+        self.push("task-completed");
+        for command in commands {
+            let id = self.history.len() as i64 + 1;
+            match command.attributes.as_ref().unwrap() {
+                Attributes::ScheduleActivityTaskCommandAttributes(a) => {
+                    let activity_type = &a.activity_type.as_ref().unwrap().name;
+                    self.push(&format!("activity-scheduled {} {activity_type}", a.activity_id));
+                    self.activities.insert(id, false);
+                }
+                Attributes::RequestCancelActivityTaskCommandAttributes(a) => {
+                    self.push(&format!("activity-cancel-requested @{}", a.scheduled_event_id));
+                    let known = self.activities.insert(a.scheduled_event_id, true);
+                    assert_eq!(known, Some(false), "only running activities are cancelled, and once");
+                }
+                Attributes::StartTimerCommandAttributes(a) => {
+                    self.push(&format!("timer-started {}", a.timer_id));
+                    self.timers.insert(a.timer_id.clone(), id);
+                }
+                Attributes::CancelTimerCommandAttributes(a) => {
+                    let started = self.timers.remove(&a.timer_id).expect("only running timers are cancelled");
+                    self.push(&format!("timer-canceled {} @{started}", a.timer_id));
+                }
+                Attributes::CompleteWorkflowExecutionCommandAttributes(_) => self.close("completed"),
+                Attributes::FailWorkflowExecutionCommandAttributes(_) => self.close("failed"),
+                Attributes::CancelWorkflowExecutionCommandAttributes(_) => self.close("canceled"),
+                Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(_) => {
+                    self.close("continued-as-new");
+                }
+                other => panic!("unexpected command {other:?}"),
+            }
+        }
+    }
+
+    fn close(&mut self, how: &str) {
+        self.push(how);
+        self.is_closed = true;
+    }
+
+    /// Lets time pass: at least one thing happens.
+    pub(crate) fn let_things_happen(&mut self) {
+        for _ in 0..=self.random.below(3) {
+            self.let_one_thing_happen();
+        }
+    }
+
+    fn let_one_thing_happen(&mut self) {
+        let timer = self.timers.iter().next().map(|(id, started)| (id.clone(), *started));
+        let nth = self.random.below(self.activities.len());
+        let activity = self.activities.iter().nth(nth).map(|(id, cancelled)| (*id, *cancelled));
+        match (self.random.below(10), timer, activity) {
+            (0..=3, Some((id, started)), _) => {
+                self.timers.remove(&id);
+                self.push(&format!("timer-fired {id} @{started}"));
+            }
+            (4..=7, _, Some((scheduled, cancelled))) => {
+                self.activities.remove(&scheduled);
+                self.push(&format!("activity-started @{scheduled}"));
+                let line = match self.random.below(if cancelled { 4 } else { 3 }) {
+                    0 => format!("activity-completed @{scheduled} done"),
+                    1 => format!("activity-failed @{scheduled} broken"),
+                    2 => format!("activity-timed-out @{scheduled}"),
+                    _ => format!("activity-canceled @{scheduled}"),
+                };
+                self.push(&line);
+            }
+            (8, _, _) => self.push("cancel-requested"),
+            _ => self.push("signaled hello"),
+        }
+    }
+}
