@@ -208,8 +208,7 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
         for (index, (name, value)) in self.0.context.iter().enumerate() {
-            let (open, close) = (if index == 0 { " (" } else { ", " }, "");
-            write!(f, "{open}{name}={value}{close}")?;
+            write!(f, "{}{name}={value}", if index == 0 { " (" } else { ", " })?;
         }
         if self.0.context.is_empty() { Ok(()) } else { f.write_str(")") }
     }
@@ -284,4 +283,70 @@ pub enum OpenError {
     /// The store answered with an error that fits none of the above.
     #[error("{}: the state file cannot be used: {detail}", path.display())]
     Store { path: PathBuf, detail: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each kind with its code and the detail message on the wire; SDKs build their exceptions from these.
+    #[test]
+    fn kinds_on_the_wire() {
+        let started =
+            ErrorKind::WorkflowExecutionAlreadyStarted { start_request_id: "q".into(), run_id: "r".into() };
+        let exhausted = ErrorKind::ResourceExhausted { cause: ResourceExhaustedCause::BusyWorkflow };
+        for (kind, code, detail) in [
+            (ErrorKind::InvalidArgument, Code::InvalidArgument, ""),
+            (ErrorKind::NotFound, Code::NotFound, "NotFoundFailure"),
+            (
+                ErrorKind::NamespaceNotFound { namespace: "n".into() },
+                Code::NotFound,
+                "NamespaceNotFoundFailure",
+            ),
+            (ErrorKind::NamespaceAlreadyExists, Code::AlreadyExists, "NamespaceAlreadyExistsFailure"),
+            (started, Code::AlreadyExists, "WorkflowExecutionAlreadyStartedFailure"),
+            (
+                ErrorKind::CancellationAlreadyRequested,
+                Code::AlreadyExists,
+                "CancellationAlreadyRequestedFailure",
+            ),
+            (ErrorKind::QueryFailed { failure: None }, Code::InvalidArgument, "QueryFailedFailure"),
+            (ErrorKind::WorkflowNotReady, Code::FailedPrecondition, "WorkflowNotReadyFailure"),
+            (ErrorKind::FailedPrecondition, Code::FailedPrecondition, ""),
+            (exhausted, Code::ResourceExhausted, "ResourceExhaustedFailure"),
+            (ErrorKind::DeadlineExceeded, Code::DeadlineExceeded, ""),
+            (ErrorKind::Canceled, Code::Cancelled, ""),
+            (ErrorKind::Aborted, Code::Aborted, ""),
+            (
+                ErrorKind::PermissionDenied { reason: "r".into() },
+                Code::PermissionDenied,
+                "PermissionDeniedFailure",
+            ),
+            (ErrorKind::Unavailable, Code::Unavailable, ""),
+            (ErrorKind::Unimplemented, Code::Unimplemented, ""),
+            (ErrorKind::Internal, Code::Internal, ""),
+            (ErrorKind::DataLoss, Code::DataLoss, ""),
+        ] {
+            let name = format!("{kind:?}");
+            let status = Status::from(ServiceError::new(kind, "what to do"));
+            assert_eq!((status.code(), status.message()), (code, "what to do"), "{name}");
+            let wire = rpc::Status::decode(status.details()).expect("details are a google.rpc.Status");
+            let expected = if detail.is_empty() {
+                Vec::new()
+            } else {
+                assert_eq!((wire.code, wire.message.as_str()), (code as i32, "what to do"), "{name}");
+                vec![format!("type.googleapis.com/temporal.api.errordetails.v1.{detail}")]
+            };
+            let packed: Vec<_> = wire.details.into_iter().map(|any| any.type_url).collect();
+            assert_eq!(packed, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn messages_carry_context_and_stay_bounded() {
+        let error = ServiceError::not_found("no such run").with("workflow_id", "order-1").with("run_id", "r");
+        assert_eq!(error.to_string(), "no such run (workflow_id=order-1, run_id=r)");
+        let long = Status::from(ServiceError::internal("ü".repeat(5_000)));
+        assert_eq!(long.message().len(), MAX_MESSAGE_BYTES);
+    }
 }
