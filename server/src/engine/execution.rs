@@ -217,6 +217,16 @@ impl Execution {
         usize::from(running) + self.activities.values().filter(|activity| activity.is_started()).count()
     }
 
+    /// A task of it is with a worker or could be taken by one: the run belongs in memory.
+    pub fn is_runnable(&self) -> bool {
+        self.is_open()
+            && (self.state.workflow_task.is_some()
+                || self
+                    .activities
+                    .values()
+                    .any(|activity| activity.is_started() || activity.dispatch().is_some()))
+    }
+
     /// Events with `from <= id < end`, and the ids among them (first, end) that are no longer in memory.
     pub fn events(&self, from: i64, end: i64) -> (Vec<HistoryEvent>, Option<(i64, i64)>) {
         let end = end.min(self.state.next_event_id);
@@ -273,10 +283,7 @@ impl Execution {
             history_bytes: self.state.history_bytes,
             transitions: self.state.transitions,
             next_due: self.next_due().map(|time| time.0),
-            runnable: self.is_open()
-                && (matches!(self.state.workflow_task, Some(WorkflowTask::AwaitingPoller(_)))
-                    || self.outstanding() > 0
-                    || self.activities.values().any(|activity| activity.dispatch().is_some())),
+            runnable: self.is_runnable(),
             attributes,
         }
     }

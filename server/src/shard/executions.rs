@@ -1,14 +1,36 @@
-//! What the frontend calls: one async method per RPC, over all shards.
+//! What the frontend calls: one async method per RPC, over all shards. Here are opening and closing, time, and calls
+//! about workflows; `polls` and `workers` have the workers' side, `history` the reading of events.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Instant,
+};
 
-use durably_proto::temporal::api::workflowservice::v1::*;
+use durably_proto::temporal::api::{
+    common::v1::{WorkflowExecution, WorkflowType},
+    workflow::v1::WorkflowExecutionInfo,
+    workflowservice::v1::*,
+};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
+use super::{
+    clock::Clock,
+    driver::Shard,
+    inbox::Inbox,
+    runs::Target,
+    start::{StartCall, Started},
+    tasks::TaskRef,
+};
 use crate::{
     Namespace,
+    engine::{Input, Signal, Time, duration},
     error::{OpenError, ServiceError},
+    matching::Matching,
     options::State,
-    store::Filter,
+    store::{Filter, MemoryStore, RunRow, SqliteStore, Store, StoreError},
 };
 
 /// Where time comes from.
@@ -39,61 +61,223 @@ pub struct PollContext {
 /// All runs of one store. Cheap to clone.
 #[derive(Clone)]
 pub struct Executions {
-    inner: Arc<()>,
+    pub(super) inner: Arc<Inner>,
 }
+
+pub(super) struct Inner {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<Clock>,
+    pub matching: Matching<TaskRef>,
+    pub closing: tokio::sync::watch::Sender<bool>,
+    shards: Vec<Arc<Inbox>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Runs are spread over shards by their workflow id; one shard per store for now.
+const SHARDS: u32 = 1;
+/// Runs in a page of a list when the request names no number.
+const PAGE: usize = 1_000;
 
 impl Executions {
     /// Opens the store (migrating its schema), takes the lease, and resumes what is due. Needs a tokio runtime.
     pub async fn open(options: ExecutionsOptions) -> Result<Self, OpenError> {
-        let _ = options;
-        Ok(Self { inner: Arc::new(()) })
+        let runtime = tokio::runtime::Handle::current();
+        let open = move || Self::open_blocking(&options, &runtime);
+        tokio::task::spawn_blocking(open).await.map_err(|error| OpenError::Store {
+            path: "(state)".into(),
+            detail: format!("opening it panicked: {error}"),
+        })?
+    }
+
+    fn open_blocking(
+        options: &ExecutionsOptions,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, OpenError> {
+        let (path, store): (_, Arc<dyn Store>) = match &options.state {
+            State::Memory => ("memory".into(), Arc::new(MemoryStore::default())),
+            State::File(path) => (path.clone(), Arc::new(SqliteStore::open(path)?)),
+        };
+        Self::over(store, options.clock, runtime)
+            .map_err(|error| OpenError::Store { path, detail: error.to_string() })
+    }
+
+    /// [`Executions::open`] over a given store.
+    pub(super) fn over(
+        store: Arc<dyn Store>,
+        clock: ClockKind,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, StoreError> {
+        let clock = Arc::new(Clock::new(clock));
+        let matching = Matching::default();
+        let (closing, _) = tokio::sync::watch::channel(false);
+        let _in_runtime = runtime.enter();
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..SHARDS {
+            let inbox = Arc::new(Inbox::default());
+            let mut shard =
+                Shard::open(index, store.clone(), clock.clone(), matching.clone(), inbox.clone())?;
+            shard.resume()?;
+            let runtime = runtime.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("durably-shard-{index}"))
+                .spawn(move || {
+                    let _in_runtime = runtime.enter();
+                    shard.work();
+                })
+                .map_err(|error| StoreError::Failed(format!("no thread for the shard: {error}")))?;
+            shards.push(inbox);
+            threads.push(thread);
+        }
+        let inner = Inner { store, clock, matching, closing, shards, threads: Mutex::new(threads) };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Answers waiting polls empty, commits what is under way and releases the store.
     pub async fn shutdown(&self) {
-        let _ = &self.inner;
+        self.inner.closing.send_replace(true);
+        for shard in &self.inner.shards {
+            shard.close();
+        }
+        let threads = std::mem::take(&mut *self.inner.threads.lock());
+        let joined =
+            tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a shard ended with a panic; its last changes may not be stored");
+        }
+    }
+
+    pub(super) fn shard_index(&self, workflow_id: &str) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        workflow_id.hash(&mut hasher);
+        (hasher.finish() % self.inner.shards.len() as u64) as u32
+    }
+
+    /// Runs `work` on a shard's thread and waits for its answer, which comes when its changes are durable.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        shard: u32,
+        work: impl FnOnce(&mut Shard) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        self.call_later(shard, move |shard, reply| {
+            let result = work(shard);
+            shard.reply(reply, result);
+        })
+        .await
+    }
+
+    /// [`Executions::call`] for work that answers at a time of its own.
+    pub(super) async fn call_later<T: Send + 'static>(
+        &self,
+        shard: u32,
+        work: impl FnOnce(&mut Shard, oneshot::Sender<Result<T, ServiceError>>) + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(shard, move |shard| work(shard, reply));
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    pub(super) fn send(&self, shard: u32, work: impl FnOnce(&mut Shard) + Send + 'static) {
+        if let Some(inbox) = self.inner.shards.get(shard as usize) {
+            inbox.send(Box::new(work));
+        }
+    }
+
+    /// Runs a read of the store where blocking is allowed.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let store = self.inner.store.clone();
+        let done = tokio::task::spawn_blocking(move || read(&*store)).await;
+        match done {
+            Ok(result) => result.map_err(|error| ServiceError::unavailable(error.to_string())),
+            Err(error) => Err(ServiceError::internal(format!("reading the store panicked: {error}"))),
+        }
+    }
+
+    /// Finds the run and gives it an input.
+    pub(super) async fn input(
+        &self,
+        target: Target,
+        input: Input,
+    ) -> Result<crate::engine::Output, ServiceError> {
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, move |shard| {
+            let seq = shard.find(&target)?;
+            shard.apply(seq, input)
+        })
+        .await
     }
 
     /// Stored namespaces: id and what [`Namespace::encode`] made.
     pub async fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, ServiceError> {
-        Err(ServiceError::unimplemented("not yet"))
+        self.read(|store| store.namespaces()).await
     }
 
     /// Inserts or replaces a namespace; durable on return.
     pub async fn put_namespace(&self, id: &str, encoded: Vec<u8>) -> Result<(), ServiceError> {
-        let _ = (id, encoded);
-        Err(ServiceError::unimplemented("not yet"))
+        let id = id.to_owned();
+        self.call(0, move |shard| {
+            shard.put_namespace(id, encoded);
+            Ok(())
+        })
+        .await
     }
 
     // temporal.api.testservice: only with ClockKind::Virtual, else FAILED_PRECONDITION. Times are nanoseconds since
     // the Unix epoch, durations nanoseconds.
 
     pub fn lock_time_skipping(&self) -> Result<(), ServiceError> {
-        Err(ServiceError::unimplemented("not yet"))
+        self.require_virtual_clock()?;
+        self.inner.clock.lock();
+        Ok(())
     }
 
     pub fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
-        Err(ServiceError::unimplemented("not yet"))
+        self.require_virtual_clock()?;
+        if !self.inner.clock.unlock() {
+            return Err(ServiceError::failed_precondition(
+                "time skipping is not locked: each unlock needs a lock before it",
+            ));
+        }
+        self.wake_shards();
+        Ok(())
     }
 
     pub async fn sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        let _ = nanos;
-        Err(ServiceError::unimplemented("not yet"))
+        self.sleep_until(self.inner.clock.now().after(nanos.max(0)).0).await
     }
 
     pub async fn sleep_until(&self, time: i64) -> Result<(), ServiceError> {
-        let _ = time;
-        Err(ServiceError::unimplemented("not yet"))
+        self.require_virtual_clock()?;
+        self.call_later(0, move |shard, reply| shard.sleep(Time(time), reply)).await
     }
 
     /// Unlocks, sleeps, locks again.
     pub async fn unlock_time_skipping_with_sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        let _ = nanos;
-        Err(ServiceError::unimplemented("not yet"))
+        self.unlock_time_skipping()?;
+        let slept = self.sleep(nanos).await;
+        self.inner.clock.lock();
+        slept
     }
 
     pub fn current_time(&self) -> i64 {
-        0
+        self.inner.clock.now().0
+    }
+
+    fn require_virtual_clock(&self) -> Result<(), ServiceError> {
+        if self.inner.clock.is_virtual() {
+            return Ok(());
+        }
+        Err(ServiceError::failed_precondition(
+            "this server runs on the system's clock; open it with time skipping to control time",
+        ))
+    }
+
+    fn wake_shards(&self) {
+        for shard in &self.inner.shards {
+            shard.wake();
+        }
     }
 
     pub async fn start_workflow(
@@ -101,8 +285,16 @@ impl Executions {
         namespace: &Namespace,
         request: StartWorkflowExecutionRequest,
     ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let started = self.start(namespace, StartCall { request, signal: None, in_process: false }).await?;
+        Ok(StartWorkflowExecutionResponse {
+            run_id: started.run_id,
+            first_execution_run_id: started.first_execution_run_id,
+            started: started.started,
+            status: started.status as i32,
+            // A new run's history is all in memory: nothing is missing from the grant.
+            eager_workflow_task: started.eager.map(|grant| grant.response),
+            link: None,
+        })
     }
 
     pub async fn signal_with_start(
@@ -110,8 +302,19 @@ impl Executions {
         namespace: &Namespace,
         request: SignalWithStartWorkflowExecutionRequest,
     ) -> Result<SignalWithStartWorkflowExecutionResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let started = self.start(namespace, StartCall::from_signal_with_start(request)).await?;
+        Ok(SignalWithStartWorkflowExecutionResponse {
+            run_id: started.run_id,
+            first_execution_run_id: started.first_execution_run_id,
+            started: started.started,
+            signal_link: None,
+        })
+    }
+
+    async fn start(&self, namespace: &Namespace, call: StartCall) -> Result<Started, ServiceError> {
+        let namespace = namespace.clone();
+        let shard = self.shard_index(&call.request.workflow_id);
+        self.call(shard, move |shard| shard.start(&namespace, call)).await
     }
 
     pub async fn signal(
@@ -119,8 +322,17 @@ impl Executions {
         namespace: &Namespace,
         request: SignalWorkflowExecutionRequest,
     ) -> Result<SignalWorkflowExecutionResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
+        let signal = Signal {
+            name: request.signal_name,
+            input: request.input,
+            identity: request.identity,
+            header: request.header,
+            request_id: request.request_id,
+            links: request.links,
+        };
+        self.input(target, Input::Signal(signal)).await?;
+        Ok(SignalWorkflowExecutionResponse::default())
     }
 
     pub async fn request_cancel(
@@ -128,8 +340,25 @@ impl Executions {
         namespace: &Namespace,
         request: RequestCancelWorkflowExecutionRequest,
     ) -> Result<RequestCancelWorkflowExecutionResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, move |shard| {
+            let seq = shard.find(&target)?;
+            check_first_run(shard, seq, &request.first_execution_run_id)?;
+            if !shard.run(seq)?.is_open() && target.run_id.is_none() {
+                // Nothing is left to cancel, which is what was asked for.
+                return Ok(());
+            }
+            let input = Input::RequestCancel {
+                reason: request.reason,
+                identity: request.identity,
+                request_id: request.request_id,
+                links: request.links,
+            };
+            shard.apply(seq, input).map(|_| ())
+        })
+        .await?;
+        Ok(RequestCancelWorkflowExecutionResponse::default())
     }
 
     pub async fn terminate(
@@ -137,8 +366,21 @@ impl Executions {
         namespace: &Namespace,
         request: TerminateWorkflowExecutionRequest,
     ) -> Result<TerminateWorkflowExecutionResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, move |shard| {
+            let seq = shard.find(&target)?;
+            check_first_run(shard, seq, &request.first_execution_run_id)?;
+            let input = Input::Terminate {
+                reason: request.reason,
+                details: request.details,
+                identity: request.identity,
+                links: request.links,
+            };
+            shard.apply(seq, input).map(|_| ())
+        })
+        .await?;
+        Ok(TerminateWorkflowExecutionResponse::default())
     }
 
     pub async fn query(
@@ -146,8 +388,11 @@ impl Executions {
         namespace: &Namespace,
         request: QueryWorkflowRequest,
     ) -> Result<QueryWorkflowResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let target = Target::new(&namespace.id, request.execution.as_ref());
+        let shard = self.shard_index(&target.workflow_id);
+        let reject = request.query_reject_condition();
+        let query = request.query.unwrap_or_default();
+        self.call_later(shard, move |shard, reply| shard.query(&target, query, reject, reply)).await
     }
 
     pub async fn describe(
@@ -155,26 +400,13 @@ impl Executions {
         namespace: &Namespace,
         request: DescribeWorkflowExecutionRequest,
     ) -> Result<DescribeWorkflowExecutionResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn history(
-        &self,
-        namespace: &Namespace,
-        request: GetWorkflowExecutionHistoryRequest,
-    ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn history_reverse(
-        &self,
-        namespace: &Namespace,
-        request: GetWorkflowExecutionHistoryReverseRequest,
-    ) -> Result<GetWorkflowExecutionHistoryReverseResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+        let target = Target::new(&namespace.id, request.execution.as_ref());
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, move |shard| {
+            let seq = shard.find(&target)?;
+            Ok(shard.run(seq)?.describe())
+        })
+        .await
     }
 
     pub async fn list(
@@ -183,163 +415,68 @@ impl Executions {
         request: ListWorkflowExecutionsRequest,
         filter: &Filter,
     ) -> Result<ListWorkflowExecutionsResponse, ServiceError> {
-        let _ = (namespace, request, filter);
-        Err(ServiceError::unimplemented("not yet"))
+        let before = match request.next_page_token.as_ref() {
+            [] => None,
+            token => Some(i64::from_be_bytes(token.try_into().map_err(|_| {
+                ServiceError::invalid_argument("next_page_token is not one that this server gave out")
+            })?)),
+        };
+        let limit =
+            usize::try_from(request.page_size).ok().filter(|size| *size > 0).unwrap_or(PAGE).min(PAGE);
+        let (id, filter) = (namespace.id.clone(), filter.clone());
+        let page = self.read(move |store| store.list(&id, &filter, before, limit)).await?;
+        Ok(ListWorkflowExecutionsResponse {
+            executions: page.rows.into_iter().map(info).collect(),
+            next_page_token: page.next.map_or_else(Vec::new, |seq| seq.to_be_bytes().to_vec()).into(),
+        })
     }
 
     pub async fn count(
         &self,
         namespace: &Namespace,
-        request: CountWorkflowExecutionsRequest,
+        _request: CountWorkflowExecutionsRequest,
         filter: &Filter,
     ) -> Result<CountWorkflowExecutionsResponse, ServiceError> {
-        let _ = (namespace, request, filter);
-        Err(ServiceError::unimplemented("not yet"))
+        let (id, filter) = (namespace.id.clone(), filter.clone());
+        let count = self.read(move |store| store.count(&id, &filter)).await?;
+        Ok(CountWorkflowExecutionsResponse { count, ..Default::default() })
     }
+}
 
-    pub async fn poll_workflow_task(
-        &self,
-        namespace: &Namespace,
-        request: PollWorkflowTaskQueueRequest,
-        context: PollContext,
-    ) -> Result<PollWorkflowTaskQueueResponse, ServiceError> {
-        let _ = (namespace, request, context);
-        Err(ServiceError::unimplemented("not yet"))
+pub(super) fn stopping() -> ServiceError {
+    ServiceError::unavailable("the server is stopping")
+}
+
+/// A caller may insist that the run belongs to a chain.
+fn check_first_run(shard: &Shard, seq: i64, first_run_id: &str) -> Result<(), ServiceError> {
+    let run = shard.run(seq)?;
+    if first_run_id.is_empty() || run.start_attributes().first_execution_run_id == first_run_id {
+        return Ok(());
     }
+    Err(ServiceError::not_found("workflow execution not found: its chain began with another run")
+        .with("first_execution_run_id", first_run_id))
+}
 
-    pub async fn respond_workflow_task_completed(
-        &self,
-        namespace: &Namespace,
-        request: RespondWorkflowTaskCompletedRequest,
-    ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_workflow_task_failed(
-        &self,
-        namespace: &Namespace,
-        request: RespondWorkflowTaskFailedRequest,
-    ) -> Result<RespondWorkflowTaskFailedResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_query_task_completed(
-        &self,
-        namespace: &Namespace,
-        request: RespondQueryTaskCompletedRequest,
-    ) -> Result<RespondQueryTaskCompletedResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn reset_sticky(
-        &self,
-        namespace: &Namespace,
-        request: ResetStickyTaskQueueRequest,
-    ) -> Result<ResetStickyTaskQueueResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn poll_activity_task(
-        &self,
-        namespace: &Namespace,
-        request: PollActivityTaskQueueRequest,
-        context: PollContext,
-    ) -> Result<PollActivityTaskQueueResponse, ServiceError> {
-        let _ = (namespace, request, context);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn record_activity_heartbeat(
-        &self,
-        namespace: &Namespace,
-        request: RecordActivityTaskHeartbeatRequest,
-    ) -> Result<RecordActivityTaskHeartbeatResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn record_activity_heartbeat_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RecordActivityTaskHeartbeatByIdRequest,
-    ) -> Result<RecordActivityTaskHeartbeatByIdResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_activity_completed(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCompletedRequest,
-    ) -> Result<RespondActivityTaskCompletedResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_activity_completed_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCompletedByIdRequest,
-    ) -> Result<RespondActivityTaskCompletedByIdResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_activity_failed(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskFailedRequest,
-    ) -> Result<RespondActivityTaskFailedResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_activity_failed_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskFailedByIdRequest,
-    ) -> Result<RespondActivityTaskFailedByIdResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_activity_canceled(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCanceledRequest,
-    ) -> Result<RespondActivityTaskCanceledResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn respond_activity_canceled_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCanceledByIdRequest,
-    ) -> Result<RespondActivityTaskCanceledByIdResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn shutdown_worker(
-        &self,
-        namespace: &Namespace,
-        request: ShutdownWorkerRequest,
-    ) -> Result<ShutdownWorkerResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
-    }
-
-    pub async fn describe_task_queue(
-        &self,
-        namespace: &Namespace,
-        request: DescribeTaskQueueRequest,
-    ) -> Result<DescribeTaskQueueResponse, ServiceError> {
-        let _ = (namespace, request);
-        Err(ServiceError::unimplemented("not yet"))
+fn info(row: RunRow) -> WorkflowExecutionInfo {
+    let execution = WorkflowExecution {
+        workflow_id: row.key.workflow_id.to_string(),
+        run_id: row.key.run_id.to_string(),
+    };
+    WorkflowExecutionInfo {
+        root_execution: Some(execution.clone()),
+        execution: Some(execution),
+        r#type: Some(WorkflowType { name: row.workflow_type }),
+        start_time: Some(Time(row.start_time).proto()),
+        close_time: row.close_time.map(|time| Time(time).proto()),
+        status: row.status,
+        history_length: row.history_length,
+        execution_time: Some(Time(row.execution_time).proto()),
+        memo: row.memo,
+        search_attributes: row.search_attributes,
+        task_queue: row.task_queue,
+        state_transition_count: row.transitions,
+        history_size_bytes: row.history_bytes,
+        execution_duration: row.close_time.map(|close| duration(close - row.execution_time)),
+        ..Default::default()
     }
 }

@@ -1,0 +1,336 @@
+//! The shard's thread: takes what waits, applies all of it in memory, makes it durable with one commit, and only then
+//! answers and dispatches. What arrives during a commit is the next batch; nothing waits on purpose.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    clock::Clock,
+    inbox::Inbox,
+    queries::Askers,
+    runs::Slot,
+    tasks::{TaskRef, Undelivered},
+    watch::Watchers,
+};
+use crate::{
+    ServiceError,
+    engine::{Dispatch, Input, RunKey, Time},
+    matching::Matching,
+    store::{Commit, OpenRun, RunWrite, Store, StoreError},
+};
+
+/// An answer that leaves once the batch is durable, or the reason why it is not. A task whose poller is gone comes
+/// back.
+type Release = Box<dyn FnOnce(Result<(), &ServiceError>) -> Option<Undelivered> + Send>;
+
+/// How long to wait before looking again at runs that could not be read back.
+const RELOAD_PAUSE: i64 = 1_000_000_000;
+
+/// One shard: the only writer of its runs.
+pub(super) struct Shard {
+    pub(super) index: u32,
+    /// Fencing token of the lease; also the incarnation number that tasks are marked with.
+    pub(super) lease: i64,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) matching: Matching<TaskRef>,
+    inbox: Arc<Inbox>,
+
+    pub(super) runs: HashMap<i64, Slot>,
+    pub(super) by_key: HashMap<RunKey, i64>,
+    /// The newest run of a workflow id, for runs in memory.
+    pub(super) newest: HashMap<(Arc<str>, Arc<str>), i64>,
+    pub(super) next_seq: i64,
+    pub(super) task_id: i64,
+    pub(super) bytes: usize,
+    pub(super) use_counter: u64,
+
+    /// When runs in memory want their timers handled.
+    pub(super) timers: BTreeSet<(Time, i64)>,
+    /// The same for open runs that are not in memory.
+    pub(super) sleeping: BTreeSet<(Time, i64)>,
+    pub(super) sleepers: BTreeMap<(Time, u64), oneshot::Sender<Result<(), ServiceError>>>,
+    pub(super) watchers: Watchers,
+    pub(super) askers: Askers,
+
+    /// Runs that this batch must store, in the order of their first change.
+    touched: Vec<i64>,
+    namespaces: Vec<(String, Vec<u8>)>,
+    releases: Vec<Release>,
+    pub(super) offers: Vec<(i64, Dispatch)>,
+    pub(super) deletes: Vec<i64>,
+    /// Set when another process took the lease over: nothing is done any more.
+    fenced: Option<ServiceError>,
+}
+
+impl Shard {
+    /// Takes the lease and finds what is open.
+    pub(super) fn open(
+        index: u32,
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        matching: Matching<TaskRef>,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, StoreError> {
+        let lease = store.take_lease(index)?;
+        let next_seq = store.last_seq()? + 1;
+        Ok(Self {
+            index,
+            lease,
+            store,
+            clock,
+            matching,
+            inbox,
+            runs: HashMap::new(),
+            by_key: HashMap::new(),
+            newest: HashMap::new(),
+            next_seq,
+            // Ids grow across restarts because the lease does.
+            task_id: lease << 32,
+            bytes: 0,
+            use_counter: 0,
+            timers: BTreeSet::new(),
+            sleeping: BTreeSet::new(),
+            sleepers: BTreeMap::new(),
+            watchers: Watchers::default(),
+            askers: Askers::default(),
+            touched: Vec::new(),
+            namespaces: Vec::new(),
+            releases: Vec::new(),
+            offers: Vec::new(),
+            deletes: Vec::new(),
+            fenced: None,
+        })
+    }
+
+    /// Brings runs with pending tasks into memory and remembers when the others are due.
+    pub(super) fn resume(&mut self) -> Result<(), StoreError> {
+        let mut runnable = Vec::new();
+        let mut sleeping = BTreeSet::new();
+        self.store.open_runs(&mut |run: OpenRun| {
+            if run.runnable {
+                runnable.push(run.seq);
+            } else if let Some(due) = run.next_due {
+                sleeping.insert((Time(due), run.seq));
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.sleeping = sleeping;
+        for seq in runnable {
+            self.load(seq).map_err(|error| StoreError::Failed(error.to_string()))?;
+        }
+        self.finish_batch();
+        Ok(())
+    }
+
+    /// Works until the inbox is closed.
+    pub(super) fn work(mut self) {
+        loop {
+            let Some(work) = self.inbox.clone().take(self.patience()) else { break };
+            for work in work {
+                work(&mut self);
+            }
+            self.fire_timers();
+            self.finish_batch();
+            self.evict();
+            self.skip_time();
+        }
+        self.store_everything();
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Answers `reply` when the batch is durable.
+    pub(super) fn reply<T: Send + 'static>(
+        &mut self,
+        reply: oneshot::Sender<Result<T, ServiceError>>,
+        result: Result<T, ServiceError>,
+    ) {
+        self.releases.push(Box::new(move |durable| {
+            // Whoever asked may be gone; then nobody needs the answer.
+            let _ = reply.send(match durable {
+                Ok(()) => result,
+                Err(error) => Err(error.clone()),
+            });
+            None
+        }));
+    }
+
+    /// Like [`Shard::reply`] for a task that must not get lost when the poller is gone.
+    pub(super) fn reply_task<T: Send + 'static>(
+        &mut self,
+        reply: oneshot::Sender<Result<T, ServiceError>>,
+        task: T,
+        undelivered: Undelivered,
+    ) {
+        self.releases.push(Box::new(move |durable| match durable {
+            Ok(()) => reply.send(Ok(task)).err().map(|_| undelivered),
+            Err(error) => {
+                let _ = reply.send(Err(error.clone()));
+                None
+            }
+        }));
+    }
+
+    pub(super) fn put_namespace(&mut self, id: String, encoded: Vec<u8>) {
+        self.namespaces.push((id, encoded));
+    }
+
+    /// The run must be stored with this batch.
+    pub(super) fn touch(&mut self, seq: i64) {
+        if let Some(slot) = self.runs.get_mut(&seq)
+            && !slot.touched
+        {
+            slot.touched = true;
+            self.touched.push(seq);
+        }
+    }
+
+    /// Why no work is accepted any more.
+    pub(super) fn check_alive(&self) -> Result<(), ServiceError> {
+        self.fenced.clone().map_or(Ok(()), Err)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let due = self.next_due()?;
+        let left = due.since(self.now()).max(0);
+        Some(Duration::from_nanos(left as u64))
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        let first = |timers: &BTreeSet<(Time, i64)>| timers.first().map(|(time, _)| *time);
+        let sleeper = self.sleepers.first_key_value().map(|((time, _), _)| *time);
+        first(&self.timers).into_iter().chain(first(&self.sleeping)).chain(sleeper).min()
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.now();
+        while let Some(((time, _), _)) = self.sleepers.first_key_value()
+            && *time <= now
+        {
+            if let Some((_, reply)) = self.sleepers.pop_first() {
+                self.reply(reply, Ok(()));
+            }
+        }
+        while let Some((_, seq)) = self.sleeping.first().copied().filter(|(time, _)| *time <= now) {
+            self.sleeping.pop_first();
+            if self.load(seq).is_err() {
+                self.sleeping.insert((now.after(RELOAD_PAUSE), seq));
+            }
+        }
+        let mut due = Vec::new();
+        while let Some((_, seq)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
+            self.timers.pop_first();
+            due.push(seq);
+        }
+        for seq in due {
+            // The input cannot be refused; timers are set again from the run's new state.
+            let _ = self.apply(seq, Input::TimersDue);
+        }
+    }
+
+    /// Makes the batch durable, then lets its answers and tasks out.
+    pub(super) fn finish_batch(&mut self) {
+        loop {
+            let durable = self.commit();
+            let mut undelivered = Vec::new();
+            for release in std::mem::take(&mut self.releases) {
+                undelivered.extend(release(durable.as_ref().map(|()| ())));
+            }
+            if durable.is_ok() {
+                self.watchers.notify(&self.runs);
+            }
+            self.offer_tasks();
+            for task in undelivered {
+                let _ = self.apply(task.seq, task.input);
+            }
+            // Taking back a task may offer it again, or even close a run; go on until nothing is left.
+            if self.touched.is_empty() && self.releases.is_empty() && self.offers.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), ServiceError> {
+        if let Some(error) = &self.fenced {
+            let error = error.clone();
+            self.discard_batch();
+            return Err(error);
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let namespaces = std::mem::take(&mut self.namespaces);
+        let deletes = std::mem::take(&mut self.deletes);
+        if touched.is_empty() && namespaces.is_empty() && deletes.is_empty() {
+            return Ok(());
+        }
+        let mut runs = Vec::with_capacity(touched.len());
+        for seq in &touched {
+            if let Some(slot) = self.runs.get_mut(seq) {
+                slot.touched = false;
+                runs.push(RunWrite { seq: *seq, new: slot.new_row.take(), change: slot.run.take_commit() });
+            }
+        }
+        let commit = Commit { shard: self.index, lease: self.lease, runs, deletes, namespaces };
+        match self.store.commit(&commit) {
+            Ok(()) => {
+                for seq in touched {
+                    self.watchers.mark(seq);
+                    self.refresh(seq);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let answer = ServiceError::unavailable(format!("the change could not be stored: {error}"));
+                if matches!(error, StoreError::Fenced { .. }) {
+                    self.fenced = Some(answer.clone());
+                }
+                tracing::error!(%error, runs = touched.len(), "commit failed; the changes are taken back");
+                self.touched = touched;
+                self.discard_batch();
+                Err(answer)
+            }
+        }
+    }
+
+    /// Forgets what the failed batch did in memory; the runs are read back from the store.
+    fn discard_batch(&mut self) {
+        let again = self.now().after(RELOAD_PAUSE);
+        for seq in std::mem::take(&mut self.touched) {
+            self.unload(seq);
+            self.sleeping.insert((again, seq));
+        }
+        self.offers.clear();
+        self.namespaces.clear();
+        self.deletes.clear();
+    }
+
+    /// Before the end: changes that were not worth a commit of their own.
+    fn store_everything(&mut self) {
+        let dirty: BTreeSet<i64> =
+            self.runs.iter().filter(|(_, slot)| slot.run.is_dirty()).map(|(seq, _)| *seq).collect();
+        for seq in dirty {
+            self.touch(seq);
+        }
+        self.finish_batch();
+        self.watchers.end();
+    }
+
+    /// With a virtual clock: jumps to what is due next when nothing else can happen before it.
+    fn skip_time(&mut self) {
+        if !self.clock.may_skip() || !self.inbox.is_empty() || self.tasks_under_way() {
+            return;
+        }
+        if let Some(due) = self.next_due() {
+            self.clock.skip_to(due);
+            self.inbox.wake();
+        }
+    }
+}

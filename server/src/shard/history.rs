@@ -1,0 +1,185 @@
+//! Reading a run's events: forwards, backwards, and as a long poll for what comes next.
+
+use std::time::Duration;
+
+use durably_proto::temporal::api::{
+    enums::v1::HistoryEventFilterType,
+    history::v1::{History, HistoryEvent},
+    workflowservice::v1::*,
+};
+use prost::Message;
+
+use super::{
+    executions::Executions,
+    runs::{ReadError, Target, decode},
+};
+use crate::{Namespace, ServiceError};
+
+/// How long a wait for new events lasts before it answers empty, to be asked again.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// Events in a page.
+const PAGE: i64 = 256;
+
+/// Where the next page goes on.
+#[derive(Clone, PartialEq, prost::Message)]
+struct PageToken {
+    #[prost(string, tag = "1")]
+    run_id: String,
+    /// First event of the next page; going backwards, the one after its first.
+    #[prost(int64, tag = "2")]
+    event_id: i64,
+}
+
+/// A run as a reader of its history sees it.
+struct View {
+    seq: i64,
+    run_id: String,
+    next_event_id: i64,
+    open: bool,
+    events: Vec<HistoryEvent>,
+    missing: Option<(i64, i64)>,
+}
+
+impl Executions {
+    pub async fn history(
+        &self,
+        namespace: &Namespace,
+        request: GetWorkflowExecutionHistoryRequest,
+    ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
+        let mut target = Target::new(&namespace.id, request.execution.as_ref());
+        let token = page_token(&request.next_page_token)?;
+        if let Some(token) = &token {
+            target.run_id = Some(token.run_id.as_str().into());
+        }
+        let close_only = request.history_event_filter_type() == HistoryEventFilterType::CloseEvent;
+        let from = token.map_or(1, |token| token.event_id);
+        let page = page_size(request.maximum_page_size);
+        let range = move |next: i64, open: bool| match (close_only, open) {
+            (true, true) => (next, next),
+            (true, false) => (next - 1, next),
+            (false, _) => (from, next.min(from.saturating_add(page))),
+        };
+        let mut view = self.view(&target, range).await?;
+        if request.wait_new_event && view.open && (close_only || from >= view.next_event_id) {
+            target.run_id = Some(view.run_id.as_str().into());
+            self.wait(view.seq, from, close_only, &target).await?;
+            view = self.view(&target, range).await?;
+        }
+        let run_id = view.run_id.clone();
+        let (next, open) = (view.next_event_id, view.open);
+        let events = self.complete(view).await?;
+        let end = events.last().map_or(from, |event| event.event_id + 1);
+        let more = if close_only {
+            open && request.wait_new_event
+        } else {
+            end < next || (open && request.wait_new_event)
+        };
+        let next_page_token =
+            if more { PageToken { run_id, event_id: end }.encode_to_vec() } else { Vec::new() };
+        Ok(GetWorkflowExecutionHistoryResponse {
+            history: Some(History { events }),
+            next_page_token: next_page_token.into(),
+            ..Default::default()
+        })
+    }
+
+    pub async fn history_reverse(
+        &self,
+        namespace: &Namespace,
+        request: GetWorkflowExecutionHistoryReverseRequest,
+    ) -> Result<GetWorkflowExecutionHistoryReverseResponse, ServiceError> {
+        let mut target = Target::new(&namespace.id, request.execution.as_ref());
+        let token = page_token(&request.next_page_token)?;
+        if let Some(token) = &token {
+            target.run_id = Some(token.run_id.as_str().into());
+        }
+        let page = page_size(request.maximum_page_size);
+        let before = token.map_or(i64::MAX, |token| token.event_id);
+        let range = move |next: i64, _| {
+            let end = next.min(before);
+            ((end - page).max(1), end)
+        };
+        let view = self.view(&target, range).await?;
+        let run_id = view.run_id.clone();
+        let mut events = self.complete(view).await?;
+        events.reverse();
+        let first = events.last().map_or(1, |event| event.event_id);
+        let next_page_token =
+            if first > 1 { PageToken { run_id, event_id: first }.encode_to_vec() } else { Vec::new() };
+        Ok(GetWorkflowExecutionHistoryReverseResponse {
+            history: Some(History { events }),
+            next_page_token: next_page_token.into(),
+        })
+    }
+
+    /// Events of the run that `range` picks, given the next event id and whether the run is open.
+    async fn view(
+        &self,
+        target: &Target,
+        range: impl FnOnce(i64, bool) -> (i64, i64) + Send + 'static,
+    ) -> Result<View, ServiceError> {
+        let shard = self.shard_index(&target.workflow_id);
+        let target = target.clone();
+        self.call(shard, move |shard| {
+            let seq = shard.find(&target)?;
+            let run = shard.run(seq)?;
+            let (next_event_id, open) = (run.next_event_id(), run.is_open());
+            let (from, end) = range(next_event_id, open);
+            let (events, missing) = run.events(from, end);
+            Ok(View { seq, run_id: run.key().run_id.to_string(), next_event_id, open, events, missing })
+        })
+        .await
+    }
+
+    async fn complete(&self, view: View) -> Result<Vec<HistoryEvent>, ServiceError> {
+        self.prepend(view.seq, view.missing, view.events).await
+    }
+
+    /// Puts events that are only in the store before those at hand.
+    pub(super) async fn prepend(
+        &self,
+        seq: i64,
+        missing: Option<(i64, i64)>,
+        events: Vec<HistoryEvent>,
+    ) -> Result<Vec<HistoryEvent>, ServiceError> {
+        let Some((from, end)) = missing else { return Ok(events) };
+        let batches = self.read(move |store| store.events(seq, from, end)).await?;
+        let mut all =
+            decode(batches, from, end).map_err(|error| ServiceError::from(ReadError::from(error)))?;
+        all.extend(events);
+        Ok(all)
+    }
+
+    /// Waits for events from `from` on, for the run's end, or for the end of the long poll.
+    async fn wait(&self, seq: i64, from: i64, close_only: bool, target: &Target) -> Result<(), ServiceError> {
+        let shard = self.shard_index(&target.workflow_id);
+        let waiting = self.call_later(shard, move |shard, reply| {
+            let there =
+                shard.run(seq).is_ok_and(|run| run.is_open() && (close_only || run.next_event_id() <= from));
+            if there {
+                shard.watchers.add(seq, from, close_only, reply);
+            } else {
+                shard.reply(reply, Ok(()));
+            }
+        });
+        let mut closing = self.inner.closing.subscribe();
+        tokio::select! {
+            woken = waiting => woken,
+            () = tokio::time::sleep(LONG_POLL) => Ok(()),
+            _ = closing.wait_for(|closing| *closing) => Ok(()),
+        }
+    }
+}
+
+fn page_size(asked: i32) -> i64 {
+    if asked <= 0 { PAGE } else { i64::from(asked).min(PAGE) }
+}
+
+fn page_token(bytes: &[u8]) -> Result<Option<PageToken>, ServiceError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    PageToken::decode(bytes)
+        .map(Some)
+        .map_err(|_| ServiceError::invalid_argument("next_page_token is not one that this server gave out"))
+}

@@ -1,0 +1,317 @@
+//! Runs in memory: found, read from the store, given inputs, and dropped again when memory is short.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use durably_proto::temporal::api::{
+    common::v1::WorkflowExecution,
+    history::v1::{History, HistoryEvent},
+};
+use prost::Message;
+
+use super::driver::Shard;
+use crate::{
+    ServiceError,
+    engine::{
+        Context, Effects, Execution, Input, LoadError, LoadedEvent, NewRun, Output, RunKey, Time,
+        WorkflowTaskGrant,
+    },
+    store::{NewRow, Store, StoreError},
+};
+
+/// How much memory runs may take before those unused for longest are dropped from it.
+const CACHE_BYTES: usize = 256 * 1024 * 1024;
+
+/// A run in memory.
+pub(super) struct Slot {
+    pub run: Execution,
+    /// Until the run's first commit.
+    pub new_row: Option<NewRow>,
+    /// In the list of what this batch stores.
+    pub touched: bool,
+    due: Option<Time>,
+    weight: usize,
+    last_use: u64,
+    /// Tasks with workers, as counted in the total.
+    pub outstanding: usize,
+}
+
+/// Which run a call means: with an empty run id the newest of the workflow id.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub namespace_id: Arc<str>,
+    pub workflow_id: Arc<str>,
+    pub run_id: Option<Arc<str>>,
+}
+
+impl Target {
+    pub(super) fn new(namespace_id: &str, execution: Option<&WorkflowExecution>) -> Self {
+        let (workflow_id, run_id) = execution.map_or(("", ""), |e| (&e.workflow_id, &e.run_id));
+        Self::named(namespace_id, workflow_id, run_id)
+    }
+
+    pub(super) fn named(namespace_id: &str, workflow_id: &str, run_id: &str) -> Self {
+        Self {
+            namespace_id: namespace_id.into(),
+            workflow_id: workflow_id.into(),
+            run_id: (!run_id.is_empty()).then(|| run_id.into()),
+        }
+    }
+}
+
+/// Reading a run back failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl From<ReadError> for ServiceError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => Self::unavailable(error.to_string()),
+            ReadError::Load(error) => Self::new(crate::error::ErrorKind::DataLoss, error.to_string()),
+        }
+    }
+}
+
+impl Shard {
+    /// The run that a call means, in memory.
+    pub(super) fn find(&mut self, target: &Target) -> Result<i64, ServiceError> {
+        self.check_alive()?;
+        self.find_or_none(target)?.ok_or_else(|| {
+            let error = ServiceError::not_found("workflow execution not found")
+                .with("workflow_id", &*target.workflow_id);
+            match &target.run_id {
+                Some(run_id) => error.with("run_id", &**run_id),
+                None => error,
+            }
+        })
+    }
+
+    pub(super) fn find_or_none(&mut self, target: &Target) -> Result<Option<i64>, ServiceError> {
+        let Target { namespace_id, workflow_id, run_id } = target;
+        let known = match run_id {
+            Some(run_id) => {
+                let key = RunKey {
+                    namespace_id: namespace_id.clone(),
+                    workflow_id: workflow_id.clone(),
+                    run_id: run_id.clone(),
+                };
+                self.by_key.get(&key).copied()
+            }
+            None => self.newest.get(&(namespace_id.clone(), workflow_id.clone())).copied(),
+        };
+        if let Some(seq) = known {
+            return Ok(Some(seq));
+        }
+        let stored = self
+            .store
+            .find(namespace_id, workflow_id, run_id.as_deref())
+            .map_err(|error| ServiceError::unavailable(error.to_string()))?;
+        let Some(seq) = stored else { return Ok(None) };
+        self.load(seq)?;
+        if run_id.is_none() {
+            self.newest.insert((namespace_id.clone(), workflow_id.clone()), seq);
+        }
+        Ok(Some(seq))
+    }
+
+    pub(super) fn run(&self, seq: i64) -> Result<&Execution, ServiceError> {
+        self.runs
+            .get(&seq)
+            .map(|slot| &slot.run)
+            .ok_or_else(|| ServiceError::unavailable("the run is being read back"))
+    }
+
+    /// Brings a run into memory. What a restart means for its tasks is applied here.
+    pub(super) fn load(&mut self, seq: i64) -> Result<(), ReadError> {
+        if self.runs.contains_key(&seq) {
+            return Ok(());
+        }
+        let Some(stored) = self.store.run(seq)? else { return Ok(()) };
+        let store = Arc::clone(&self.store);
+        let run = Execution::load::<ReadError>(stored.row.key, &stored.state, |id| fetch(&*store, seq, id))?;
+        if let Some(due) = run.next_due() {
+            self.sleeping.remove(&(due, seq));
+        }
+        let dispatch = run.pending_dispatch(self.now());
+        self.insert(seq, run, None);
+        self.offers.extend(dispatch.into_iter().map(|task| (seq, task)));
+        let _ = self.apply(seq, Input::Resume);
+        Ok(())
+    }
+
+    fn insert(&mut self, seq: i64, run: Execution, new_row: Option<NewRow>) {
+        let key = run.key().clone();
+        self.use_counter += 1;
+        if new_row.is_some() {
+            self.newest.insert((key.namespace_id.clone(), key.workflow_id.clone()), seq);
+        }
+        self.by_key.insert(key, seq);
+        let slot = Slot {
+            run,
+            new_row,
+            touched: false,
+            due: None,
+            weight: 0,
+            last_use: self.use_counter,
+            outstanding: 0,
+        };
+        self.runs.insert(seq, slot);
+        self.refresh(seq);
+    }
+
+    /// Starts a run in this batch.
+    pub(super) fn start_run(&mut self, new: NewRun) -> (i64, Option<WorkflowTaskGrant>) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let mut effects = Effects::default();
+        let mut cx = Context {
+            now: self.clock.now(),
+            epoch: self.lease,
+            task_id: &mut self.task_id,
+            new_run_id: &mut fresh_id,
+            effects: &mut effects,
+        };
+        let (run, grant) = Execution::start(new, &mut cx);
+        let row = NewRow {
+            key: run.key().clone(),
+            workflow_type: run
+                .start_attributes()
+                .workflow_type
+                .as_ref()
+                .map_or_else(String::new, |kind| kind.name.clone()),
+            task_queue: run.task_queue().to_owned(),
+            start_time: run.start_time().0,
+            execution_time: run.execution_time().0,
+        };
+        self.insert(seq, run, Some(row));
+        self.carry_out(seq, effects);
+        (seq, grant)
+    }
+
+    /// Gives an input to a run in memory and plans what follows from it.
+    pub(super) fn apply(&mut self, seq: i64, input: Input) -> Result<Output, ServiceError> {
+        self.check_alive()?;
+        self.use_counter += 1;
+        let mut effects = Effects::default();
+        let Some(slot) = self.runs.get_mut(&seq) else { return Ok(Output::Stale) };
+        slot.last_use = self.use_counter;
+        let mut cx = Context {
+            now: self.clock.now(),
+            epoch: self.lease,
+            task_id: &mut self.task_id,
+            new_run_id: &mut fresh_id,
+            effects: &mut effects,
+        };
+        let output = slot.run.handle(input, &mut cx);
+        self.carry_out(seq, effects);
+        output
+    }
+
+    fn carry_out(&mut self, seq: i64, effects: Effects) {
+        if effects.durable {
+            self.touch(seq);
+        }
+        self.offers.extend(effects.dispatch.into_iter().map(|task| (seq, task)));
+        for (id, answer) in effects.answers {
+            self.answer_query(id, answer);
+        }
+        for query in effects.direct_queries {
+            self.ask_directly(seq, query);
+        }
+        self.refresh(seq);
+        if let Some(successor) = effects.successor {
+            self.start_run(*successor);
+        }
+    }
+
+    /// Brings the books about a run up to date after it changed.
+    pub(super) fn refresh(&mut self, seq: i64) {
+        let Some(slot) = self.runs.get_mut(&seq) else { return };
+        let due = slot.run.next_due();
+        if due != slot.due {
+            if let Some(old) = slot.due {
+                self.timers.remove(&(old, seq));
+            }
+        }
+        slot.due = due;
+        if let Some(due) = due {
+            self.timers.insert((due, seq));
+        }
+        let weight = slot.run.weight();
+        self.bytes = self.bytes + weight - slot.weight;
+        slot.weight = weight;
+        slot.outstanding = slot.run.outstanding();
+    }
+
+    /// Drops a run from memory, changes and all.
+    pub(super) fn unload(&mut self, seq: i64) {
+        let Some(slot) = self.runs.remove(&seq) else { return };
+        if let Some(due) = slot.due {
+            self.timers.remove(&(due, seq));
+        }
+        self.bytes -= slot.weight;
+        let key = slot.run.key();
+        self.by_key.remove(key);
+        let name = (key.namespace_id.clone(), key.workflow_id.clone());
+        if self.newest.get(&name) == Some(&seq) {
+            self.newest.remove(&name);
+        }
+    }
+
+    /// Drops runs that have not been used for longest until memory is within its bound. Runs with tasks stay.
+    pub(super) fn evict(&mut self) {
+        if self.bytes <= CACHE_BYTES {
+            return;
+        }
+        let idle = |slot: &Slot| slot.run.can_unload() && !slot.run.is_runnable();
+        let mut candidates: Vec<(u64, i64)> = self
+            .runs
+            .iter()
+            .filter(|(_, slot)| idle(slot))
+            .map(|(seq, slot)| (slot.last_use, *seq))
+            .collect();
+        candidates.sort_unstable();
+        for (_, seq) in candidates {
+            // A margin, so that this does not run for every batch.
+            if self.bytes <= CACHE_BYTES / 10 * 9 {
+                break;
+            }
+            let due = self.runs.get(&seq).and_then(|slot| slot.due);
+            self.unload(seq);
+            if let Some(due) = due {
+                self.sleeping.insert((due, seq));
+            }
+        }
+    }
+}
+
+fn fetch(store: &dyn Store, seq: i64, id: i64) -> Result<LoadedEvent, ReadError> {
+    let batches = store.events(seq, id, id + 1)?;
+    let event = decode(batches, id, id + 1)?.pop().ok_or(LoadError::Event(id))?;
+    Ok(LoadedEvent(event))
+}
+
+/// The events with `from <= id < end` out of stored batches.
+pub(super) fn decode(
+    batches: Vec<(i64, Bytes)>,
+    from: i64,
+    end: i64,
+) -> Result<Vec<HistoryEvent>, LoadError> {
+    let mut events = Vec::new();
+    for (_, batch) in batches {
+        let history = History::decode(batch)?;
+        events.extend(
+            history.events.into_iter().filter(|event| event.event_id >= from && event.event_id < end),
+        );
+    }
+    Ok(events)
+}
+
+pub(super) fn fresh_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,367 @@
+//! Tests of shards over a store: the whole way of a workflow, crashes, time skipping.
+
+use std::{sync::Arc, time::Duration};
+
+use durably_proto::temporal::api::{
+    command::v1::{
+        Command, CompleteWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes,
+        StartTimerCommandAttributes, command::Attributes as C,
+    },
+    common::v1::{ActivityType, Payload, Payloads, WorkflowExecution, WorkflowType},
+    enums::v1::{CommandType, EventType, HistoryEventFilterType, QueryResultType, TaskQueueKind},
+    history::v1::HistoryEvent,
+    query::v1::{WorkflowQuery, WorkflowQueryResult},
+    taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
+    workflowservice::v1::*,
+};
+
+use super::{ClockKind, Executions, PollContext};
+use crate::{
+    Namespace, ServiceError,
+    engine::{SECOND, duration},
+    store::{MemoryStore, SqliteStore, Store},
+};
+
+fn namespace() -> Namespace {
+    Namespace {
+        id: "ns".into(),
+        name: "default".into(),
+        retention: Duration::from_secs(3600),
+        description: String::new(),
+        owner_email: String::new(),
+        data: Default::default(),
+    }
+}
+
+fn open(store: Arc<dyn Store>, clock: ClockKind) -> Executions {
+    Executions::over(store, clock, &tokio::runtime::Handle::current()).unwrap()
+}
+
+fn memory() -> Executions {
+    open(Arc::new(MemoryStore::default()), ClockKind::System)
+}
+
+fn queue(name: &str) -> Option<TaskQueue> {
+    Some(TaskQueue { name: name.into(), ..Default::default() })
+}
+
+fn payloads(text: &str) -> Option<Payloads> {
+    let payload = Payload { data: text.as_bytes().to_vec().into(), ..Default::default() };
+    Some(Payloads { payloads: vec![payload] })
+}
+
+fn start_request(id: &str) -> StartWorkflowExecutionRequest {
+    StartWorkflowExecutionRequest {
+        workflow_id: id.into(),
+        workflow_type: Some(WorkflowType { name: "order".into() }),
+        task_queue: queue("tq"),
+        request_id: format!("start-{id}"),
+        identity: "client".into(),
+        ..Default::default()
+    }
+}
+
+fn schedule_activity(id: &str) -> Command {
+    Command {
+        command_type: CommandType::ScheduleActivityTask as i32,
+        attributes: Some(C::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
+            activity_id: id.into(),
+            activity_type: Some(ActivityType { name: "charge".into() }),
+            start_to_close_timeout: Some(duration(10 * SECOND)),
+            input: payloads("in"),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+fn start_timer(id: &str, span: i64) -> Command {
+    Command {
+        command_type: CommandType::StartTimer as i32,
+        attributes: Some(C::StartTimerCommandAttributes(StartTimerCommandAttributes {
+            timer_id: id.into(),
+            start_to_fire_timeout: Some(duration(span)),
+        })),
+        ..Default::default()
+    }
+}
+
+fn complete() -> Command {
+    Command {
+        command_type: CommandType::CompleteWorkflowExecution as i32,
+        attributes: Some(C::CompleteWorkflowExecutionCommandAttributes(
+            CompleteWorkflowExecutionCommandAttributes { result: payloads("done") },
+        )),
+        ..Default::default()
+    }
+}
+
+async fn poll(on: &Executions, name: &str) -> PollWorkflowTaskQueueResponse {
+    let request = PollWorkflowTaskQueueRequest {
+        task_queue: queue(name),
+        identity: "worker".into(),
+        ..Default::default()
+    };
+    on.poll_workflow_task(&namespace(), request, PollContext::default()).await.unwrap()
+}
+
+async fn poll_activity(on: &Executions) -> PollActivityTaskQueueResponse {
+    let request = PollActivityTaskQueueRequest {
+        task_queue: queue("tq"),
+        identity: "worker".into(),
+        ..Default::default()
+    };
+    on.poll_activity_task(&namespace(), request, PollContext::default()).await.unwrap()
+}
+
+async fn respond(
+    on: &Executions,
+    task: &PollWorkflowTaskQueueResponse,
+    commands: Vec<Command>,
+) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
+    let request = RespondWorkflowTaskCompletedRequest {
+        task_token: task.task_token.clone(),
+        commands,
+        identity: "worker".into(),
+        ..Default::default()
+    };
+    on.respond_workflow_task_completed(&namespace(), request).await
+}
+
+async fn complete_activity(on: &Executions, task: &PollActivityTaskQueueResponse) -> Result<(), ServiceError> {
+    let request = RespondActivityTaskCompletedRequest {
+        task_token: task.task_token.clone(),
+        result: payloads("out"),
+        identity: "worker".into(),
+        ..Default::default()
+    };
+    on.respond_activity_completed(&namespace(), request).await.map(|_| ())
+}
+
+async fn history(on: &Executions, id: &str) -> Vec<HistoryEvent> {
+    let request = GetWorkflowExecutionHistoryRequest {
+        execution: Some(WorkflowExecution { workflow_id: id.into(), run_id: String::new() }),
+        ..Default::default()
+    };
+    on.history(&namespace(), request).await.unwrap().history.unwrap().events
+}
+
+fn kinds(events: &[HistoryEvent]) -> Vec<EventType> {
+    events.iter().map(HistoryEvent::event_type).collect()
+}
+
+async fn signal(on: &Executions, id: &str, name: &str) -> Result<(), ServiceError> {
+    let request = SignalWorkflowExecutionRequest {
+        workflow_execution: Some(WorkflowExecution { workflow_id: id.into(), run_id: String::new() }),
+        signal_name: name.into(),
+        request_id: format!("{id}-{name}"),
+        ..Default::default()
+    };
+    on.signal(&namespace(), request).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_workflow_with_one_activity_runs_to_its_end() {
+    let on = memory();
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    assert_eq!(kinds(&task.history.as_ref().unwrap().events).len(), 3);
+    respond(&on, &task, vec![schedule_activity("1")]).await.unwrap();
+    let activity = poll_activity(&on).await;
+    assert_eq!((activity.activity_id.as_str(), activity.attempt), ("1", 1));
+    complete_activity(&on, &activity).await.unwrap();
+    assert!(complete_activity(&on, &activity).await.is_err(), "a completed activity cannot complete again");
+    let task = poll(&on, "tq").await;
+    respond(&on, &task, vec![complete()]).await.unwrap();
+    use EventType::*;
+    assert_eq!(
+        kinds(&history(&on, "w").await),
+        [
+            WorkflowExecutionStarted,
+            WorkflowTaskScheduled,
+            WorkflowTaskStarted,
+            WorkflowTaskCompleted,
+            ActivityTaskScheduled,
+            ActivityTaskStarted,
+            ActivityTaskCompleted,
+            WorkflowTaskScheduled,
+            WorkflowTaskStarted,
+            WorkflowTaskCompleted,
+            WorkflowExecutionCompleted
+        ]
+    );
+    on.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_waiting_reader_of_the_result_is_woken_by_the_close() {
+    let on = memory();
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let reader = on.clone();
+    let waiting = tokio::spawn(async move {
+        let request = GetWorkflowExecutionHistoryRequest {
+            execution: Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() }),
+            wait_new_event: true,
+            history_event_filter_type: HistoryEventFilterType::CloseEvent as i32,
+            ..Default::default()
+        };
+        reader.history(&namespace(), request).await.unwrap()
+    });
+    let task = poll(&on, "tq").await;
+    respond(&on, &task, vec![complete()]).await.unwrap();
+    let closed = waiting.await.unwrap();
+    assert_eq!(kinds(&closed.history.unwrap().events), [EventType::WorkflowExecutionCompleted]);
+    assert!(closed.next_page_token.is_empty());
+}
+
+#[tokio::test]
+async fn a_poll_that_is_dropped_does_not_swallow_its_task() {
+    let on = memory();
+    for _ in 0..20 {
+        let abandoned = tokio::spawn({
+            let on = on.clone();
+            async move { poll(&on, "tq").await }
+        });
+        tokio::task::yield_now().await;
+        abandoned.abort();
+    }
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    assert_eq!(task.workflow_execution.unwrap().workflow_id, "w");
+}
+
+#[tokio::test]
+async fn a_query_finds_the_worker_directly_and_on_its_task() {
+    let on = memory();
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let ask = |on: Executions| {
+        tokio::spawn(async move {
+            let request = QueryWorkflowRequest {
+                execution: Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() }),
+                query: Some(WorkflowQuery { query_type: "status".into(), ..Default::default() }),
+                ..Default::default()
+            };
+            on.query(&namespace(), request).await
+        })
+    };
+    // Before the first workflow task completes the query waits, then it goes out on its own.
+    let early = ask(on.clone());
+    let task = poll(&on, "tq").await;
+    assert!(task.queries.is_empty());
+    respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
+    let direct = poll(&on, "tq").await;
+    assert_eq!(direct.query.as_ref().unwrap().query_type, "status");
+    let answer = RespondQueryTaskCompletedRequest {
+        task_token: direct.task_token.clone(),
+        completed_type: QueryResultType::Answered as i32,
+        query_result: payloads("fine"),
+        ..Default::default()
+    };
+    on.respond_query_task_completed(&namespace(), answer).await.unwrap();
+    assert_eq!(early.await.unwrap().unwrap().query_result, payloads("fine"));
+
+    // With a workflow task pending the query rides on it.
+    signal(&on, "w", "go").await.unwrap();
+    let riding = ask(on.clone());
+    while on
+        .call(0, |shard| Ok(shard.runs.values().all(|slot| slot.run.can_unload())))
+        .await
+        .unwrap()
+    {
+        tokio::task::yield_now().await;
+    }
+    let task = poll(&on, "tq").await;
+    let (id, query) = task.queries.iter().next().expect("the query is on the task");
+    assert_eq!(query.query_type, "status");
+    let result = WorkflowQueryResult {
+        result_type: QueryResultType::Answered as i32,
+        answer: payloads("better"),
+        ..Default::default()
+    };
+    let request = RespondWorkflowTaskCompletedRequest {
+        task_token: task.task_token.clone(),
+        query_results: [(id.clone(), result)].into(),
+        ..Default::default()
+    };
+    on.respond_workflow_task_completed(&namespace(), request).await.unwrap();
+    assert_eq!(riding.await.unwrap().unwrap().query_result, payloads("better"));
+}
+
+#[tokio::test]
+async fn a_sticky_worker_gets_only_what_is_new() {
+    let on = memory();
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    let sticky_poll = tokio::spawn({
+        let on = on.clone();
+        async move { poll(&on, "sticky-1").await }
+    });
+    let sticky = StickyExecutionAttributes {
+        worker_task_queue: Some(TaskQueue {
+            name: "sticky-1".into(),
+            kind: TaskQueueKind::Sticky as i32,
+            normal_name: "tq".into(),
+        }),
+        schedule_to_start_timeout: Some(duration(10 * SECOND)),
+    };
+    let request = RespondWorkflowTaskCompletedRequest {
+        task_token: task.task_token.clone(),
+        commands: vec![start_timer("t", 3600 * SECOND)],
+        sticky_attributes: Some(sticky),
+        ..Default::default()
+    };
+    tokio::task::yield_now().await;
+    on.respond_workflow_task_completed(&namespace(), request).await.unwrap();
+    signal(&on, "w", "go").await.unwrap();
+    let task = sticky_poll.await.unwrap();
+    let first = task.history.unwrap().events[0].event_id;
+    assert_eq!((task.previous_started_event_id, first), (3, 4));
+}
+
+#[tokio::test]
+async fn with_a_virtual_clock_an_hour_passes_at_once() {
+    let on = open(Arc::new(MemoryStore::default()), ClockKind::Virtual);
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
+    let before = on.current_time();
+    on.unlock_time_skipping().unwrap();
+    let task = poll(&on, "tq").await;
+    assert!(kinds(&task.history.as_ref().unwrap().events).contains(&EventType::TimerFired));
+    assert!(on.current_time() - before >= 3600 * SECOND);
+    on.lock_time_skipping().unwrap();
+    respond(&on, &task, vec![complete()]).await.unwrap();
+    on.unlock_time_skipping_with_sleep(86_400 * SECOND).await.unwrap();
+    assert!(on.current_time() - before >= 90_000 * SECOND);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let on = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("late")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    respond(&on, &task, vec![schedule_activity("1")]).await.unwrap();
+    let late = poll(&on, "tq").await;
+    let activity = poll_activity(&on).await;
+    signal(&on, "w", "go").await.unwrap();
+
+    // The old process never says goodbye: its connection stays, its lease does not.
+    let again = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
+    let fenced = signal(&on, "w", "too-late").await.unwrap_err();
+    assert!(fenced.is_retryable(), "{fenced}");
+    // Tokens from before the crash are good: of a started activity, and of a workflow task whose start was not stored.
+    complete_activity(&again, &activity).await.unwrap();
+    respond(&again, &late, vec![complete()]).await.unwrap();
+    let task = poll(&again, "tq").await;
+    respond(&again, &task, vec![complete()]).await.unwrap();
+    let events = history(&again, "w").await;
+    let seen = kinds(&events);
+    assert_eq!(seen.last(), Some(&EventType::WorkflowExecutionCompleted), "{seen:?}");
+    assert_eq!(seen.iter().filter(|kind| **kind == EventType::ActivityTaskCompleted).count(), 1);
+    assert_eq!(seen.iter().filter(|kind| **kind == EventType::WorkflowExecutionSignaled).count(), 1);
+    assert!(events.windows(2).all(|pair| pair[0].task_id < pair[1].task_id), "task ids grow");
+    again.shutdown().await;
+}

@@ -1,0 +1,227 @@
+//! Workers' answers: completed, failed and canceled tasks, heartbeats, and the end of a worker.
+
+use std::sync::Arc;
+
+use durably_proto::temporal::api::{failure::v1::Failure, workflowservice::v1::*};
+use prost::Message;
+
+use super::{executions::Executions, runs::Target, tasks::queue_key};
+use crate::{
+    Namespace, ServiceError,
+    engine::{Input, Output, state::TaskToken},
+    matching::QueueKind,
+};
+
+impl Executions {
+    pub async fn respond_workflow_task_completed(
+        &self,
+        namespace: &Namespace,
+        request: RespondWorkflowTaskCompletedRequest,
+    ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        let shard = self.shard_index(&target.workflow_id);
+        let input = Input::CompleteWorkflowTask { token, request: Box::new(request) };
+        let (seq, output) = self
+            .call(shard, move |shard| {
+                let seq = shard.find(&target)?;
+                Ok((seq, shard.apply(seq, input)?))
+            })
+            .await?;
+        let Output::WorkflowTaskCompleted(mut completed) = output else {
+            return Err(ServiceError::not_found("Workflow task not found."));
+        };
+        if let Some(refused) = completed.refused {
+            return Err(ServiceError::invalid_argument(refused));
+        }
+        for task in &mut completed.eager_activities {
+            task.workflow_namespace.clone_from(&namespace.name);
+        }
+        let workflow_task = match completed.new_task {
+            Some(grant) => Some(self.fill_in(seq, grant).await?),
+            None => None,
+        };
+        Ok(RespondWorkflowTaskCompletedResponse {
+            workflow_task,
+            activity_tasks: completed.eager_activities,
+            ..Default::default()
+        })
+    }
+
+    pub async fn respond_workflow_task_failed(
+        &self,
+        namespace: &Namespace,
+        request: RespondWorkflowTaskFailedRequest,
+    ) -> Result<RespondWorkflowTaskFailedResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        self.input(target, Input::FailWorkflowTask { token, request: Box::new(request) }).await?;
+        Ok(RespondWorkflowTaskFailedResponse::default())
+    }
+
+    pub async fn respond_query_task_completed(
+        &self,
+        namespace: &Namespace,
+        request: RespondQueryTaskCompletedRequest,
+    ) -> Result<RespondQueryTaskCompletedResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, move |shard| shard.respond_query(token.query, request)).await?;
+        Ok(RespondQueryTaskCompletedResponse::default())
+    }
+
+    pub async fn reset_sticky(
+        &self,
+        namespace: &Namespace,
+        request: ResetStickyTaskQueueRequest,
+    ) -> Result<ResetStickyTaskQueueResponse, ServiceError> {
+        let target = Target::new(&namespace.id, request.execution.as_ref());
+        self.input(target, Input::ResetSticky).await?;
+        Ok(ResetStickyTaskQueueResponse::default())
+    }
+
+    pub async fn record_activity_heartbeat(
+        &self,
+        namespace: &Namespace,
+        request: RecordActivityTaskHeartbeatRequest,
+    ) -> Result<RecordActivityTaskHeartbeatResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        let cancel_requested = self.heartbeat(target, token, request.details).await?;
+        Ok(RecordActivityTaskHeartbeatResponse { cancel_requested, ..Default::default() })
+    }
+
+    pub async fn record_activity_heartbeat_by_id(
+        &self,
+        namespace: &Namespace,
+        request: RecordActivityTaskHeartbeatByIdRequest,
+    ) -> Result<RecordActivityTaskHeartbeatByIdResponse, ServiceError> {
+        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
+        let cancel_requested = self.heartbeat(target, token, request.details).await?;
+        Ok(RecordActivityTaskHeartbeatByIdResponse { cancel_requested, ..Default::default() })
+    }
+
+    async fn heartbeat(
+        &self,
+        target: Target,
+        token: TaskToken,
+        details: Option<durably_proto::temporal::api::common::v1::Payloads>,
+    ) -> Result<bool, ServiceError> {
+        match self.input(target, Input::HeartbeatActivity { token, details }).await? {
+            Output::Heartbeat { cancel_requested } => Ok(cancel_requested),
+            _ => Err(ServiceError::not_found("activity task not found")),
+        }
+    }
+
+    pub async fn respond_activity_completed(
+        &self,
+        namespace: &Namespace,
+        request: RespondActivityTaskCompletedRequest,
+    ) -> Result<RespondActivityTaskCompletedResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        let input = Input::CompleteActivity { token, result: request.result, identity: request.identity };
+        self.input(target, input).await?;
+        Ok(RespondActivityTaskCompletedResponse::default())
+    }
+
+    pub async fn respond_activity_completed_by_id(
+        &self,
+        namespace: &Namespace,
+        request: RespondActivityTaskCompletedByIdRequest,
+    ) -> Result<RespondActivityTaskCompletedByIdResponse, ServiceError> {
+        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
+        let input = Input::CompleteActivity { token, result: request.result, identity: request.identity };
+        self.input(target, input).await?;
+        Ok(RespondActivityTaskCompletedByIdResponse::default())
+    }
+
+    pub async fn respond_activity_failed(
+        &self,
+        namespace: &Namespace,
+        request: RespondActivityTaskFailedRequest,
+    ) -> Result<RespondActivityTaskFailedResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        let input = Input::FailActivity {
+            token,
+            failure: request.failure.unwrap_or_else(no_failure),
+            heartbeat_details: request.last_heartbeat_details,
+            identity: request.identity,
+        };
+        self.input(target, input).await?;
+        Ok(RespondActivityTaskFailedResponse::default())
+    }
+
+    pub async fn respond_activity_failed_by_id(
+        &self,
+        namespace: &Namespace,
+        request: RespondActivityTaskFailedByIdRequest,
+    ) -> Result<RespondActivityTaskFailedByIdResponse, ServiceError> {
+        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
+        let input = Input::FailActivity {
+            token,
+            failure: request.failure.unwrap_or_else(no_failure),
+            heartbeat_details: request.last_heartbeat_details,
+            identity: request.identity,
+        };
+        self.input(target, input).await?;
+        Ok(RespondActivityTaskFailedByIdResponse::default())
+    }
+
+    pub async fn respond_activity_canceled(
+        &self,
+        namespace: &Namespace,
+        request: RespondActivityTaskCanceledRequest,
+    ) -> Result<RespondActivityTaskCanceledResponse, ServiceError> {
+        let (token, target) = named_task(namespace, &request.task_token)?;
+        let input = Input::CancelActivity { token, details: request.details, identity: request.identity };
+        self.input(target, input).await?;
+        Ok(RespondActivityTaskCanceledResponse::default())
+    }
+
+    pub async fn respond_activity_canceled_by_id(
+        &self,
+        namespace: &Namespace,
+        request: RespondActivityTaskCanceledByIdRequest,
+    ) -> Result<RespondActivityTaskCanceledByIdResponse, ServiceError> {
+        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
+        let input = Input::CancelActivity { token, details: request.details, identity: request.identity };
+        self.input(target, input).await?;
+        Ok(RespondActivityTaskCanceledByIdResponse::default())
+    }
+
+    /// The worker is going: tasks on its sticky queue go to the normal queues at once.
+    pub async fn shutdown_worker(
+        &self,
+        namespace: &Namespace,
+        request: ShutdownWorkerRequest,
+    ) -> Result<ShutdownWorkerResponse, ServiceError> {
+        if !request.sticky_task_queue.is_empty() {
+            let namespace_id = Arc::from(namespace.id.as_str());
+            let key = queue_key(&namespace_id, &request.sticky_task_queue, QueueKind::Workflow);
+            for task in self.inner.matching.remove(&key) {
+                self.send(task.shard, move |shard| shard.leave_sticky_queue(&task));
+            }
+        }
+        Ok(ShutdownWorkerResponse::default())
+    }
+}
+
+fn no_failure() -> Failure {
+    Failure { message: "the worker reported a failure without saying which".into(), ..Default::default() }
+}
+
+/// The task that a token names.
+fn named_task(namespace: &Namespace, token: &[u8]) -> Result<(TaskToken, Target), ServiceError> {
+    let token = TaskToken::decode(token)
+        .ok()
+        .filter(|token| !token.run_id.is_empty())
+        .ok_or_else(|| ServiceError::invalid_argument("task_token is not one that this server gave out"))?;
+    if token.namespace_id != namespace.id {
+        return Err(ServiceError::invalid_argument("the task belongs to another namespace"));
+    }
+    let target = Target::named(&token.namespace_id, &token.workflow_id, &token.run_id);
+    Ok((token, target))
+}
+
+/// The running attempt of an activity named by its id.
+fn by_id(namespace: &Namespace, workflow_id: &str, run_id: &str, activity_id: String) -> (TaskToken, Target) {
+    let token = TaskToken { activity_id, ..Default::default() };
+    (token, Target::named(&namespace.id, workflow_id, run_id))
+}
