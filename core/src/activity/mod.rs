@@ -9,7 +9,14 @@ mod deadlines;
 mod heartbeat;
 mod task;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use durably_proto::{
@@ -45,6 +52,8 @@ pub(crate) struct Activities {
     rate: RateLimit,
     running: Mutex<HashMap<Bytes, Running>>,
     deadlines: Deadlines,
+    /// The graceful time-out is over: what starts now, eagerly with the last workflow tasks, is cancelled at once.
+    is_cancelling: AtomicBool,
 }
 
 /// One attempt that is with the SDK.
@@ -58,6 +67,8 @@ struct Running {
     deadline: Option<deadlines::Key>,
     /// Why the SDK was asked to stop, if it was.
     cancelled: Option<Reason>,
+    /// The SDK has been told of the attempt: a cancellation must not come before that.
+    is_announced: bool,
     /// Ends the heartbeat loop when the attempt is over.
     over: Arc<Notify>,
 }
@@ -69,6 +80,7 @@ impl Activities {
             rate: RateLimit::new(context.settings.max_activities_per_second),
             running: Mutex::default(),
             deadlines: Deadlines::default(),
+            is_cancelling: AtomicBool::new(false),
             context,
         })
     }
@@ -132,13 +144,23 @@ impl Activities {
             last_heartbeat: now,
             deadline: None,
             cancelled: None,
+            is_announced: false,
             over: Arc::new(Notify::new()),
         };
         let token = task.task_token.clone();
         running.deadline = running.next_deadline().map(|at| self.deadlines.add(at, token.clone()));
         // A task token names one attempt, so nothing is replaced here.
-        self.running.lock().insert(token, running);
+        self.running.lock().insert(token.clone(), running);
         self.context.emit(Event::ActivityStart(task::start_event(task, is_eager)));
+        let cancelled = self.running.lock().get_mut(&token).and_then(|running| {
+            running.is_announced = true;
+            running.cancelled
+        });
+        if let Some(reason) = cancelled {
+            self.emit_cancel(token, reason);
+        } else if self.is_cancelling.load(Ordering::Acquire) {
+            self.cancel(&token, Reason::WorkerShutdown);
+        }
     }
 
     /// The SDK's answer to an attempt.
@@ -204,9 +226,15 @@ impl Activities {
                 return;
             }
             running.cancelled = Some(reason);
+            if !running.is_announced {
+                return;
+            }
         }
-        self.context
-            .emit(Event::ActivityCancel(ActivityCancel { task_token: token.clone(), reason: reason as i32 }));
+        self.emit_cancel(token.clone(), reason);
+    }
+
+    fn emit_cancel(&self, task_token: Bytes, reason: Reason) {
+        self.context.emit(Event::ActivityCancel(ActivityCancel { task_token, reason: reason as i32 }));
     }
 
     /// Cancels attempts whose time is over; runs as long as the worker.
@@ -244,6 +272,7 @@ impl Activities {
         let ended = graceful > Duration::ZERO
             && tokio::time::timeout(graceful, self.slots.acquire_many(all)).await.is_ok();
         if !ended {
+            self.is_cancelling.store(true, Ordering::Release);
             let mut tokens: Vec<Bytes> = self.running.lock().keys().cloned().collect();
             tokens.sort_unstable();
             for token in tokens {

@@ -199,7 +199,7 @@ impl Client {
         let mut backoff = Backoff::default();
         loop {
             let Some(transport) = self.inner.transport.read().clone() else {
-                return Err(call_error(Code::Cancelled, "the client is closed: connect again"));
+                return Err(call_error(Code::FailedPrecondition, "the client is closed: connect again"));
             };
             let remaining = plan.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             let timeout = remaining.map_or(plan.attempt_timeout, |r| r.min(plan.attempt_timeout));

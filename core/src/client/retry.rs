@@ -23,7 +23,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) max_elapsed: Option<Duration>,
     /// `None`: no end.
     pub(crate) max_retries: Option<u32>,
-    retries_deadlines: bool,
+    /// A deadline that passed is then the normal end, and CANCELLED is what some servers say when they stop.
+    is_long_poll: bool,
 }
 
 impl RetryPolicy {
@@ -40,14 +41,13 @@ impl RetryPolicy {
             max_interval: duration_or(given.max_interval.as_ref(), Duration::from_secs(5)),
             max_elapsed: Some(duration_or(given.max_elapsed_time.as_ref(), Duration::from_secs(10))),
             max_retries: Some(if given.max_retries == 0 { 10 } else { given.max_retries }),
-            retries_deadlines: true,
+            is_long_poll: false,
         }
     }
 
-    /// For what goes on for as long as the process lives. A deadline that passed is a long poll's normal end, and
-    /// the poller's to see.
+    /// For what goes on for as long as the process lives.
     pub(crate) fn for_long_polls(&self) -> Self {
-        Self { max_elapsed: None, max_retries: None, retries_deadlines: false, ..self.clone() }
+        Self { max_elapsed: None, max_retries: None, is_long_poll: true, ..self.clone() }
     }
 }
 
@@ -83,8 +83,12 @@ impl Backoff {
         elapsed: Duration,
         random: f64,
     ) -> Option<Duration> {
-        if !is_retryable(code)
-            || (code == Code::DeadlineExceeded && !policy.retries_deadlines)
+        let is_retryable = match code {
+            Code::DeadlineExceeded => !policy.is_long_poll,
+            Code::Cancelled => policy.is_long_poll,
+            code => is_retryable(code),
+        };
+        if !is_retryable
             || policy.max_retries.is_some_and(|max| self.retries >= max)
             || policy.max_elapsed.is_some_and(|max| elapsed >= max)
         {
@@ -134,6 +138,14 @@ mod tests {
         let wait = |random| Backoff::default().next(&policy, Code::Internal, Duration::ZERO, random);
         assert_eq!(wait(0.0), Some(Duration::from_millis(80)));
         assert!(wait(0.999).unwrap() < Duration::from_millis(120));
+    }
+
+    #[test]
+    fn a_long_poll_ends_by_its_deadline_only() {
+        let policy = RetryPolicy::new(None).for_long_polls();
+        assert_eq!(waits(&policy, Code::DeadlineExceeded, 1), [None]);
+        assert_eq!(waits(&policy, Code::Cancelled, 1), [Some(100)]);
+        assert_eq!(waits(&policy, Code::PermissionDenied, 1), [None]);
     }
 
     #[test]

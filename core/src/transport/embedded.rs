@@ -39,7 +39,9 @@ impl Embedded {
     /// Opens the state in memory (empty `path`) or in a file.
     pub(crate) async fn open(path: &str, options: &ConnectOptions) -> Result<Self, CallError> {
         if path.is_empty() {
-            let server = Server::open(server_options(State::Memory, options)).await.map_err(open_error)?;
+            let server = Server::open(server_options(State::Memory, options))
+                .await
+                .map_err(|error| open_error(&error))?;
             return Self::owner(server, options).await;
         }
         // The directory exists even if the file doesn't yet; the server reports what is wrong with either.
@@ -50,7 +52,10 @@ impl Embedded {
             let transport = Transport::new(shared.server.service());
             return Ok(Self { transport, shared: Mutex::new(Some(shared)) });
         }
-        match open_or_join(server_options(State::File(key.clone()), options)).await.map_err(open_error)? {
+        match open_or_join(server_options(State::File(key.clone()), options))
+            .await
+            .map_err(|error| open_error(&error))?
+        {
             Handle::Owner(server) => {
                 let embedded = Self::owner(server, options).await?;
                 if let Some(shared) = &*embedded.shared.lock() {
@@ -73,7 +78,7 @@ impl Embedded {
             let address: SocketAddr = listen.parse().map_err(|_| {
                 call_error(Code::InvalidArgument, format!("`{listen}` is no IP:PORT to listen on"))
             })?;
-            let listener = Server::bind(address).await.map_err(open_error)?;
+            let listener = Server::bind(address).await.map_err(|error| open_error(&error))?;
             tokio::spawn(async move { server.serve(listener).await });
         }
         Ok(Self { transport, shared: Mutex::new(Some(shared)) })
@@ -130,8 +135,8 @@ fn canonical(path: &Path) -> PathBuf {
     }
 }
 
-fn open_error(error: OpenError) -> CallError {
-    let code = match &error {
+fn open_error(error: &OpenError) -> CallError {
+    let code = match error {
         OpenError::InvalidOption { .. } => Code::InvalidArgument,
         OpenError::Corrupt { .. } => Code::DataLoss,
         OpenError::Locked { .. } => Code::Unavailable,

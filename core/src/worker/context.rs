@@ -13,13 +13,23 @@ use crate::{Client, client::CALL_TIMEOUT, client::retry::is_retryable};
 /// How long an answer that the server must get is offered again and again while the server can't be reached.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// How far the shutdown has come.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Phase {
+    Running,
+    /// Nothing new is taken; what runs may end.
+    Stopping,
+    /// Nobody answers any more.
+    Abandoned,
+}
+
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     /// Tells the server which polls belong together.
     pub(crate) instance_key: String,
     sink: EventSink,
-    stopping: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     fatal: Mutex<Option<CallError>>,
 }
 
@@ -30,7 +40,7 @@ impl Context {
             settings,
             instance_key: uuid::Uuid::new_v4().to_string(),
             sink,
-            stopping: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Running),
             fatal: Mutex::new(None),
         }
     }
@@ -41,7 +51,22 @@ impl Context {
 
     /// Begins the shutdown; later calls change nothing.
     pub(crate) fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.reach(Phase::Stopping);
+    }
+
+    /// Ends the worker without waiting for answers: there is nobody left to give them.
+    pub(crate) fn abandon(&self) {
+        self.reach(Phase::Abandoned);
+    }
+
+    fn reach(&self, reached: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let is_later = *phase < reached;
+            if is_later {
+                *phase = reached;
+            }
+            is_later
+        });
     }
 
     /// Begins the shutdown because the worker can't go on. The first reason is the one that counts.
@@ -51,13 +76,17 @@ impl Context {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        *self.phase.borrow() >= Phase::Stopping
     }
 
     /// Returns once the shutdown has begun.
     pub(crate) async fn stopped(&self) {
         // The sender lives in `self`, so the only way out is the value.
-        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+        let _ = self.phase.subscribe().wait_for(|phase| *phase >= Phase::Stopping).await;
+    }
+
+    pub(crate) async fn abandoned(&self) {
+        let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Abandoned).await;
     }
 
     pub(crate) fn emit_shut_down(&self) {

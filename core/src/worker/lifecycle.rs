@@ -51,8 +51,11 @@ pub(super) async fn run(
         }
     }
     while pollers.join_next().await.is_some() {}
-    // Workflow tasks may still be waiting for answers while activities end; neither needs the other.
-    tokio::join!(runs.drain(), activities.drain());
+    tokio::select! {
+        // Workflow tasks may still be waiting for answers while activities end; neither needs the other.
+        _ = async { tokio::join!(runs.drain(), activities.drain()) } => {}
+        () = context.abandoned() => {}
+    }
     if let Some(watch) = watch {
         watch.abort();
     }

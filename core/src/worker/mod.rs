@@ -22,7 +22,8 @@ use crate::{Client, activity::Activities};
 /// Receives a worker's events, on any thread of the runtime. It must not block: it hands the event on and returns.
 pub type EventSink = Arc<dyn Fn(WorkerEvent) + Send + Sync>;
 
-/// A worker of one task queue. Dropping it begins its shutdown, as `InitiateShutdown` does.
+/// A worker of one task queue. Dropped before its `ShutDown` event, it ends without waiting for answers: tasks that are
+/// under way are left to the server's time-outs.
 pub struct Worker {
     context: Arc<Context>,
     runs: Arc<Runs>,
@@ -79,6 +80,6 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.context.stop();
+        self.context.abandon();
     }
 }
