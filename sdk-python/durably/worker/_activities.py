@@ -170,12 +170,12 @@ class Activities:
             )
         args = await self._arguments(definition, start)
         running.context = await self._context(running, definition)
-        context = contextvars.copy_context()
-        context.run(activity._current_context.set, running.context)
+        # This task has a context of its own, which ends with it.
+        activity._current_context.set(running.context)
         if definition.is_async:
-            result = await self._in_task(running, context, definition.fn, args)
+            result = await definition.fn(*args)
         else:
-            result = await self._in_thread(running, context, definition, args)
+            result = await self._in_thread(running, definition, args)
         return (await self._data_converter.encode([result]))[0]
 
     async def _arguments(self, definition: activity._Definition, start: Any) -> list[Any]:
@@ -212,33 +212,12 @@ class Activities:
         )
         return context
 
-    async def _in_task(
-        self, running: Running, context: contextvars.Context, fn: Callable[..., Any], args: Sequence[Any]
-    ) -> Any:
-        loop = asyncio.get_running_loop()
-        coroutine = context.run(fn, *args)
-        # A task of its own, made in the context, so that everything the activity starts inherits it.
-        task: asyncio.Task[Any] = context.run(loop.create_task, coroutine)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if not task.done():
-                task.cancel()
-                return await task
-            raise
-
-    async def _in_thread(
-        self,
-        running: Running,
-        context: contextvars.Context,
-        definition: activity._Definition,
-        args: Sequence[Any],
-    ) -> Any:
+    async def _in_thread(self, running: Running, definition: activity._Definition, args: Sequence[Any]) -> Any:
         canceller = running.thread
         assert canceller is not None
         executor = self._executor or self._threads()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(executor, context.run, canceller.call, definition.fn, args)
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(executor, run, canceller.call, definition.fn, args)
 
     def _threads(self) -> concurrent.futures.Executor:
         if self._own_executor is None:
