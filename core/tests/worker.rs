@@ -140,6 +140,41 @@ async fn an_evicted_run_is_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_many_pages_is_fetched() {
+    const SIGNALS: usize = 600;
+    let client = connect().await;
+    let id = unique("pages");
+    let registry = || {
+        Registry::default().workflow("main", |context| async move {
+            let mut sum = 0;
+            for _ in 0..SIGNALS {
+                sum += context.signal("add").await.parse::<usize>().unwrap();
+                context.set_status(&sum.to_string());
+            }
+            Outcome::Completed(sum.to_string())
+        })
+    };
+    let options = WorkerOptions { activities: false, ..worker(&id) };
+    let sdk = Sdk::start(&client, options.clone(), registry());
+    let run_id = start(&client, "main", &id, "").await;
+    for n in 0..SIGNALS - 1 {
+        signal(&client, &id, "add", &n.to_string()).await;
+    }
+    let sum = (0..SIGNALS - 1).sum::<usize>().to_string();
+    while query(&client, &id, "status").await.unwrap() != sum {}
+    // In the sticky queue the next task comes with the last events only, and nothing is there to add them to.
+    sdk.request(Request::Evict(EvictRun { run_id }));
+    signal(&client, &id, "add", "1").await;
+    assert_eq!(result(&client, &id).await.parse::<usize>().unwrap(), sum.parse::<usize>().unwrap() + 1);
+    sdk.shut_down().await;
+    // Another worker knows nothing of it.
+    let sdk = Sdk::start(&client, options, registry());
+    assert_ne!(query(&client, &id, "status").await.unwrap(), sum);
+    sdk.shut_down().await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retried_activity_resumes_from_its_last_heartbeat() {
     let client = connect().await;
     let id = unique("heartbeat");
