@@ -20,11 +20,10 @@ from time import time as imported_time
 from typing import Any
 
 import pytest
-from activations import START, Run, fire, query, resolve
+from activations import START, Run, fire, resolve
 
-from durably import _messages as msg
 from durably import workflow
-from durably.worker._workflow_runner import WorkflowRunner
+from durably.worker import _guard
 
 PROGRAM = """
 import sys
@@ -156,23 +155,18 @@ class Clock:
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow")
 def test_the_standard_library_answers_from_the_run() -> None:
-    runner = WorkflowRunner([Clock])
+    _guard.adopt_package(Clock)
     results = []
-    for run_id in ("a", "b"):
-        start = msg.InitializeWorkflow(workflow_type="Clock", workflow_id="w", randomness_seed=9, attempt=1)
-        activation = msg.WorkflowActivation(
-            run_id=run_id, timestamp=msg.Timestamp(seconds=START), jobs=[msg.WorkflowJob(initialize=start)]
-        )
-        completion = runner.activate(activation)
-        assert completion.failure is None, completion.failure.failure
-        results.append(completion.success.commands[0].complete_workflow.result.data)
+    for _ in range(2):
+        run = Run(Clock)
+        run.start()
+        assert run.completion.failure is None, run.completion.failure.failure
+        results.append(run.result)
     assert results[0] == results[1]
-    import json
-
-    result = json.loads(results[0])
-    assert set(result["time"]) == {float(START)}
-    assert result["now"] == ["2023-11-14T22:13:20+00:00"] + ["2023-11-14T22:13:20"] * 2
-    assert result["today"] == ["2023-11-14T22:13:20", "2023-11-14"]
+    result = results[0]
+    assert set(result["time"]) == {START + 1.0}
+    assert result["now"] == ["2023-11-14T22:13:21+00:00"] + ["2023-11-14T22:13:21"] * 2
+    assert result["today"] == ["2023-11-14T22:13:21", "2023-11-14"]
 
 
 def test_outside_a_workflow_the_world_is_real() -> None:
@@ -263,18 +257,3 @@ def test_replay_after_eviction_gives_the_same_commands() -> None:
     first, second = Run(Fan), Run(Fan)
     second.replaying = True
     assert play(first) == play(second)
-
-
-def test_runner_reports_unknown_types_and_runs() -> None:
-    runner = WorkflowRunner([Clock])
-    start = msg.InitializeWorkflow(workflow_type="Clocks", workflow_id="w")
-    completion = runner.activate(msg.WorkflowActivation(run_id="r", jobs=[msg.WorkflowJob(initialize=start)]))
-    assert completion.failure.failure.message == (
-        "Workflow class Clocks is not registered on this worker, available workflows: Clock"
-    )
-    completion = runner.activate(msg.WorkflowActivation(run_id="r", jobs=[query("x")]))
-    assert "not cached" in completion.failure.failure.message
-    with pytest.raises(ValueError, match="More than one workflow named Clock"):
-        WorkflowRunner([Clock, Clock])
-
-

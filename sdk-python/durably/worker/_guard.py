@@ -250,6 +250,15 @@ def adopt_module(module: types.ModuleType | None) -> None:
             names[name] = found[1]
 
 
+def adopt_package(cls: type[Any]) -> None:
+    """`adopt_module` for a workflow's module and the loaded modules of its package."""
+    name = cls.__module__
+    package = name.partition(".")[0]
+    for candidate in list(sys.modules):
+        if candidate == name or candidate.partition(".")[0] == package:
+            adopt_module(sys.modules.get(candidate))
+
+
 # -- I/O
 
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -16,7 +16,7 @@ from durably import converter, workflow
 from durably.api.core.v1 import ActivationFailure, ActivationSuccess, WorkerRequest, WorkflowCompletion
 from durably.api.failure.v1 import Failure
 from durably.exceptions import ApplicationError
-from durably.worker import _codec, _watch
+from durably.worker import _codec, _guard, _watch
 from durably.worker._workflow_instance import InstanceOptions, WorkflowInstance
 
 logger = logging.getLogger("durably.worker")
@@ -42,6 +42,7 @@ class Workflows:
                 shown = f"named {definition.name}" if definition.name else "that is dynamic"
                 raise ValueError(f"More than one workflow {shown}")
             self._definitions[definition.name] = definition
+            _guard.adopt_package(cls)
         self._data_converter = data_converter
         self._options = InstanceOptions(
             payload_converter=data_converter.payload_converter,
