@@ -114,7 +114,7 @@ func replayAll(ctx context.Context, b Behaviour, env *Env) error {
 		if err != nil {
 			return err
 		}
-		if err := replayer.ReplayWorkflowHistory(nil, history); err != nil {
+		if err := replayer.ReplayWorkflowHistory(Quiet{}, history); err != nil {
 			return fmt.Errorf("replay of %s: %w", run.GetID(), err)
 		}
 	}

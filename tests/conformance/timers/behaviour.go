@@ -33,8 +33,9 @@ func Timers(ctx workflow.Context) (Seen, error) {
 	}
 	never, cancel := workflow.WithCancel(ctx)
 	cancelled := workflow.NewTimer(never, time.Hour)
-	after(600*time.Millisecond, "late")
+	// In this order: should both fire within one workflow task, coroutines run as they were created.
 	after(200*time.Millisecond, "early")
+	after(600*time.Millisecond, "late")
 	group.Wait(ctx)
 	cancel()
 	if temporal.IsCanceledError(cancelled.Get(ctx, nil)) {

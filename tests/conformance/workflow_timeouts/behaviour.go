@@ -38,9 +38,9 @@ var Behaviour = harness.Behaviour{
 			harness.Assert(status(run) == enums.WORKFLOW_EXECUTION_STATUS_TIMED_OUT, "status %v", status(run))
 		}
 		policy := &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, MaximumAttempts: 3}
-		attempt := harness.Result[int32](ctx, env.StartWith(ctx, client.StartWorkflowOptions{RetryPolicy: policy}, Retried, 3))
+		attempt := harness.Result[int32](ctx, env.StartWith(ctx, client.StartWorkflowOptions{RetryPolicy: policy}, Retried, int32(3)))
 		harness.Assert(attempt == 3, "attempt %d", attempt)
-		run := env.StartWith(ctx, client.StartWorkflowOptions{RetryPolicy: policy}, Retried, 9)
+		run := env.StartWith(ctx, client.StartWorkflowOptions{RetryPolicy: policy}, Retried, int32(9))
 		var failure *temporal.ApplicationError
 		err := run.Get(ctx, nil)
 		harness.Assert(errors.As(err, &failure) && failure.Type() == "Unlucky", "got %v", err)
