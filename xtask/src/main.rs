@@ -9,6 +9,7 @@ mod conformance;
 mod demo;
 mod fetch;
 mod python;
+mod servers;
 mod shell;
 mod suites;
 mod tally;

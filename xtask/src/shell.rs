@@ -94,13 +94,23 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
 
 /// Runs to the end, shows each line of standard output as it comes, and keeps them.
 pub(crate) fn stream(command: &mut Command) -> Result<Finished, Failure> {
+    stream_filtered(command, |_| true)
+}
+
+/// As `stream`, showing only the lines that `shown` picks.
+pub(crate) fn stream_filtered(
+    command: &mut Command,
+    shown: impl Fn(&str) -> bool,
+) -> Result<Finished, Failure> {
     announce(command);
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| missing(command, &error))?;
     let mut stdout = String::new();
     if let Some(pipe) = child.stdout.take() {
         for line in BufReader::new(pipe).lines() {
             let line = line?;
-            println!("{line}");
+            if shown(&line) {
+                println!("{line}");
+            }
             stdout.push_str(&line);
             stdout.push('\n');
         }
