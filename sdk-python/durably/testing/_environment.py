@@ -1,0 +1,334 @@
+"""Environments for testing workflows: an embedded server, with or without a clock that skips time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from durably import activity, common, converter, workflow
+from durably.api.google.protobuf import Empty
+from durably.api.operatorservice.v1 import AddSearchAttributesRequest
+from durably.api.testservice.v1 import LockTimeSkippingRequest, SleepRequest, UnlockTimeSkippingRequest
+from durably.api.time import to_datetime, to_duration
+from durably.client import Client, WorkflowHandle
+from durably.client._start import UNSET
+from durably.service import ConnectConfig, RetryConfig, ServiceClient
+from durably.worker import Worker
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_T = TypeVar("_T")
+
+
+class WorkflowEnvironment:
+    """A server for tests and a client of it. Make one with `start_local`, `start_time_skipping` or `from_client`;
+    use it as an async context manager, or call `shutdown`."""
+
+    @staticmethod
+    def from_client(client: Client) -> WorkflowEnvironment:
+        """An environment around an existing client; time is real, and `shutdown` does nothing."""
+        return WorkflowEnvironment(client)
+
+    @staticmethod
+    async def start_local(
+        *,
+        namespace: str = "default",
+        data_converter: converter.DataConverter = converter.DataConverter.default,
+        interceptors: Sequence[Any] = (),
+        default_workflow_query_reject_condition: common.QueryRejectCondition | None = None,
+        retry_config: RetryConfig | None = None,
+        rpc_metadata: Mapping[str, str] = {},
+        identity: str | None = None,
+        ip: str = "127.0.0.1",
+        port: int | None = None,
+        search_attributes: Sequence[common.SearchAttributeKey[Any]] = (),
+        dev_server_database_filename: str | None = None,
+        **ignored: Any,
+    ) -> WorkflowEnvironment:
+        """A server in this process, with its state in memory and the real clock.
+
+        Args:
+            namespace: Made if it isn't `default`.
+            data_converter: As in `Client.connect`, like the options that follow.
+            interceptors: Reserved.
+            default_workflow_query_reject_condition: For queries that give none.
+            retry_config: Retries of failed calls.
+            rpc_metadata: gRPC metadata of every call.
+            identity: Shown in histories.
+            ip: Address to listen on, if a port is given.
+            port: Listen here too, so that other processes can connect; 0 picks a free port. Default: don't listen.
+            search_attributes: Custom search attributes to define.
+            dev_server_database_filename: Keep the state in this file.
+            ignored: Options of `temporalio` about downloading and running its server (`download_dest_dir`, `ui`,
+                names beginning with `dev_server_`) are accepted and have no effect.
+
+        Raises:
+            RPCError: The server can't be started, for example because the port is in use.
+        """
+        _check_ignored(ignored, "start_local")
+        config = ConnectConfig(
+            target_host=f"embedded:{dev_server_database_filename or ''}",
+            namespace=namespace,
+            retry_config=retry_config,
+            rpc_metadata=rpc_metadata,
+            identity=identity or "",
+            embedded_namespaces=(namespace,),
+            embedded_listen=f"{ip}:{port}" if port is not None else "",
+        )
+        client = await _client(config, data_converter, interceptors, default_workflow_query_reject_condition)
+        await _add_search_attributes(client, search_attributes)
+        return _OwnEnvironment(client)
+
+    @staticmethod
+    async def start_time_skipping(
+        *,
+        namespace: str = "default",
+        data_converter: converter.DataConverter = converter.DataConverter.default,
+        interceptors: Sequence[Any] = (),
+        default_workflow_query_reject_condition: common.QueryRejectCondition | None = None,
+        retry_config: RetryConfig | None = None,
+        rpc_metadata: Mapping[str, str] = {},
+        identity: str | None = None,
+        search_attributes: Sequence[common.SearchAttributeKey[Any]] = (),
+        **ignored: Any,
+    ) -> WorkflowEnvironment:
+        """A server in this process whose clock jumps to the next timer whenever nothing runs and somebody waits for a
+        workflow's result (or sleeps by `sleep`).
+
+        Args:
+            namespace: As in `start_local`, like the options that follow.
+            data_converter: Converts values to payloads.
+            interceptors: Reserved.
+            default_workflow_query_reject_condition: For queries that give none.
+            retry_config: Retries of failed calls.
+            rpc_metadata: gRPC metadata of every call.
+            identity: Shown in histories.
+            search_attributes: Custom search attributes to define.
+            ignored: Options of `temporalio` about downloading and running its server (`port`, `download_dest_dir`,
+                names beginning with `test_server_`) are accepted and have no effect.
+
+        Raises:
+            RPCError: The server can't be started.
+        """
+        _check_ignored(ignored, "start_time_skipping")
+        config = ConnectConfig(
+            target_host="embedded:",
+            namespace=namespace,
+            retry_config=retry_config,
+            rpc_metadata=rpc_metadata,
+            identity=identity or "",
+            embedded_namespaces=(namespace,),
+            embedded_time_skipping=True,
+        )
+        client = await _client(config, data_converter, interceptors, default_workflow_query_reject_condition)
+        await _add_search_attributes(client, search_attributes)
+        return _TimeSkippingEnvironment(client)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def client(self) -> Client:
+        """A client of this environment's server."""
+        return self._client
+
+    @property
+    def supports_time_skipping(self) -> bool:
+        """Whether time can be skipped here."""
+        return False
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        """Sleeps; in a time-skipping environment, by moving its clock. Seconds or timedelta."""
+        await asyncio.sleep(_seconds(duration))
+
+    async def get_current_time(self) -> datetime:
+        """The environment's time, aware, in UTC."""
+        return datetime.now(timezone.utc)
+
+    @contextmanager
+    def auto_time_skipping_disabled(self) -> Iterator[None]:
+        """While this context is open, waiting for a result does not skip time."""
+        yield None
+
+    async def shutdown(self) -> None:
+        """Stops the server, if it belongs to this environment."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.shutdown()
+
+    async def start_workflow(
+        self, workflow: Callable[..., Awaitable[_T]] | str, arg: Any = UNSET, **options: Any
+    ) -> WorkflowHandle[Any, _T]:
+        """As `client.start_workflow`; `id` may be left out. A worker must be running on `task_queue`."""
+        options.setdefault("id", f"test-{uuid.uuid4()}")
+        handle: WorkflowHandle[Any, _T] = await self._client.start_workflow(workflow, arg, **options)  # type: ignore[call-overload]
+        return handle
+
+    async def execute_workflow(
+        self,
+        workflow: Callable[..., Awaitable[_T]] | str,
+        arg: Any = UNSET,
+        *,
+        task_queue: str | None = None,
+        activities: Sequence[Callable[..., Any]] | None = None,
+        **options: Any,
+    ) -> _T:
+        """Runs one workflow and returns its result; for tests that need no more than that.
+
+        Args:
+            workflow: The `@workflow.run` method.
+            arg: As in `client.execute_workflow`, like all other options; `id` may be left out.
+            task_queue: A queue with a running worker. Default: a worker runs for the length of this call.
+            activities: Activities of that worker, for example mocks. Default: those that the workflow's module knows.
+            options: Other options of `client.execute_workflow`.
+
+        Raises:
+            WorkflowFailureError: The workflow did not complete; see its `cause`.
+            ValueError: A workflow by name was given without a `task_queue`.
+        """
+        options.setdefault("id", f"test-{uuid.uuid4()}")
+        if task_queue is None:
+            queue = f"test-{uuid.uuid4()}"
+            async with _worker_of(self._client, queue, workflow, activities):
+                return await self.execute_workflow(workflow, arg, task_queue=queue, **options)
+        result: _T = await self._client.execute_workflow(workflow, arg, task_queue=task_queue, **options)  # type: ignore[call-overload]
+        return result
+
+
+class _OwnEnvironment(WorkflowEnvironment):
+    """An environment whose server goes with it."""
+
+    async def shutdown(self) -> None:
+        await self._client.close()
+
+
+class _TimeSkippingEnvironment(_OwnEnvironment):
+    """Its server's clock is locked while nobody waits."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._auto = True
+        self._waiting = 0
+        # Lock and unlock calls must reach the server in order.
+        self._order = asyncio.Lock()
+        client._while_awaiting_result = self._unlocked
+
+    @property
+    def supports_time_skipping(self) -> bool:
+        return True
+
+    async def sleep(self, duration: timedelta | float) -> None:
+        async with self._unlocked(always=True):
+            request = SleepRequest(duration=to_duration(timedelta(seconds=_seconds(duration))))
+            # The deadline of a call is real time, and skipping needs little of it unless workers are slow.
+            await self._client.test_service.sleep(request, timeout=timedelta(days=1))
+
+    async def get_current_time(self) -> datetime:
+        response = await self._client.test_service.get_current_time(Empty())
+        time = to_datetime(response.time)
+        assert time is not None
+        return time
+
+    @contextmanager
+    def auto_time_skipping_disabled(self) -> Iterator[None]:
+        before, self._auto = self._auto, False
+        try:
+            yield None
+        finally:
+            self._auto = before
+
+    @asynccontextmanager
+    async def _unlocked(self, always: bool = False) -> AsyncIterator[None]:
+        if not self._auto and not always:
+            yield None
+            return
+        async with self._order:
+            if self._waiting == 0:
+                await self._client.test_service.unlock_time_skipping(UnlockTimeSkippingRequest())
+            self._waiting += 1
+        try:
+            yield None
+        finally:
+            await asyncio.shield(self._lock())
+
+    async def _lock(self) -> None:
+        async with self._order:
+            self._waiting -= 1
+            if self._waiting == 0:
+                await self._client.test_service.lock_time_skipping(LockTimeSkippingRequest())
+
+
+async def _client(
+    config: ConnectConfig,
+    data_converter: converter.DataConverter,
+    interceptors: Sequence[Any],
+    condition: common.QueryRejectCondition | None,
+) -> Client:
+    if interceptors:
+        raise ValueError("interceptors are not supported in this release")
+    return Client(
+        await ServiceClient.connect(config),
+        namespace=config.namespace,
+        data_converter=data_converter,
+        default_workflow_query_reject_condition=condition,
+    )
+
+
+async def _add_search_attributes(client: Client, keys: Sequence[common.SearchAttributeKey[Any]]) -> None:
+    if not keys:
+        return
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace=client.namespace,
+            search_attributes={key.name: int(key.indexed_value_type) for key in keys},
+        )
+    )
+
+
+def _check_ignored(options: Mapping[str, Any], function: str) -> None:
+    known = ("port", "ui", "ui_port", "tls", "runtime", "plugins", "lazy")
+    for name in options:
+        if name not in known and not name.startswith(("dev_server_", "test_server_", "download_")):
+            raise TypeError(f"WorkflowEnvironment.{function}() got an unexpected keyword argument {name!r}")
+
+
+def _seconds(duration: timedelta | float) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+def _worker_of(
+    client: Client,
+    task_queue: str,
+    run: Callable[..., Any] | str,
+    activities: Sequence[Callable[..., Any]] | None,
+) -> Worker:
+    """A worker for one workflow method."""
+    if isinstance(run, str):
+        raise ValueError("execute_workflow: a workflow given by name needs a task_queue with a running worker")
+    definition = workflow._Definition.must_from_run_fn(run)
+    if activities is None:
+        known = vars(sys.modules[definition.cls.__module__]).values()
+        found = {
+            defined.name: value
+            for value in known
+            if callable(value)
+            and not isinstance(value, type)
+            and (defined := activity._Definition.from_callable(value)) is not None
+        }
+        activities = list(found.values())
+    return Worker(client, task_queue=task_queue, workflows=[definition.cls], activities=activities)
