@@ -176,7 +176,7 @@ class WorkflowEnvironment:
     ) -> WorkflowHandle[Any, _T]:
         """As `client.start_workflow`; `id` may be left out. A worker must be running on `task_queue`."""
         options.setdefault("id", f"test-{uuid.uuid4()}")
-        handle: WorkflowHandle[Any, _T] = await self._client.start_workflow(workflow, arg, **options)  # type: ignore[call-overload]
+        handle: WorkflowHandle[Any, _T] = await self._client.start_workflow(workflow, arg, **options)
         return handle
 
     async def execute_workflow(
@@ -206,7 +206,7 @@ class WorkflowEnvironment:
             queue = f"test-{uuid.uuid4()}"
             async with _worker_of(self._client, queue, workflow, activities):
                 return await self.execute_workflow(workflow, arg, task_queue=queue, **options)
-        result: _T = await self._client.execute_workflow(workflow, arg, task_queue=task_queue, **options)  # type: ignore[call-overload]
+        result: _T = await self._client.execute_workflow(workflow, arg, task_queue=task_queue, **options)
         return result
 
 
