@@ -288,6 +288,25 @@ def test_cancelling_an_activity_that_has_not_started() -> None:
     assert run.trace == ["activity 1 a []", "request_cancel_activity 1", "complete_workflow"]
 
 
+def test_cancelling_an_activity_that_has_just_ended() -> None:
+    @workflow.defn
+    class TooLate:
+        @workflow.run
+        async def run(self) -> str:
+            handle = workflow.start_activity("a", start_to_close_timeout=TEN)
+            await workflow.sleep(1)
+            handle.cancel()
+            await handle
+            return "ran"
+
+    run = Run(TooLate)
+    run.start()
+    run.activate(fire(1), resolve(1))
+    # Nobody asked the workflow to cancel, so that it fails with the cancellation it made itself.
+    assert run.failure().application_failure_info.type == "CancelledError"
+    assert run.trace == ["activity 1 a []", "timer 1 1.0", "fail_workflow"]
+
+
 def test_continue_as_new() -> None:
     @workflow.defn
     class Counter:

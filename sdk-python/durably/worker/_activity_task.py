@@ -35,6 +35,8 @@ class PendingActivity:
             try:
                 return await asyncio.shield(self.future)
             except asyncio.CancelledError:
+                if self.future.done():
+                    raise
                 self.cancel()
 
 

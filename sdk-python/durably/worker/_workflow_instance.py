@@ -281,7 +281,7 @@ class WorkflowInstance(Runtime):
                 return
             if self._cancel_requested and is_cancelled_exception(err):
                 self._close("cancel_workflow", msg.CancelWorkflow())
-            elif self.is_failure_exception(err):
+            elif isinstance(err, asyncio.CancelledError) or self.is_failure_exception(err):
                 failure = msg.Failure()
                 before = self.set_deterministic(False)
                 self._options.failure_converter.to_failure(err, self.payload_converter, failure)
