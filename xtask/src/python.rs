@@ -56,6 +56,26 @@ impl Venv {
         }
     }
 
+    /// The environment `target/demo-venv` with our package installed the way a user installs it: as a release
+    /// wheel that pip builds from `sdk-python`. It shares `target/` with cargo, so only what has changed compiles.
+    pub(crate) fn with_our_wheel(shell: &Shell) -> Result<Self, Failure> {
+        let venv = Self::ensure(shell, "demo-venv")?;
+        shell::run(
+            shell
+                .command(venv.python())
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--disable-pip-version-check",
+                    "--force-reinstall",
+                    "./sdk-python",
+                ])
+                .env("CARGO_TARGET_DIR", shell.target()),
+        )?;
+        Ok(venv)
+    }
+
     /// Makes `sdk-python` importable from its sources, with the extension module that cargo has just built.
     ///
     /// It is what an editable install amounts to, without a second compilation by a build backend.

@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::shell::Failure;
 
@@ -11,8 +10,6 @@ use crate::shell::Failure;
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: String,
-    /// From the start of the process to the line that names its address.
-    pub(crate) announced_after: Duration,
 }
 
 impl Running {
@@ -42,11 +39,9 @@ impl Running {
     }
 
     fn start(mut command: Command, address_in: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let started = Instant::now();
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(|error| {
-                Failure::new(format!("cannot start {}: {error}", command.get_program().display()))
-            })?;
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(|error| {
+            Failure::new(format!("cannot start {}: {error}", command.get_program().display()))
+        })?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
@@ -59,7 +54,6 @@ impl Running {
                 line.trim()
             )));
         };
-        Ok(Self { child, address, announced_after: started.elapsed() })
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,0 +1,213 @@
+// Loads any server that speaks Temporal's gRPC API with the official Go SDK as client and worker, and prints
+// one JSON line per mode: throughput, latency from start to result, CPU of the server and of this process.
+//
+//	load -address 127.0.0.1:7233 -pid 4711 [-seconds 20] mode...
+//	load -startup command {port}...
+//
+// A mode is NAME:RUNS:CONCURRENT:STEPS, with NAME one of activity (STEPS activities in sequence) and signal
+// (STEPS signals). A mode ends early when its seconds are up: the figures are those of the runs that are done.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+const taskQueue = "bench"
+
+// Echo is the least an activity can do.
+func Echo(_ context.Context, s string) (string, error) { return s, nil }
+
+// Steps runs activities one after the other.
+func Steps(ctx workflow.Context, steps int) (string, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+	result := "x"
+	for range steps {
+		if err := workflow.ExecuteActivity(ctx, Echo, result).Get(ctx, &result); err != nil {
+			return "", err
+		}
+	}
+	return result, nil
+}
+
+// Signals waits for so many signals.
+func Signals(ctx workflow.Context, steps int) (string, error) {
+	for range steps {
+		workflow.GetSignalChannel(ctx, "step").Receive(ctx, nil)
+	}
+	return "x", nil
+}
+
+type mode struct {
+	name                    string
+	runs, concurrent, steps int
+}
+
+// Figures are what one mode came to.
+type Figures struct {
+	Mode       string  `json:"mode"`
+	Runs       int     `json:"runs"`
+	Concurrent int     `json:"concurrent"`
+	Steps      int     `json:"steps"`
+	PerSecond  float64 `json:"workflows_per_s"`
+	P50        float64 `json:"p50_ms"`
+	P99        float64 `json:"p99_ms"`
+	ServerCPU  float64 `json:"server_cpu_ms_per_workflow"`
+	WorkerCPU  float64 `json:"worker_cpu_ms_per_workflow"`
+	ServerRSS  float64 `json:"server_rss_mb"`
+}
+
+func main() {
+	address := flag.String("address", "127.0.0.1:7233", "host:port of the server")
+	pid := flag.Int("pid", 0, "process of the server, to read its CPU time from")
+	seconds := flag.Int("seconds", 20, "limit of one mode")
+	measureStartup := flag.Bool("startup", false, "the arguments are a server's command: measure its start")
+	flag.Parse()
+	if *measureStartup {
+		if err := startup(flag.Args()); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := run(*address, *pid, time.Duration(*seconds)*time.Second, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(address string, pid int, limit time.Duration, modes []string) error {
+	c, err := client.Dial(client.Options{HostPort: address, Logger: quiet{}})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	w := worker.New(c, taskQueue, worker.Options{MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentActivityTaskPollers: 8})
+	w.RegisterWorkflow(Steps)
+	w.RegisterWorkflow(Signals)
+	w.RegisterActivity(Echo)
+	if err := w.Start(); err != nil {
+		return err
+	}
+	defer w.Stop()
+	// The first runs open connections and fill caches; they count for nobody.
+	if _, err := measure(c, pid, limit, mode{"activity", 50, 10, 1}); err != nil {
+		return err
+	}
+	for _, text := range modes {
+		m, err := parse(text)
+		if err != nil {
+			return err
+		}
+		figures, err := measure(c, pid, limit, m)
+		if err != nil {
+			return err
+		}
+		line, err := json.Marshal(figures)
+		if err != nil {
+			return err
+		}
+		fmt.Println(string(line))
+	}
+	return nil
+}
+
+func parse(text string) (m mode, err error) {
+	parts := strings.Split(text, ":")
+	if len(parts) != 4 {
+		return m, fmt.Errorf("mode %q is not NAME:RUNS:CONCURRENT:STEPS", text)
+	}
+	m.name = parts[0]
+	for i, number := range []*int{&m.runs, &m.concurrent, &m.steps} {
+		if *number, err = strconv.Atoi(parts[i+1]); err != nil {
+			return m, fmt.Errorf("mode %q: %w", text, err)
+		}
+	}
+	return m, nil
+}
+
+// measure runs the mode and reads both processes' CPU time before and after it.
+func measure(c client.Client, pid int, limit time.Duration, m mode) (Figures, error) {
+	var (
+		next     atomic.Int64
+		failed   atomic.Pointer[error]
+		mu       sync.Mutex
+		latency  []float64
+		wg       sync.WaitGroup
+		began    = time.Now()
+		server   = cpu(pid)
+		own      = cpu(os.Getpid())
+		deadline = began.Add(limit)
+	)
+	for range m.concurrent {
+		wg.Go(func() {
+			for int(next.Add(1)) <= m.runs && time.Now().Before(deadline) && failed.Load() == nil {
+				start := time.Now()
+				if err := one(c, m); err != nil {
+					failed.CompareAndSwap(nil, &err)
+					return
+				}
+				took := float64(time.Since(start).Microseconds()) / 1000
+				mu.Lock()
+				latency = append(latency, took)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return Figures{}, *err
+	}
+	elapsed, n := time.Since(began).Seconds(), len(latency)
+	slices.Sort(latency)
+	return Figures{
+		Mode: m.name, Runs: n, Concurrent: m.concurrent, Steps: m.steps,
+		PerSecond: float64(n) / elapsed, P50: latency[n/2], P99: latency[min(n*99/100, n-1)],
+		ServerCPU: (cpu(pid) - server) * 1000 / float64(n), WorkerCPU: (cpu(os.Getpid()) - own) * 1000 / float64(n),
+		ServerRSS: rss(pid),
+	}, nil
+}
+
+var serial atomic.Int64
+
+func one(c client.Client, m mode) error {
+	ctx := context.Background()
+	id := fmt.Sprintf("bench-%d-%d", os.Getpid(), serial.Add(1))
+	options := client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}
+	workflow := any(Steps)
+	if m.name == "signal" {
+		workflow = Signals
+	}
+	run, err := c.ExecuteWorkflow(ctx, options, workflow, m.steps)
+	if err != nil {
+		return err
+	}
+	if m.name == "signal" {
+		for range m.steps {
+			if err := c.SignalWorkflow(ctx, id, run.GetRunID(), "step", nil); err != nil {
+				return err
+			}
+		}
+	}
+	var result string
+	if err := run.Get(ctx, &result); err != nil {
+		return err
+	}
+	if result != "x" {
+		return fmt.Errorf("%s came to %q", id, result)
+	}
+	return nil
+}
