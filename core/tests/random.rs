@@ -7,6 +7,8 @@
 
 mod support;
 
+use std::fmt::Write as _;
+
 use durably_core::workflow::{HistoryPage, Query, Run, Step};
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::*;
@@ -35,18 +37,13 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
         let started = server.history.len() as i64;
         let task = LiveTask { started_event_id: started, previous_started_event_id: previous };
         let full = task_with(&server.history, &task, 0, Vec::new());
-        let steps = match cached.take() {
-            Some(mut run) => {
-                let steps = run.handle_task(task_with(&server.history, &task, previous, Vec::new()));
-                cached = Some(run);
-                steps
-            }
-            None => {
-                program = Program::new(seed);
-                let (run, steps) = Run::start("default", full.clone());
-                cached = Some(run);
-                steps
-            }
+        let steps = if let Some(run) = &mut cached {
+            run.handle_task(task_with(&server.history, &task, previous, Vec::new()))
+        } else {
+            program = Program::new(seed);
+            let (run, steps) = Run::start("default", full.clone());
+            cached = Some(run);
+            steps
         };
         let run = cached.as_mut().unwrap();
         let live = settle(run, steps, &mut program, &mut pages(&server.history, 7));
@@ -55,7 +52,7 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
         else {
             panic!("seed {seed}, task {started}: not completed: {}", lines(&live));
         };
-        out.push_str(&format!("{started}: {}\n", text::commands(&done.commands)));
+        let _ = writeln!(out, "{started}: {}", text::commands(&done.commands));
 
         let (mut fresh, steps) = Run::start("default", full);
         let anew = settle(&mut fresh, steps, &mut Program::new(seed), &mut |_| HistoryPage::default());
