@@ -2,86 +2,103 @@
 //! process's server over the Unix socket beside the file.
 //!
 //! Clients of one file share one server within the process. It shuts down when the last of them is closed or dropped.
+//! When the other process ends, the clients here take the file over.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock, Weak},
+    sync::{
+        Arc, LazyLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use durably_proto::durably::core::v1::{CallError, ConnectOptions};
 use durably_server::{Handle, OpenError, Server, ServerOptions, State, open_or_join};
 use parking_lot::Mutex;
-use tonic::Code;
+use tonic::{Code, body::Body, transport::Channel};
+use tower::{BoxError, Service as _};
 
 use super::Transport;
 use crate::client::error::call_error;
 
 /// Servers of state files that this process has open. The lock is held while a file is opened, so that two clients that
 /// come at once find one server, and a client that comes during a shutdown waits for its end.
-static OPEN: LazyLock<tokio::sync::Mutex<HashMap<PathBuf, Weak<Shared>>>> = LazyLock::new(Default::default);
+static OPEN: LazyLock<tokio::sync::Mutex<Registry>> = LazyLock::new(Default::default);
 
 /// One client's share in a server.
 pub(crate) struct Embedded {
     transport: Transport,
-    shared: Mutex<Option<Arc<Shared>>>,
+    seat: Arc<Seat>,
+}
+
+/// Where the server of one client is.
+struct Seat {
+    path: PathBuf,
+    options: ServerOptions,
+    place: Mutex<Place>,
+}
+
+struct Place {
+    /// `None` if another process has the state, or after `close`.
+    shared: Option<Arc<Shared>>,
+    /// The way to the other process, or here once this process has taken the state over.
+    transport: Transport,
+    /// Counts the changes of `transport`.
+    generation: u64,
+    is_closed: bool,
 }
 
 /// The server itself; gone when its last client is.
 struct Shared {
     server: Server,
     runtime: tokio::runtime::Handle,
-    is_shut_down: std::sync::atomic::AtomicBool,
+    is_shut_down: AtomicBool,
 }
+
+type Registry = HashMap<PathBuf, Weak<Shared>>;
 
 impl Embedded {
     /// Opens the state in memory (empty `path`) or in a file.
     pub(crate) async fn open(path: &str, options: &ConnectOptions) -> Result<Self, CallError> {
+        let listen = options.embedded.as_ref().map_or("", |embedded| embedded.listen.as_str());
         if path.is_empty() {
-            let server = Server::open(server_options(State::Memory, options))
-                .await
-                .map_err(|error| open_error(&error))?;
-            return Self::owner(server, options).await;
+            let options = server_options(State::Memory, options);
+            let server = Server::open(options.clone()).await.map_err(|error| open_error(&error))?;
+            let shared = Shared::new(server);
+            shared.listen(listen).await?;
+            return Ok(Self::here(PathBuf::new(), options, shared));
         }
         // The directory exists even if the file doesn't yet; the server reports what is wrong with either.
-        let key = canonical(Path::new(path));
+        let path = canonical(Path::new(path));
+        let options = server_options(State::File(path.clone()), options);
         let mut open = OPEN.lock().await;
-        open.retain(|_, shared| shared.strong_count() > 0);
-        if let Some(shared) = open.get(&key).and_then(Weak::upgrade) {
-            let transport = Transport::new(shared.server.service());
-            return Ok(Self { transport, shared: Mutex::new(Some(shared)) });
-        }
-        match open_or_join(server_options(State::File(key.clone()), options))
-            .await
-            .map_err(|error| open_error(&error))?
-        {
-            Handle::Owner(server) => {
-                let embedded = Self::owner(server, options).await?;
-                if let Some(shared) = &*embedded.shared.lock() {
-                    open.insert(key, Arc::downgrade(shared));
-                }
-                Ok(embedded)
+        match find(&mut open, &path, &options).await.map_err(|error| open_error(&error))? {
+            Found::Open(shared) => Ok(Self::here(path, options, shared)),
+            Found::Opened(shared) => {
+                shared.listen(listen).await?;
+                Ok(Self::here(path, options, shared))
             }
-            Handle::Joined(channel) => {
-                Ok(Self { transport: Transport::new(channel), shared: Mutex::new(None) })
-            }
+            Found::Elsewhere(channel) => Ok(Self::elsewhere(path, options, channel)),
         }
     }
 
-    async fn owner(server: Server, options: &ConnectOptions) -> Result<Self, CallError> {
-        let transport = Transport::new(server.service());
-        let runtime = tokio::runtime::Handle::current();
-        let shared = Arc::new(Shared { server: server.clone(), runtime, is_shut_down: false.into() });
-        let listen = options.embedded.as_ref().map_or("", |embedded| embedded.listen.as_str());
-        if !listen.is_empty() {
-            let address: SocketAddr = listen.parse().map_err(|_| {
-                call_error(Code::InvalidArgument, format!("`{listen}` is no IP:PORT to listen on"))
-            })?;
-            let listener = Server::bind(address).await.map_err(|error| open_error(&error))?;
-            tokio::spawn(async move { server.serve(listener).await });
-        }
-        Ok(Self { transport, shared: Mutex::new(Some(shared)) })
+    fn here(path: PathBuf, options: ServerOptions, shared: Arc<Shared>) -> Self {
+        let transport = Transport::new(shared.server.service());
+        let place =
+            Place { shared: Some(shared), transport: transport.clone(), generation: 0, is_closed: false };
+        Self { transport, seat: Arc::new(Seat { path, options, place: Mutex::new(place) }) }
+    }
+
+    fn elsewhere(path: PathBuf, options: ServerOptions, channel: Channel) -> Self {
+        let transport = Transport::new(channel);
+        let place = Place { shared: None, transport, generation: 0, is_closed: false };
+        let seat = Arc::new(Seat { path, options, place: Mutex::new(place) });
+        let follower = Arc::clone(&seat);
+        let transport =
+            Transport::new(tower::service_fn(move |request| Arc::clone(&follower).carry(request)));
+        Self { transport, seat }
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -90,19 +107,109 @@ impl Embedded {
 
     /// Gives up this client's share; the last one shuts the server down and waits until its state is released.
     pub(crate) async fn close(&self) {
-        let Some(shared) = self.shared.lock().take() else { return };
+        let shared = {
+            let mut place = self.seat.place.lock();
+            place.is_closed = true;
+            place.shared.take()
+        };
+        let Some(shared) = shared else { return };
         // Nobody may find the server between here and its end.
         let _opening = OPEN.lock().await;
         if let Some(last) = Arc::into_inner(shared) {
-            last.is_shut_down.store(true, std::sync::atomic::Ordering::Relaxed);
+            last.is_shut_down.store(true, Ordering::Relaxed);
             last.server.shutdown().await;
         }
     }
 }
 
+impl Seat {
+    /// Carries a request to the process that has the state. If that process is gone, the state is taken over or joined
+    /// anew, and the call fails as unavailable: whoever sent it knows whether to send it again.
+    async fn carry(self: Arc<Self>, request: http::Request<Body>) -> Result<http::Response<Body>, BoxError> {
+        let (mut transport, generation) = {
+            let place = self.place.lock();
+            (place.transport.clone(), place.generation)
+        };
+        let result = transport.call(request).await;
+        if result.is_err() {
+            self.follow(generation).await;
+        }
+        result
+    }
+
+    /// Finds the state's owner again, unless somebody else has since `generation`.
+    async fn follow(&self, generation: u64) {
+        let mut open = OPEN.lock().await;
+        {
+            let place = self.place.lock();
+            if place.generation != generation || place.is_closed {
+                return;
+            }
+        }
+        let (shared, transport) = match find(&mut open, &self.path, &self.options).await {
+            Ok(Found::Open(shared) | Found::Opened(shared)) => {
+                let transport = Transport::new(shared.server.service());
+                (Some(shared), transport)
+            }
+            Ok(Found::Elsewhere(channel)) => (None, Transport::new(channel)),
+            Err(error) => {
+                tracing::warn!(%error, "the process that had the state file is gone, and this one can't open it");
+                return;
+            }
+        };
+        let mut place = self.place.lock();
+        if !place.is_closed {
+            *place = Place { shared, transport, generation: generation + 1, is_closed: false };
+        }
+    }
+}
+
+enum Found {
+    /// This process had it open already.
+    Open(Arc<Shared>),
+    Opened(Arc<Shared>),
+    Elsewhere(Channel),
+}
+
+async fn find(open: &mut Registry, path: &Path, options: &ServerOptions) -> Result<Found, OpenError> {
+    open.retain(|_, shared| shared.strong_count() > 0);
+    if let Some(shared) = open.get(path).and_then(Weak::upgrade) {
+        return Ok(Found::Open(shared));
+    }
+    Ok(match open_or_join(options.clone()).await? {
+        Handle::Joined(channel) => Found::Elsewhere(channel),
+        Handle::Owner(server) => {
+            let shared = Shared::new(server);
+            open.insert(path.to_owned(), Arc::downgrade(&shared));
+            Found::Opened(shared)
+        }
+    })
+}
+
+impl Shared {
+    fn new(server: Server) -> Arc<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        Arc::new(Self { server, runtime, is_shut_down: AtomicBool::new(false) })
+    }
+
+    /// Serves other processes too, unless `listen` is empty.
+    async fn listen(&self, listen: &str) -> Result<(), CallError> {
+        if listen.is_empty() {
+            return Ok(());
+        }
+        let address: SocketAddr = listen.parse().map_err(|_| {
+            call_error(Code::InvalidArgument, format!("`{listen}` is no IP:PORT to listen on"))
+        })?;
+        let listener = Server::bind(address).await.map_err(|error| open_error(&error))?;
+        let server = self.server.clone();
+        tokio::spawn(async move { server.serve(listener).await });
+        Ok(())
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
-        if !self.is_shut_down.load(std::sync::atomic::Ordering::Relaxed) {
+        if !self.is_shut_down.load(Ordering::Relaxed) {
             // Dropped without `close`: the state is safe at any moment, so this only ends long polls and releases
             // the file sooner than the process's end does.
             let server = self.server.clone();

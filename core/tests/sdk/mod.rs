@@ -2,7 +2,7 @@
 //!
 //! A workflow is an async function over a [`Context`], polled by hand on one thread; an activity is an async function
 //! on the test's runtime. Payloads are plain strings.
-#![allow(dead_code, unreachable_pub, reason = "a module that each test file uses a part of")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "a module that each test file uses a part of")]
 
 mod context;
 mod server;

@@ -1,0 +1,121 @@
+//! Embedded servers: one per state file, shared, taken over, released.
+
+mod sdk;
+
+use std::path::Path;
+
+use durably_core::Client;
+use durably_proto::{
+    durably::core::v1::{ConnectOptions, EmbeddedOptions},
+    temporal::api::workflowservice::v1::*,
+};
+use durably_server::{Server, ServerOptions, State};
+use sdk::*;
+
+fn file(path: &Path) -> ConnectOptions {
+    ConnectOptions { target: format!("embedded:{}", path.display()), ..Default::default() }
+}
+
+async fn open(path: &Path) -> Client {
+    Client::connect(file(path)).await.expect("the file can be opened")
+}
+
+async fn describe(client: &Client, id: &str) -> Result<(), i32> {
+    let request = DescribeWorkflowExecutionRequest { execution: execution(id), ..Default::default() };
+    let described: Result<DescribeWorkflowExecutionResponse, _> =
+        call(client, "DescribeWorkflowExecution", &request).await;
+    described.map(drop).map_err(|(code, _)| code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_a_file_share_its_server_and_release_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let (first, second) = tokio::join!(open(&path), open(&path));
+    start(&first, "w", "one", "").await;
+    first.close().await;
+    describe(&second, "one").await.expect("the server lives as long as its last client");
+    second.close().await;
+    assert!(describe(&second, "one").await.is_err());
+    let options = ServerOptions { state: State::File(path.clone()), ..Default::default() };
+    let other = Server::open(options).await.expect("the file is released");
+    other.shutdown().await;
+    let again = open(&path).await;
+    describe(&again, "one").await.expect("the file remembers");
+    again.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_client_releases_its_file_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    drop(open(&path).await);
+    let options = ServerOptions { state: State::File(path), ..Default::default() };
+    loop {
+        match Server::open(options.clone()).await {
+            Ok(server) => break server.shutdown().await,
+            Err(durably_server::OpenError::Locked { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_joined_and_taken_over_when_its_owner_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let options = ServerOptions { state: State::File(path.clone()), ..Default::default() };
+    // Stands for another process: the registry of this one's clients doesn't know it.
+    let owner = Server::open(options).await.unwrap();
+    let client = open(&path).await;
+    start(&client, "w", "one", "").await;
+    owner.shutdown().await;
+    drop(owner);
+    describe(&client, "one").await.expect("the client has taken the file over");
+    start(&client, "w", "two", "").await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn namespaces_and_ports_are_options() {
+    let embedded = EmbeddedOptions { namespaces: vec!["orders".into()], ..Default::default() };
+    let options = ConnectOptions {
+        target: "embedded:".into(),
+        namespace: "orders".into(),
+        embedded: Some(embedded),
+        ..Default::default()
+    };
+    let client = Client::connect(options.clone()).await.unwrap();
+    start(&client, "w", "one", "").await;
+    client.close().await;
+
+    let listen = |listen: &str| {
+        let embedded = Some(EmbeddedOptions { listen: listen.into(), ..Default::default() });
+        ConnectOptions { embedded, ..options.clone() }
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let error = Client::connect(listen(&address)).await.err().expect("the port is taken");
+    assert!(error.message.contains(&address), "{}", error.message);
+    drop(taken);
+    let owner = Client::connect(listen(&address)).await.unwrap();
+    let remote = ConnectOptions { target: address, ..Default::default() };
+    let remote = Client::connect(remote).await.expect("it listens");
+    start(&remote, "w", "one", "").await;
+    assert_eq!(describe(&remote, "one").await, Ok(()));
+    remote.close().await;
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_opened_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing").join("state.db");
+    let error = Client::connect(file(&missing)).await.err().expect("there is no directory");
+    assert!(error.message.contains("missing"), "{}", error.message);
+    let garbage = directory.path().join("garbage.db");
+    std::fs::write(&garbage, b"this is no database, and it is long enough to be looked at".repeat(100))
+        .unwrap();
+    let error = Client::connect(file(&garbage)).await.err().expect("it is no database");
+    assert!(error.message.contains("garbage.db"), "{}", error.message);
+}
