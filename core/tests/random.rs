@@ -181,7 +181,7 @@ impl Sdk for Nonsense {
             status => *status = None,
         }
         if self.1.chance(5) {
-            completion.run_id = "another".to_owned();
+            "another".clone_into(&mut completion.run_id);
         }
         completion
     }
