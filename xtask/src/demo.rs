@@ -1,8 +1,75 @@
-//! Placeholder until the next commit.
-use crate::shell::{Failure, Shell};
+//! `cargo xtask demo`: installs the Python package as a user would and runs the order program of
+//! `examples/python` twice; the first run dies by SIGKILL midway, the second one goes on from there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
 use clap::Args;
+
+use crate::python::Venv;
+use crate::shell::{self, Failure, Shell, heading};
+
 #[derive(Args)]
-pub(crate) struct DemoArgs {}
-pub(crate) fn run(_: &Shell, _: &DemoArgs) -> Result<(), Failure> {
-    Err(Failure::new("not yet"))
+pub(crate) struct DemoArgs {
+    /// Orders to run, one JSON object per line [default: examples/python/orders.jsonl]
+    #[arg(long, value_name = "FILE")]
+    orders: Option<PathBuf>,
+}
+
+const PROGRAM: &str = "examples/python/order.py";
+const ORDERS: &str = "examples/python/orders.jsonl";
+
+pub(crate) fn run(shell: &Shell, args: &DemoArgs) -> Result<(), Failure> {
+    // A path on the command line is relative to where the person stands, and we run at the root.
+    let orders = match &args.orders {
+        Some(file) => fs::canonicalize(file)
+            .map_err(|error| Failure::new(format!("cannot read the orders {}: {error}", file.display())))?,
+        None => shell.root().join(ORDERS),
+    };
+    heading("1. install the Python package");
+    let venv = Venv::with_our_wheel(shell)?;
+
+    let folder = shell.target().join("demo");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    let state = folder.join("orders.db");
+
+    heading("2. run the orders; the program kills itself midway");
+    let status = shell::status(order_program(shell, &venv, &orders, &state).arg("--crash-midway"))?;
+    if !died_by_sigkill(status) {
+        return Err(Failure::new(format!("the program was to die by SIGKILL, but ended with {status}")));
+    }
+    println!(
+        "The process is gone ({status}). Nothing was flushed or closed; what is left is {}.",
+        crate::relative(shell.root(), &state)
+    );
+
+    heading("3. run the same command again: every open order goes on where it was");
+    let status = shell::status(&mut order_program(shell, &venv, &orders, &state))?;
+    if !status.success() {
+        return Err(Failure::new(format!(
+            "the second run failed ({status}); its state is in {}",
+            state.display()
+        )));
+    }
+    println!("\nThe demo is done. Its files are in {}.", crate::relative(shell.root(), &folder));
+    Ok(())
+}
+
+fn order_program(shell: &Shell, venv: &Venv, orders: &Path, state: &Path) -> Command {
+    let mut command = shell.command(venv.python());
+    command.arg(PROGRAM).arg(orders).arg("--state").arg(state).env("PYTHONUNBUFFERED", "1");
+    command
+}
+
+#[cfg(unix)]
+fn died_by_sigkill(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal() == Some(9)
+}
+
+#[cfg(not(unix))]
+fn died_by_sigkill(status: ExitStatus) -> bool {
+    !status.success()
 }

@@ -60,6 +60,9 @@ impl Venv {
     /// wheel that pip builds from `sdk-python`. It shares `target/` with cargo, so only what has changed compiles.
     pub(crate) fn with_our_wheel(shell: &Shell) -> Result<Self, Failure> {
         let venv = Self::ensure(shell, "demo-venv")?;
+        // pip hides a compiler's progress; so cargo compiles first, in the open, what pip's build then finds done.
+        let mut cargo = shell.cargo(["build", "--release", "-p", "durably-bridge-python"]);
+        shell::run(cargo.args(["--features", "pyo3/extension-module"]))?;
         shell::run(
             shell
                 .command(venv.python())

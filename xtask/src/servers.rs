@@ -54,6 +54,7 @@ impl Running {
                 line.trim()
             )));
         };
+        Ok(Self { child, address })
     }
 
     pub(crate) fn pid(&self) -> u32 {

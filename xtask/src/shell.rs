@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 /// Why a command of ours could not do its work; the text says what to do about it.
@@ -82,10 +82,15 @@ impl Shell {
     }
 }
 
-/// Runs to the end with its output on the terminal.
-pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+/// Runs to the end with its output on the terminal, and leaves it to the caller what its status means.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus, Failure> {
     announce(command);
-    let status = command.status().map_err(|error| missing(command, &error))?;
+    command.status().map_err(|error| missing(command, &error))
+}
+
+/// Runs to the end with its output on the terminal; anything but success is a failure.
+pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
+    let status = status(command)?;
     if status.success() {
         return Ok(());
     }
