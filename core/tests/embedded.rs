@@ -2,11 +2,11 @@
 
 mod sdk;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use durably_core::Client;
 use durably_proto::{
-    durably::core::v1::{ConnectOptions, EmbeddedOptions},
+    durably::core::v1::{Call, ConnectOptions, EmbeddedOptions, WorkerOptions, call_result},
     temporal::api::workflowservice::v1::*,
 };
 use durably_server::{Server, ServerOptions, State};
@@ -118,4 +118,79 @@ async fn what_cannot_be_opened_is_explained() {
         .unwrap();
     let error = Client::connect(file(&garbage)).await.err().expect("it is no database");
     assert!(error.message.contains("garbage.db"), "{}", error.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skipped_time_costs_none() {
+    let embedded = Some(EmbeddedOptions { time_skipping: true, ..Default::default() });
+    let options = ConnectOptions { target: "embedded:".into(), embedded, ..Default::default() };
+    let client = Client::connect(options).await.unwrap();
+    let registry = Registry::default().workflow("sleeps", |context| async move {
+        for _ in 0..3 {
+            context.sleep(Duration::from_hours(24)).await;
+        }
+        Outcome::Completed("rested".into())
+    });
+    let options = WorkerOptions { task_queue: "w".into(), workflows: true, ..Default::default() };
+    let sdk = Sdk::start(&client, options, registry);
+    start(&client, "sleeps", "w", "").await;
+    // Temporal's test server starts with its time locked, and so does this one.
+    let unlock = Call {
+        service: "temporal.api.testservice.v1.TestService".into(),
+        method: "UnlockTimeSkipping".into(),
+        ..Default::default()
+    };
+    assert!(matches!(client.call(unlock).await.result, Some(call_result::Result::Response(_))));
+    let slept = tokio::time::timeout(Duration::from_secs(20), result(&client, "w")).await;
+    assert_eq!(slept.expect("three days pass in no time"), "rested");
+    sdk.shut_down().await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_goes_on_when_its_server_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::File(directory.path().join("state.db"));
+    let options = ServerOptions { state, ..Default::default() };
+    let serve = |listener| {
+        let options = options.clone();
+        async move {
+            let server = Server::open(options).await.unwrap();
+            let serving = server.clone();
+            tokio::spawn(async move { serving.serve(listener).await });
+            server
+        }
+    };
+    let listener = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = serve(listener).await;
+    let target = address.to_string();
+    let client = Client::connect(ConnectOptions { target, ..Default::default() }).await.unwrap();
+    let registry = || {
+        Registry::default()
+            .workflow("main", |context| async move {
+                context.set_status("waiting");
+                context.signal("go").await;
+                Outcome::Completed(context.activity("echo", "there").await.unwrap())
+            })
+            .activity("echo", |attempt| async move { Ok(attempt.input()) })
+    };
+    let options =
+        || WorkerOptions { workflows: true, activities: true, task_queue: "w".into(), ..Default::default() };
+    let sdk = Sdk::start(&client, options(), registry());
+    start(&client, "main", "w", "").await;
+    while query(&client, "w", "status").await.unwrap() != "waiting" {}
+    let awaiting = tokio::spawn({
+        let client = client.clone();
+        async move { result(&client, "w").await }
+    });
+    server.shutdown().await;
+    drop(server);
+    let listener = Server::bind(address).await.unwrap();
+    let server = serve(listener).await;
+    signal(&client, "w", "go", "").await;
+    assert_eq!(awaiting.await.unwrap(), "there");
+    assert_eq!(sdk.shut_down().await.fatal, None);
+    client.close().await;
+    server.shutdown().await;
 }

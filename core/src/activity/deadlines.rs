@@ -63,3 +63,26 @@ impl Deadlines {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn deadlines_pass_in_their_order() {
+        let deadlines = Deadlines::default();
+        let at = |millis| Instant::now() + Duration::from_millis(millis);
+        deadlines.add(at(40), "last".into());
+        let removed = deadlines.add(at(1), "removed".into());
+        let next = async { (deadlines.next().await, deadlines.next().await) };
+        let add = async {
+            deadlines.add(at(20), "earlier".into());
+            deadlines.remove(removed);
+        };
+        let ((first, second), ()) = tokio::join!(next, add);
+        assert_eq!((&first[..], &second[..]), (&b"earlier"[..], &b"last"[..]));
+        assert!(deadlines.inner.lock().by_time.is_empty());
+    }
+}
