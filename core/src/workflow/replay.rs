@@ -4,7 +4,7 @@
 //! history shows them, in the same order, right behind the task's completion. Whatever doesn't pair up is a
 //! [`Mismatch`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use durably_proto::durably::core::v1::WorkflowCommand;
 use durably_proto::durably::core::v1::workflow_job::Job;
@@ -57,8 +57,7 @@ pub(crate) struct Cursor {
     by_seq: HashMap<(Sequence, u32), Key>,
     by_origin: HashMap<i64, Key>,
     /// The highest number that the SDK gave out, per kind.
-    last_timer: u32,
-    last_activity: u32,
+    last_seq: BTreeMap<Sequence, u32>,
     unsent: Vec<Unsent>,
     unrecorded: VecDeque<Unrecorded>,
 }
@@ -105,7 +104,7 @@ impl Cursor {
         let key = self.next_key;
         self.next_key += 1;
         if let Some((kind, number)) = seq {
-            let last = self.last(kind);
+            let last = self.last_seq.entry(kind).or_default();
             if number <= *last {
                 let message = format!(
                     "{kind:?} {number} comes after {kind:?} {last}: the SDK must number commands upwards, from 1"
@@ -120,20 +119,13 @@ impl Cursor {
         Ok(())
     }
 
-    fn last(&mut self, kind: Sequence) -> &mut u32 {
-        match kind {
-            Sequence::Timer => &mut self.last_timer,
-            Sequence::Activity => &mut self.last_activity,
-        }
-    }
-
     /// The machine of a number; `None` if it is over, which the code can't know yet.
     fn find(&mut self, seq: (Sequence, u32)) -> Result<Option<Key>, CursorError> {
         if let Some(key) = self.by_seq.get(&seq) {
             return Ok(Some(*key));
         }
         let (kind, number) = seq;
-        if number == 0 || number > *self.last(kind) {
+        if number == 0 || self.last_seq.get(&kind).is_none_or(|last| number > *last) {
             let message = format!("{kind:?} {number} is to be cancelled, and was never begun");
             return Err(bad(&message));
         }

@@ -60,7 +60,7 @@ pub(crate) struct Effects {
 }
 
 /// The numbers that the SDK gives out per kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Sequence {
     Timer,
     Activity,
