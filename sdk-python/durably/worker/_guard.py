@@ -82,8 +82,11 @@ def _patch_time() -> None:
         original = getattr(time, name)
 
         def patched() -> Any:
-            loop = guarded_loop()
-            return original() if loop is None else answer(loop.runtime.time_ns)
+            # `guarded_loop` written out: programs call these a lot.
+            loop: Any = _get_running_loop()
+            if type(loop) is not WorkflowLoop or not loop.deterministic:
+                return original()
+            return answer(loop.runtime.time_ns)
 
         _replace(time, name, patched, original)
 
@@ -105,32 +108,40 @@ def _patch_time() -> None:
 def _patch_random() -> None:
     shared: Any = random._inst
     plain = type(shared)
+    real_random, real_bits, real_seed = shared.random, shared.getrandbits, shared.seed
+
+    def module_random() -> float:
+        loop: Any = _get_running_loop()
+        if type(loop) is not WorkflowLoop or not loop.deterministic:
+            return real_random()  # type: ignore[no-any-return]
+        run: Any = loop.runtime
+        return run.random.random()  # type: ignore[no-any-return]
+
+    def module_getrandbits(k: int, /) -> int:
+        loop: Any = _get_running_loop()
+        if type(loop) is not WorkflowLoop or not loop.deterministic:
+            return real_bits(k)  # type: ignore[no-any-return]
+        run: Any = loop.runtime
+        return run.random.getrandbits(k)  # type: ignore[no-any-return]
+
+    def module_seed(a: Any = None, version: int = 2) -> None:
+        loop = guarded_loop()
+        (real_seed if loop is None else loop.runtime.random.seed)(a, version)
 
     class Switching(plain):  # type: ignore[misc, valid-type]
         """The module's generator, which answers from the run inside a workflow. Its methods were imported by name all
-        over the place, so the instance itself has to change."""
+        over the place, so the instance itself has to change; and there is only this instance."""
 
-        def random(self) -> float:
-            loop = guarded_loop()
-            return super().random() if loop is None else loop.runtime.random.random()  # type: ignore[no-any-return]
-
-        def getrandbits(self, k: int) -> int:
-            loop = guarded_loop()
-            return super().getrandbits(k) if loop is None else loop.runtime.random.getrandbits(k)  # type: ignore[no-any-return]
-
-        def seed(self, *args: Any, **kwargs: Any) -> None:
-            loop = guarded_loop()
-            if loop is None:
-                super().seed(*args, **kwargs)
-            else:
-                loop.runtime.random.seed(*args, **kwargs)
-
+        random = staticmethod(module_random)
+        getrandbits = staticmethod(module_getrandbits)
+        seed = staticmethod(module_seed)
         # Python code of the base class asks type(self) for this one.
         _randbelow = plain._randbelow_with_getrandbits
 
     shared.__class__ = Switching
-    for name in ("random", "getrandbits", "seed"):
-        _replace(random, name, getattr(shared, name), getattr(random, name))
+    _replace(random, "random", module_random, random.random)
+    _replace(random, "getrandbits", module_getrandbits, random.getrandbits)
+    _replace(random, "seed", module_seed, random.seed)
 
     original_seed = random.Random.seed
 
@@ -186,9 +197,13 @@ def _patch_datetime() -> None:
         return cls(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond, at.tzinfo)
 
     def now(original: Any) -> Any:
+        bound = original.__get__(None, datetime.datetime)
+
         def now(cls: Any, tz: datetime.tzinfo | None = None) -> Any:
-            loop = guarded_loop()
-            return original.__get__(None, cls)(tz) if loop is None else moment(loop, cls, tz)
+            loop: Any = _get_running_loop()
+            if type(loop) is not WorkflowLoop or not loop.deterministic:
+                return bound(tz) if cls is datetime.datetime else original.__get__(None, cls)(tz)
+            return moment(loop, cls, tz)
 
         return now
 

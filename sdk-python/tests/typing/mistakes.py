@@ -1,0 +1,35 @@
+"""Mistakes that `mypy --strict` must find: each line with `# error` and no other. Never run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from durably import activity, workflow
+
+TEN = timedelta(seconds=10)
+
+
+@activity.defn
+async def charge(order: str, cents: int) -> int:
+    return cents
+
+
+@activity.defn
+def take_note(text: str) -> None: ...
+
+
+@workflow.defn
+class Mistaken:
+    @workflow.run
+    async def run(self) -> str:
+        await workflow.execute_activity(charge, 1, 2, start_to_close_timeout=TEN)  # error
+        await workflow.execute_activity(charge, "o", start_to_close_timeout=TEN)  # error
+        await workflow.execute_activity(take_note, 5, start_to_close_timeout=TEN)  # error
+        await workflow.execute_activity(take_note, "x", start_to_close_timeout=10)  # error
+        await workflow.execute_activity(take_note, "x", start_to_close=TEN)  # error
+        wrong: str = await workflow.execute_activity(charge, "o", 2, start_to_close_timeout=TEN)  # error
+        return wrong
+
+    @workflow.signal  # error
+    def answers(self) -> int:
+        return 1

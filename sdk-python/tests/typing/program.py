@@ -1,0 +1,128 @@
+"""A user's program that `mypy --strict` must accept, with the types that it must infer. Never run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from typing_extensions import assert_type
+
+from durably import activity, workflow
+from durably.client import Client, WorkflowHandle
+from durably.common import RawValue, RetryPolicy, SearchAttributeKey
+from durably.exceptions import ActivityError, ApplicationError
+from durably.worker import Worker
+
+TEN = timedelta(seconds=10)
+
+
+@dataclass
+class Order:
+    id: str
+
+
+@activity.defn
+async def charge(order: Order) -> int:
+    activity.heartbeat("half")
+    return len(order.id) + activity.info().attempt
+
+
+@activity.defn(name="note")
+def take_note(text: str) -> None: ...
+
+
+@activity.defn
+async def reserve(order: Order, count: int) -> list[str]:
+    return []
+
+
+@activity.defn
+def nothing() -> str:
+    return ""
+
+
+class Store:
+    @activity.defn
+    async def ship(self, order: Order) -> str:
+        return order.id
+
+    @activity.defn
+    def stock(self) -> int:
+        return 1
+
+
+@workflow.defn(name="Order", failure_exception_types=[ValueError])
+class OrderWorkflow:
+    @workflow.init
+    def __init__(self, order: Order) -> None:
+        self.approved = False
+
+    @workflow.run
+    async def run(self, order: Order) -> str:
+        policy = RetryPolicy(maximum_attempts=3)
+        assert_type(
+            await workflow.execute_activity(charge, order, start_to_close_timeout=TEN, retry_policy=policy), int
+        )
+        assert_type(await workflow.execute_activity(reserve, order, 2, start_to_close_timeout=TEN), list[str])
+        assert_type(await workflow.execute_activity(reserve, args=[order, 2], start_to_close_timeout=TEN), list[str])
+        assert_type(await workflow.execute_activity(nothing, start_to_close_timeout=TEN), str)
+        await workflow.execute_activity(take_note, "x", start_to_close_timeout=TEN)
+        assert_type(await workflow.execute_activity("x", 1, 2, start_to_close_timeout=TEN), Any)
+        assert_type(await workflow.execute_activity("x", 1, start_to_close_timeout=TEN, result_type=int), int)
+        assert_type(await workflow.execute_activity_method(Store.ship, order, start_to_close_timeout=TEN), str)
+        assert_type(await workflow.execute_activity_method(Store.stock, start_to_close_timeout=TEN), int)
+        handle = workflow.start_activity(charge, order, start_to_close_timeout=TEN)
+        assert_type(await handle, int)
+        handle.cancel()
+        first, second = await asyncio.gather(
+            workflow.execute_activity(charge, order, start_to_close_timeout=TEN),
+            workflow.execute_activity(nothing, start_to_close_timeout=TEN),
+        )
+        assert_type(first, int)
+        assert_type(second, str)
+        done, _ = await workflow.wait([handle])
+        assert_type(done[0].result(), int)
+        await workflow.sleep(timedelta(days=1), summary="a day")
+        await workflow.wait_condition(lambda: self.approved, timeout=5)
+        options = workflow.ActivityConfig(start_to_close_timeout=TEN)
+        await workflow.execute_activity(charge, order, **options)
+        try:
+            workflow.logger.info("%s", workflow.info().workflow_id)
+        except ActivityError as error:
+            if isinstance(error.cause, ApplicationError):
+                raise ApplicationError("no", type="No", non_retryable=True) from error
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(order)
+        return str(workflow.uuid4()) + str(workflow.random().random())
+
+    @workflow.signal
+    async def approve(self, by: str) -> None:
+        self.approved = True
+
+    @workflow.signal(name="other", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    def other(self) -> None: ...
+
+    @workflow.query
+    def status(self) -> str:
+        return "fine"
+
+    @workflow.query(dynamic=True)
+    def anything(self, name: str, args: Sequence[RawValue]) -> int:
+        return len(args)
+
+
+async def main() -> None:
+    client = await Client.connect("embedded:")
+    async with Worker(client, task_queue="q", workflows=[OrderWorkflow], activities=[charge, take_note, Store().ship]):
+        handle = await client.start_workflow(OrderWorkflow.run, Order("1"), id="1", task_queue="q")
+        assert_type(handle, WorkflowHandle[OrderWorkflow, str])
+        assert_type(await handle.result(), str)
+        await handle.signal(OrderWorkflow.approve, "ann")
+        await handle.signal(OrderWorkflow.other)
+        assert_type(await handle.query(OrderWorkflow.status), str)
+        result = await client.execute_workflow(OrderWorkflow.run, Order("1"), id="1", task_queue="q")
+        assert_type(result, str)
+    assert_type(SearchAttributeKey.for_int("n"), SearchAttributeKey[int])
