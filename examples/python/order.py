@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections import Counter
@@ -140,6 +141,8 @@ class Board:
 async def main() -> int:
     arguments = parse_arguments()
     orders = read_orders(arguments.orders)
+    # Retries and the like go to a file, so that the screen shows the orders.
+    logging.basicConfig(filename=f"{arguments.state}.log", format="%(asctime)s %(name)s %(levelname)s %(message)s")
     ledger = arguments.ledger or arguments.state.with_name(arguments.state.name + ".ledger")
     provider = order_activities.provider = order_activities.PaymentProvider(str(ledger))
     if arguments.crash_midway:
@@ -157,11 +160,11 @@ async def main() -> int:
         workflows=[OrderWorkflow],
         activities=order_activities.ALL,
         activity_executor=ThreadPoolExecutor(8),
+        max_concurrent_activities=16,
     )
     async with worker:
         progress = asyncio.create_task(board.show())
         await asyncio.gather(*(run_order(client, order, settings, board) for order in orders))
-        await asyncio.sleep(0)
         progress.cancel()
     exact = report(board)
     await show_timeline(client, arguments.timeline or choose(board, {w.id for w in open_before}, orders))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from durably import activity
-from durably.exceptions import ApplicationError
+from durably.exceptions import ApplicationError, ApplicationErrorCategory
 
 from order_types import Item, Order
 
@@ -27,6 +27,11 @@ class Payment:
     order_id: str
     card: str
     cents: int
+
+
+def refusal(message: str, type: str) -> ApplicationError:
+    """An answer that no retry will change, and that nobody has to be woken for."""
+    return ApplicationError(message, type=type, non_retryable=True, category=ApplicationErrorCategory.BENIGN)
 
 
 class PaymentProvider:
@@ -46,14 +51,14 @@ class PaymentProvider:
     def charge(self, payment: Payment) -> None:
         """Take the money, once per order id."""
         if payment.card.endswith("0002"):
-            raise ApplicationError("card declined", type="CardDeclined", non_retryable=True)
+            raise refusal("card declined", "CardDeclined")
         with self._open() as ledger:
             ledger.execute("INSERT INTO requests (key) VALUES (?)", [payment.order_id])
-            first_try = ledger.execute("SELECT count(*) FROM requests WHERE key = ?", [payment.order_id]).fetchone()[0] == 1
-            if first_try and payment.card.endswith("5"):
-                ledger.commit()
-                raise ConnectionError("payment provider: connection reset")  # Retried.
             ledger.execute("INSERT OR IGNORE INTO charges VALUES (?, ?, 0)", [payment.order_id, payment.cents])
+            requests = ledger.execute("SELECT count(*) FROM requests WHERE key = ?", [payment.order_id]).fetchone()[0]
+        if requests == 1 and payment.card.endswith("5"):
+            # The money is taken, the answer is lost. The retry policy asks again, with the same key.
+            raise ConnectionError("payment provider: connection reset")
         if self.die_at is not None and self.count() >= self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -99,7 +104,7 @@ provider: PaymentProvider
 def validate(order: Order) -> int:
     """Check the order; returns its value in cents."""
     if not order.items or any(item.count < 1 for item in order.items):
-        raise ApplicationError("an order needs at least one item", type="InvalidOrder", non_retryable=True)
+        raise refusal("an order needs at least one item", "InvalidOrder")
     return sum(item.count * item.price_cents for item in order.items)
 
 
@@ -120,7 +125,7 @@ def reserve(order_id: str, items: list[Item]) -> None:
     """Set the goods aside."""
     for item in items:
         if item.sku == "unobtainium":
-            raise ApplicationError("unobtainium is out of stock", type="OutOfStock", non_retryable=True)
+            raise refusal("unobtainium is out of stock", "OutOfStock")
 
 
 @activity.defn
@@ -132,7 +137,7 @@ def release(order_id: str) -> None:
 async def ship(order_id: str, address: str) -> str:
     """Hand the parcel to the carrier; returns the tracking number."""
     if "Atlantis" in address:
-        raise ApplicationError(f"no carrier goes to {address}", type="Unreachable", non_retryable=True)
+        raise refusal(f"no carrier goes to {address}", "Unreachable")
     return f"parcel-{order_id}"
 
 

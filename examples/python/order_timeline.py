@@ -32,7 +32,7 @@ def timeline(events: Iterable[Any]) -> list[str]:
 def _describe(event: Any, names: dict[int, str]) -> str:
     """What the event says, or nothing. `names` remembers activities by the event that scheduled them."""
     if (started := event.workflow_execution_started_event_attributes) is not None:
-        return f"order arrives: {_values(started.input)[:100]}"
+        return f"order arrives: {_values(started.input)[:90]} …"
     if (scheduled := event.activity_task_scheduled_event_attributes) is not None:
         names[event.event_id] = scheduled.activity_type.name
         return ""

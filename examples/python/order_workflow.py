@@ -24,8 +24,8 @@ APPROVAL_LIMIT = 500_00
 # A step is tried again after 0.1, 0.2, 0.4 … seconds, unless its error says that trying again is of no use.
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=5))
 
-# One attempt of a step may take this long.
-STEP = timedelta(seconds=30)
+# One attempt of a step may take this long; then its worker counts as dead, and the step is tried elsewhere.
+STEP = timedelta(seconds=10)
 
 
 @dataclass
