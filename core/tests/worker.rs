@@ -203,6 +203,50 @@ async fn a_retried_activity_resumes_from_its_last_heartbeat() {
     client.close().await;
 }
 
+/// How each of four activities started together came to the worker: with a task's response, or polled.
+async fn eager_starts(options: impl FnOnce(&mut WorkerOptions), elsewhere: bool) -> Vec<bool> {
+    let client = connect().await;
+    let id = unique("eager");
+    let mut settings = worker(&id);
+    options(&mut settings);
+    let registry = Registry::default()
+        .workflow("main", move |context| async move {
+            let activity = || {
+                context.activity_with(ScheduleActivity {
+                    activity_type: "how".into(),
+                    do_not_eagerly_execute: elsewhere,
+                    start_to_close_timeout: Some(seconds(20)),
+                    ..Default::default()
+                })
+            };
+            let activities = [activity(), activity(), activity(), activity()];
+            let mut starts = String::new();
+            for activity in activities {
+                starts += &activity.await.unwrap();
+            }
+            Outcome::Completed(starts)
+        })
+        .activity(
+            "how",
+            |attempt| async move { Ok(if attempt.start.is_local { "e" } else { "p" }.to_owned()) },
+        );
+    let sdk = Sdk::start(&client, settings, registry);
+    start(&client, "main", &id, "").await;
+    let starts = result(&client, &id).await;
+    sdk.shut_down().await;
+    client.close().await;
+    starts.chars().map(|how| how == 'e').collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn activities_start_eagerly_within_the_limit() {
+    let eager = |starts: Vec<bool>| starts.into_iter().filter(|eager| *eager).count();
+    assert_eq!(eager(eager_starts(|_| {}, false).await), 3);
+    assert_eq!(eager(eager_starts(|options| options.max_eager_activities = 1, false).await), 1);
+    assert_eq!(eager(eager_starts(|options| options.disable_eager_activities = true, false).await), 0);
+    assert_eq!(eager(eager_starts(|_| {}, true).await), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_activity_that_always_fails_fails_the_workflow() {
     let client = connect().await;
