@@ -1,7 +1,7 @@
 //! `durably server start-dev`: one server on this machine, with the flags of `temporal server start-dev`.
 
 use std::{
-    io::Write as _,
+    io::{IsTerminal as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -112,7 +112,8 @@ impl StartDev {
         let targets = Targets::new()
             .with_default(level.min(LevelFilter::WARN))
             .with_targets([("durably", level), ("durably_server", level)]);
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let colors = std::io::stderr().is_terminal();
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colors);
         tracing_subscriber::registry().with(lines).with(targets).init();
     }
 

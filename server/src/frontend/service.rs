@@ -12,7 +12,7 @@ use durably_proto::temporal::api::{
 };
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use tonic::body::Body;
+use tonic::{body::Body, codec::CompressionEncoding};
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -136,11 +136,18 @@ impl Service {
         let health = HealthReporter::new();
         let name = WORKFLOW.trim_matches('/');
         health.set_service_status(name, ServingStatus::Serving).await;
+        // Official SDKs compress what they send. Answers go out as they are: over a local socket, and with payloads
+        // that are often encrypted, compressing costs more than it saves, and every client reads plain answers.
         Self {
-            workflow: WorkflowServiceServer::new(frontend.clone()).max_decoding_message_size(MAX_REQUEST),
-            operator: OperatorServiceServer::new(frontend.clone()).max_decoding_message_size(MAX_REQUEST),
-            test: TestServiceServer::new(frontend.clone()),
-            health: HealthServer::new(HealthService::from_health_reporter(health)),
+            workflow: WorkflowServiceServer::new(frontend.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(MAX_REQUEST),
+            operator: OperatorServiceServer::new(frontend.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(MAX_REQUEST),
+            test: TestServiceServer::new(frontend.clone()).accept_compressed(CompressionEncoding::Gzip),
+            health: HealthServer::new(HealthService::from_health_reporter(health))
+                .accept_compressed(CompressionEncoding::Gzip),
         }
     }
 }
