@@ -318,7 +318,11 @@ impl Execution {
     ) -> Completed {
         let mut completed = Completed::default();
         for id in &applied.eager_activities {
-            let poller = Poller { identity: request.identity.clone(), ..Default::default() };
+            let poller = Poller {
+                identity: request.identity.clone(),
+                in_process: running.in_process,
+                ..Default::default()
+            };
             if let Output::Activity(task) = self.start_activity(*id, 1, poller, cx) {
                 completed.eager_activities.push(*task);
             }

@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 
 use queue::Queue;
-pub use queue::{PollerInfo, QueueInfo, TaskReceiver};
+pub use queue::{PollerInfo, QueueInfo, ReservedPoller, TaskReceiver};
 
 /// Names a queue of a namespace. Sticky queues are queues like any other, under the name a worker made up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,10 @@ pub enum QueueKind {
 pub struct PollerIdentity {
     pub identity: String,
     pub build_id: String,
+    /// Tells one poll from another.
+    pub poll: u64,
+    /// The poller lives in the server's process.
+    pub in_process: bool,
 }
 
 /// All task queues of a server. `T` is what is handed over. Cheap to clone.
@@ -72,6 +76,12 @@ impl<T: Send + 'static> Matching<T> {
     /// later, such as queries to a sticky queue.
     pub fn offer_now(&self, key: &QueueKey, task: T) -> Result<(), T> {
         self.with(key, |queue| queue.offer_now(task))
+    }
+
+    /// Takes the poller that waits longest out of the queue, for a task that is not quite ready: `None` when nobody
+    /// waits, other tasks are ahead, or the rate limit is reached. Dropping it ends the poll without a task.
+    pub fn reserve(&self, key: &QueueKey) -> Option<ReservedPoller<T>> {
+        self.queues.lock().get_mut(key)?.reserve()
     }
 
     /// Begins a poll at `now` (nanoseconds since the Unix epoch): await the receiver's [`TaskReceiver::recv`]. Dropping

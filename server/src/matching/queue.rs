@@ -17,7 +17,7 @@ const POLLER_MEMORY: i64 = 5 * 60 * 1_000_000_000;
 /// At most one of `tasks` and `pollers` holds anything, unless the rate limit keeps them apart.
 pub(super) struct Queue<T> {
     tasks: VecDeque<T>,
-    pollers: VecDeque<oneshot::Sender<T>>,
+    pollers: VecDeque<ReservedPoller<T>>,
     seen: Vec<PollerInfo>,
     limit: Option<RateLimit>,
     last_poll: i64,
@@ -94,7 +94,7 @@ impl<T> Queue<T> {
 
     pub(super) fn offer_now(&mut self, mut task: T) -> Result<(), T> {
         while let Some(poller) = self.pollers.pop_front() {
-            match poller.send(task) {
+            match poller.give(task) {
                 Ok(()) => return Ok(()),
                 Err(returned) => task = returned,
             }
@@ -108,16 +108,31 @@ impl<T> Queue<T> {
         poller: PollerIdentity,
         now: i64,
     ) -> (oneshot::Receiver<T>, Option<Duration>) {
-        self.remember(poller, now);
+        self.remember(poller.clone(), now);
         let (sender, receiver) = oneshot::channel();
-        self.pollers.push_back(sender);
+        self.pollers.push_back(ReservedPoller { poller, sender });
         (receiver, self.hand_over())
+    }
+
+    pub(super) fn reserve(&mut self) -> Option<ReservedPoller<T>> {
+        while self.pollers.front().is_some_and(ReservedPoller::is_closed) {
+            self.pollers.pop_front();
+        }
+        if self.pollers.is_empty() || !self.tasks.is_empty() {
+            return None;
+        }
+        if let Some(limit) = &mut self.limit
+            && limit.take().is_err()
+        {
+            return None;
+        }
+        self.pollers.pop_front()
     }
 
     /// Matches what can be matched.
     pub(super) fn hand_over(&mut self) -> Option<Duration> {
         while !self.tasks.is_empty() {
-            while self.pollers.front().is_some_and(oneshot::Sender::is_closed) {
+            while self.pollers.front().is_some_and(ReservedPoller::is_closed) {
                 self.pollers.pop_front();
             }
             if self.pollers.is_empty() {
@@ -131,7 +146,7 @@ impl<T> Queue<T> {
             let (Some(task), Some(poller)) = (self.tasks.pop_front(), self.pollers.pop_front()) else {
                 return None;
             };
-            if let Err(task) = poller.send(task) {
+            if let Err(task) = poller.give(task) {
                 self.tasks.push_front(task);
             }
         }
@@ -173,14 +188,12 @@ impl<T> Queue<T> {
     }
 
     pub(super) fn is_idle(&self, before: i64) -> bool {
-        self.tasks.is_empty()
-            && self.last_poll < before
-            && self.pollers.iter().all(oneshot::Sender::is_closed)
+        self.tasks.is_empty() && self.last_poll < before && self.pollers.iter().all(ReservedPoller::is_closed)
     }
 
     fn remember(&mut self, poller: PollerIdentity, now: i64) {
         self.last_poll = now;
-        let PollerIdentity { identity, build_id } = poller;
+        let PollerIdentity { identity, build_id, .. } = poller;
         if let Some(known) = self.seen.iter_mut().find(|known| known.identity == identity) {
             known.last_access = now;
             known.build_id = build_id;
@@ -193,6 +206,23 @@ impl<T> Queue<T> {
             }
         }
         self.seen.push(PollerInfo { identity, build_id, last_access: now });
+    }
+}
+
+/// A poller that waits, and will get the next task.
+pub struct ReservedPoller<T> {
+    pub poller: PollerIdentity,
+    sender: oneshot::Sender<T>,
+}
+
+impl<T> ReservedPoller<T> {
+    /// Ends the poll with the task, or gives it back when the poller is gone.
+    pub fn give(self, task: T) -> Result<(), T> {
+        self.sender.send(task)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 }
 

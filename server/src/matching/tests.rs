@@ -9,7 +9,7 @@ fn key(name: &str) -> QueueKey {
 }
 
 fn poll(matching: &Matching<u32>, name: &str) -> TaskReceiver<u32> {
-    matching.poll(&key(name), PollerIdentity { identity: "me".into(), build_id: String::new() }, 100)
+    matching.poll(&key(name), PollerIdentity { identity: "me".into(), ..Default::default() }, 100)
 }
 
 #[tokio::test]

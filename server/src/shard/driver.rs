@@ -15,7 +15,7 @@ use super::{
     inbox::Inbox,
     queries::Askers,
     runs::Slot,
-    tasks::{TaskRef, Undelivered},
+    tasks::{Grant, GrantSender, Offer, TaskRef},
     watch::Watchers,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// An answer that leaves once the batch is durable, or the reason why it is not. A task whose poller is gone comes
 /// back.
-type Release = Box<dyn FnOnce(Result<(), &ServiceError>) -> Option<Undelivered> + Send>;
+type Release = Box<dyn FnOnce(Result<(), &ServiceError>) -> Option<TaskRef> + Send>;
 
 /// How long to wait before looking again at runs that could not be read back.
 const RELOAD_PAUSE: i64 = 1_000_000_000;
@@ -39,8 +39,8 @@ pub(super) struct Shard {
     pub(super) lease: i64,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<Clock>,
-    pub(super) matching: Matching<TaskRef>,
-    inbox: Arc<Inbox>,
+    pub(super) matching: Matching<Offer>,
+    pub(super) inbox: Arc<Inbox>,
 
     pub(super) runs: HashMap<i64, Slot>,
     pub(super) by_key: HashMap<RunKey, i64>,
@@ -75,7 +75,7 @@ impl Shard {
         index: u32,
         store: Arc<dyn Store>,
         clock: Arc<Clock>,
-        matching: Matching<TaskRef>,
+        matching: Matching<Offer>,
         inbox: Arc<Inbox>,
     ) -> Result<Self, StoreError> {
         let lease = store.take_lease(index)?;
@@ -165,14 +165,9 @@ impl Shard {
     }
 
     /// Like [`Shard::reply`] for a task that must not get lost when the poller is gone.
-    pub(super) fn reply_task<T: Send + 'static>(
-        &mut self,
-        reply: oneshot::Sender<Result<T, ServiceError>>,
-        task: T,
-        undelivered: Undelivered,
-    ) {
+    pub(super) fn reply_task(&mut self, reply: GrantSender, grant: Grant, task: TaskRef) {
         self.releases.push(Box::new(move |durable| match durable {
-            Ok(()) => reply.send(Ok(task)).err().map(|_| undelivered),
+            Ok(()) => reply.send(Ok(Some(grant))).err().map(|_| task),
             Err(error) => {
                 let _ = reply.send(Err(error.clone()));
                 None
@@ -240,17 +235,18 @@ impl Shard {
     /// Makes the batch durable, then lets its answers and tasks out.
     pub(super) fn finish_batch(&mut self) {
         loop {
+            self.start_waiting();
             let durable = self.commit();
             let mut undelivered = Vec::new();
             for release in std::mem::take(&mut self.releases) {
-                undelivered.extend(release(durable.as_ref().map(|()| ())));
+                undelivered.extend(release(durable.as_ref().copied()));
             }
             if durable.is_ok() {
                 self.watchers.notify(&self.runs);
             }
             self.offer_tasks();
             for task in undelivered {
-                let _ = self.apply(task.seq, task.input);
+                self.take_back(&task);
             }
             // Taking back a task may offer it again, or even close a run; go on until nothing is left.
             if self.touched.is_empty() && self.releases.is_empty() && self.offers.is_empty() {

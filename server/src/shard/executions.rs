@@ -3,7 +3,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
     time::Instant,
 };
@@ -22,7 +22,7 @@ use super::{
     inbox::Inbox,
     runs::Target,
     start::{StartCall, Started},
-    tasks::TaskRef,
+    tasks::Offer,
 };
 use crate::{
     Namespace,
@@ -67,7 +67,9 @@ pub struct Executions {
 pub(super) struct Inner {
     pub store: Arc<dyn Store>,
     pub clock: Arc<Clock>,
-    pub matching: Matching<TaskRef>,
+    pub matching: Matching<Offer>,
+    /// Numbers polls.
+    pub polls: AtomicU64,
     pub closing: tokio::sync::watch::Sender<bool>,
     shards: Vec<Arc<Inbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -128,7 +130,15 @@ impl Executions {
             shards.push(inbox);
             threads.push(thread);
         }
-        let inner = Inner { store, clock, matching, closing, shards, threads: Mutex::new(threads) };
+        let inner = Inner {
+            store,
+            clock,
+            matching,
+            polls: AtomicU64::new(1),
+            closing,
+            shards,
+            threads: Mutex::new(threads),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -180,6 +190,10 @@ impl Executions {
         if let Some(inbox) = self.inner.shards.get(shard as usize) {
             inbox.send(Box::new(work));
         }
+    }
+
+    pub(super) fn inbox(&self, shard: u32) -> Arc<Inbox> {
+        self.inner.shards[shard as usize].clone()
     }
 
     /// Runs a read of the store where blocking is allowed.

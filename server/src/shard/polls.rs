@@ -1,7 +1,7 @@
 //! Long polls: a worker waits for a task of its queue, and gets it once the start of the task is recorded.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -9,13 +9,11 @@ use durably_proto::temporal::api::{
     taskqueue::v1::{PollerInfo, TaskQueueStats},
     workflowservice::v1::*,
 };
-use tokio::sync::oneshot;
 
 use super::{
     clock::Clock,
-    driver::Shard,
-    executions::{Executions, PollContext, stopping},
-    tasks::{TaskRef, Undelivered, queue_key},
+    executions::{Executions, PollContext},
+    tasks::{Delivery, Grant, Offer, TaskRef, queue_key},
 };
 use crate::{
     Namespace, ServiceError,
@@ -37,25 +35,9 @@ impl Executions {
     ) -> Result<PollWorkflowTaskQueueResponse, ServiceError> {
         let queue = request.task_queue.unwrap_or_default().name;
         let key = queue_key(&Arc::from(namespace.id.as_str()), &queue, QueueKind::Workflow);
-        let until = end_of_poll(context);
-        loop {
-            let Some(task) = self.next_task(&key, &request.identity, until).await else {
-                return Ok(PollWorkflowTaskQueueResponse::default());
-            };
-            let poller = Poller {
-                identity: request.identity.clone(),
-                request_id: super::runs::fresh_id(),
-                in_process: context.in_process,
-                ..Default::default()
-            };
-            let seq = task.seq;
-            let taken: Option<WorkflowTaskGrant> = self
-                .take(task, move |shard, task, reply| shard.take_workflow_task(task, poller, reply))
-                .await?;
-            // A stale task is no reason to answer: the poll goes on.
-            if let Some(grant) = taken {
-                return self.fill_in(seq, grant).await;
-            }
+        match self.poll(&key, request.identity, context).await? {
+            Some((seq, Grant::Workflow(grant))) => self.fill_in(seq, *grant).await,
+            _ => Ok(PollWorkflowTaskQueueResponse::default()),
         }
     }
 
@@ -67,69 +49,69 @@ impl Executions {
     ) -> Result<PollActivityTaskQueueResponse, ServiceError> {
         let queue = request.task_queue.unwrap_or_default().name;
         let key = queue_key(&Arc::from(namespace.id.as_str()), &queue, QueueKind::Activity);
-        let until = end_of_poll(context);
         if let Some(rate) = request.task_queue_metadata.and_then(|metadata| metadata.max_tasks_per_second) {
             self.inner.matching.set_rate(&key, Some(rate));
         }
-        loop {
-            let Some(task) = self.next_task(&key, &request.identity, until).await else {
-                return Ok(PollActivityTaskQueueResponse::default());
-            };
-            let poller = Poller {
-                identity: request.identity.clone(),
-                request_id: super::runs::fresh_id(),
-                in_process: context.in_process,
-                ..Default::default()
-            };
-            let taken: Option<PollActivityTaskQueueResponse> = self
-                .take(task, move |shard, task, reply| shard.take_activity_task(task, poller, reply))
-                .await?;
-            if let Some(mut response) = taken {
+        match self.poll(&key, request.identity, context).await? {
+            Some((_, Grant::Activity(mut response))) => {
                 response.workflow_namespace.clone_from(&namespace.name);
-                return Ok(response);
+                Ok(*response)
+            }
+            _ => Ok(PollActivityTaskQueueResponse::default()),
+        }
+    }
+
+    /// Waits for a task of the queue and for its start; `None` when the poll's time is over or the server stops.
+    async fn poll(
+        &self,
+        key: &QueueKey,
+        identity: String,
+        context: PollContext,
+    ) -> Result<Option<(i64, Grant)>, ServiceError> {
+        let until = end_of_poll(context);
+        let poll = self.inner.polls.fetch_add(1, Ordering::Relaxed);
+        let waiting = PollerIdentity { identity, poll, in_process: context.in_process, ..Default::default() };
+        loop {
+            let delivery = match self.next_offer(key, waiting.clone(), until).await {
+                None => return Ok(None),
+                Some(Offer::Task(task)) => self.start_task(task, &waiting),
+                // Started for a poll that is over: dropping it gives the task back.
+                Some(Offer::Started(delivery)) if delivery.poll != poll => continue,
+                Some(Offer::Started(delivery)) => delivery,
+            };
+            let seq = delivery.task.seq;
+            // A stale task is no reason to answer: the poll goes on.
+            if let Some(grant) = delivery.receive().await? {
+                return Ok(Some((seq, grant)));
             }
         }
     }
 
-    /// Waits for a task of the queue; `None` when the poll's time is over or the server stops.
-    async fn next_task(&self, key: &QueueKey, identity: &str, until: Instant) -> Option<TaskRef> {
+    async fn next_offer(&self, key: &QueueKey, poller: PollerIdentity, until: Instant) -> Option<Offer> {
         let mut closing = self.inner.closing.subscribe();
         if *closing.borrow() {
             return None;
         }
-        let poller = PollerIdentity { identity: identity.to_owned(), ..Default::default() };
         let mut waiting = self.inner.matching.poll(key, poller, Clock::real().0);
         tokio::select! {
             biased;
-            task = waiting.recv() => task,
+            offer = waiting.recv() => offer,
             () = tokio::time::sleep_until(until.into()) => None,
             _ = closing.wait_for(|closing| *closing) => None,
         }
     }
 
-    /// Starts the task at its shard. When this future is dropped before the answer is taken, the task goes back.
-    async fn take<T: Send + 'static>(
-        &self,
-        task: TaskRef,
-        start: impl FnOnce(&mut Shard, &TaskRef, oneshot::Sender<Result<Option<T>, ServiceError>>)
-        + Send
-        + 'static,
-    ) -> Result<Option<T>, ServiceError> {
-        let (reply, answer) = oneshot::channel();
-        let shard = task.shard;
-        let mut delivery = Delivery {
-            executions: self.clone(),
-            shard,
-            undelivered: Some(task.undelivered()),
-            answer: Some(answer),
+    /// Starts the task at its shard.
+    fn start_task(&self, task: TaskRef, waiting: &PollerIdentity) -> Delivery {
+        let poller = Poller {
+            identity: waiting.identity.clone(),
+            request_id: super::runs::fresh_id(),
+            in_process: waiting.in_process,
+            ..Default::default()
         };
-        self.send(shard, move |shard| start(shard, &task, reply));
-        let answer = match &mut delivery.answer {
-            Some(answer) => answer.await.unwrap_or_else(|_| Err(stopping())),
-            None => Err(stopping()),
-        };
-        delivery.answer = None;
-        answer
+        let (delivery, reply) = Delivery::new(task.clone(), waiting.poll, self.inbox(task.shard));
+        self.send(task.shard, move |shard| shard.take_task(&task, poller, reply));
+        delivery
     }
 
     /// Completes a workflow task with events that are only in the store.
@@ -182,26 +164,5 @@ fn end_of_poll(context: PollContext) -> Instant {
     match context.deadline.and_then(|deadline| deadline.checked_sub(MARGIN)) {
         Some(deadline) => deadline.min(longest),
         None => longest,
-    }
-}
-
-/// Holds on to a task between its start and its poller.
-struct Delivery<T: Send + 'static> {
-    executions: Executions,
-    shard: u32,
-    undelivered: Option<Undelivered>,
-    answer: Option<oneshot::Receiver<Result<Option<T>, ServiceError>>>,
-}
-
-impl<T: Send + 'static> Drop for Delivery<T> {
-    fn drop(&mut self) {
-        let Some(mut answer) = self.answer.take() else { return };
-        answer.close();
-        // An answer that comes later finds the channel closed; then the shard itself takes the task back.
-        if let (Ok(Ok(Some(_))), Some(task)) = (answer.try_recv(), self.undelivered.take()) {
-            self.executions.send(self.shard, move |shard| {
-                let _ = shard.apply(task.seq, task.input);
-            });
-        }
     }
 }

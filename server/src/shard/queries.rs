@@ -14,7 +14,7 @@ use super::{
     clock::Clock,
     driver::Shard,
     runs::Target,
-    tasks::{TaskKind, TaskRef, queue_key},
+    tasks::{Offer, TaskKind, TaskRef, queue_key},
 };
 use crate::{
     ServiceError,
@@ -107,11 +107,12 @@ impl Shard {
             |sticky| TaskRef { shard: self.index, seq, kind: TaskKind::Query { id: query.id, sticky } };
         if let Some(sticky) = &query.sticky {
             let key = queue_key(&namespace_id, sticky, QueueKind::Workflow);
-            if self.matching.offer_now(&key, task(true)).is_ok() {
+            if self.matching.offer_now(&key, Offer::Task(task(true))).is_ok() {
                 return;
             }
         }
-        self.matching.offer(&queue_key(&namespace_id, &query.queue, QueueKind::Workflow), task(false));
+        self.matching
+            .offer(&queue_key(&namespace_id, &query.queue, QueueKind::Workflow), Offer::Task(task(false)));
     }
 
     /// The query as a task for a worker; `None` when nobody waits for its answer any more.

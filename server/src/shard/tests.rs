@@ -128,7 +128,10 @@ async fn respond(
     on.respond_workflow_task_completed(&namespace(), request).await
 }
 
-async fn complete_activity(on: &Executions, task: &PollActivityTaskQueueResponse) -> Result<(), ServiceError> {
+async fn complete_activity(
+    on: &Executions,
+    task: &PollActivityTaskQueueResponse,
+) -> Result<(), ServiceError> {
     let request = RespondActivityTaskCompletedRequest {
         task_token: task.task_token.clone(),
         result: payloads("out"),
@@ -263,11 +266,7 @@ async fn a_query_finds_the_worker_directly_and_on_its_task() {
     // With a workflow task pending the query rides on it.
     signal(&on, "w", "go").await.unwrap();
     let riding = ask(on.clone());
-    while on
-        .call(0, |shard| Ok(shard.runs.values().all(|slot| slot.run.can_unload())))
-        .await
-        .unwrap()
-    {
+    while on.call(0, |shard| Ok(shard.runs.values().all(|slot| slot.run.can_unload()))).await.unwrap() {
         tokio::task::yield_now().await;
     }
     let task = poll(&on, "tq").await;

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use durably_proto::temporal::api::{failure::v1::Failure, workflowservice::v1::*};
 use prost::Message;
 
-use super::{executions::Executions, runs::Target, tasks::queue_key};
+use super::{
+    executions::Executions,
+    runs::Target,
+    tasks::{Offer, queue_key},
+};
 use crate::{
     Namespace, ServiceError,
     engine::{Input, Output, state::TaskToken},
@@ -195,8 +199,11 @@ impl Executions {
         if !request.sticky_task_queue.is_empty() {
             let namespace_id = Arc::from(namespace.id.as_str());
             let key = queue_key(&namespace_id, &request.sticky_task_queue, QueueKind::Workflow);
-            for task in self.inner.matching.remove(&key) {
-                self.send(task.shard, move |shard| shard.leave_sticky_queue(&task));
+            for offer in self.inner.matching.remove(&key) {
+                // What was started already goes back to its run by being dropped.
+                if let Offer::Task(task) = offer {
+                    self.send(task.shard, move |shard| shard.leave_sticky_queue(&task));
+                }
             }
         }
         Ok(ShutdownWorkerResponse::default())
