@@ -166,7 +166,7 @@ async fn tell_server(context: &Context, sticky_queue: String) {
         ..Default::default()
     };
     let answer: Result<ShutdownWorkerResponse, CallError> =
-        context.client.rpc(SHUTDOWN, &request, CALL_TIMEOUT, None).await;
+        context.client.rpc(SHUTDOWN, &request, poll::POLL_END_TIMEOUT, None).await;
     if let Err(error) = answer {
         tracing::debug!(
             error = error.message,

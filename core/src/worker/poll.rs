@@ -9,7 +9,7 @@ use super::context::Context;
 use crate::client::retry::RetryPolicy;
 
 /// How long a server that ends polls at shutdown by itself may take to do so.
-const POLL_END_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const POLL_END_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Poller<'a> {
     context: &'a Context,
