@@ -523,7 +523,7 @@ async def test_a_codec_sees_every_payload(client: Client, queue: str) -> None:
         result = await call(hidden, queue, "secret", SECRET, attempts=2, heartbeat=5.0)
     assert result == SECRET.upper()
     history = await client.get_workflow_handle(f"{queue}-secret").fetch_history()
-    assert not any(bSECRET in event.SerializeToString().lower() for event in history.events)
+    assert not any(SECRET.encode() in event.SerializeToString().lower() for event in history.events)
 
 
 @workflow.defn

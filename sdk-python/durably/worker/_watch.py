@@ -28,6 +28,7 @@ class Watch:
         self.run_id = ""
         self.thread = 0
         self.reported = False
+        self.watched = False
 
     def begin(self, run_id: str) -> None:
         """An activation begins in this thread."""
@@ -35,7 +36,7 @@ class Watch:
         self.thread = threading.get_ident()
         self.reported = False
         self.since = time.monotonic()
-        if not _busy.is_set():
+        if not self.watched:
             _wake(self)
 
     def end(self) -> None:
@@ -52,6 +53,7 @@ _thread: threading.Thread | None = None
 def _wake(watch: Watch) -> None:
     global _thread
     with _lock:
+        watch.watched = True
         _watches.add(watch)
         _busy.set()
         if _thread is None or not _thread.is_alive():
@@ -71,11 +73,18 @@ def _run() -> None:
         time.sleep(_TICK)
         now = time.monotonic()
         with _lock:
-            running = [watch for watch in _watches if watch.since]
+            for watch in list(_watches):
+                if watch.since:
+                    continue
+                # Idle: its next activation brings it back. It may have begun meanwhile, hence the second look.
+                watch.watched = False
+                if watch.since:
+                    watch.watched = True
+                else:
+                    _watches.discard(watch)
+            running = list(_watches)
             if not running:
                 _busy.clear()
-                # Workers that are woken again come back by themselves.
-                _watches.clear()
         for watch in running:
             since = watch.since
             if since and now - since > LIMIT and not watch.reported:
