@@ -1,0 +1,7 @@
+//! Tests of the machines: exhaustive tables (state × input) and golden transcripts. Their snapshots are the diagrams.
+//!
+//! After a change that is meant: `INSTA_UPDATE=always cargo test -p durably-server engine::`, then read the diff.
+
+mod script;
+mod tables;
+mod transcripts;

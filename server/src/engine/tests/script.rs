@@ -1,0 +1,613 @@
+//! Plays a text script against one run and writes down everything that comes out.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use durably_proto::temporal::api::{
+    command::v1::{command::Attributes as C, *},
+    common::v1::*,
+    enums::v1::*,
+    failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
+    history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes, history_event::Attributes as A},
+    query::v1::{WorkflowQuery, WorkflowQueryResult},
+    taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
+    workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest},
+};
+use prost::Message;
+
+use crate::engine::{
+    Context, Dispatch, Effects, Execution, Input, LoadError, LoadedEvent, NewRun, Output, Poller, RunKey,
+    SECOND, Signal, Time, duration, event, state::TaskToken,
+};
+
+/// One run, the tasks that were handed out, and what happened so far.
+#[derive(Default)]
+pub(super) struct Script {
+    run: Option<Execution>,
+    successor: Option<Box<NewRun>>,
+    now: i64,
+    epoch: i64,
+    task_id: i64,
+    runs: u32,
+    /// Encoded history batches and state as a store would hold them.
+    stored: Vec<bytes::Bytes>,
+    state: Vec<u8>,
+    workflow_token: Option<TaskToken>,
+    queries: Vec<String>,
+    activity_tokens: BTreeMap<String, TaskToken>,
+    pub log: String,
+}
+
+/// The log of a whole script.
+pub(super) fn play(script: &str) -> String {
+    let mut player = Script::default();
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        player.line(line);
+    }
+    player.log
+}
+
+impl Script {
+    /// Plays one line: a verb and its words.
+    pub(super) fn line(&mut self, line: &str) {
+        let _ = writeln!(self.log, "> {line}");
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match verb {
+            "start" => self.start(rest),
+            "successor" => {
+                let new = self.successor.take().expect("a successor");
+                self.stored.clear();
+                self.begin(*new);
+            }
+            "wait" => {
+                self.now += span(rest);
+                while self.run.as_ref().unwrap().next_due().is_some_and(|due| due.0 <= self.now) {
+                    self.input(Input::TimersDue);
+                }
+            }
+            "crash" => self.crash(),
+            _ => {
+                if let Some(input) = self.parse(verb, rest) {
+                    self.input(input);
+                } else {
+                    let _ = writeln!(self.log, "  (no task)");
+                }
+            }
+        }
+    }
+
+    fn parse(&mut self, verb: &str, rest: &str) -> Option<Input> {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let word = |index: usize| words.get(index).copied().unwrap_or_default();
+        let poller = |process: bool| Poller {
+            identity: "worker".into(),
+            request_id: "poll".into(),
+            in_process: process,
+            ..Default::default()
+        };
+        Some(match verb {
+            "poll" => {
+                let (scheduled_event_id, attempt) = self.scheduled_task()?;
+                Input::StartWorkflowTask {
+                    scheduled_event_id,
+                    attempt,
+                    sticky: word(0) == "sticky",
+                    poller: poller(word(0) == "inside"),
+                }
+            }
+            "complete" => Input::CompleteWorkflowTask {
+                token: self.workflow_token.clone()?,
+                request: Box::new(self.completion(rest)),
+            },
+            "fail-task" => Input::FailWorkflowTask {
+                token: self.workflow_token.clone()?,
+                request: Box::new(RespondWorkflowTaskFailedRequest {
+                    cause: WorkflowTaskFailedCause::NonDeterministicError as i32,
+                    ..Default::default()
+                }),
+            },
+            "lose-task" => {
+                let token = self.workflow_token.clone()?;
+                Input::WorkflowTaskUndelivered {
+                    scheduled_event_id: token.scheduled_event_id,
+                    attempt: token.attempt,
+                }
+            }
+            "take" => {
+                let (scheduled_event_id, attempt) = self.waiting_activity(word(0))?;
+                Input::StartActivity { scheduled_event_id, attempt, poller: poller(word(1) == "inside") }
+            }
+            "done" => Input::CompleteActivity {
+                token: self.activity_token(word(0))?,
+                result: payloads("out"),
+                identity: "worker".into(),
+            },
+            "broken" => Input::FailActivity {
+                token: self.activity_token(word(0))?,
+                failure: application(word(1)),
+                heartbeat_details: None,
+                identity: "worker".into(),
+            },
+            "canceled" => Input::CancelActivity {
+                token: self.activity_token(word(0))?,
+                details: None,
+                identity: "worker".into(),
+            },
+            "beat" => {
+                Input::HeartbeatActivity { token: self.activity_token(word(0))?, details: payloads(word(1)) }
+            }
+            "lose-activity" => {
+                let token = self.activity_token(word(0))?;
+                Input::ActivityUndelivered {
+                    scheduled_event_id: token.scheduled_event_id,
+                    attempt: token.attempt,
+                }
+            }
+            "signal" => Input::Signal(Signal {
+                name: word(0).into(),
+                request_id: word(1).into(),
+                ..Default::default()
+            }),
+            "cancel" => Input::RequestCancel {
+                reason: "why".into(),
+                identity: "client".into(),
+                request_id: word(0).into(),
+                links: vec![],
+            },
+            "terminate" => Input::Terminate {
+                reason: "why".into(),
+                details: None,
+                identity: "client".into(),
+                links: vec![],
+            },
+            "query" => Input::Query {
+                id: word(0).parse().unwrap(),
+                query: WorkflowQuery { query_type: "q".into(), ..Default::default() },
+            },
+            "reset-sticky" => Input::ResetSticky,
+            other => panic!("unknown verb {other}"),
+        })
+    }
+
+    fn start(&mut self, options: &str) {
+        let mut started = WorkflowExecutionStartedEventAttributes {
+            workflow_type: Some(WorkflowType { name: "order".into() }),
+            task_queue: Some(TaskQueue { name: "tq".into(), ..Default::default() }),
+            workflow_task_timeout: Some(duration(10 * SECOND)),
+            attempt: 1,
+            workflow_id: "w".into(),
+            first_execution_run_id: "run-0".into(),
+            ..Default::default()
+        };
+        let (mut signal, mut eager) = (None, None);
+        for option in options.split_whitespace() {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("run", value) => started.workflow_run_timeout = Some(duration(span(value))),
+                ("all", value) => started.workflow_execution_timeout = Some(duration(span(value))),
+                ("delay", value) => started.first_workflow_task_backoff = Some(duration(span(value))),
+                ("attempts", value) => {
+                    let policy =
+                        RetryPolicy { maximum_attempts: value.parse().unwrap(), ..Default::default() };
+                    started.retry_policy = Some(crate::engine::retry_policy_with_defaults(policy));
+                }
+                ("signal", value) => signal = Some(Signal { name: value.into(), ..Default::default() }),
+                ("eager", _) => eager = Some(Poller { identity: "worker".into(), ..Default::default() }),
+                other => panic!("unknown option {other:?}"),
+            }
+        }
+        let key = RunKey { namespace_id: "ns".into(), workflow_id: "w".into(), run_id: "run-0".into() };
+        self.begin(NewRun {
+            key,
+            started,
+            user_metadata: None,
+            links: vec![],
+            request_id: "req".into(),
+            signal,
+            eager,
+        });
+    }
+
+    fn begin(&mut self, new: NewRun) {
+        let mut effects = Effects::default();
+        let mut runs = self.runs;
+        let mut id = || {
+            runs += 1;
+            format!("run-{runs}")
+        };
+        let mut cx = Context {
+            now: Time(self.now),
+            epoch: self.epoch,
+            task_id: &mut self.task_id,
+            new_run_id: &mut id,
+            effects: &mut effects,
+        };
+        let (run, grant) = Execution::start(new, &mut cx);
+        self.run = Some(run);
+        if let Some(grant) = grant {
+            self.granted(&grant.response);
+        }
+        self.runs = runs;
+        self.after(effects, 1);
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        let mut effects = Effects::default();
+        let mut runs = self.runs;
+        let mut id = || {
+            runs += 1;
+            format!("run-{runs}")
+        };
+        let run = self.run.as_mut().expect("a started run");
+        let next = run.next_event_id();
+        let mut cx = Context {
+            now: Time(self.now),
+            epoch: self.epoch,
+            task_id: &mut self.task_id,
+            new_run_id: &mut id,
+            effects: &mut effects,
+        };
+        let output = run.handle(input, &mut cx);
+        self.runs = runs;
+        match output {
+            Ok(Output::Done | Output::QueryAccepted) => {}
+            Ok(Output::Stale) => self.log.push_str("  stale\n"),
+            Ok(Output::WorkflowTask(grant)) => self.granted(&grant.response),
+            Ok(Output::Activity(task)) => {
+                let token = TaskToken::decode(task.task_token.as_ref()).unwrap();
+                let details =
+                    task.heartbeat_details.map_or(String::new(), |d| format!(" details={}", text(&d)));
+                let _ = writeln!(
+                    self.log,
+                    "  <- activity {} attempt {}{details}",
+                    task.activity_id, task.attempt
+                );
+                self.activity_tokens.insert(task.activity_id, token);
+            }
+            Ok(Output::Heartbeat { cancel_requested }) => {
+                let _ = writeln!(self.log, "  cancel_requested={cancel_requested}");
+            }
+            Ok(Output::WorkflowTaskCompleted(completed)) => {
+                if let Some(refused) = &completed.refused {
+                    let _ = writeln!(self.log, "  refused: {refused}");
+                }
+                for task in completed.eager_activities {
+                    let _ = writeln!(self.log, "  <- eager activity {}", task.activity_id);
+                    self.activity_tokens
+                        .insert(task.activity_id, TaskToken::decode(task.task_token.as_ref()).unwrap());
+                }
+                if let Some(grant) = completed.new_task {
+                    self.granted(&grant.response);
+                }
+            }
+            Err(error) => {
+                let _ = writeln!(self.log, "  error {:?}", error.kind());
+            }
+        }
+        self.after(effects, next);
+    }
+
+    fn granted(
+        &mut self,
+        task: &durably_proto::temporal::api::workflowservice::v1::PollWorkflowTaskQueueResponse,
+    ) {
+        let events: Vec<i64> =
+            task.history.iter().flat_map(|history| &history.events).map(|event| event.event_id).collect();
+        let _ = writeln!(
+            self.log,
+            "  <- workflow task attempt {} started {} previous {} events {:?}{}",
+            task.attempt,
+            task.started_event_id,
+            task.previous_started_event_id,
+            events,
+            if task.queries.is_empty() {
+                String::new()
+            } else {
+                format!(" queries {:?}", task.queries.keys().collect::<Vec<_>>())
+            },
+        );
+        self.queries = task.queries.keys().cloned().collect();
+        self.workflow_token = Some(TaskToken::decode(task.task_token.as_ref()).unwrap());
+    }
+
+    fn after(&mut self, effects: Effects, from: i64) {
+        let run = self.run.as_mut().expect("a started run");
+        for event in run.events(from, i64::MAX).0 {
+            let _ = writeln!(self.log, "  {}", brief(&event));
+        }
+        for dispatch in effects.dispatch {
+            let _ = match dispatch {
+                Dispatch::WorkflowTask { queue, sticky, attempt, .. } => {
+                    writeln!(self.log, "  -> workflow task to {} attempt {attempt}", sticky.unwrap_or(queue))
+                }
+                Dispatch::Activity { queue, scheduled_event_id, attempt } => {
+                    writeln!(self.log, "  -> activity {scheduled_event_id} to {queue} attempt {attempt}")
+                }
+            };
+        }
+        for query in effects.direct_queries {
+            let _ = writeln!(self.log, "  -> query {} to {}", query.id, query.sticky.unwrap_or(query.queue));
+        }
+        for (id, answer) in effects.answers {
+            let _ = writeln!(self.log, "  answer {id}: {}", if answer.is_ok() { "ok" } else { "error" });
+        }
+        if let Some(new) = effects.successor {
+            let backoff = new.started.first_workflow_task_backoff.as_ref().map_or(0, |span| span.seconds);
+            let _ = writeln!(
+                self.log,
+                "  => {} attempt {} backoff {backoff}s {:?}",
+                new.key.run_id,
+                new.started.attempt,
+                new.started.initiator(),
+            );
+            self.successor = Some(new);
+        }
+        if effects.durable {
+            let commit = run.take_commit();
+            self.stored.extend(commit.events.map(|(_, batch)| batch));
+            self.state = commit.state;
+        }
+    }
+
+    /// Reads the run back from what was stored, as a new incarnation of the server does.
+    fn crash(&mut self) {
+        let key = self.run.take().expect("a started run").key().clone();
+        let mut events = Vec::new();
+        for batch in &self.stored {
+            event::collect(batch.clone(), 0, i64::MAX, &mut events);
+        }
+        let fetch = |id: i64| -> Result<LoadedEvent, LoadError> {
+            events
+                .iter()
+                .find(|event| event.event_id == id)
+                .cloned()
+                .map(LoadedEvent)
+                .ok_or(LoadError::Event(id))
+        };
+        self.run = Some(Execution::load(key, &self.state, fetch).unwrap());
+        self.epoch += 1;
+        self.input(Input::Resume);
+        let dispatch = self.run.as_ref().unwrap().pending_dispatch(Time(self.now));
+        let from = self.run.as_ref().unwrap().next_event_id();
+        self.after(Effects { dispatch, ..Default::default() }, from);
+    }
+
+    fn scheduled_task(&self) -> Option<(i64, i32)> {
+        use crate::engine::state::WorkflowTask;
+        match self.run.as_ref()?.state.workflow_task.as_ref()? {
+            WorkflowTask::AwaitingPoller(task) => Some((task.scheduled_event_id, task.attempt)),
+            WorkflowTask::AwaitingCompletion(running) => {
+                Some((running.scheduled.scheduled_event_id, running.scheduled.attempt))
+            }
+        }
+    }
+
+    fn waiting_activity(&self, id: &str) -> Option<(i64, i32)> {
+        let activities = &self.run.as_ref()?.activities;
+        activities
+            .values()
+            .find(|a| a.spec.activity_id == id)
+            .map(|a| (a.state.scheduled_event_id, a.state.attempt))
+    }
+
+    fn activity_token(&self, id: &str) -> Option<TaskToken> {
+        self.activity_tokens.get(id).cloned()
+    }
+
+    /// What state the two machines are in, for the tables.
+    pub(super) fn machines(&self) -> String {
+        use crate::engine::state::{ActivityPhase, WorkflowTask};
+        let Some(run) = &self.run else { return "none".into() };
+        let task = match &run.state.workflow_task {
+            None => "no task".to_owned(),
+            Some(WorkflowTask::AwaitingPoller(task)) => {
+                format!("task awaits poller, attempt {}", task.attempt)
+            }
+            Some(WorkflowTask::AwaitingCompletion(task)) => {
+                format!("task awaits completion, attempt {}", task.scheduled.attempt)
+            }
+        };
+        let activities = run.activities.values().map(|activity| {
+            let phase = match &activity.state.phase {
+                Some(ActivityPhase::AwaitingPoller(_)) => "awaits poller",
+                Some(ActivityPhase::AwaitingResult(_)) => "awaits result",
+                Some(ActivityPhase::AwaitingRetry(_)) => "awaits retry",
+                None => "has no phase",
+            };
+            format!("; {} {phase}, attempt {}", activity.spec.activity_id, activity.state.attempt)
+        });
+        format!("{:?}; {task}{}", run.status(), activities.collect::<String>())
+    }
+
+    fn completion(&self, rest: &str) -> RespondWorkflowTaskCompletedRequest {
+        let mut request =
+            RespondWorkflowTaskCompletedRequest { identity: "worker".into(), ..Default::default() };
+        for part in rest.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+            let words: Vec<&str> = part.split_whitespace().collect();
+            let word = |index: usize| words.get(index).copied().unwrap_or_default();
+            match word(0) {
+                "sticky" => {
+                    request.sticky_attributes = Some(StickyExecutionAttributes {
+                        worker_task_queue: Some(TaskQueue { name: "sticky".into(), ..Default::default() }),
+                        schedule_to_start_timeout: Some(duration(5 * SECOND)),
+                    });
+                }
+                "heartbeat" => {
+                    request.force_create_new_workflow_task = true;
+                    request.return_new_workflow_task = true;
+                }
+                "return-new" => request.return_new_workflow_task = true,
+                "answers" => {
+                    let answer = WorkflowQueryResult {
+                        result_type: QueryResultType::Answered as i32,
+                        ..Default::default()
+                    };
+                    request.query_results =
+                        self.queries.iter().map(|id| (id.clone(), answer.clone())).collect();
+                }
+                _ => request.commands.push(command(&words)),
+            }
+        }
+        request
+    }
+}
+
+fn command(words: &[&str]) -> Command {
+    let word = |index: usize| words.get(index).copied().unwrap_or_default();
+    let option = |name: &str| {
+        words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+    };
+    let time = |name: &str| option(name).map(|value| duration(span(&value)));
+    let attributes = match word(0) {
+        "activity" => C::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
+            activity_id: word(1).into(),
+            activity_type: Some(ActivityType { name: "charge".into() }),
+            start_to_close_timeout: time("close"),
+            schedule_to_close_timeout: time("all"),
+            schedule_to_start_timeout: time("start"),
+            heartbeat_timeout: time("beat"),
+            retry_policy: option("attempts")
+                .map(|n| RetryPolicy { maximum_attempts: n.parse().unwrap(), ..Default::default() }),
+            request_eager_execution: words.contains(&"eager"),
+            ..Default::default()
+        }),
+        "cancel-activity" => {
+            C::RequestCancelActivityTaskCommandAttributes(RequestCancelActivityTaskCommandAttributes {
+                scheduled_event_id: word(1).parse().unwrap(),
+            })
+        }
+        "timer" => C::StartTimerCommandAttributes(StartTimerCommandAttributes {
+            timer_id: word(1).into(),
+            start_to_fire_timeout: Some(duration(span(word(2)))),
+        }),
+        "cancel-timer" => {
+            C::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: word(1).into() })
+        }
+        "finish" => C::CompleteWorkflowExecutionCommandAttributes(Default::default()),
+        "give-up" => C::FailWorkflowExecutionCommandAttributes(FailWorkflowExecutionCommandAttributes {
+            failure: Some(application(word(1))),
+        }),
+        "accept-cancel" => C::CancelWorkflowExecutionCommandAttributes(Default::default()),
+        "continue" => C::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
+        "marker" => C::RecordMarkerCommandAttributes(RecordMarkerCommandAttributes {
+            marker_name: word(1).into(),
+            ..Default::default()
+        }),
+        "memo" => C::ModifyWorkflowPropertiesCommandAttributes(ModifyWorkflowPropertiesCommandAttributes {
+            upserted_memo: Some(Memo::default()),
+        }),
+        "child" => C::StartChildWorkflowExecutionCommandAttributes(Default::default()),
+        other => panic!("unknown command {other}"),
+    };
+    Command { attributes: Some(attributes), ..Default::default() }
+}
+
+fn application(kind: &str) -> Failure {
+    let info =
+        ApplicationFailureInfo { r#type: kind.into(), non_retryable: kind == "fatal", ..Default::default() };
+    Failure {
+        message: "broken".into(),
+        failure_info: Some(FailureInfo::ApplicationFailureInfo(info)),
+        ..Default::default()
+    }
+}
+
+fn payloads(text: &str) -> Option<Payloads> {
+    let payload = Payload { data: text.as_bytes().to_vec().into(), ..Default::default() };
+    (!text.is_empty()).then(|| Payloads { payloads: vec![payload] })
+}
+
+fn text(payloads: &Payloads) -> String {
+    payloads.payloads.iter().map(|payload| String::from_utf8_lossy(&payload.data).into_owned()).collect()
+}
+
+/// Nanoseconds of `5s`, `3m` or `2h`.
+fn span(text: &str) -> i64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    number.parse::<i64>().unwrap()
+        * SECOND
+        * match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => panic!("unit of {text}"),
+        }
+}
+
+/// An event on one line: what its reader needs to check ids and order.
+fn brief(event: &HistoryEvent) -> String {
+    let timeout = |failure: &Option<Failure>| match failure.as_ref().and_then(|f| f.failure_info.as_ref()) {
+        Some(FailureInfo::TimeoutFailureInfo(info)) => format!("{:?}", info.timeout_type()),
+        _ => "?".into(),
+    };
+    let detail = match event.attributes.as_ref().unwrap() {
+        A::WorkflowExecutionStartedEventAttributes(a) => {
+            format!(
+                "attempt={} continued={:?} first={}",
+                a.attempt, a.continued_execution_run_id, a.first_execution_run_id
+            )
+        }
+        A::WorkflowTaskScheduledEventAttributes(a) => {
+            format!("{} attempt={}", a.task_queue.as_ref().unwrap().name, a.attempt)
+        }
+        A::WorkflowTaskStartedEventAttributes(a) => format!("scheduled={}", a.scheduled_event_id),
+        A::WorkflowTaskCompletedEventAttributes(a) => {
+            format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
+        }
+        A::WorkflowTaskTimedOutEventAttributes(a) => {
+            format!(
+                "scheduled={} started={} {:?}",
+                a.scheduled_event_id,
+                a.started_event_id,
+                a.timeout_type()
+            )
+        }
+        A::WorkflowTaskFailedEventAttributes(a) => {
+            format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.cause())
+        }
+        A::ActivityTaskScheduledEventAttributes(a) => {
+            format!("{} completed={}", a.activity_id, a.workflow_task_completed_event_id)
+        }
+        A::ActivityTaskStartedEventAttributes(a) => {
+            format!(
+                "scheduled={} attempt={} last_failure={}",
+                a.scheduled_event_id,
+                a.attempt,
+                a.last_failure.is_some()
+            )
+        }
+        A::ActivityTaskCompletedEventAttributes(a) => {
+            format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
+        }
+        A::ActivityTaskFailedEventAttributes(a) => {
+            format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.retry_state())
+        }
+        A::ActivityTaskTimedOutEventAttributes(a) => {
+            format!(
+                "scheduled={} started={} {} {:?}",
+                a.scheduled_event_id,
+                a.started_event_id,
+                timeout(&a.failure),
+                a.retry_state()
+            )
+        }
+        A::ActivityTaskCancelRequestedEventAttributes(a) => format!("scheduled={}", a.scheduled_event_id),
+        A::ActivityTaskCanceledEventAttributes(a) => {
+            format!(
+                "scheduled={} started={} requested={}",
+                a.scheduled_event_id, a.started_event_id, a.latest_cancel_requested_event_id
+            )
+        }
+        A::TimerStartedEventAttributes(a) => a.timer_id.clone(),
+        A::TimerFiredEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
+        A::TimerCanceledEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
+        A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
+        A::WorkflowExecutionFailedEventAttributes(a) => {
+            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
+        }
+        A::WorkflowExecutionTimedOutEventAttributes(a) => {
+            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
+        }
+        A::WorkflowExecutionContinuedAsNewEventAttributes(a) => format!("new={:?}", a.new_execution_run_id),
+        _ => String::new(),
+    };
+    format!("{} {:?} {detail}", event.event_id, event.event_type()).trim_end().to_owned()
+}

@@ -1,0 +1,261 @@
+//! Golden transcripts: whole stories, as text.
+
+use super::script::play;
+
+macro_rules! transcript {
+    ($name:ident, $script:literal) => {
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!(play($script));
+        }
+    };
+}
+
+transcript!(
+    one_activity,
+    "start
+     poll
+     complete sticky; activity a close=10s
+     take a
+     beat a half
+     done a
+     poll sticky
+     complete finish"
+);
+
+transcript!(
+    results_that_arrive_during_a_task_come_after_everything_else,
+    "start
+     poll
+     complete activity a close=1m; activity b close=1m; timer t 10s
+     take a
+     take b
+     signal one
+     poll
+     done a
+     signal two
+     wait 10s
+     done b
+     complete marker m
+     poll
+     complete finish"
+);
+
+transcript!(
+    a_close_that_missed_an_event_is_decided_again,
+    "start
+     poll
+     signal late
+     complete finish
+     poll
+     complete finish"
+);
+
+transcript!(
+    a_failing_task_leaves_one_event_and_its_retries_none,
+    "start
+     poll
+     fail-task
+     poll
+     fail-task
+     wait 1s
+     poll
+     wait 10s
+     wait 2s
+     poll
+     complete timer t 1h"
+);
+
+transcript!(
+    an_event_makes_a_retry_a_first_attempt_again,
+    "start
+     poll
+     fail-task
+     signal a
+     poll
+     complete finish"
+);
+
+transcript!(
+    a_sticky_worker_that_is_gone,
+    "start
+     poll
+     complete sticky; timer t 1h
+     signal a
+     wait 5s
+     poll
+     complete finish"
+);
+
+transcript!(
+    a_task_kept_alive_by_heartbeats,
+    "start
+     poll
+     complete heartbeat
+     complete heartbeat
+     signal a
+     complete finish
+     poll
+     complete finish"
+);
+
+transcript!(
+    activity_retries_until_the_schedule_to_close_timeout,
+    "start
+     poll
+     complete activity a close=10s all=15s
+     take a
+     broken a
+     wait 1s
+     take a
+     wait 10s
+     wait 2s
+     wait 2s"
+);
+
+transcript!(
+    activity_heartbeats_carry_details_to_the_next_attempt,
+    "start
+     poll
+     complete activity a close=1m beat=5s attempts=2
+     take a
+     beat a step-1
+     wait 4s
+     beat a step-2
+     wait 5s
+     wait 1s
+     take a
+     wait 5s"
+);
+
+transcript!(
+    canceling_activities,
+    "start
+     poll
+     complete activity waits close=1m; activity runs close=1m
+     take runs
+     signal now
+     poll
+     complete cancel-activity 5; cancel-activity 6
+     beat runs
+     canceled runs
+     poll
+     complete accept-cancel"
+);
+
+transcript!(
+    timers_fire_cancel_and_meet_in_the_buffer,
+    "start
+     poll
+     complete timer a 10s; timer b 20s; timer c 30s
+     wait 10s
+     poll
+     wait 10s
+     complete cancel-timer b; cancel-timer c; timer c 5s
+     wait 5s
+     poll
+     complete cancel-timer nowhere
+     poll
+     complete timer d 1s; timer d 2s"
+);
+
+transcript!(
+    continue_as_new,
+    "start run=1h all=2h
+     poll
+     complete memo; continue
+     successor
+     poll
+     complete finish"
+);
+
+transcript!(
+    a_workflow_that_fails_and_is_retried,
+    "start attempts=2
+     poll
+     complete give-up
+     successor
+     signal waits
+     wait 1s
+     poll
+     complete give-up"
+);
+
+transcript!(
+    a_run_out_of_time,
+    "start run=30s attempts=2
+     poll
+     signal buffered
+     wait 30s
+     successor
+     wait 1s
+     terminate
+     terminate"
+);
+
+transcript!(
+    start_delay_is_cut_short_by_a_signal,
+    "start delay=1h
+     wait 10s
+     signal go
+     poll"
+);
+
+transcript!(
+    signal_with_start_and_repeated_requests,
+    "start signal=hello
+     signal a r1
+     signal a r1
+     poll
+     cancel c1
+     cancel c1
+     complete
+     poll"
+);
+
+transcript!(
+    eager_start_and_eager_activity,
+    "start eager
+     complete activity a close=1m eager
+     done a
+     poll
+     complete finish"
+);
+
+transcript!(
+    queries_wait_for_the_first_task_then_ride_or_go_directly,
+    "start
+     query 1
+     poll
+     complete sticky; timer t 1h
+     query 2
+     signal s
+     query 3
+     poll sticky
+     query 4
+     complete answers
+     signal s
+     query 5
+     poll
+     fail-task
+     poll
+     complete answers; finish
+     query 6"
+);
+
+transcript!(
+    what_a_crash_leaves,
+    "start
+     poll
+     crash
+     complete activity a close=10s; activity b close=10s
+     take a
+     take b inside
+     crash
+     done a
+     poll inside
+     signal s
+     crash
+     poll
+     complete finish"
+);
