@@ -137,10 +137,14 @@ impl Shard {
         if let Some(due) = run.next_due() {
             self.sleeping.remove(&(due, seq));
         }
-        let dispatch = run.pending_dispatch(self.now());
         self.insert(seq, run, None);
-        self.offers.extend(dispatch.into_iter().map(|task| (seq, task)));
         let _ = self.apply(seq, Input::Resume);
+        // Offered as it is after the restart was taken into account: a sticky queue may be gone with its worker.
+        self.offers.retain(|(offered, _)| *offered != seq);
+        if let Some(slot) = self.runs.get(&seq) {
+            let dispatch = slot.run.pending_dispatch(self.now());
+            self.offers.extend(dispatch.into_iter().map(|task| (seq, task)));
+        }
         Ok(())
     }
 

@@ -286,6 +286,17 @@ async fn a_query_finds_the_worker_directly_and_on_its_task() {
     assert_eq!(riding.await.unwrap().unwrap().query_result, payloads("better"));
 }
 
+fn sticky(name: &str) -> StickyExecutionAttributes {
+    StickyExecutionAttributes {
+        worker_task_queue: Some(TaskQueue {
+            name: name.into(),
+            kind: TaskQueueKind::Sticky as i32,
+            normal_name: "tq".into(),
+        }),
+        schedule_to_start_timeout: Some(duration(10 * SECOND)),
+    }
+}
+
 #[tokio::test]
 async fn a_sticky_worker_gets_only_what_is_new() {
     let on = memory();
@@ -295,14 +306,7 @@ async fn a_sticky_worker_gets_only_what_is_new() {
         let on = on.clone();
         async move { poll(&on, "sticky-1").await }
     });
-    let sticky = StickyExecutionAttributes {
-        worker_task_queue: Some(TaskQueue {
-            name: "sticky-1".into(),
-            kind: TaskQueueKind::Sticky as i32,
-            normal_name: "tq".into(),
-        }),
-        schedule_to_start_timeout: Some(duration(10 * SECOND)),
-    };
+    let sticky = sticky("sticky-1");
     let request = RespondWorkflowTaskCompletedRequest {
         task_token: task.task_token.clone(),
         commands: vec![start_timer("t", 3600 * SECOND)],
@@ -332,6 +336,29 @@ async fn with_a_virtual_clock_an_hour_passes_at_once() {
     respond(&on, &task, vec![complete()]).await.unwrap();
     on.unlock_time_skipping_with_sleep(86_400 * SECOND).await.unwrap();
     assert!(on.current_time() - before >= 90_000 * SECOND);
+}
+
+#[tokio::test]
+async fn a_task_for_a_sticky_queue_goes_to_the_normal_one_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let on = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    let request = RespondWorkflowTaskCompletedRequest {
+        task_token: task.task_token.clone(),
+        commands: vec![start_timer("t", 3600 * SECOND)],
+        sticky_attributes: Some(sticky("gone")),
+        ..Default::default()
+    };
+    on.respond_workflow_task_completed(&namespace(), request).await.unwrap();
+    signal(&on, "w", "go").await.unwrap();
+
+    let again = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
+    let task = poll(&again, "tq").await;
+    let seen = kinds(&task.history.unwrap().events);
+    assert!(seen.contains(&EventType::WorkflowExecutionSignaled), "{seen:?}");
+    again.shutdown().await;
 }
 
 #[tokio::test]
