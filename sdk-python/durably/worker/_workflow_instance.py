@@ -324,9 +324,7 @@ class WorkflowInstance(Runtime):
     def _command(self, summary: str | None = None, **command: Any) -> None:
         if summary:
             command["user_metadata"] = msg.UserMetadata(summary=self.payload_converter.to_payload(summary))
-        if not self.is_replaying:
-            command["location"] = self._location()
-        self._commands.append(msg.WorkflowCommand(**command))
+        self._commands.append(msg.WorkflowCommand(**command, location=self._location()))
 
     def _location(self) -> str:
         """`file:line` of the user's code that issues a command."""
