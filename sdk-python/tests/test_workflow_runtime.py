@@ -398,6 +398,33 @@ def test_eviction_runs_nothing_of_the_workflow_but_finally() -> None:
     assert seen == ["finally"]
     del run
     gc.collect()
+    assert seen == ["finally"]
+
+
+def test_a_coroutine_that_refuses_to_end_never_reaches_another_run() -> None:
+    seen: list[str] = []
+
+    @workflow.defn
+    class Stubborn:
+        @workflow.run
+        async def run(self) -> None:
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except BaseException:
+                    seen.append(workflow.info().workflow_id)
+
+    run = Run(Stubborn)
+    run.start()
+    run.activate(evict())
+    count = len(seen)
+    del run
+    gc.collect()
+    other = Run(Order, "o1")
+    other.start()
+    gc.collect()
+    assert len(seen) == count
+    assert len(other.trace) == 1
 
 
 def test_activity_arguments_are_checked_where_they_are_given() -> None:

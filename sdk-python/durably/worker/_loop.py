@@ -278,15 +278,29 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
             if task.done():
                 _forget_exception(task)
                 continue
-            coro: Any = task.get_coro()
-            try:
-                coro.close()
-            except BaseException:
-                # "coroutine ignored GeneratorExit", or an error of a `finally` block: nobody is left to tell.
-                pass
+            _end(task.get_coro())
         self._ready.clear()
         self._tasks = []
         self._asyncgens = []
+
+
+# Coroutines that refuse to end. Collected as garbage, they would go on in whatever workflow happens to run then.
+_undying: list[Any] = []
+
+
+def _end(coroutine: Any) -> None:
+    """Close a coroutine, again and again while its `finally` blocks await something."""
+    for _ in range(100):
+        try:
+            coroutine.close()
+            return
+        except RuntimeError:
+            if coroutine.cr_frame is None:
+                return
+        except BaseException:
+            # An error of a `finally` block: nobody is left to tell.
+            return
+    _undying.append(coroutine)
 
 
 def _forget_exception(task: Any) -> None:

@@ -257,21 +257,23 @@ class WorkflowInstance(Runtime):
         self._timers.clear()
         self._activities.clear()
         self._main = None
+        self.instance = None
+        self.handlers = {"signal": {}, "query": {}}
 
     # -- The main method and how it ends
 
     async def _run_main(self) -> None:
-        await self._run_top_level(self._call_run())
+        await self._run_top_level(self._call_run)
 
     async def _call_run(self) -> None:
         result = await self.definition.run_fn(self.instance, *self._run_args)
         payload = self.payload_converter.to_payload(result)
         self._close("complete_workflow", msg.CompleteWorkflow(result=payload))
 
-    async def _run_top_level(self, coroutine: Any) -> None:
+    async def _run_top_level(self, fn: Callable[..., Any], *args: Any) -> None:
         """Run a main method or signal handler; what leaves it ends the workflow or fails the task."""
         try:
-            await coroutine
+            await fn(*args)
         except (Evicted, GeneratorExit):
             raise
         except ContinueAsNew as err:
@@ -432,8 +434,8 @@ class WorkflowInstance(Runtime):
         self._seq["signal"] += 1
         key = self._seq["signal"]
         self._running_handlers[key] = handler
-        call = self._call_signal(key, handler, args)
-        self.loop.create_task(self._run_top_level(call), name=f"signal: {signal.name}")
+        call = self._run_top_level(self._call_signal, key, handler, args)
+        self.loop.create_task(call, name=f"signal: {signal.name}")
 
     async def _call_signal(self, key: int, handler: _SignalDefinition, args: Sequence[Any]) -> None:
         try:
