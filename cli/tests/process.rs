@@ -14,6 +14,7 @@ use durably_proto::temporal::api::{
     taskqueue::v1::TaskQueue,
     workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *},
 };
+use durably_server::{Handle, ServerOptions, State, open_or_join};
 use tonic::transport::Channel;
 
 const READY: &str = "durably is listening on ";
@@ -181,6 +182,26 @@ async fn the_flags_of_temporals_dev_server_are_accepted() {
     let listed = client.list_namespaces(ListNamespacesRequest::default()).await.unwrap().into_inner();
     let names: Vec<_> = listed.namespaces.into_iter().map(|n| n.namespace_info.unwrap().name).collect();
     assert_eq!(names, ["default", "orders", "refunds"]);
+}
+
+#[tokio::test]
+async fn who_joined_a_process_outlives_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let options = ServerOptions { state: State::File(path.clone()), ..Default::default() };
+    let process = Process::on_file(&path);
+    let Handle::Joined(channel) = open_or_join(options.clone()).await.unwrap() else { panic!("two owners") };
+    let mut joined = WorkflowServiceClient::new(channel);
+    joined.start_workflow_execution(start("order-1")).await.unwrap();
+    process.signal("-KILL");
+    process.wait();
+    let gone = joined.describe_workflow_execution(described("order-1")).await.unwrap_err();
+    assert_eq!(gone.code(), tonic::Code::Unavailable, "{gone}");
+    // What the dead process left beside the file is in nobody's way.
+    let Handle::Owner(server) = open_or_join(options).await.unwrap() else { panic!("the owner is dead") };
+    let mut inside = WorkflowServiceClient::new(server.service());
+    inside.describe_workflow_execution(described("order-1")).await.unwrap();
+    server.shutdown().await;
 }
 
 fn refused(arguments: &[&str], words: &[&str]) {

@@ -114,6 +114,22 @@ impl Caller {
         }
     }
 
+    /// Ends a call from this process at its deadline; on a socket, the HTTP/2 layer does it.
+    async fn bounded<T>(
+        self,
+        call: impl Future<Output = Result<T, ServiceError>> + Send,
+    ) -> Result<T, ServiceError> {
+        match self.deadline {
+            Some(deadline) if self.in_process => {
+                tokio::time::timeout_at(deadline.into(), call).await.unwrap_or_else(|_| {
+                    let message = "there was no answer before the call's deadline; allow it more time";
+                    Err(ServiceError::new(ErrorKind::DeadlineExceeded, message))
+                })
+            }
+            _ => call.await,
+        }
+    }
+
     fn poll_context(&self) -> Result<PollContext, ServiceError> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match left {

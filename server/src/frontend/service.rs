@@ -1,7 +1,9 @@
 //! The table of RPCs, and [`Service`], which routes a gRPC call to the service it names.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,9 +24,11 @@ use tonic_health::{
 use super::Frontend;
 
 /// Implements a generated service trait: each line names an RPC, and the inherent method of [`Frontend`] with that
-/// name answers it. RPCs that are not listed answer UNIMPLEMENTED.
+/// name answers it. `$offered` lists the names, so that the rest can be refused with a message of our own.
 macro_rules! rpcs {
-    ($service:path { $($rpc:ident($request:ty) -> $response:ty;)* }) => {
+    ($offered:ident, $service:path { $($rpc:ident($request:ty) -> $response:ty;)* }) => {
+        const $offered: &[&str] = &[$(stringify!($rpc)),*];
+
         #[tonic::async_trait]
         impl $service for Frontend {
             $(
@@ -32,7 +36,7 @@ macro_rules! rpcs {
                     -> Result<tonic::Response<$response>, tonic::Status>
                 {
                     let caller = self.accept(&request)?;
-                    match Frontend::$rpc(self, caller, request.into_inner()).await {
+                    match caller.bounded(Frontend::$rpc(self, caller, request.into_inner())).await {
                         Ok(response) => Ok(tonic::Response::new(response)),
                         Err(error) => {
                             super::log(stringify!($rpc), &error);
@@ -45,7 +49,7 @@ macro_rules! rpcs {
     };
 }
 
-rpcs!(durably_proto::temporal::api::workflowservice::v1::workflow_service_server::WorkflowService {
+rpcs!(WORKFLOW_RPCS, durably_proto::temporal::api::workflowservice::v1::workflow_service_server::WorkflowService {
     get_system_info(GetSystemInfoRequest) -> GetSystemInfoResponse;
     get_cluster_info(GetClusterInfoRequest) -> GetClusterInfoResponse;
     get_search_attributes(GetSearchAttributesRequest) -> GetSearchAttributesResponse;
@@ -101,11 +105,11 @@ rpcs!(durably_proto::temporal::api::workflowservice::v1::workflow_service_server
     shutdown_worker(ShutdownWorkerRequest) -> ShutdownWorkerResponse;
 });
 
-rpcs!(durably_proto::temporal::api::operatorservice::v1::operator_service_server::OperatorService {
+rpcs!(OPERATOR_RPCS, durably_proto::temporal::api::operatorservice::v1::operator_service_server::OperatorService {
     list_search_attributes(ListSearchAttributesRequest) -> ListSearchAttributesResponse;
 });
 
-rpcs!(durably_proto::temporal::api::testservice::v1::test_service_server::TestService {
+rpcs!(TEST_RPCS, durably_proto::temporal::api::testservice::v1::test_service_server::TestService {
     lock_time_skipping(LockTimeSkippingRequest) -> LockTimeSkippingResponse;
     unlock_time_skipping(UnlockTimeSkippingRequest) -> UnlockTimeSkippingResponse;
     sleep(SleepRequest) -> SleepResponse;
@@ -124,6 +128,8 @@ pub struct Service {
     operator: OperatorServiceServer<Frontend>,
     test: TestServiceServer<Frontend>,
     health: HealthServer<HealthService>,
+    /// Paths that something answers, but for those of the health service.
+    offered: Arc<HashSet<String>>,
 }
 
 const WORKFLOW: &str = "/temporal.api.workflowservice.v1.WorkflowService/";
@@ -148,8 +154,30 @@ impl Service {
             test: TestServiceServer::new(frontend.clone()).accept_compressed(CompressionEncoding::Gzip),
             health: HealthServer::new(HealthService::from_health_reporter(health))
                 .accept_compressed(CompressionEncoding::Gzip),
+            offered: Arc::new(
+                [(WORKFLOW, WORKFLOW_RPCS), (OPERATOR, OPERATOR_RPCS), (TEST, TEST_RPCS)]
+                    .into_iter()
+                    .flat_map(|(service, rpcs)| {
+                        rpcs.iter().map(move |rpc| format!("{service}{}", camel_case(rpc)))
+                    })
+                    .collect(),
+            ),
         }
     }
+}
+
+/// The name of an RPC in the API from that of its method.
+fn camel_case(name: &str) -> String {
+    let capitalized = |word: &str| {
+        let (first, rest) = word.split_at(1);
+        first.to_uppercase() + rest
+    };
+    name.split('_').map(capitalized).collect()
+}
+
+/// An answer that carries only a status.
+fn refuse(message: String) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+    Box::pin(async move { Ok(tonic::Status::unimplemented(message).into_http()) })
 }
 
 impl<B> tower::Service<Request<B>> for Service
@@ -167,17 +195,35 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
+        if path.starts_with(HEALTH) {
+            return self.health.call(request);
+        }
+        if !self.offered.contains(path) {
+            let known = [WORKFLOW, OPERATOR, TEST].iter().find_map(|service| path.strip_prefix(service));
+            return refuse(match known {
+                Some(rpc) => format!("{rpc} is not offered by this server yet; do without it"),
+                None => format!("unknown service in {path}; this is a server for Temporal's API"),
+            });
+        }
         if path.starts_with(WORKFLOW) {
             self.workflow.call(request)
         } else if path.starts_with(OPERATOR) {
             self.operator.call(request)
-        } else if path.starts_with(TEST) {
-            self.test.call(request)
-        } else if path.starts_with(HEALTH) {
-            self.health.call(request)
         } else {
-            let status = tonic::Status::unimplemented(format!("unknown service in {path}"));
-            Box::pin(async move { Ok(status.into_http()) })
+            self.test.call(request)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_rpc_is_one_of_the_api() {
+        let descriptors = String::from_utf8_lossy(durably_proto::DESCRIPTORS);
+        for rpc in [WORKFLOW_RPCS, OPERATOR_RPCS, TEST_RPCS].concat() {
+            assert!(descriptors.contains(&camel_case(rpc)), "{rpc} as {}", camel_case(rpc));
         }
     }
 }

@@ -7,7 +7,7 @@ use durably_proto::temporal::api::{
 use prost::Message;
 
 use super::{Caller, Frontend, validate};
-use crate::error::ServiceError;
+use crate::{Namespace, error::ServiceError};
 
 impl Frontend {
     pub(super) async fn poll_workflow_task_queue(
@@ -35,7 +35,34 @@ impl Frontend {
                 "completing a workflow task in pages is not offered by this server; send one request",
             ));
         }
+        let largest = request.commands.iter().map(Message::encoded_len).max().unwrap_or(0);
+        if largest > validate::MAX_BLOB {
+            return self.refuse_large_command(&namespace, request, largest).await;
+        }
         self.executions().respond_workflow_task_completed(&namespace, request).await
+    }
+
+    /// Fails the workflow task, so that the history says why the workflow does not go on, and tells the worker.
+    async fn refuse_large_command(
+        &self,
+        namespace: &Namespace,
+        request: RespondWorkflowTaskCompletedRequest,
+        length: usize,
+    ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
+        let message = format!(
+            "a command has {length} bytes; at most {} are allowed. Store large data elsewhere and pass a reference",
+            validate::MAX_BLOB
+        );
+        let failed = RespondWorkflowTaskFailedRequest {
+            task_token: request.task_token,
+            cause: WorkflowTaskFailedCause::PayloadsTooLarge as i32,
+            failure: Some(super::activity_tasks::server_failure(&message, false)),
+            identity: request.identity,
+            namespace: request.namespace,
+            ..Default::default()
+        };
+        self.executions().respond_workflow_task_failed(namespace, failed).await?;
+        Err(ServiceError::invalid_argument(message))
     }
 
     pub(super) async fn respond_workflow_task_failed(

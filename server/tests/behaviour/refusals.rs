@@ -266,8 +266,8 @@ async fn bad_namespaces_and_lists() {
         count_workflow_executions(CountWorkflowExecutionsRequest {
             namespace: NAMESPACE.into(), query: "GROUP BY ExecutionStatus".into()
         }) => InvalidArgument, "", "GROUP is not a field";
-        update_workflow_execution(UpdateWorkflowExecutionRequest::default()) => Unimplemented, "", "implemented";
-        create_schedule(CreateScheduleRequest::default()) => Unimplemented, "", "implemented";
+        update_workflow_execution(UpdateWorkflowExecutionRequest::default()) => Unimplemented, "", "is not offered";
+        create_schedule(CreateScheduleRequest::default()) => Unimplemented, "", "is not offered";
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
-use durably_proto::temporal::api::workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *};
+use durably_proto::temporal::api::{
+    query::v1::WorkflowQuery,
+    workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *},
+};
 use durably_server::{Handle, OpenError, Server, ServerOptions, State, open_or_join};
 use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{
@@ -59,6 +62,46 @@ async fn a_second_opener_joins_the_owner_and_loses_it() {
     let left: Vec<_> =
         fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".sock")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_dropped_server_leaves_its_file_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let server = Server::open(on_file(&path)).await.unwrap();
+    let mut inside = WorkflowServiceClient::new(server.service());
+    inside.start_workflow_execution(start("order-1")).await.unwrap();
+    drop((server, inside));
+    let Handle::Owner(next) = open_or_join(on_file(&path)).await.unwrap() else { panic!("nobody has it") };
+    let mut inside = WorkflowServiceClient::new(next.service());
+    let described = DescribeWorkflowExecutionRequest {
+        namespace: NAMESPACE.into(),
+        execution: Some(execution("order-1", "")),
+    };
+    inside.describe_workflow_execution(described).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_in_this_process_ends_at_its_deadline() {
+    let server = Server::open(ServerOptions::default()).await.unwrap();
+    let mut inside = WorkflowServiceClient::new(server.service());
+    inside.start_workflow_execution(start("order-1")).await.unwrap();
+    let query = QueryWorkflowRequest {
+        namespace: NAMESPACE.into(),
+        execution: Some(execution("order-1", "")),
+        query: Some(WorkflowQuery { query_type: "status".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    // Nobody answers: there is no worker.
+    let refused = inside.query_workflow(within(Duration::from_millis(50), query)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
+    let poll = PollWorkflowTaskQueueRequest {
+        namespace: NAMESPACE.into(),
+        task_queue: Some(queue("quiet")),
+        ..Default::default()
+    };
+    let answer = inside.poll_workflow_task_queue(within(Duration::from_millis(2_100), poll)).await.unwrap();
+    assert!(answer.into_inner().task_token.is_empty());
 }
 
 #[tokio::test]

@@ -394,6 +394,23 @@ async fn a_workflow_task_that_times_out_comes_again() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_too_large_fails_the_task_and_says_so() {
+    let harness = Harness::start().await;
+    harness.begin("order-1").await;
+    let task = harness.workflow_task().await;
+    let large = complete_workflow(&"x".repeat(2 * 1024 * 1024));
+    let refused = harness.try_complete(&task, vec![large]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("2097152"), "{refused}");
+    let task = harness.advance(vec![complete_workflow("smaller")]).await;
+    let failed = history(&task).iter().find_map(|event| match &event.attributes {
+        Some(Event::WorkflowTaskFailedEventAttributes(failed)) => Some(failed.cause()),
+        _ => None,
+    });
+    assert_eq!(failed, Some(WorkflowTaskFailedCause::PayloadsTooLarge));
+}
+
+#[tokio::test]
 async fn a_poll_ends_empty_before_its_deadline() {
     let harness = Harness::start().await;
     let task = harness.poll_workflow(Duration::from_millis(2_500)).await.unwrap();
