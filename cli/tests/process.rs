@@ -190,8 +190,8 @@ async fn who_joined_a_process_outlives_it() {
     let path = directory.path().join("state.db");
     let options = ServerOptions { state: State::File(path.clone()), ..Default::default() };
     let process = Process::on_file(&path);
-    let Handle::Joined(channel) = open_or_join(options.clone()).await.unwrap() else { panic!("two owners") };
-    let mut joined = WorkflowServiceClient::new(channel);
+    let Handle::Joined(joined) = open_or_join(options.clone()).await.unwrap() else { panic!("two owners") };
+    let mut joined = WorkflowServiceClient::new(joined);
     joined.start_workflow_execution(start("order-1")).await.unwrap();
     process.signal("-KILL");
     process.wait();

@@ -21,4 +21,4 @@ pub use error::{OpenError, ServiceError};
 pub use frontend::Service;
 pub use namespace::Namespace;
 pub use options::{ServerOptions, State};
-pub use server::{Handle, Server, open_or_join};
+pub use server::{Handle, Joined, Server, open_or_join};

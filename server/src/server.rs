@@ -4,15 +4,17 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
 };
-use tonic::transport::Channel;
+use tonic::{Status, body::Body, transport::Channel};
 
 use crate::{
     error::{ErrorKind, OpenError, ServiceError},
@@ -48,8 +50,38 @@ struct Inner {
 pub enum Handle {
     /// This process owns the state.
     Owner(Server),
-    /// Another one does; calls go to it and fail with UNAVAILABLE once it is gone.
-    Joined(Channel),
+    /// Another one does; calls go to it.
+    Joined(Joined),
+}
+
+/// The way to the process that has the state, as a gRPC service. Cheap to clone.
+///
+/// A call that finds the process gone fails with UNAVAILABLE; so does every later one. Join again then: whoever comes
+/// first becomes the owner.
+#[derive(Clone)]
+pub struct Joined {
+    channel: Channel,
+}
+
+impl tower::Service<http::Request<Body>> for Joined {
+    type Response = http::Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<http::Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.channel.poll_ready(cx).map_err(|error| gone(&error))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let answer = self.channel.call(request);
+        Box::pin(async move { answer.await.map_err(|error| gone(&error)) })
+    }
+}
+
+fn gone(error: &tonic::transport::Error) -> Status {
+    Status::unavailable(format!(
+        "the process that has the state file does not answer ({error}); call again: it may be starting anew"
+    ))
 }
 
 impl Server {
@@ -150,7 +182,7 @@ pub async fn open_or_join(options: ServerOptions) -> Result<Handle, OpenError> {
         };
         // The owner is between lock and socket, or between its end and the release of its lock: look again.
         match connect(&owner.socket).await {
-            Ok(channel) => return Ok(Handle::Joined(channel)),
+            Ok(channel) => return Ok(Handle::Joined(Joined { channel })),
             Err(_) if Instant::now() < give_up => tokio::time::sleep(OWNER_RETRY).await,
             Err(error) => {
                 let detail = format!("{}, which does not answer on its socket: {error}", describe(&owner));

@@ -15,9 +15,9 @@ use std::{
 };
 
 use durably_proto::durably::core::v1::{CallError, ConnectOptions};
-use durably_server::{Handle, OpenError, Server, ServerOptions, State, open_or_join};
+use durably_server::{Handle, Joined, OpenError, Server, ServerOptions, State, open_or_join};
 use parking_lot::Mutex;
-use tonic::{Code, body::Body, transport::Channel};
+use tonic::{Code, body::Body};
 use tower::{BoxError, Service as _};
 
 use super::Transport;
@@ -80,7 +80,7 @@ impl Embedded {
                 shared.listen(listen).await?;
                 Ok(Self::here(path, options, shared))
             }
-            Found::Elsewhere(channel) => Ok(Self::elsewhere(path, options, channel)),
+            Found::Elsewhere(joined) => Ok(Self::elsewhere(path, options, joined)),
         }
     }
 
@@ -91,8 +91,8 @@ impl Embedded {
         Self { transport, seat: Arc::new(Seat { path, options, place: Mutex::new(place) }) }
     }
 
-    fn elsewhere(path: PathBuf, options: ServerOptions, channel: Channel) -> Self {
-        let transport = Transport::new(channel);
+    fn elsewhere(path: PathBuf, options: ServerOptions, joined: Joined) -> Self {
+        let transport = Transport::new(joined);
         let place = Place { shared: None, transport, generation: 0, is_closed: false };
         let seat = Arc::new(Seat { path, options, place: Mutex::new(place) });
         let follower = Arc::clone(&seat);
@@ -151,7 +151,7 @@ impl Seat {
                 let transport = Transport::new(shared.server.service());
                 (Some(shared), transport)
             }
-            Ok(Found::Elsewhere(channel)) => (None, Transport::new(channel)),
+            Ok(Found::Elsewhere(joined)) => (None, Transport::new(joined)),
             Err(error) => {
                 tracing::warn!(%error, "the process that had the state file is gone, and this one can't open it");
                 return;
@@ -168,7 +168,7 @@ enum Found {
     /// This process had it open already.
     Open(Arc<Shared>),
     Opened(Arc<Shared>),
-    Elsewhere(Channel),
+    Elsewhere(Joined),
 }
 
 async fn find(open: &mut Registry, path: &Path, options: &ServerOptions) -> Result<Found, OpenError> {
@@ -177,7 +177,7 @@ async fn find(open: &mut Registry, path: &Path, options: &ServerOptions) -> Resu
         return Ok(Found::Open(shared));
     }
     Ok(match open_or_join(options.clone()).await? {
-        Handle::Joined(channel) => Found::Elsewhere(channel),
+        Handle::Joined(joined) => Found::Elsewhere(joined),
         Handle::Owner(server) => {
             let shared = Shared::new(server);
             open.insert(path.to_owned(), Arc::downgrade(&shared));

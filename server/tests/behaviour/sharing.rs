@@ -32,8 +32,8 @@ async fn a_second_opener_joins_the_owner_and_loses_it() {
     let Handle::Owner(owner) = open_or_join(on_file(&path)).await.unwrap() else {
         panic!("nobody has it yet")
     };
-    let Handle::Joined(channel) = open_or_join(on_file(&path)).await.unwrap() else { panic!("two owners") };
-    let mut joined = WorkflowServiceClient::new(channel);
+    let Handle::Joined(joined) = open_or_join(on_file(&path)).await.unwrap() else { panic!("two owners") };
+    let mut joined = WorkflowServiceClient::new(joined);
     let run_id = joined.start_workflow_execution(start("order-1")).await.unwrap().into_inner().run_id;
     let mut inside = WorkflowServiceClient::new(owner.service());
     let described = DescribeWorkflowExecutionRequest {
