@@ -39,10 +39,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("orders", type=Path, help="JSON Lines file, one order per line (see orders.jsonl)")
     parser.add_argument("--state", type=Path, required=True, help="state file of the embedded server; made if missing")
     parser.add_argument("--ledger", type=Path, help="payment ledger (SQLite); default: STATE with .ledger at the end")
-    parser.add_argument("--crash-midway", action="store_true", help="SIGKILL this process when half of the orders are charged")
+    parser.add_argument(
+        "--crash-midway", action="store_true", help="SIGKILL this process when half of the orders are charged"
+    )
     parser.add_argument("--approval-timeout", type=float, default=10, metavar="SECONDS", help="default 10")
-    parser.add_argument("--cooling-off", type=float, default=1, metavar="SECONDS", help="timer before shipping, default 1")
-    parser.add_argument("--timeline", metavar="ORDER_ID", help="order whose history is shown; default: one with a story")
+    parser.add_argument(
+        "--cooling-off", type=float, default=1, metavar="SECONDS", help="timer before shipping, default 1"
+    )
+    parser.add_argument(
+        "--timeline", metavar="ORDER_ID", help="order whose history is shown; default: one with a story"
+    )
     return parser.parse_args()
 
 
@@ -174,13 +180,17 @@ async def main() -> int:
 def report(board: Board) -> bool:
     """Print how the orders ended, and whether the ledger agrees to the cent; returns whether it does."""
     print(f"\nAll {board.total} orders are closed:")
-    for result, count in sorted(Counter((o.result, o.detail if o.result != "shipped" else "") for o in board.outcomes).items()):
+    for result, count in sorted(
+        Counter((o.result, o.detail if o.result != "shipped" else "") for o in board.outcomes).items()
+    ):
         print(f"  {count:>4}  {result[0]}{': ' + result[1] if result[1] else ''}")
     charges = board.provider.charges()
     total, refunds, repeated = board.provider.report()
     shipped = {o.order_id for o in board.outcomes if o.result == "shipped"}
     kept = {key for key, (_, refunded) in charges.items() if not refunded}
-    print(f"\nPayment ledger: {total} charges, {refunds} refunded, {repeated} repeated requests answered without charging.")
+    print(
+        f"\nPayment ledger: {total} charges, {refunds} refunded, {repeated} repeated requests answered without a charge."
+    )
     if kept == shipped:
         print(f"Each of the {len(shipped)} shipped orders was charged exactly once, and no other order paid.")
         return True

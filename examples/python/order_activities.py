@@ -1,7 +1,7 @@
 """The steps that touch the world: a payment provider, a warehouse, a carrier, a mail server.
 
-They stand in for real services and misbehave as those do: the provider times out now and then, a card is declined, goods
-are out of stock, an address can't be reached. A step may be run more than once, for example when the process dies
+They stand in for real services and misbehave as those do: the payment provider drops connections, a card is declined,
+goods are out of stock, an address can't be reached. A step may be run more than once, for example when the process dies
 between doing it and saying so. So each one that must not happen twice hands over an idempotency key.
 """
 

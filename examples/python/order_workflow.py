@@ -1,7 +1,7 @@
 """The order workflow: validate, charge, reserve, wait for approval, ship; and undo what was done when a step fails.
 
-Read `OrderWorkflow.run` from top to bottom: that is the whole business process. It survives crashes at any line, because
-every step is in the workflow's history before the next one begins.
+Read `OrderWorkflow._fulfil` from top to bottom: that is the whole business process. It survives crashes at any line,
+because every step is in the workflow's history before the next one begins.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """Payloads and failures: the bytes on the wire, typed decoding, and errors that name the place."""
 
-
 import asyncio
 import collections
 import dataclasses

@@ -41,7 +41,9 @@ def test_orders_survive_a_crash(tmp_path: Path) -> None:
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
     orders = tmp_path / "orders.jsonl"
-    orders.write_text('{"id":"1","customer":"a","card":"1","address":"b","items":[{"sku":"x","count":"two","price_cents":1}]}')
+    orders.write_text(
+        '{"id":"1","customer":"a","card":"1","address":"b","items":[{"sku":"x","count":"two","price_cents":1}]}'
+    )
     failed = run_program(str(orders), "--state", str(tmp_path / "state.db"))
     assert failed.returncode == 1
     assert "line 1: Order.items[0].count: expected int, got str 'two'" in failed.stderr

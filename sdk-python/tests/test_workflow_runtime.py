@@ -371,7 +371,9 @@ def test_unknown_query_names_the_known_ones() -> None:
     run = Run(Order, "o")
     run.start()
     (answer,) = run.activate(query("nope"))
-    assert "known queries: [__stack_trace __temporal_workflow_metadata get_status]" in answer.query_answer.failed.message
+    assert (
+        "known queries: [__stack_trace __temporal_workflow_metadata get_status]" in answer.query_answer.failed.message
+    )
 
 
 def test_eviction_runs_nothing_of_the_workflow_but_finally() -> None:

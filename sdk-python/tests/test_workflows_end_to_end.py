@@ -150,9 +150,7 @@ class Fulfilment:
 
 
 async def test_a_tutorials_workflow(client: Client, queue: str) -> None:
-    async with Worker(
-        client, task_queue=queue, workflows=[Fulfilment], activities=[reserve_inventory, echo, fail]
-    ):
+    async with Worker(client, task_queue=queue, workflows=[Fulfilment], activities=[reserve_inventory, echo, fail]):
         handle = await client.start_workflow(Fulfilment.run, "o1", id=queue, task_queue=queue)
         assert await handle.result() == {
             "items": ["tea", "cup"],

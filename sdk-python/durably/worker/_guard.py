@@ -175,7 +175,13 @@ def _patch_entropy() -> None:
         stamp = loop.runtime.time_ns // 100 + 0x01B21DD213814000
         node = (bits(48) | 1 << 40) if node is None else node
         clock_seq = bits(14) if clock_seq is None else clock_seq
-        fields = (stamp & 0xFFFFFFFF, stamp >> 32 & 0xFFFF, stamp >> 48 & 0x0FFF, clock_seq >> 8 & 0x3F, clock_seq & 0xFF)
+        fields = (
+            stamp & 0xFFFFFFFF,
+            stamp >> 32 & 0xFFFF,
+            stamp >> 48 & 0x0FFF,
+            clock_seq >> 8 & 0x3F,
+            clock_seq & 0xFF,
+        )
         return uuid.UUID(fields=(*fields, node), version=1)
 
     _replace(uuid, "uuid1", uuid1, original_uuid1)

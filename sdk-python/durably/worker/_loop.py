@@ -159,9 +159,7 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
 
     # -- What asyncio asks of a loop
 
-    def call_soon(
-        self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> Any:
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None) -> Any:
         handle = Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -251,7 +249,9 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self._error_handler is not None:
             self._error_handler(self, context)
-        elif isinstance(context.get("exception"), BaseException) and "handle" not in context and "future" not in context:
+        elif (
+            isinstance(context.get("exception"), BaseException) and "handle" not in context and "future" not in context
+        ):
             self.callback_error = self.callback_error or context["exception"]
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:

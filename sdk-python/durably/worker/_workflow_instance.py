@@ -233,9 +233,7 @@ class WorkflowInstance(Runtime):
             )
         issued = commands.until_closed(self._commands) if self._closed else self._commands
         weight = 8_000 + 2_500 * len(self.loop._tasks)
-        return msg.WorkflowCompletion(
-            run_id=run_id, success=msg.ActivationSuccess(commands=issued, cache_bytes=weight)
-        )
+        return msg.WorkflowCompletion(run_id=run_id, success=msg.ActivationSuccess(commands=issued, cache_bytes=weight))
 
     def evict(self) -> None:
         """Forget the run: end its coroutines without letting them do anything to it."""

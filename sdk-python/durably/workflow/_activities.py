@@ -155,9 +155,7 @@ def _start(
 
 
 @overload
-def start_activity(
-    activity: Callable[[], Awaitable[R]], **options: Unpack[ActivityConfig]
-) -> ActivityHandle[R]: ...
+def start_activity(activity: Callable[[], Awaitable[R]], **options: Unpack[ActivityConfig]) -> ActivityHandle[R]: ...
 @overload
 def start_activity(activity: Callable[[], R], **options: Unpack[ActivityConfig]) -> ActivityHandle[R]: ...
 @overload

@@ -403,9 +403,8 @@ def _find_handlers(cls: type[Any], attribute: str, kind: str, issues: list[str])
             continue
         if definition.name in found:
             label = definition.name or "<dynamic>"
-            issues.append(
-                f"Multiple {kind} methods found for {label} (at least on {name} and {found[definition.name].fn.__name__})"
-            )
+            other = found[definition.name].fn.__name__
+            issues.append(f"Multiple {kind} methods found for {label} (at least on {name} and {other})")
         else:
             found[definition.name] = definition
     return found

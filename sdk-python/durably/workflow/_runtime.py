@@ -1,7 +1,7 @@
 """What workflow code can ask of the run it belongs to.
 
-`Runtime` is implemented by the worker (`durably.worker._workflow_instance`). The running event loop leads to it, so that
-no context variable has to be kept, and code outside a workflow finds none.
+`Runtime` is implemented by the worker (`durably.worker._workflow_instance`). The running event loop leads to it, so
+that no context variable has to be kept, and code outside a workflow finds none.
 """
 
 from __future__ import annotations
