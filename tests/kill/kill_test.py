@@ -240,7 +240,11 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
                     asyncio.create_task(place_order(client, orders, ledger, number, random.Random(seed)))
                 )
             kills = asyncio.create_task(kill_again_and_again(server, args.kills, rng, progress))
-            await asyncio.wait_for(asyncio.gather(kills, *placed), args.limit)
+            try:
+                await finish(asyncio.gather(kills, *placed), hands, args.limit, progress)
+            except TimeoutError:
+                await describe_stuck(client, ledger)
+                raise
             print(f"all orders are done: {progress()}", flush=True)
             await check_histories(client, orders, ledger, args.package)
     finally:
@@ -251,6 +255,42 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
     slowest = max(server.recoveries[1:], default=0.0)
     print(f"{repeated} activities ran again because no completion had been acknowledged; slowest restart {slowest:.2f} s")
     return ledger
+
+
+async def finish(everything: Any, hands: list[asyncio.Task[None]], limit: float, progress: Any) -> None:
+    """Awaits everything, shows progress, and fails at once if a hand has died: nobody would do its work."""
+    deadline = time.monotonic() + limit
+    while True:
+        done, _ = await asyncio.wait([everything, *hands], timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        if everything in done:
+            return await everything
+        for hand in done:
+            hand.result()
+            raise AssertionError("an activity worker has ended")
+        print(progress(), flush=True)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not done within {limit} s: {progress()}")
+
+
+async def describe_stuck(client: Client, ledger: Ledger) -> None:
+    """Says where orders that do not finish stand: their last events and what the server holds as pending."""
+    from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+    for kind in (1, 2):
+        request = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=QUEUE), task_queue_type=kind)
+        answer = await client.workflow_service.describe_task_queue(request)
+        print(f"pollers of kind {kind}: {[(p.identity, p.last_access_time.ToJsonString()) for p in answer.pollers]}")
+    shown = 0
+    for name in ledger.starts:
+        handle = client.get_workflow_handle(name)
+        description = (await handle.describe()).raw_description
+        if description.workflow_execution_info.status != 1 or shown == 3:
+            continue
+        shown += 1
+        print(f"{name} is open; signals acknowledged: {sorted(ledger.signals.get(name, set()))}")
+        for event in (await handle.fetch_history()).events:
+            print(f"  {event.event_id:>3} {event.event_time.ToJsonString()} type {event.event_type}")
+        print(f"  pending activities: {list(description.pending_activities)}")
+        print(f"  pending workflow task: {description.pending_workflow_task}")
 
 
 def load_orders(package: str) -> types.ModuleType:
