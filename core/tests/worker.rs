@@ -203,6 +203,25 @@ async fn a_retried_activity_resumes_from_its_last_heartbeat() {
     client.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_too_large_to_send_fails_the_activity() {
+    let client = connect().await;
+    let id = unique("large");
+    let registry = Registry::default()
+        .workflow("main", |context| async move {
+            let failure = context.activity("large", "").await.unwrap_err();
+            Outcome::Completed(failure.cause.unwrap().message)
+        })
+        .activity("large", |_| async { Ok("x".repeat(5 << 20)) });
+    let sdk = Sdk::start(&client, worker(&id), registry);
+    start(&client, "main", &id, "").await;
+    let message = result(&client, &id).await;
+    // The second is what servers say that receive it and find it too large themselves.
+    assert!(message.contains("too large") || message.contains("EXCEEDS_LIMIT"), "{message}");
+    sdk.shut_down().await;
+    client.close().await;
+}
+
 /// How each of four activities started together came to the worker: with a task's response, or polled.
 async fn eager_starts(options: impl FnOnce(&mut WorkerOptions), elsewhere: bool) -> Vec<bool> {
     let client = connect().await;

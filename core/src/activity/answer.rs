@@ -18,6 +18,7 @@ use durably_proto::{
 use tonic::Code;
 
 use super::{Activities, Ended, Running};
+use crate::client::error::is_too_large;
 
 const COMPLETED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondActivityTaskCompleted";
 const FAILED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondActivityTaskFailed";
@@ -55,7 +56,12 @@ impl Activities {
         cancelled: Option<Reason>,
     ) -> Result<(), CallError> {
         match ended {
-            Ended::Completed(success) => self.completed(token, success.result.map(one)).await,
+            Ended::Completed(success) => match self.completed(token, success.result.map(one)).await {
+                Err(error) if is_too_large(Code::from(error.code), &error.message) => {
+                    self.failed(token, too_large(&error), undelivered).await
+                }
+                result => result,
+            },
             Ended::Failed(failure) => self.failed(token, failure, undelivered).await,
             Ended::Cancelled(failure) if cancelled == Some(Reason::Cancelled) => {
                 self.canceled(token, cancel_details(failure)).await
@@ -129,6 +135,23 @@ fn cancel_details(failure: Failure) -> Option<Payloads> {
     match failure.failure_info {
         Some(FailureInfo::CanceledFailureInfo(info)) => info.details,
         _ => None,
+    }
+}
+
+/// The result will not get smaller by another attempt.
+fn too_large(error: &CallError) -> Failure {
+    let info = ApplicationFailureInfo {
+        r#type: "ResultTooLarge".to_owned(),
+        non_retryable: true,
+        ..Default::default()
+    };
+    Failure {
+        message: format!(
+            "the activity's result is too large for one message ({}): return a reference to it instead",
+            error.message
+        ),
+        failure_info: Some(FailureInfo::ApplicationFailureInfo(info)),
+        ..Default::default()
     }
 }
 

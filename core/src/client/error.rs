@@ -30,6 +30,16 @@ pub(crate) fn is_connection_error(status: &Status) -> bool {
     status.source().is_some() && matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown)
 }
 
+/// True if the request, or its answer, is beyond what one end of the connection takes: sent again, it still is. gRPC
+/// has no code for it, so it is known by the words of the libraries that servers are built with.
+pub(crate) fn is_too_large(code: Code, message: &str) -> bool {
+    match code {
+        Code::ResourceExhausted => message.contains("message larger than max"),
+        Code::OutOfRange => message.contains("message length too large"),
+        _ => false,
+    }
+}
+
 /// An error with everything below it, each once.
 pub(crate) fn cause_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();

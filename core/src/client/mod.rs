@@ -25,7 +25,7 @@ use tonic::{Code, metadata::MetadataMap};
 
 use crate::{
     client::{
-        error::{call_error, from_status, is_connection_error},
+        error::{call_error, from_status, is_connection_error, is_too_large},
         retry::{Backoff, RetryPolicy},
     },
     convert::duration,
@@ -211,6 +211,7 @@ impl Client {
             let code = if is_connection_error(&status) { Code::Unavailable } else { status.code() };
             let wait = plan
                 .retry
+                .filter(|_| !is_too_large(code, status.message()))
                 .and_then(|policy| backoff.next(policy, code, started.elapsed(), rand::random()))
                 // A wait that ends after the deadline only delays the answer.
                 .filter(|wait| plan.timeout.is_none_or(|timeout| started.elapsed() + *wait < timeout));

@@ -8,7 +8,10 @@ use tokio::sync::watch;
 use tonic::Code;
 
 use super::{EventSink, settings::Settings};
-use crate::{Client, client::CALL_TIMEOUT, client::retry::is_retryable};
+use crate::{
+    Client,
+    client::{CALL_TIMEOUT, error::is_too_large, retry::is_retryable},
+};
 
 /// How long an answer that the server must get is offered again and again while the server can't be reached.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -109,15 +112,16 @@ impl Context {
         loop {
             let policy = self.client.retry_policy();
             let result = self.client.rpc(path, request, CALL_TIMEOUT, Some(policy)).await;
-            match result {
-                Err(error) if is_retryable(Code::from(error.code)) => {
-                    if self.is_stopping() || started.elapsed() > PATIENCE {
-                        return Err(error);
-                    }
-                    tracing::warn!(path, error = error.message, "the server can't take an answer, trying on");
-                }
-                result => return result,
+            let Err(error) = result else { return result };
+            let code = Code::from(error.code);
+            if !is_retryable(code)
+                || is_too_large(code, &error.message)
+                || self.is_stopping()
+                || started.elapsed() > PATIENCE
+            {
+                return Err(error);
             }
+            tracing::warn!(path, error = error.message, "the server can't take an answer, trying on");
         }
     }
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use durably_proto::temporal::api::{
     command::v1::{Command, command::Attributes},
     common::v1::{WorkerVersionStamp, WorkflowExecution},
-    enums::v1::{QueryResultType, TaskQueueKind},
+    enums::v1::{QueryResultType, TaskQueueKind, WorkflowTaskFailedCause},
+    failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
     sdk::v1::WorkflowTaskCompletedMetadata,
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1::{
@@ -23,7 +24,7 @@ use super::context::Context;
 use crate::{
     CallError,
     activity::Activities,
-    client::CALL_TIMEOUT,
+    client::{CALL_TIMEOUT, error::is_too_large},
     convert::to_wire,
     workflow::{HistoryPage, QueryReply, TaskCompleted, TaskFailed},
 };
@@ -98,7 +99,12 @@ impl Responder {
                 }
                 Ok(workflow_task)
             }
-            Err(error) => Err(refused(error)),
+            Err(error) => {
+                if is_too_large(Code::from(error.code), &error.message) {
+                    self.fail(too_large(request.task_token, &error)).await;
+                }
+                Err(refused(error))
+            }
         }
     }
 
@@ -229,6 +235,26 @@ impl Responder {
             }
             error.message
         })
+    }
+}
+
+/// The server would never hear of a task whose commands it can't receive, so it is told this instead.
+fn too_large(task_token: Bytes, error: &CallError) -> TaskFailed {
+    let message = format!(
+        "the commands of this workflow task are too large for one message ({}): start fewer activities at once, or pass \
+         references to large data instead of the data",
+        error.message
+    );
+    let info = ApplicationFailureInfo { r#type: "GrpcMessageTooLarge".to_owned(), ..Default::default() };
+    TaskFailed {
+        task_token,
+        cause: WorkflowTaskFailedCause::GrpcMessageTooLarge,
+        failure: Failure {
+            message,
+            failure_info: Some(FailureInfo::ApplicationFailureInfo(info)),
+            ..Default::default()
+        },
+        attempt: 1,
     }
 }
 
