@@ -199,7 +199,7 @@ impl Execution {
     pub(super) fn fail_activity(
         &mut self,
         token: &TaskToken,
-        failure: Failure,
+        failure: Box<Failure>,
         heartbeat_details: Option<Payloads>,
         identity: String,
         cx: &mut Context<'_>,
@@ -213,7 +213,7 @@ impl Execution {
         if let Some(retry_state) = self.retry_activity(id, &failure, cx) {
             self.close_activity(id, cx, |started_event_id, _| {
                 Attributes::ActivityTaskFailedEventAttributes(ActivityTaskFailedEventAttributes {
-                    failure: Some(failure),
+                    failure: Some(*failure),
                     scheduled_event_id: id,
                     started_event_id,
                     identity,

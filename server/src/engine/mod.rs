@@ -76,7 +76,7 @@ pub enum Input {
     },
     FailActivity {
         token: TaskToken,
-        failure: Failure,
+        failure: Box<Failure>,
         heartbeat_details: Option<Payloads>,
         identity: String,
     },

@@ -15,16 +15,35 @@ use crate::engine::Time;
 pub(super) struct Clock {
     kind: ClockKind,
     skipped: AtomicI64,
+    /// Stands still at this time instead of following the system's clock; for tests that must repeat.
+    #[cfg(test)]
+    frozen: Option<i64>,
     /// Time is skipped only while this is 0. A virtual clock starts with 1.
     locks: Mutex<i64>,
 }
 
 impl Clock {
     pub(super) fn new(kind: ClockKind) -> Self {
-        Self { kind, skipped: AtomicI64::new(0), locks: Mutex::new(1) }
+        Self {
+            kind,
+            skipped: AtomicI64::new(0),
+            #[cfg(test)]
+            frozen: None,
+            locks: Mutex::new(1),
+        }
+    }
+
+    /// A virtual clock that only moves when it is told to.
+    #[cfg(test)]
+    pub(super) fn frozen(at: Time) -> Self {
+        Self { frozen: Some(at.0), ..Self::new(ClockKind::Virtual) }
     }
 
     pub(super) fn now(&self) -> Time {
+        #[cfg(test)]
+        if let Some(frozen) = self.frozen {
+            return Time(frozen + self.skipped.load(Ordering::Acquire));
+        }
         Time(Self::real().0.saturating_add(self.skipped.load(Ordering::Acquire)))
     }
 

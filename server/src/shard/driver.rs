@@ -19,7 +19,7 @@ use super::{
     watch::Watchers,
 };
 use crate::{
-    ServiceError,
+    Namespace, ServiceError,
     engine::{Dispatch, Input, RunKey, Time},
     matching::Matching,
     store::{Commit, OpenRun, RunWrite, Store, StoreError},
@@ -29,6 +29,9 @@ use crate::{
 /// back.
 type Release = Box<dyn FnOnce(Result<(), &ServiceError>) -> Option<TaskRef> + Send>;
 
+/// How often closed runs are looked through for retention, and how many are deleted in one commit.
+const CLEANING_PAUSE: i64 = 5 * 60 * 1_000_000_000;
+const CLEANED_AT_ONCE: usize = 200;
 /// How long to wait before looking again at runs that could not be read back.
 const RELOAD_PAUSE: i64 = 1_000_000_000;
 
@@ -65,6 +68,8 @@ pub(super) struct Shard {
     releases: Vec<Release>,
     pub(super) offers: Vec<(i64, Dispatch)>,
     pub(super) deletes: Vec<i64>,
+    /// When to look for closed runs beyond their namespace's retention.
+    next_cleaning: Time,
     /// Set when another process took the lease over: nothing is done any more.
     fenced: Option<ServiceError>,
 }
@@ -80,6 +85,7 @@ impl Shard {
     ) -> Result<Self, StoreError> {
         let lease = store.take_lease(index)?;
         let next_seq = store.last_seq()? + 1;
+        let next_cleaning = clock.now().after(CLEANING_PAUSE);
         Ok(Self {
             index,
             lease,
@@ -105,6 +111,7 @@ impl Shard {
             releases: Vec::new(),
             offers: Vec::new(),
             deletes: Vec::new(),
+            next_cleaning,
             fenced: None,
         })
     }
@@ -137,6 +144,7 @@ impl Shard {
                 work(&mut self);
             }
             self.fire_timers();
+            self.clean();
             self.finish_batch();
             self.evict();
             self.skip_time();
@@ -195,7 +203,7 @@ impl Shard {
     }
 
     fn patience(&self) -> Option<Duration> {
-        let due = self.next_due()?;
+        let due = self.next_due().map_or(self.next_cleaning, |due| due.min(self.next_cleaning));
         let left = due.since(self.now()).max(0);
         Some(Duration::from_nanos(left as u64))
     }
@@ -206,7 +214,7 @@ impl Shard {
         first(&self.timers).into_iter().chain(first(&self.sleeping)).chain(sleeper).min()
     }
 
-    fn fire_timers(&mut self) {
+    pub(super) fn fire_timers(&mut self) {
         let now = self.now();
         while let Some(((time, _), _)) = self.sleepers.first_key_value()
             && *time <= now
@@ -229,6 +237,33 @@ impl Shard {
         for seq in due {
             // The input cannot be refused; timers are set again from the run's new state.
             let _ = self.apply(seq, Input::TimersDue);
+        }
+    }
+
+    /// Deletes closed runs that have outlived their namespace's retention.
+    fn clean(&mut self) {
+        let now = self.now();
+        if now < self.next_cleaning {
+            return;
+        }
+        self.next_cleaning = now.after(CLEANING_PAUSE);
+        let Ok(namespaces) = self.store.namespaces() else { return };
+        for (id, encoded) in namespaces {
+            // What cannot be read is not deleted.
+            let Ok(namespace) = Namespace::decode(&encoded) else { continue };
+            let retention = i64::try_from(namespace.retention.as_nanos()).unwrap_or(i64::MAX);
+            if retention == 0 {
+                continue;
+            }
+            let before = now.0.saturating_sub(retention);
+            let Ok(expired) = self.store.closed_before(&id, before, CLEANED_AT_ONCE) else { continue };
+            if expired.len() == CLEANED_AT_ONCE {
+                self.next_cleaning = now.after(1_000_000_000);
+            }
+            for seq in expired {
+                self.unload(seq);
+                self.deletes.push(seq);
+            }
         }
     }
 

@@ -303,7 +303,7 @@ impl Executions {
         Ok(StartWorkflowExecutionResponse {
             run_id: started.run_id,
             first_execution_run_id: started.first_execution_run_id,
-            started: started.started,
+            started: started.is_new,
             status: started.status as i32,
             // A new run's history is all in memory: nothing is missing from the grant.
             eager_workflow_task: started.eager.map(|grant| grant.response),
@@ -320,7 +320,7 @@ impl Executions {
         Ok(SignalWithStartWorkflowExecutionResponse {
             run_id: started.run_id,
             first_execution_run_id: started.first_execution_run_id,
-            started: started.started,
+            started: started.is_new,
             signal_link: None,
         })
     }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A poll never lasts longer.
-const LONGEST_POLL: Duration = Duration::from_secs(60);
+const LONGEST_POLL: Duration = Duration::from_mins(1);
 /// The empty answer leaves this long before the caller's deadline.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -129,6 +129,7 @@ impl Executions {
         Ok(response)
     }
 
+    #[expect(clippy::unused_async, reason = "every RPC is an async method here")]
     pub async fn describe_task_queue(
         &self,
         namespace: &Namespace,

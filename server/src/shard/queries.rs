@@ -99,7 +99,7 @@ impl Shard {
     }
 
     /// Sends a query to the worker that has the run in its cache if it waits for work, else to any worker.
-    pub(super) fn ask_directly(&mut self, seq: i64, query: DirectQuery) {
+    pub(super) fn ask_directly(&mut self, seq: i64, query: &DirectQuery) {
         let Some(namespace_id) = self.runs.get(&seq).map(|slot| slot.run.key().namespace_id.clone()) else {
             return;
         };

@@ -38,6 +38,7 @@ pub(super) struct Slot {
 
 /// Which run a call means: with an empty run id the newest of the workflow id.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "these are the API's names")]
 pub(super) struct Target {
     pub namespace_id: Arc<str>,
     pub workflow_id: Arc<str>,
@@ -225,7 +226,7 @@ impl Shard {
             self.answer_query(id, answer);
         }
         for query in effects.direct_queries {
-            self.ask_directly(seq, query);
+            self.ask_directly(seq, &query);
         }
         self.refresh(seq);
         if let Some(successor) = effects.successor {
@@ -237,10 +238,10 @@ impl Shard {
     pub(super) fn refresh(&mut self, seq: i64) {
         let Some(slot) = self.runs.get_mut(&seq) else { return };
         let due = slot.run.next_due();
-        if due != slot.due {
-            if let Some(old) = slot.due {
-                self.timers.remove(&(old, seq));
-            }
+        if due != slot.due
+            && let Some(old) = slot.due
+        {
+            self.timers.remove(&(old, seq));
         }
         slot.due = due;
         if let Some(due) = due {

@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Started {
     pub run_id: String,
     pub first_execution_run_id: String,
-    pub started: bool,
+    pub is_new: bool,
     pub status: WorkflowExecutionStatus,
     pub eager: Option<WorkflowTaskGrant>,
 }
@@ -95,7 +95,7 @@ impl Shard {
         Ok(Started {
             first_execution_run_id: run_id.clone(),
             run_id,
-            started: true,
+            is_new: true,
             status: WorkflowExecutionStatus::Running,
             eager,
         })
@@ -105,14 +105,14 @@ impl Shard {
     fn existing(&mut self, seq: i64, call: &StartCall) -> Result<Option<Started>, ServiceError> {
         let request = &call.request;
         let run = self.run(seq)?;
-        let answer = |started| Started {
+        let answer = |is_new| Started {
             run_id: run.key().run_id.to_string(),
             first_execution_run_id: run.start_attributes().first_execution_run_id.clone(),
-            started,
+            is_new,
             status: run.status(),
             eager: None,
         };
-        let refuse = |message: &str| {
+        let already_started = |message: &str| {
             let kind = ErrorKind::WorkflowExecutionAlreadyStarted {
                 start_request_id: run.start_request_id().to_owned(),
                 run_id: run.key().run_id.to_string(),
@@ -146,7 +146,7 @@ impl Shard {
             if request.workflow_id_conflict_policy() == WorkflowIdConflictPolicy::UseExisting {
                 return Ok(Some(answer(false)));
             }
-            return refuse("Workflow execution is already running.");
+            return already_started("Workflow execution is already running.");
         }
         let failed = matches!(
             run.status(),
@@ -157,9 +157,9 @@ impl Shard {
         );
         match reuse {
             WorkflowIdReusePolicy::AllowDuplicateFailedOnly if !failed => {
-                refuse("Workflow execution already finished successfully.")
+                already_started("Workflow execution already finished successfully.")
             }
-            WorkflowIdReusePolicy::RejectDuplicate => refuse("Workflow execution already finished."),
+            WorkflowIdReusePolicy::RejectDuplicate => already_started("Workflow execution already finished."),
             _ => Ok(None),
         }
     }

@@ -144,7 +144,7 @@ impl Executions {
         let (token, target) = named_task(namespace, &request.task_token)?;
         let input = Input::FailActivity {
             token,
-            failure: request.failure.unwrap_or_else(no_failure),
+            failure: Box::new(request.failure.unwrap_or_else(no_failure)),
             heartbeat_details: request.last_heartbeat_details,
             identity: request.identity,
         };
@@ -160,7 +160,7 @@ impl Executions {
         let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
         let input = Input::FailActivity {
             token,
-            failure: request.failure.unwrap_or_else(no_failure),
+            failure: Box::new(request.failure.unwrap_or_else(no_failure)),
             heartbeat_details: request.last_heartbeat_details,
             identity: request.identity,
         };
@@ -190,6 +190,7 @@ impl Executions {
         Ok(RespondActivityTaskCanceledByIdResponse::default())
     }
 
+    #[expect(clippy::unused_async, reason = "every RPC is an async method here")]
     /// The worker is going: tasks on its sticky queue go to the normal queues at once.
     pub async fn shutdown_worker(
         &self,

@@ -94,7 +94,7 @@ pub(super) fn check(run: &Execution, commands: &[Command]) -> Result<(), Refused
 fn check_one<'a>(run: &Execution, attributes: &'a A, plan: &mut Plan<'a>) -> Result<(), Refused> {
     match attributes {
         A::ScheduleActivityTaskCommandAttributes(a) => schedule_activity::check(a, run, plan),
-        A::RequestCancelActivityTaskCommandAttributes(a) => request_cancel_activity::check(a, run),
+        A::RequestCancelActivityTaskCommandAttributes(a) => request_cancel_activity::check(*a, run),
         A::StartTimerCommandAttributes(a) => start_timer::check(a, run, plan),
         A::CancelTimerCommandAttributes(a) => cancel_timer::check(a, run, plan),
         A::CompleteWorkflowExecutionCommandAttributes(_) | A::CancelWorkflowExecutionCommandAttributes(_) => {
@@ -161,7 +161,7 @@ pub(super) fn apply(
                 schedule_activity::apply(a, extra, run, &mut applied, cx);
             }
             A::RequestCancelActivityTaskCommandAttributes(a) => {
-                request_cancel_activity::apply(&a, extra, run, &mut applied, cx);
+                request_cancel_activity::apply(a, extra, run, &mut applied, cx);
             }
             A::StartTimerCommandAttributes(a) => start_timer::apply(a, extra, run, &applied, cx),
             A::CancelTimerCommandAttributes(a) => cancel_timer::apply(a, extra, run, &applied, cx),

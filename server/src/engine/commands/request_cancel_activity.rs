@@ -9,7 +9,7 @@ use durably_proto::temporal::api::{
 
 use super::{Applied, Context, Execution, Extra, Refused, push};
 
-pub(super) fn check(a: &Command, run: &Execution) -> Result<(), Refused> {
+pub(super) fn check(a: Command, run: &Execution) -> Result<(), Refused> {
     let bad = |message: String| Refused::new(Cause::BadRequestCancelActivityAttributes, message);
     let id = a.scheduled_event_id;
     if id <= 0 {
@@ -37,7 +37,7 @@ fn ended(event: &Attributes) -> Option<i64> {
 }
 
 pub(super) fn apply(
-    a: &Command,
+    a: Command,
     extra: Extra,
     run: &mut Execution,
     applied: &mut Applied,

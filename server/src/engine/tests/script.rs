@@ -123,7 +123,7 @@ impl Script {
             },
             "broken" => Input::FailActivity {
                 token: self.activity_token(word(0))?,
-                failure: application(word(1)),
+                failure: Box::new(application(word(1))),
                 heartbeat_details: None,
                 identity: "worker".into(),
             },
