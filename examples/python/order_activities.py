@@ -60,6 +60,7 @@ class PaymentProvider:
             # The money is taken, the answer is lost. The retry policy asks again, with the same key.
             raise ConnectionError("payment provider: connection reset")
         if self.die_at is not None and self.count() >= self.die_at:
+            print(f"The money of order {payment.order_id} is taken; the process dies before it can say so.", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def refund(self, order_id: str) -> None:
