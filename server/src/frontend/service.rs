@@ -14,7 +14,7 @@ use durably_proto::temporal::api::{
 };
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use tonic::{body::Body, codec::CompressionEncoding};
+use tonic::{Code, body::Body, codec::CompressionEncoding};
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -180,6 +180,29 @@ fn refuse(message: String) -> BoxFuture<'static, Result<Response<Body>, Infallib
     Box::pin(async move { Ok(tonic::Status::unimplemented(message).into_http()) })
 }
 
+/// Gives requests that could not be read the status that clients of Temporal expect.
+///
+/// Only an answer without a message has its status in the headers, so this costs the others one look-up. SDKs know an
+/// oversize task by the text "received message larger than max" and fail it instead of sending it again.
+fn explain_unreadable(answer: Response<Body>) -> Response<Body> {
+    if !answer.headers().contains_key(tonic::Status::GRPC_STATUS) {
+        return answer;
+    }
+    let Some(status) = tonic::Status::from_header_map(answer.headers()) else { return answer };
+    match status.code() {
+        Code::OutOfRange => tonic::Status::resource_exhausted(format!(
+            "grpc: received message larger than max: {}. Store large data elsewhere and pass a reference",
+            status.message()
+        ))
+        .into_http(),
+        Code::Internal if status.message().starts_with("failed to decode Protobuf message") => {
+            let message = format!("the request is not the message of this RPC: {}", status.message());
+            tonic::Status::invalid_argument(message).into_http()
+        }
+        _ => answer,
+    }
+}
+
 impl<B> tower::Service<Request<B>> for Service
 where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
@@ -205,13 +228,14 @@ where
                 None => format!("unknown service in {path}; this is a server for Temporal's API"),
             });
         }
-        if path.starts_with(WORKFLOW) {
+        let answer = if path.starts_with(WORKFLOW) {
             self.workflow.call(request)
         } else if path.starts_with(OPERATOR) {
             self.operator.call(request)
         } else {
             self.test.call(request)
-        }
+        };
+        Box::pin(async move { answer.await.map(explain_unreadable) })
     }
 }
 

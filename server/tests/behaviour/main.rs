@@ -3,6 +3,7 @@
 //! The worker is played by hand, one call at a time, so that each test shows what is on the wire. Nothing sleeps:
 //! tests await the call or the history event that they are about.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(unreachable_pub, reason = "one binary, not a library")]
 #![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
 
 mod activities;

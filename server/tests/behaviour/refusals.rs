@@ -281,3 +281,24 @@ async fn services_that_are_not_there() {
     let refused = operator.create_nexus_endpoint(CreateNexusEndpointRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented, "{refused}");
 }
+
+#[tokio::test]
+async fn requests_that_cannot_be_read() {
+    let harness = Harness::start().await;
+    let huge = started(|r| r.input = Some(text(&"x".repeat(17 * 1024 * 1024))));
+    let refused = harness.client().start_workflow_execution(huge).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(refused.message().contains("received message larger than max"), "{refused}");
+
+    // A gRPC frame whose message is no message: field 1 claims more bytes than there are.
+    let request =
+        http::Request::post("/temporal.api.workflowservice.v1.WorkflowService/StartWorkflowExecution")
+            .header("content-type", "application/grpc")
+            .body(tonic::body::Body::new(http_body_util::Full::new(bytes::Bytes::from_static(&[
+                0, 0, 0, 0, 2, 0x0A, 0x7F,
+            ]))))
+            .unwrap();
+    let answer = tower::ServiceExt::oneshot(harness.server.service(), request).await.unwrap();
+    let status = tonic::Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+}
