@@ -233,10 +233,13 @@ class _TimeSkippingEnvironment(_OwnEnvironment):
         return True
 
     async def sleep(self, duration: timedelta | float) -> None:
-        async with self._unlocked(always=True):
-            request = SleepRequest(duration=to_duration(timedelta(seconds=_seconds(duration))))
-            # The deadline of a call is real time, and skipping needs little of it unless workers are slow.
-            await self._client.test_service.sleep(request, timeout=timedelta(days=1))
+        request = SleepRequest(duration=to_duration(timedelta(seconds=_seconds(duration))))
+        service = self._client.test_service
+        async with self._order:
+            # One call, so that time can't run on between the end of the sleep and a lock.
+            sleep = service.sleep if self._waiting else service.unlock_time_skipping_with_sleep
+        # The deadline of a call is real time, of which skipping takes little unless workers are slow.
+        await sleep(request, timeout=timedelta(days=1))
 
     async def get_current_time(self) -> datetime:
         response = await self._client.test_service.get_current_time(Empty())
@@ -253,8 +256,8 @@ class _TimeSkippingEnvironment(_OwnEnvironment):
             self._auto = before
 
     @asynccontextmanager
-    async def _unlocked(self, always: bool = False) -> AsyncIterator[None]:
-        if not self._auto and not always:
+    async def _unlocked(self) -> AsyncIterator[None]:
+        if not self._auto:
             yield None
             return
         async with self._order:

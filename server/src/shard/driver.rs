@@ -15,7 +15,7 @@ use super::{
     inbox::Inbox,
     queries::Askers,
     runs::Slot,
-    tasks::{Grant, GrantSender, Offer, TaskRef},
+    tasks::{Grant, GrantSender, Offer, Sleeper, TaskRef},
     watch::Watchers,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) struct Shard {
     pub(super) timers: BTreeSet<(Time, i64)>,
     /// The same for open runs that are not in memory.
     pub(super) sleeping: BTreeSet<(Time, i64)>,
-    pub(super) sleepers: BTreeMap<(Time, u64), oneshot::Sender<Result<(), ServiceError>>>,
+    pub(super) sleepers: BTreeMap<(Time, u64), Sleeper>,
     pub(super) watchers: Watchers,
     pub(super) askers: Askers,
 
@@ -219,8 +219,11 @@ impl Shard {
         while let Some(((time, _), _)) = self.sleepers.first_key_value()
             && *time <= now
         {
-            if let Some((_, reply)) = self.sleepers.pop_first() {
-                self.reply(reply, Ok(()));
+            if let Some((_, sleeper)) = self.sleepers.pop_first() {
+                if sleeper.locks {
+                    self.clock.lock();
+                }
+                self.reply(sleeper.reply, Ok(()));
             }
         }
         while let Some((_, seq)) = self.sleeping.first().copied().filter(|(time, _)| *time <= now) {

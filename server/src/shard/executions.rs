@@ -22,7 +22,7 @@ use super::{
     inbox::Inbox,
     runs::Target,
     start::{StartCall, Started},
-    tasks::Offer,
+    tasks::{Offer, Sleeper},
 };
 use crate::{
     Namespace,
@@ -250,9 +250,7 @@ impl Executions {
     pub fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
         self.require_virtual_clock()?;
         if !self.inner.clock.unlock() {
-            return Err(ServiceError::failed_precondition(
-                "time skipping is not locked: each unlock needs a lock before it",
-            ));
+            return Err(not_locked());
         }
         self.wake_shards();
         Ok(())
@@ -264,15 +262,23 @@ impl Executions {
 
     pub async fn sleep_until(&self, time: i64) -> Result<(), ServiceError> {
         self.require_virtual_clock()?;
-        self.call_later(0, move |shard, reply| shard.sleep(Time(time), reply)).await
+        self.call_later(0, move |shard, reply| shard.sleep(Time(time), Sleeper { reply, locks: false })).await
     }
 
-    /// Unlocks, sleeps, locks again.
+    /// Unlocks, sleeps, locks again. The shard does all three, so that time can run on neither before the sleep is known
+    /// nor after it has ended.
     pub async fn unlock_time_skipping_with_sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        self.unlock_time_skipping()?;
-        let slept = self.sleep(nanos).await;
-        self.inner.clock.lock();
-        slept
+        self.require_virtual_clock()?;
+        let until = self.inner.clock.now().after(nanos.max(0));
+        let clock = self.inner.clock.clone();
+        let slept = self.call_later(0, move |shard, reply| {
+            if clock.unlock() {
+                shard.sleep(until, Sleeper { reply, locks: true });
+            } else {
+                let _ = reply.send(Err(not_locked()));
+            }
+        });
+        slept.await
     }
 
     pub fn current_time(&self) -> i64 {
@@ -455,6 +461,10 @@ impl Executions {
         let count = self.read(move |store| store.count(&id, &filter)).await?;
         Ok(CountWorkflowExecutionsResponse { count, ..Default::default() })
     }
+}
+
+fn not_locked() -> ServiceError {
+    ServiceError::failed_precondition("time skipping is not locked: each unlock needs a lock before it")
 }
 
 pub(super) fn stopping() -> ServiceError {

@@ -17,6 +17,13 @@ const STICKY_MEMORY: i64 = 10 * SECOND;
 /// With a virtual clock: a queue that was polled this recently counts as having a worker.
 const WORKER_MEMORY: i64 = 30 * SECOND;
 
+/// A caller who waits for a virtual clock.
+pub(super) struct Sleeper {
+    pub(super) reply: oneshot::Sender<Result<(), ServiceError>>,
+    /// Whether time skipping is locked again when the sleep ends.
+    pub(super) locks: bool,
+}
+
 /// Names a task; what queues hold. Whether it still stands is checked when a poller takes it.
 #[derive(Clone, Debug)]
 pub(super) struct TaskRef {
@@ -222,9 +229,9 @@ impl Shard {
     }
 
     /// A sleeper of a virtual clock.
-    pub(super) fn sleep(&mut self, until: Time, reply: oneshot::Sender<Result<(), ServiceError>>) {
+    pub(super) fn sleep(&mut self, until: Time, sleeper: Sleeper) {
         self.use_counter += 1;
-        self.sleepers.insert((until, self.use_counter), reply);
+        self.sleepers.insert((until, self.use_counter), sleeper);
     }
 
     /// Whether a worker has a task or is about to get one, so that a virtual clock must wait. A workflow task always
