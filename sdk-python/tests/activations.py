@@ -26,7 +26,7 @@ class Run:
         self.definition = _Definition.must_from_class(workflow)
         self.instance = WorkflowInstance(self.definition, InstanceOptions(**options))
         self.args, self.seed = args, seed
-        self.now = START
+        self.now: float = START
         self.replaying = False
         self.completion: Any = None
         self.trace: list[str] = []

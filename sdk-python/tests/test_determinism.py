@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 import os
 import random
 import secrets
@@ -263,6 +264,35 @@ def test_reading_and_importing_are_fine() -> None:
     run = Run(Imports)
     run.start()
     assert run.result == "colorsys"
+
+
+def test_plain_loggers_have_real_time_and_real_io(tmp_path: Path) -> None:
+    seen: list[logging.LogRecord] = []
+
+    class Rotating(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            (tmp_path / "log").write_text(record.getMessage())
+            seen.append(record)
+
+    @workflow.defn
+    class Logs:
+        @workflow.run
+        async def run(self) -> float:
+            logging.getLogger("plain").warning("hello")
+            workflow.logger.warning("world")
+            return time.time()
+
+    handler = Rotating()
+    for name in ("plain", "durably.workflow"):
+        logging.getLogger(name).addHandler(handler)
+    run = Run(Logs)
+    run.start()
+    for name in ("plain", "durably.workflow"):
+        logging.getLogger(name).removeHandler(handler)
+    assert run.result == START + 1
+    assert [record.filename for record in seen] == ["test_determinism.py"] * 2
+    assert [abs(record.created - time.time()) < 60 for record in seen] == [True, True]
+    assert seen[1].getMessage().startswith("world ({'attempt': 1, ")
 
 
 def test_replay_after_eviction_gives_the_same_commands() -> None:

@@ -11,6 +11,7 @@ import asyncio
 import ctypes
 import datetime
 import gc
+import logging
 import os
 import random
 import sys
@@ -345,8 +346,30 @@ def _patch_threads() -> None:
     threading.Thread.start = start  # type: ignore[method-assign]
 
 
+def _patch_logging() -> None:
+    """Log records of workflow code carry the real time, and handlers may do real I/O (rotate a file, send a packet)."""
+    original = logging.Logger.handle
+
+    def handle(self: logging.Logger, record: logging.LogRecord) -> None:
+        loop = guarded_loop()
+        if loop is None:
+            return original(self, record)
+        loop.deterministic = False
+        try:
+            now = time.time_ns()
+            record.relativeCreated += now / 1e6 - record.created * 1e3
+            record.created = now / 1e9
+            record.msecs = now // 1_000_000 % 1000 + 0.0
+            return original(self, record)
+        finally:
+            loop.deterministic = True
+
+    logging.Logger.handle = handle  # type: ignore[method-assign]
+
+
 _patch_time()
 _patch_threads()
+_patch_logging()
 _patch_random()
 _patch_entropy()
 _patch_datetime()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
 from durably.workflow._runtime import Runtime
+
+# Before 3.11, logging counts its own frames too when it looks for the caller.
+_OUR_FRAMES = 1 if sys.version_info >= (3, 11) else 4
 
 
 class LoggerAdapter(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic only from Python 3.11 on
@@ -47,11 +51,11 @@ class LoggerAdapter(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic
             return
         runtime = Runtime.maybe_current()
         if runtime is None:
-            super().log(level, msg, *args, stacklevel=stacklevel + 1, **kwargs)
+            super().log(level, msg, *args, stacklevel=stacklevel + _OUR_FRAMES, **kwargs)
             return
         before = runtime.set_deterministic(False)
         try:
-            super().log(level, msg, *args, stacklevel=stacklevel + 1, **kwargs)
+            super().log(level, msg, *args, stacklevel=stacklevel + _OUR_FRAMES, **kwargs)
         finally:
             runtime.set_deterministic(before)
 
