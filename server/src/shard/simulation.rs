@@ -453,7 +453,9 @@ impl World {
         let now = self.clock.now();
         let stuck = self.shard.runs.iter().filter(|(_, slot)| slot.run.is_open());
         let stuck: Vec<_> = stuck
-            .map(|(seq, slot)| (seq, slot.run.next_due(), slot.run.pending_dispatch(now), slot.run.describe()))
+            .map(|(seq, slot)| {
+                (seq, slot.run.next_due(), slot.run.pending_dispatch(now), slot.run.describe())
+            })
             .collect();
         panic!("some run never ended at {now:?}: {stuck:#?}; sleeping {:?}", self.shard.sleeping);
     }

@@ -122,11 +122,6 @@ async fn bad_calls_on_workflows() {
         query: Some(WorkflowQuery { query_type: name.into(), ..Default::default() }),
         ..Default::default()
     };
-    let history = |id: &str| GetWorkflowExecutionHistoryRequest {
-        namespace: namespace(),
-        execution: target(id, ""),
-        ..Default::default()
-    };
     let signal_with_start = SignalWithStartWorkflowExecutionRequest {
         namespace: namespace(),
         workflow_id: "order-2".into(),
@@ -164,6 +159,21 @@ async fn bad_calls_on_workflows() {
             namespace: namespace(), workflow_execution: target("order-1", ""),
             first_execution_run_id: "x".into(), ..Default::default()
         }) => InvalidArgument, "", "first_execution_run_id", "UUID";
+    }
+}
+
+#[tokio::test]
+async fn bad_reads_of_workflows() {
+    let harness = Harness::start().await;
+    harness.begin("order-1").await;
+    let namespace = || NAMESPACE.to_owned();
+    let target = |id: &str, run: &str| Some(execution(id, run));
+    let history = |id: &str| GetWorkflowExecutionHistoryRequest {
+        namespace: namespace(),
+        execution: target(id, ""),
+        ..Default::default()
+    };
+    refused! { harness,
         describe_workflow_execution(DescribeWorkflowExecutionRequest {
             namespace: namespace(), execution: target("unknown", "")
         }) => NotFound, NOT_FOUND, "unknown";
