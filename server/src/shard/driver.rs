@@ -139,7 +139,7 @@ impl Shard {
     /// Works until the inbox is closed.
     pub(super) fn work(mut self) {
         loop {
-            let Some(work) = self.inbox.clone().take(self.patience()) else { break };
+            let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
             for work in work {
                 work(&mut self);
             }
@@ -202,10 +202,10 @@ impl Shard {
         self.fenced.clone().map_or(Ok(()), Err)
     }
 
-    fn patience(&self) -> Option<Duration> {
+    fn patience(&self) -> Duration {
         let due = self.next_due().map_or(self.next_cleaning, |due| due.min(self.next_cleaning));
         let left = due.since(self.now()).max(0);
-        Some(Duration::from_nanos(left as u64))
+        Duration::from_nanos(left as u64)
     }
 
     fn next_due(&self) -> Option<Time> {

@@ -268,7 +268,7 @@ impl World {
 
     fn receiver(&mut self, kind: QueueKind) -> TaskReceiver<Offer> {
         self.polls += 1;
-        let name = if kind == QueueKind::Workflow && self.polls % 3 == 0 { "sticky" } else { "tq" };
+        let name = if kind == QueueKind::Workflow && self.polls.is_multiple_of(3) { "sticky" } else { "tq" };
         let key = queue_key(&Arc::from("ns"), name, kind);
         let poller = PollerIdentity { poll: self.polls, ..Default::default() };
         self.matching.poll(&key, poller, Clock::real().0)
@@ -329,7 +329,8 @@ impl World {
         if self.random.random_ratio(1, 10) {
             drop(delivery);
             self.log.push_str("left without the task\n");
-            return self.settle();
+            self.settle();
+            return;
         }
         self.settle();
         let grant = delivery.receive().now_or_never().expect("the batch is over");
@@ -339,7 +340,7 @@ impl World {
                 self.workflow_tasks.push(TaskToken::decode(grant.response.task_token).unwrap());
             }
             Ok(Some(Grant::Activity(task))) => {
-                self.activities.push(TaskToken::decode(task.task_token).unwrap())
+                self.activities.push(TaskToken::decode(task.task_token).unwrap());
             }
             _ => {}
         }
@@ -409,7 +410,8 @@ impl World {
                 identity: String::new(),
             };
             let answer = self.input(&target, input);
-            return self.note("activity failed", answer.as_ref());
+            self.note("activity failed", answer.as_ref());
+            return;
         }
         let input = Input::CompleteActivity { token, result: None, identity: String::new() };
         let answer = self.input(&target, input);

@@ -1,4 +1,5 @@
 //! Tests of shards over a store: the whole way of a workflow, crashes, time skipping.
+#![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +27,7 @@ fn namespace() -> Namespace {
     Namespace {
         id: "ns".into(),
         name: "default".into(),
-        retention: Duration::from_secs(3600),
+        retention: Duration::from_hours(1),
         description: String::new(),
         owner_email: String::new(),
         data: Default::default(),
@@ -176,21 +177,20 @@ async fn a_workflow_with_one_activity_runs_to_its_end() {
     assert!(complete_activity(&on, &activity).await.is_err(), "a completed activity cannot complete again");
     let task = poll(&on, "tq").await;
     respond(&on, &task, vec![complete()]).await.unwrap();
-    use EventType::*;
     assert_eq!(
         kinds(&history(&on, "w").await),
         [
-            WorkflowExecutionStarted,
-            WorkflowTaskScheduled,
-            WorkflowTaskStarted,
-            WorkflowTaskCompleted,
-            ActivityTaskScheduled,
-            ActivityTaskStarted,
-            ActivityTaskCompleted,
-            WorkflowTaskScheduled,
-            WorkflowTaskStarted,
-            WorkflowTaskCompleted,
-            WorkflowExecutionCompleted
+            EventType::WorkflowExecutionStarted,
+            EventType::WorkflowTaskScheduled,
+            EventType::WorkflowTaskStarted,
+            EventType::WorkflowTaskCompleted,
+            EventType::ActivityTaskScheduled,
+            EventType::ActivityTaskStarted,
+            EventType::ActivityTaskCompleted,
+            EventType::WorkflowTaskScheduled,
+            EventType::WorkflowTaskStarted,
+            EventType::WorkflowTaskCompleted,
+            EventType::WorkflowExecutionCompleted,
         ]
     );
     on.shutdown().await;

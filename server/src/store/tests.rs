@@ -187,8 +187,8 @@ fn listings_page_and_filter_alike() {
 
         let first = store.list(NAMESPACE, &Filter::All, None, 2).unwrap();
         assert_eq!(first.next, Some(4));
-        let last = store.list(NAMESPACE, &Filter::All, Some(2), 2).unwrap();
-        assert_eq!((last.rows.len(), last.next), (1, None));
+        let last_page = store.list(NAMESPACE, &Filter::All, Some(2), 2).unwrap();
+        assert_eq!((last_page.rows.len(), last_page.next), (1, None));
         assert_eq!(store.closed_before(NAMESPACE, 501, 10).unwrap(), [2]);
         assert_eq!(store.closed_before(NAMESPACE, 500, 10).unwrap(), []);
     });

@@ -2,6 +2,7 @@
 //!
 //! After a change that is meant: `INSTA_UPDATE=always cargo test -p durably-server engine::`, then read the diff.
 
+mod brief;
 mod script;
 mod tables;
 mod transcripts;

@@ -7,13 +7,14 @@ use durably_proto::temporal::api::{
     common::v1::*,
     enums::v1::*,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
-    history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes, history_event::Attributes as A},
+    history::v1::WorkflowExecutionStartedEventAttributes,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest},
 };
 use prost::Message;
 
+use super::brief::brief;
 use crate::engine::{
     Context, Dispatch, Effects, Execution, Input, LoadError, LoadedEvent, NewRun, Output, Poller, RunKey,
     SECOND, Signal, Time, duration, event, state::TaskToken,
@@ -530,84 +531,4 @@ fn span(text: &str) -> i64 {
             "h" => 3600,
             _ => panic!("unit of {text}"),
         }
-}
-
-/// An event on one line: what its reader needs to check ids and order.
-fn brief(event: &HistoryEvent) -> String {
-    let timeout = |failure: &Option<Failure>| match failure.as_ref().and_then(|f| f.failure_info.as_ref()) {
-        Some(FailureInfo::TimeoutFailureInfo(info)) => format!("{:?}", info.timeout_type()),
-        _ => "?".into(),
-    };
-    let detail = match event.attributes.as_ref().unwrap() {
-        A::WorkflowExecutionStartedEventAttributes(a) => {
-            format!(
-                "attempt={} continued={:?} first={}",
-                a.attempt, a.continued_execution_run_id, a.first_execution_run_id
-            )
-        }
-        A::WorkflowTaskScheduledEventAttributes(a) => {
-            format!("{} attempt={}", a.task_queue.as_ref().unwrap().name, a.attempt)
-        }
-        A::WorkflowTaskStartedEventAttributes(a) => format!("scheduled={}", a.scheduled_event_id),
-        A::WorkflowTaskCompletedEventAttributes(a) => {
-            format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
-        }
-        A::WorkflowTaskTimedOutEventAttributes(a) => {
-            format!(
-                "scheduled={} started={} {:?}",
-                a.scheduled_event_id,
-                a.started_event_id,
-                a.timeout_type()
-            )
-        }
-        A::WorkflowTaskFailedEventAttributes(a) => {
-            format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.cause())
-        }
-        A::ActivityTaskScheduledEventAttributes(a) => {
-            format!("{} completed={}", a.activity_id, a.workflow_task_completed_event_id)
-        }
-        A::ActivityTaskStartedEventAttributes(a) => {
-            format!(
-                "scheduled={} attempt={} last_failure={}",
-                a.scheduled_event_id,
-                a.attempt,
-                a.last_failure.is_some()
-            )
-        }
-        A::ActivityTaskCompletedEventAttributes(a) => {
-            format!("scheduled={} started={}", a.scheduled_event_id, a.started_event_id)
-        }
-        A::ActivityTaskFailedEventAttributes(a) => {
-            format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.retry_state())
-        }
-        A::ActivityTaskTimedOutEventAttributes(a) => {
-            format!(
-                "scheduled={} started={} {} {:?}",
-                a.scheduled_event_id,
-                a.started_event_id,
-                timeout(&a.failure),
-                a.retry_state()
-            )
-        }
-        A::ActivityTaskCancelRequestedEventAttributes(a) => format!("scheduled={}", a.scheduled_event_id),
-        A::ActivityTaskCanceledEventAttributes(a) => {
-            format!(
-                "scheduled={} started={} requested={}",
-                a.scheduled_event_id, a.started_event_id, a.latest_cancel_requested_event_id
-            )
-        }
-        A::TimerStartedEventAttributes(a) => a.timer_id.clone(),
-        A::TimerFiredEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
-        A::TimerCanceledEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
-        A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
-        A::WorkflowExecutionFailedEventAttributes(a) => {
-            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
-        }
-        A::WorkflowExecutionTimedOutEventAttributes(a) => {
-            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
-        }
-        A::WorkflowExecutionContinuedAsNewEventAttributes(a) => format!("new={:?}", a.new_execution_run_id),
-        _ => String::new(),
-    };
-    format!("{} {:?} {detail}", event.event_id, event.event_type()).trim_end().to_owned()
 }

@@ -1,5 +1,7 @@
 //! A filter tree as an SQL condition with bound values.
 
+use std::fmt::Write as _;
+
 use rusqlite::types::Value as Sql;
 
 use super::super::{Field, Filter, Op, Value};
@@ -24,21 +26,23 @@ fn write(filter: &Filter, sql: &mut String, values: &mut Vec<Sql>) {
         }
         Filter::Compare(field, Op::StartsWith, Value::Text(prefix)) => {
             // Not LIKE: it folds case and gives `%` and `_` a meaning.
-            sql.push_str(&format!("substr({}, 1, ?) = ?", column(*field)));
+            let _ = write!(sql, "substr({}, 1, ?) = ?", column(*field));
             values.push(Sql::from(prefix.chars().count() as i64));
             values.push(Sql::from(prefix.clone()));
         }
         Filter::Compare(field, op, value) => {
-            sql.push_str(&format!("{} {} ?", column(*field), operator(*op)));
+            let _ = write!(sql, "{} {} ?", column(*field), operator(*op));
             values.push(bound(value));
         }
         Filter::In(field, list) => {
-            sql.push_str(&format!("{} IN (", column(*field)));
+            let _ = write!(sql, "{} IN (", column(*field));
             sql.push_str(&vec!["?"; list.len()].join(", "));
             sql.push(')');
             values.extend(list.iter().map(bound));
         }
-        Filter::IsNull(field) => sql.push_str(&format!("{} IS NULL", column(*field))),
+        Filter::IsNull(field) => {
+            let _ = write!(sql, "{} IS NULL", column(*field));
+        }
     }
 }
 
