@@ -90,7 +90,7 @@ async def start(client: Client, order: Order, settings: Settings) -> tuple[Handl
         )
         return handle, True
     except WorkflowAlreadyStartedError:
-        return client.get_workflow_handle_for(OrderWorkflow.run, workflow_id), False
+        return client.get_workflow_handle(workflow_id, result_type=Outcome), False
 
 
 async def play_manager(handle: Handle, order: Order) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from durably import activity
 from durably.exceptions import ApplicationError, ApplicationErrorCategory
@@ -148,4 +149,4 @@ async def send_receipt(customer: str, tracking: str) -> None:
     activity.logger.debug("receipt for %s sent to %s", tracking, customer)
 
 
-ALL = [validate, charge, refund, reserve, release, ship, send_receipt]
+ALL: list[Callable[..., Any]] = [validate, charge, refund, reserve, release, ship, send_receipt]

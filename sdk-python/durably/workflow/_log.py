@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from durably.workflow._runtime import Runtime
 
-# Before 3.11, logging counts its own frames too when it looks for the caller.
-_OUR_FRAMES = 1 if sys.version_info >= (3, 11) else 4
+# Before 3.11, logging counts one of its own frames too when it looks for the caller.
+_OUR_FRAMES = 1 if sys.version_info >= (3, 11) else 2
 
 
 class LoggerAdapter(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic only from Python 3.11 on
