@@ -9,8 +9,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from durably.client import Client
+from durably.worker import Worker
 
 TARGET = os.environ.get("DURABLY_TEST_TARGET", "embedded:")
+
+# The whole suite holds with any cache, also none: then each workflow task replays its run from the start.
+if (cached := os.environ.get("DURABLY_TEST_MAX_CACHED_WORKFLOWS")) is not None:
+    Worker.__init__.__kwdefaults__["max_cached_workflows"] = int(cached)
 
 
 @pytest.fixture

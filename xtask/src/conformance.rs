@@ -92,18 +92,7 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
     let mut table = Table::new();
     for column in &columns {
         heading(column.name);
-        let (skipped, wanted): (Vec<_>, Vec<_>) =
-            behaviours.iter().cloned().partition(|name| skips.reason(column.name, name).is_some());
-        for name in skipped {
-            table.entry(name).or_default().insert(column.name, Cell::Skipped);
-        }
-        let outcomes = run_column(shell, column, &wanted)?;
-        for name in wanted {
-            let cell = outcomes
-                .get(&name)
-                .map_or_else(|| Cell::Red("ended without an answer".to_owned()), read_cell);
-            table.entry(name).or_default().insert(column.name, cell);
-        }
+        fill_column(shell, column, &behaviours, &skips, &mut table)?;
     }
     heading("conformance");
     print_table(&table, &columns, &skips);
@@ -117,6 +106,52 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
         }
     }
     if failed == 0 { Ok(()) } else { Err(Failure::new(format!("conformance: {failed} red"))) }
+}
+
+/// Runs one column for `cargo xtask test`.
+pub(crate) fn one_column(shell: &Shell, name: &str) -> Result<Count, Failure> {
+    let Some(column) = COLUMNS.iter().find(|column| column.name == name) else {
+        return Err(Failure::new(format!("no column `{name}`")));
+    };
+    let skips = Skips::read(shell)?;
+    let mut table = Table::new();
+    fill_column(shell, column, &behaviours(shell, &[])?, &skips, &mut table)?;
+    print_table(&table, &[column], &skips);
+    Ok(count(&table))
+}
+
+fn count(table: &Table) -> Count {
+    let mut count = Count::default();
+    for cell in table.values().flat_map(BTreeMap::values) {
+        match cell {
+            Cell::Green(_) => count.passed += 1,
+            Cell::Red(_) => count.failed += 1,
+            Cell::Skipped => {}
+        }
+    }
+    count
+}
+
+/// Runs what the column has to run, and enters it in the table.
+fn fill_column(
+    shell: &Shell,
+    column: &Column,
+    behaviours: &[String],
+    skips: &Skips,
+    table: &mut Table,
+) -> Result<(), Failure> {
+    let (skipped, wanted): (Vec<_>, Vec<_>) =
+        behaviours.iter().cloned().partition(|name| skips.reason(column.name, name).is_some());
+    for name in skipped {
+        table.entry(name).or_default().insert(column.name, Cell::Skipped);
+    }
+    let outcomes = run_column(shell, column, &wanted)?;
+    for name in wanted {
+        let cell =
+            outcomes.get(&name).map_or_else(|| Cell::Red("ended without an answer".to_owned()), read_cell);
+        table.entry(name).or_default().insert(column.name, cell);
+    }
+    Ok(())
 }
 
 fn is_wanted(column: &Column, args: &ConformanceArgs) -> bool {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use crate::conformance;
 use crate::fetch;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
@@ -38,7 +39,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "python, nothing cached", run: python_uncached },
     Suite { name: "mypy --strict", run: mypy },
     Suite { name: "docs", run: docs },
-    Suite { name: "processes", run: processes },
+    Suite { name: "official SDK", run: official_sdk },
     Suite { name: "kill", run: kill },
 ];
 
@@ -137,14 +138,13 @@ fn mypy(shell: &Shell) -> Result<Count, Failure> {
 
 /// What README and docs show, run.
 fn docs(shell: &Shell) -> Result<Count, Failure> {
-    pytest(shell, &package_venv(shell)?, &["tests/docs"], &[])
+    let server = binary(shell)?;
+    pytest(shell, &package_venv(shell)?, &["tests/docs"], &[("DURABLY_BINARY", &server.to_string_lossy())])
 }
 
-/// The real binary: flags, ports, files, signals.
-fn processes(shell: &Shell) -> Result<Count, Failure> {
-    let server = binary(shell)?;
-    let venv = official_venv(shell)?;
-    pytest(shell, &venv, &["tests/processes"], &[("DURABLY_BINARY", &server.to_string_lossy())])
+/// The official Python SDK against our server; `cargo xtask conformance` has the other columns.
+fn official_sdk(shell: &Shell) -> Result<Count, Failure> {
+    conformance::one_column(shell, "temporalio@durably")
 }
 
 /// The kill test in the size that fits every test run; `cargo xtask conformance` runs it in full.
