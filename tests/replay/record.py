@@ -36,6 +36,7 @@ async def main(target: str, folder: Path) -> None:
             started[workflow_id] = await client.start_workflow(name, argument, id=workflow_id, task_queue=queue)
         for argument in (1, 2, 3):
             await started[f"Order-{argument}"].signal("approve", True)
+            # tidy-allow: sleep: the recording is to have the signals in tasks of their own
             await asyncio.sleep(0.15)
         await started["CleansUp-1"].cancel()
         for workflow_id, handle in started.items():

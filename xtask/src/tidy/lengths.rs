@@ -96,7 +96,7 @@ fn measure(tree: &[Source]) -> Ratchet {
     found
 }
 
-/// Name and length of each function, from its `fn` or `def` to its end.
+/// Name and length of each function.
 fn functions(source: &Source) -> Vec<(String, usize)> {
     match source.language {
         Language::Rust => rust_functions(source),
@@ -136,9 +136,9 @@ fn rust_functions(source: &Source) -> Vec<(String, usize)> {
     found
 }
 
+/// In Python the signature (often an argument a line) and the docstring don't count: what is read for logic does.
 fn python_functions(source: &Source) -> Vec<(String, usize)> {
     let lines: Vec<&str> = source.code.lines().collect();
-    let raw: Vec<&str> = source.raw.lines().collect();
     let indent = |text: &str| text.len() - text.trim_start().len();
     let mut found = Vec::new();
     for (i, line) in lines.iter().enumerate() {
@@ -147,18 +147,9 @@ fn python_functions(source: &Source) -> Vec<(String, usize)> {
             continue;
         };
         let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        // The signature may span lines; the body is what is indented deeper, closing parentheses aside.
-        let mut end = i;
-        for (j, below) in lines.iter().enumerate().skip(i + 1) {
-            let blank = raw[j].trim().is_empty() || below.trim().is_empty();
-            if !blank && indent(below) <= indent(line) && !below.trim_start().starts_with(')') {
-                break;
-            }
-            if !blank {
-                end = j;
-            }
-        }
-        found.push((name, end - i + 1));
+        let signature = lines[i..].iter().take_while(|line| !line.trim_end().ends_with(':')).count() + 1;
+        let body = lines[i..].iter().skip(signature).filter(|below| !below.trim().is_empty());
+        found.push((name, body.take_while(|below| indent(below) > indent(line)).count()));
     }
     found
 }
@@ -252,7 +243,7 @@ mod tests {
             "\"\"\"Why.\"\"\"\nclass A:\n    async def long(\n        self,\n    ) -> int:\n{}\n    def short(self):\n        return 1\n",
             "        x()\n".repeat(90)
         );
-        assert_eq!(functions(&Source::new("a.py", text)), [("long".into(), 93), ("short".into(), 2)]);
+        assert_eq!(functions(&Source::new("a.py", text)), [("long".into(), 90), ("short".into(), 1)]);
     }
 
     #[test]
