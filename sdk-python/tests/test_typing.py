@@ -20,6 +20,10 @@ def test_a_correct_program_passes() -> None:
     assert mypy(FOLDER / "program.py") == ""
 
 
+def test_the_example_passes() -> None:
+    assert mypy(FOLDER.parents[2] / "examples" / "python" / "order.py") == ""
+
+
 def test_mistakes_are_found_where_they_are() -> None:
     found = {int(line) for line in re.findall(r"mistakes\.py:(\d+): error", mypy(FOLDER / "mistakes.py"))}
     lines = (FOLDER / "mistakes.py").read_text().splitlines()
