@@ -137,9 +137,9 @@ class Mailbox:
         self.bridge.close()
 
 
-async def connect(options: Any) -> _bridge.Client:
-    """Connects by a ``durably.api.core.v1.ConnectOptions``."""
-    runtime = default_runtime()
+async def connect(options: Any, runtime: _bridge.Runtime | None = None) -> _bridge.Client:
+    """Connects by a ``durably.api.core.v1.ConnectOptions``, on the process's runtime unless another is given."""
+    runtime = runtime or default_runtime()
     client: _bridge.Client = await Mailbox.current().result(
         lambda mailbox, number: _bridge.connect(runtime, mailbox, number, options)
     )

@@ -24,6 +24,7 @@ from durably.api.core.v1 import (
 )
 from durably.api.time import to_duration
 from durably.exceptions import TemporalError
+from durably.runtime import Runtime
 
 __all__ = [
     "ConnectConfig",
@@ -184,6 +185,8 @@ class ConnectConfig:
     rpc_metadata: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""
     lazy: bool = False
+    runtime: Runtime | None = None
+    """None: the process's."""
     embedded_namespaces: tuple[str, ...] = ()
     embedded_listen: str = ""
     embedded_time_skipping: bool = False
@@ -238,7 +241,8 @@ class ServiceClient:
         """
         message = config._to_message()
         try:
-            return ServiceClient(await _core.connect(message), config)
+            runtime = config.runtime._bridge if config.runtime is not None else None
+            return ServiceClient(await _core.connect(message, runtime), config)
         except _core.BridgeError as error:
             raise RPCError._from_bridge(error) from None
 

@@ -12,6 +12,7 @@ from durably import _bridge, _core
 from durably.api.core.v1 import WorkerOptions, WorkerRequest
 from durably.api.workflowservice.v1 import GetSystemInfoRequest
 from durably.client import Client
+from durably.runtime import Runtime
 
 
 class NoReaders(asyncio.SelectorEventLoop):
@@ -97,3 +98,11 @@ async def test_the_cores_log_goes_to_pythons_logging(client: Client, queue: str)
     assert record.levelno == logging.ERROR and "empty worker request" in record.getMessage()
     assert record.threadName is not None and not ended.is_set()
     mailbox.forget(number)
+
+
+async def test_a_runtime_of_ones_own() -> None:
+    async with await Client.connect("embedded:", runtime=Runtime(threads=1)) as client:
+        assert await client.service_client.check_health()
+    assert Runtime.default() is Runtime.default()
+    with pytest.raises(ValueError, match="at least 1"):
+        Runtime(threads=0)

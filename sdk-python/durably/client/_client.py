@@ -16,6 +16,7 @@ from durably.client._executions import WorkflowExecutionAsyncIterator, WorkflowE
 from durably.client._start import UNSET, StartWorkflowOptions, args_of, name_and_result_type, start_request
 from durably.client._workflow_handle import WorkflowHandle
 from durably.exceptions import WorkflowAlreadyStartedError
+from durably.runtime import Runtime
 from durably.service import (
     WORKFLOW_SERVICE,
     ConnectConfig,
@@ -66,6 +67,7 @@ class Client:
         rpc_metadata: Mapping[str, str] = {},
         identity: str | None = None,
         lazy: bool = False,
+        runtime: Runtime | None = None,
     ) -> Client:
         """Connects to a server.
 
@@ -83,6 +85,7 @@ class Client:
             rpc_metadata: gRPC metadata of every call.
             identity: Shown in histories. Default `PID@HOST`.
             lazy: Connect on the first call.
+            runtime: Threads to run on. Default: the process's.
 
         Raises:
             RPCError: The server can't be reached or refused.
@@ -101,6 +104,7 @@ class Client:
                 rpc_metadata=rpc_metadata,
                 identity=identity or "",
                 lazy=lazy,
+                runtime=runtime,
             )
         )
         return Client(

@@ -96,8 +96,8 @@ def _report(watch: Watch, seconds: float) -> None:
     frame = sys._current_frames().get(watch.thread)
     stack = "".join(traceback.format_list(_user_frames(frame))) if frame is not None else ""
     logger.warning(
-        "Workflow code of run %s has held up the worker's event loop for %.1f s. Workflows must not block or compute for "
-        "long: move the work into an activity. It is here:\n%s",
+        "Workflow code of run %s has held up the worker's event loop for %.1f s. Workflows must not block or compute "
+        "for long: move the work into an activity. It is here:\n%s",
         watch.run_id,
         seconds,
         stack,
