@@ -53,6 +53,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SKIPPED_FOLDERS = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep for path in (os.path.dirname(__file__), asyncio.__file__)
 )
+_NO_TIMERS: Any = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,8 @@ class WorkflowInstance(Runtime):
         self._main = None
         self.instance = None
         self.handlers = {"signal": {}, "query": {}}
+        # Break the cycle, so that a forgotten run is freed at once and not by the garbage collector.
+        self.loop.runtime = _NO_TIMERS
 
     # -- The main method and how it ends
 
