@@ -15,6 +15,7 @@ from activations import PAYLOADS, Run, cancel, evict, fire, query, reject, resol
 from durably import activity, workflow
 from durably.common import RawValue, RetryPolicy
 from durably.exceptions import ActivityError, ApplicationError, CancelledError
+from durably.worker import _loop
 
 TEN = timedelta(seconds=10)
 
@@ -414,8 +415,11 @@ def test_a_coroutine_that_refuses_to_end_never_reaches_another_run() -> None:
                 try:
                     await asyncio.Event().wait()
                 except BaseException:
+                    if stop:
+                        raise
                     seen.append(workflow.info().workflow_id)
 
+    stop: list[bool] = []
     run = Run(Stubborn)
     run.start()
     run.activate(evict())
@@ -427,6 +431,9 @@ def test_a_coroutine_that_refuses_to_end_never_reaches_another_run() -> None:
     gc.collect()
     assert len(seen) == count
     assert len(other.trace) == 1
+    stop.append(True)
+    while _loop._undying:
+        _loop._undying.pop().close()
 
 
 def test_activity_arguments_are_checked_where_they_are_given() -> None:

@@ -289,17 +289,25 @@ _undying: list[Any] = []
 
 
 def _end(coroutine: Any) -> None:
+    """Close a coroutine and those it awaits, innermost first: one that refuses must not get lost inside another."""
+    chain = []
+    while getattr(coroutine, "cr_frame", None) is not None:
+        chain.append(coroutine)
+        coroutine = coroutine.cr_await
+    for each in reversed(chain):
+        _close(each)
+
+
+def _close(coroutine: Any) -> None:
     """Close a coroutine, again and again while its `finally` blocks await something."""
     for _ in range(100):
         try:
             coroutine.close()
             return
-        except RuntimeError:
+        except BaseException:
+            # "coroutine ignored GeneratorExit", or an error of a `finally` block, which nobody is left to hear.
             if coroutine.cr_frame is None:
                 return
-        except BaseException:
-            # An error of a `finally` block: nobody is left to tell.
-            return
     _undying.append(coroutine)
 
 
