@@ -14,6 +14,10 @@ impl Count {
         if success { Self { passed: 1, failed: 0 } } else { Self { passed: 0, failed: 1 } }
     }
 
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+
     /// A suite that ended badly has failed, even where no single case says so (it did not compile, or crashed).
     pub(crate) fn and_exit(self, success: bool) -> Self {
         if success || self.failed > 0 { self } else { Self { failed: 1, ..self } }
@@ -36,10 +40,7 @@ impl Tally {
     }
 
     pub(crate) fn total(&self) -> Count {
-        self.suites.iter().fold(Count::default(), |sum, (_, count, _)| Count {
-            passed: sum.passed + count.passed,
-            failed: sum.failed + count.failed,
-        })
+        self.suites.iter().fold(Count::default(), |sum, (_, count, _)| sum.plus(*count))
     }
 
     /// The table of suites; its last line is the plain `N passed, N failed`.
