@@ -1,6 +1,7 @@
 //! Calls that compile and are wrong where they stand, each with what to write instead.
 
 use super::Finding;
+use super::reach;
 use super::source::{Language, Source};
 
 /// Which code of the files in scope a rule looks at.
@@ -106,7 +107,9 @@ const BANS: &[Ban] = &[
 
 pub(super) fn check(tree: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let test_modules = reach::test_modules(tree);
     for source in tree {
+        let is_test = source.is_test_file() || test_modules.contains(&source.path);
         let tests = if source.language == Language::Rust { source.rust_test_regions() } else { Vec::new() };
         for ban in BANS.iter().filter(|ban| applies(ban, source)) {
             for (i, line) in source.code.lines().enumerate() {

@@ -27,6 +27,22 @@ pub(super) fn check(tree: &[Source]) -> Vec<Finding> {
         .collect()
 }
 
+/// The files that are compiled for tests only, because their `mod` stands under `#[cfg(test)]`.
+pub(super) fn test_modules(tree: &[Source]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for source in tree.iter().filter(|source| source.language == Language::Rust) {
+        let words: Vec<&str> = tokens(&source.code).collect();
+        for window in words.windows(10) {
+            if let ["#", "[", "cfg", "(", "test", ")", "]", "mod", name, ";"] = window {
+                let base = folder_of(source);
+                found.insert(normal(&format!("{base}/{name}.rs")));
+                found.insert(normal(&format!("{base}/{name}/mod.rs")));
+            }
+        }
+    }
+    found
+}
+
 /// What cargo compiles of its own accord.
 fn is_crate_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
@@ -41,10 +57,8 @@ fn is_crate_root(path: &str) -> bool {
 
 /// Every path that a `mod name;`, `#[path = "…"]` or `include!("…")` of this file may stand for.
 fn named_by(source: &Source) -> Vec<String> {
-    let (dir, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
-    let stem = file.trim_end_matches(".rs");
-    let owns_folder = matches!(stem, "mod" | "lib" | "main") || is_crate_root(&source.path);
-    let base = if owns_folder { dir.to_owned() } else { format!("{dir}/{stem}") };
+    let (dir, _) = source.path.rsplit_once('/').unwrap_or_default();
+    let base = folder_of(source);
     let mut named = Vec::new();
     for module in declared_modules(&source.code) {
         named.push(normal(&format!("{base}/{module}.rs")));
@@ -60,6 +74,14 @@ fn named_by(source: &Source) -> Vec<String> {
         }
     }
     named
+}
+
+/// Where the modules that a file declares lie.
+fn folder_of(source: &Source) -> String {
+    let (dir, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
+    let stem = file.trim_end_matches(".rs");
+    let owns_folder = matches!(stem, "mod" | "lib" | "main") || is_crate_root(&source.path);
+    if owns_folder { dir.to_owned() } else { format!("{dir}/{stem}") }
 }
 
 /// The modules declared with a semicolon, those inside inline modules by their path below this file.
@@ -155,6 +177,13 @@ mod tests {
             ]),
             ["a/src/stray.rs"]
         );
+    }
+
+    #[test]
+    fn modules_for_tests_only_are_known() {
+        let text = "#[cfg(test)]\nmod simulation;\nmod product;\n";
+        let found = test_modules(&[Source::new("a/src/shard/mod.rs", text.to_owned())]);
+        assert!(found.contains("a/src/shard/simulation.rs") && !found.contains("a/src/shard/product.rs"));
     }
 
     #[test]
