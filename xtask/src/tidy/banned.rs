@@ -114,8 +114,7 @@ pub(super) fn check(tree: &[Source]) -> Vec<Finding> {
         for ban in BANS.iter().filter(|ban| applies(ban, source)) {
             for (i, line) in source.code.lines().enumerate() {
                 let number = i + 1;
-                let in_test =
-                    source.is_test_file() || tests.iter().any(|(from, to)| (*from..=*to).contains(&number));
+                let in_test = is_test || tests.iter().any(|(from, to)| (*from..=*to).contains(&number));
                 let looked_at = match ban.part {
                     Part::All => true,
                     Part::Tests => in_test,
