@@ -12,8 +12,6 @@ mod inbox;
 mod polls;
 mod queries;
 mod runs;
-#[cfg(test)]
-mod simulation;
 mod start;
 mod tasks;
 #[cfg(test)]

@@ -7,10 +7,6 @@ use durably_proto::temporal::api::{
 
 /// An event on one line: what its reader needs to check ids and order.
 pub(super) fn brief(event: &HistoryEvent) -> String {
-    let timeout = |failure: &Option<Failure>| match failure.as_ref().and_then(|f| f.failure_info.as_ref()) {
-        Some(FailureInfo::TimeoutFailureInfo(info)) => format!("{:?}", info.timeout_type()),
-        _ => "?".into(),
-    };
     let detail = match event.attributes.as_ref().unwrap() {
         A::WorkflowExecutionStartedEventAttributes(a) => {
             format!(
@@ -36,6 +32,28 @@ pub(super) fn brief(event: &HistoryEvent) -> String {
         A::WorkflowTaskFailedEventAttributes(a) => {
             format!("scheduled={} started={} {:?}", a.scheduled_event_id, a.started_event_id, a.cause())
         }
+        A::TimerStartedEventAttributes(a) => a.timer_id.clone(),
+        A::TimerFiredEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
+        A::TimerCanceledEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
+        A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
+        A::WorkflowExecutionFailedEventAttributes(a) => {
+            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
+        }
+        A::WorkflowExecutionTimedOutEventAttributes(a) => {
+            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
+        }
+        A::WorkflowExecutionContinuedAsNewEventAttributes(a) => format!("new={:?}", a.new_execution_run_id),
+        other => brief_activity(other),
+    };
+    format!("{} {:?} {detail}", event.event_id, event.event_type()).trim_end().to_owned()
+}
+
+fn brief_activity(attributes: &A) -> String {
+    let timeout = |failure: &Option<Failure>| match failure.as_ref().and_then(|f| f.failure_info.as_ref()) {
+        Some(FailureInfo::TimeoutFailureInfo(info)) => format!("{:?}", info.timeout_type()),
+        _ => "?".into(),
+    };
+    match attributes {
         A::ActivityTaskScheduledEventAttributes(a) => {
             format!("{} completed={}", a.activity_id, a.workflow_task_completed_event_id)
         }
@@ -69,18 +87,6 @@ pub(super) fn brief(event: &HistoryEvent) -> String {
                 a.scheduled_event_id, a.started_event_id, a.latest_cancel_requested_event_id
             )
         }
-        A::TimerStartedEventAttributes(a) => a.timer_id.clone(),
-        A::TimerFiredEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
-        A::TimerCanceledEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
-        A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
-        A::WorkflowExecutionFailedEventAttributes(a) => {
-            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
-        }
-        A::WorkflowExecutionTimedOutEventAttributes(a) => {
-            format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
-        }
-        A::WorkflowExecutionContinuedAsNewEventAttributes(a) => format!("new={:?}", a.new_execution_run_id),
         _ => String::new(),
-    };
-    format!("{} {:?} {detail}", event.event_id, event.event_type()).trim_end().to_owned()
+    }
 }

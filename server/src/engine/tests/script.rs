@@ -38,6 +38,10 @@ pub(super) struct Script {
     pub log: String,
 }
 
+fn poller(in_process: bool) -> Poller {
+    Poller { identity: "worker".into(), request_id: "poll".into(), in_process, ..Default::default() }
+}
+
 /// The log of a whole script.
 pub(super) fn play(script: &str) -> String {
     let mut player = Script::default();
@@ -79,12 +83,6 @@ impl Script {
     fn parse(&mut self, verb: &str, rest: &str) -> Option<Input> {
         let words: Vec<&str> = rest.split_whitespace().collect();
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
-        let poller = |process: bool| Poller {
-            identity: "worker".into(),
-            request_id: "poll".into(),
-            in_process: process,
-            ..Default::default()
-        };
         Some(match verb {
             "poll" => {
                 let (scheduled_event_id, attempt) = self.scheduled_task()?;
@@ -113,6 +111,36 @@ impl Script {
                     attempt: token.attempt,
                 }
             }
+            "signal" => Input::Signal(Signal {
+                name: word(0).into(),
+                request_id: word(1).into(),
+                ..Default::default()
+            }),
+            "cancel" => Input::RequestCancel {
+                reason: "why".into(),
+                identity: "client".into(),
+                request_id: word(0).into(),
+                links: vec![],
+            },
+            "terminate" => Input::Terminate {
+                reason: "why".into(),
+                details: None,
+                identity: "client".into(),
+                links: vec![],
+            },
+            "query" => Input::Query {
+                id: word(0).parse().unwrap(),
+                query: WorkflowQuery { query_type: "q".into(), ..Default::default() },
+            },
+            "reset-sticky" => Input::ResetSticky,
+            _ => return self.parse_activity(verb, &words),
+        })
+    }
+
+    /// The verbs about activities; the first word names the activity.
+    fn parse_activity(&mut self, verb: &str, words: &[&str]) -> Option<Input> {
+        let word = |index: usize| words.get(index).copied().unwrap_or_default();
+        Some(match verb {
             "take" => {
                 let (scheduled_event_id, attempt) = self.waiting_activity(word(0))?;
                 Input::StartActivity { scheduled_event_id, attempt, poller: poller(word(1) == "inside") }
@@ -143,28 +171,6 @@ impl Script {
                     attempt: token.attempt,
                 }
             }
-            "signal" => Input::Signal(Signal {
-                name: word(0).into(),
-                request_id: word(1).into(),
-                ..Default::default()
-            }),
-            "cancel" => Input::RequestCancel {
-                reason: "why".into(),
-                identity: "client".into(),
-                request_id: word(0).into(),
-                links: vec![],
-            },
-            "terminate" => Input::Terminate {
-                reason: "why".into(),
-                details: None,
-                identity: "client".into(),
-                links: vec![],
-            },
-            "query" => Input::Query {
-                id: word(0).parse().unwrap(),
-                query: WorkflowQuery { query_type: "q".into(), ..Default::default() },
-            },
-            "reset-sticky" => Input::ResetSticky,
             other => panic!("unknown verb {other}"),
         })
     }

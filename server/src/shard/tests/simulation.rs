@@ -26,18 +26,18 @@ use prost::Message;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::oneshot;
 
-use super::{
-    clock::Clock,
-    driver::Shard,
-    inbox::Inbox,
-    runs::{Target, decode},
-    start::StartCall,
-    tasks::{Delivery, Grant, Offer, queue_key},
-};
 use crate::{
     Namespace, ServiceError,
     engine::{Input, Poller, SECOND, Signal, Time, duration, state::TaskToken},
     matching::{Matching, PollerIdentity, QueueKind, TaskReceiver},
+    shard::{
+        clock::Clock,
+        driver::Shard,
+        inbox::Inbox,
+        runs::{Target, decode},
+        start::StartCall,
+        tasks::{Delivery, Grant, Offer, queue_key},
+    },
     store::{Commit, Filter, MemoryStore, OpenRun, Page, Store, StoreError, StoredRun},
 };
 
