@@ -112,6 +112,15 @@ def test_wait_condition_times_out() -> None:
     assert run.result == "not approved"
 
 
+def test_a_timer_may_fire_in_the_activation_whose_signal_cancels_it() -> None:
+    run = Run(Order, "o1")
+    run.start()
+    run.activate(resolve(1, {"order": "o1", "cents": 500}))
+    run.activate(signal("approve", "ann"), fire(1))
+    assert run.trace[-3:] == ["activity 2 note ['\"by ann\"']", "cancel_timer 1", "activity 3 reserve ['\"o1\"']"]
+    assert "timer 9" in run.fails(fire(9))
+
+
 def test_signals_of_the_first_task_run_before_the_main_method() -> None:
     @workflow.defn
     class Early:

@@ -202,7 +202,10 @@ class WorkflowInstance(Runtime):
         if (fired := job.fire_timer) is not None:
             handle = self._timers.pop(fired.seq, None)
             if handle is None:
-                raise NondeterminismError(f"the history fires timer {fired.seq}, which the code hasn't started")
+                if fired.seq > self._seq["timer"]:
+                    raise NondeterminismError(f"the history fires timer {fired.seq}, which the code hasn't started")
+                # A signal of the same activation made the code cancel it: signals go first.
+                return
             handle.seq = 0
             self.loop.push_ready(handle)
         elif (resolved := job.resolve_activity) is not None:
