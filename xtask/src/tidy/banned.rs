@@ -114,11 +114,11 @@ pub(super) fn check(tree: &[Source]) -> Vec<Finding> {
         for ban in BANS.iter().filter(|ban| applies(ban, source)) {
             for (i, line) in source.code.lines().enumerate() {
                 let number = i + 1;
-                let in_test = is_test || tests.iter().any(|(from, to)| (*from..=*to).contains(&number));
+                let exempt = is_test || tests.iter().any(|(from, to)| (*from..=*to).contains(&number));
                 let looked_at = match ban.part {
                     Part::All => true,
-                    Part::Tests => in_test,
-                    Part::Product => !in_test,
+                    Part::Tests => exempt,
+                    Part::Product => !exempt,
                 };
                 let Some(call) = ban.calls.iter().find(|call| calls(line, call)) else { continue };
                 if looked_at && !is_no_wait(source, i, call) && !source.allows(ban.rule, number) {

@@ -328,8 +328,8 @@ async fn with_a_virtual_clock_an_hour_passes_at_once() {
     let on = open(Arc::new(MemoryStore::default()), ClockKind::Virtual);
     on.start_workflow(&namespace(), start_request("w")).await.unwrap();
     let task = poll(&on, "tq").await;
-    respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
     let before = on.current_time();
+    respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
     on.unlock_time_skipping().unwrap();
     let task = poll(&on, "tq").await;
     assert!(kinds(&task.history.as_ref().unwrap().events).contains(&EventType::TimerFired));
