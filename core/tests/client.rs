@@ -1,4 +1,5 @@
 //! The client alone: retries, deadlines, metadata and errors, against scripted answers.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::{
     collections::VecDeque,
@@ -22,6 +23,7 @@ struct Script {
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a few in a test")]
 enum Answer {
     Is(StartWorkflowExecutionResponse),
     Fails(Code),

@@ -1,4 +1,6 @@
 //! Embedded servers: one per state file, shared, taken over, released.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
 
 mod sdk;
 

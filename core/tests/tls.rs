@@ -1,4 +1,5 @@
 //! TLS: what is verified, and that nothing is trusted by accident. The server is an old one: it knows no method at all.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use bytes::Bytes;
 use durably_core::Client;

@@ -1,4 +1,6 @@
 //! A whole worker over a server: what workflows and activities can do, whatever the cache holds.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
 
 mod sdk;
 

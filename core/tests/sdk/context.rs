@@ -17,6 +17,7 @@ use durably_proto::{
 use super::{cancellation, payload, text};
 
 /// How a workflow ends.
+#[allow(clippy::large_enum_variant, reason = "a few in a test")]
 pub enum Outcome {
     Completed(String),
     Failed(Failure),
@@ -51,7 +52,7 @@ impl Context {
 
     /// What the query "status" answers.
     pub fn set_status(&self, status: &str) {
-        self.0.borrow_mut().status = status.to_owned();
+        status.clone_into(&mut self.0.borrow_mut().status);
     }
 
     pub fn activity(&self, name: &str, input: &str) -> impl Future<Output = Result<String, Failure>> + use<> {
