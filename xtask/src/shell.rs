@@ -78,8 +78,19 @@ impl Shell {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).stdin(Stdio::null());
+        // `cargo run` describes this package to it. Build scripts that look at such variables would be run again, and
+        // all that depends on them, each time that cargo is called once from here and once by hand.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| describes_package(name)) {
+            command.env_remove(name);
+        }
         command
     }
+}
+
+fn describes_package(variable: &OsStr) -> bool {
+    const PREFIXES: [&str; 5] =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE"];
+    variable.to_str().is_some_and(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// Runs to the end with its output on the terminal, and leaves it to the caller what its status means.
