@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// A fifth of the server's time went into glibc's allocator (decision 074).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Durable execution: a server, and tools around it.
 #[derive(Parser)]
 #[command(name = "durably", version, arg_required_else_help = true)]

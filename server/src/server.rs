@@ -1,4 +1,7 @@
 //! [`Server`]: opens a state, answers calls, shuts down; and [`open_or_join`], which reaches whoever has the state.
+//!
+//! Its futures are boxed: the body of an `async fn` is compiled again in each crate that awaits it, and behind these
+//! stands the whole server (decision 073).
 
 use std::{
     net::SocketAddr,
@@ -89,11 +92,13 @@ impl Server {
     ///
     /// A state file is locked, and offered to other processes of this user on a Unix socket beside it. Errors say
     /// what to do; [`OpenError::Locked`] means that another process has the file.
-    pub async fn open(options: ServerOptions) -> Result<Self, OpenError> {
-        match Self::open_unless_taken(options).await? {
-            Ok(server) => Ok(server),
-            Err((path, owner)) => Err(OpenError::Locked { path, detail: describe(&owner) }),
-        }
+    pub fn open(options: ServerOptions) -> BoxFuture<'static, Result<Self, OpenError>> {
+        Box::pin(async move {
+            match Self::open_unless_taken(options).await? {
+                Ok(server) => Ok(server),
+                Err((path, owner)) => Err(OpenError::Locked { path, detail: describe(&owner) }),
+            }
+        })
     }
 
     async fn open_unless_taken(
@@ -153,27 +158,36 @@ impl Server {
     }
 
     /// Answers calls on `listener` until [`Server::shutdown`], then returns when its connections have drained.
-    pub async fn serve(&self, listener: TcpListener) {
-        transport::serve_tcp(listener, self.service(), self.inner.stopping.subscribe()).await;
+    pub fn serve(&self, listener: TcpListener) -> BoxFuture<'static, ()> {
+        Box::pin(transport::serve_tcp(listener, self.service(), self.inner.stopping.subscribe()))
     }
 
     /// Stops accepting, answers long polls empty, finishes what is in flight, commits and releases the state.
     ///
     /// Returns within a few seconds even if a peer does not read its answers. Calls after it are UNAVAILABLE.
-    pub async fn shutdown(&self) {
-        self.inner.frontend.stop();
-        self.inner.executions.shutdown().await;
-        // Connections drain after the answers are there, or they would wait for polls that nobody ends.
-        self.inner.stopping.send_replace(true);
-        if tokio::time::timeout(DRAIN, self.inner.stopping.closed()).await.is_err() {
-            tracing::warn!("connections were still open {DRAIN:?} after the server stopped; closing them");
-        }
-        self.inner.ownership.lock().take();
+    pub fn shutdown(&self) -> BoxFuture<'static, ()> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            inner.frontend.stop();
+            inner.executions.shutdown().await;
+            // Connections drain after the answers are there, or they would wait for polls that nobody ends.
+            inner.stopping.send_replace(true);
+            if tokio::time::timeout(DRAIN, inner.stopping.closed()).await.is_err() {
+                tracing::warn!(
+                    "connections were still open {DRAIN:?} after the server stopped; closing them"
+                );
+            }
+            inner.ownership.lock().take();
+        })
     }
 }
 
 /// Opens the state, or connects to the process that has it already.
-pub async fn open_or_join(options: ServerOptions) -> Result<Handle, OpenError> {
+pub fn open_or_join(options: ServerOptions) -> BoxFuture<'static, Result<Handle, OpenError>> {
+    Box::pin(find_or_open(options))
+}
+
+async fn find_or_open(options: ServerOptions) -> Result<Handle, OpenError> {
     let give_up = Instant::now() + OWNER_START;
     loop {
         let (path, owner) = match Server::open_unless_taken(options.clone()).await? {

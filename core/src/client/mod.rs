@@ -1,4 +1,7 @@
 //! A connection to a server: calls with retries, deadlines and metadata, and waiting for workflows.
+//!
+//! Futures that leave this crate are boxed, so that what is behind them is compiled here and not once more in each
+//! bridge (decision 073).
 
 mod await_workflow;
 mod connect;
@@ -19,6 +22,7 @@ use durably_proto::{
     },
     temporal::api::workflowservice::v1::get_system_info_response::Capabilities,
 };
+use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use parking_lot::RwLock;
 use tonic::{Code, metadata::MetadataMap};
@@ -73,22 +77,27 @@ pub(crate) struct Plan<'a> {
 impl Client {
     /// Connects to `options.target`; must run inside a tokio runtime, which the client's workers use too. Unless
     /// `options.lazy`, the server has answered when this returns.
-    pub async fn connect(options: ConnectOptions) -> Result<Self, CallError> {
-        connect::connect(options).await
+    pub fn connect(options: ConnectOptions) -> BoxFuture<'static, Result<Self, CallError>> {
+        Box::pin(connect::connect(options))
     }
 
     /// A client over a transport of the caller's own making: a server behind another kind of pipe, or a script.
-    pub async fn over(transport: Transport, options: ConnectOptions) -> Result<Self, CallError> {
-        connect::over(transport, options).await
+    pub fn over(
+        transport: Transport,
+        options: ConnectOptions,
+    ) -> BoxFuture<'static, Result<Self, CallError>> {
+        Box::pin(connect::over(transport, options))
     }
 
     /// Carries out one unary call of Temporal's API. Failures are values, never panics.
-    pub async fn call(&self, call: Call) -> CallResult {
-        let result = match self.try_call(call).await {
-            Ok(response) => call_result::Result::Response(response),
-            Err(error) => call_result::Result::Error(error),
-        };
-        CallResult { result: Some(result) }
+    pub fn call(&self, call: Call) -> BoxFuture<'_, CallResult> {
+        Box::pin(async move {
+            let result = match self.try_call(call).await {
+                Ok(response) => call_result::Result::Response(response),
+                Err(error) => call_result::Result::Error(error),
+            };
+            CallResult { result: Some(result) }
+        })
     }
 
     async fn try_call(&self, call: Call) -> Result<Bytes, CallError> {
@@ -100,7 +109,9 @@ impl Client {
         })?;
         let inner = &*self.inner;
         let filled = method
-            .fill(call.request, &inner.namespace, &inner.identity, || uuid::Uuid::new_v4().to_string())
+            .fill(call.request, &inner.namespace, &inner.identity, || {
+                uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
+            })
             .map_err(|error| {
                 let message = format!("the request of `{}` is not a valid message: {error}", call.method);
                 call_error(Code::InvalidArgument, message)
@@ -123,8 +134,8 @@ impl Client {
     }
 
     /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED).
-    pub async fn await_workflow(&self, request: AwaitWorkflow) -> Result<WorkflowResult, CallError> {
-        await_workflow::await_workflow(self, request).await
+    pub fn await_workflow(&self, request: AwaitWorkflow) -> BoxFuture<'_, Result<WorkflowResult, CallError>> {
+        Box::pin(await_workflow::await_workflow(self, request))
     }
 
     /// The namespace of this client's calls and workers.
@@ -158,16 +169,14 @@ impl Client {
 
     /// Ends the connection for all clones. An embedded server that this process owns is shut down, with everything
     /// on disk, when this returns. Calls after it fail.
-    #[cfg_attr(
-        not(feature = "embedded"),
-        expect(clippy::unused_async, reason = "an embedded server is awaited")
-    )]
-    pub async fn close(&self) {
+    pub fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.transport.write().take();
-        #[cfg(feature = "embedded")]
-        if let Some(embedded) = &self.inner.embedded {
-            embedded.close().await;
-        }
+        Box::pin(async move {
+            #[cfg(feature = "embedded")]
+            if let Some(embedded) = &self.inner.embedded {
+                embedded.close().await;
+            }
+        })
     }
 
     /// One call of a typed request, retried as `retry` says; `timeout` bounds each attempt.

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 use parking_lot::Mutex;
 use prost::Message;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OptionalExtension, Row, Transaction, TransactionBehavior, config::DbConfig, params,
+};
 
 use super::{
     Commit, Filter, NewRow, OpenRun, Page, RunCommit, RunKey, RunRow, RunWrite, Store, StoreError, StoredRun,
@@ -49,6 +51,10 @@ impl SqliteStore {
         writer.set_prepared_statement_cache_capacity(STATEMENTS);
         schema::prepare(&mut writer, path)?;
         let reader = Connection::open(path).map_err(fault)?;
+        for connection in [&writer, &reader] {
+            // Or SQLite plans a statement anew whenever a parameter that it looked at while planning is bound again.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
+        }
         reader.set_prepared_statement_cache_capacity(STATEMENTS);
         reader.execute_batch("PRAGMA query_only = on").map_err(fault)?;
         Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
