@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use durably_proto::temporal::api::{
     enums::v1::HistoryEventFilterType,
     history::v1::{History, HistoryEvent},
@@ -17,8 +18,11 @@ use crate::{Namespace, ServiceError};
 
 /// How long a wait for new events lasts before it answers empty, to be asked again.
 const LONG_POLL: Duration = Duration::from_secs(20);
-/// Events in a page.
+/// Events in a page that a client asks for.
 const PAGE: i64 = 256;
+/// Bytes of events in any page, a workflow task's first one included; one event may be larger. gRPC clients refuse
+/// messages above a limit (4 MiB by default), and a history may have 50 MB.
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// Where the next page goes on.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -28,6 +32,9 @@ struct PageToken {
     /// First event of the next page; going backwards, the one after its first.
     #[prost(int64, tag = "2")]
     event_id: i64,
+    /// In a workflow task's token, the event after its last; pages of a task stop there. 0: no end.
+    #[prost(int64, tag = "3")]
+    end: i64,
 }
 
 /// A run as a reader of its history sees it.
@@ -52,7 +59,10 @@ impl Executions {
             target.run_id = Some(token.run_id.as_str().into());
         }
         let close_only = request.history_event_filter_type() == HistoryEventFilterType::CloseEvent;
-        let from = token.map_or(1, |token| token.event_id);
+        let (from, task_end) = token.map_or((1, 0), |token| (token.event_id, token.end));
+        if task_end > 0 {
+            return self.history_of_task(&target, from, task_end).await;
+        }
         let page = page_size(request.maximum_page_size);
         let range = move |next: i64, open: bool| match (close_only, open) {
             (true, true) => (next, next),
@@ -67,7 +77,8 @@ impl Executions {
         }
         let run_id = view.run_id.clone();
         let (next, open) = (view.next_event_id, view.open);
-        let events = self.complete(view).await?;
+        let mut events = self.complete(view).await?;
+        cut(&mut events);
         let end = events.last().map_or(from, |event| event.event_id + 1);
         let more = if close_only {
             open && request.wait_new_event
@@ -75,7 +86,7 @@ impl Executions {
             end < next || (open && request.wait_new_event)
         };
         let next_page_token =
-            if more { PageToken { run_id, event_id: end }.encode_to_vec() } else { Vec::new() };
+            if more { PageToken { run_id, event_id: end, end: 0 }.encode_to_vec() } else { Vec::new() };
         Ok(GetWorkflowExecutionHistoryResponse {
             history: Some(History { events }),
             next_page_token: next_page_token.into(),
@@ -103,12 +114,34 @@ impl Executions {
         let run_id = view.run_id.clone();
         let mut events = self.complete(view).await?;
         events.reverse();
+        cut(&mut events);
         let first = events.last().map_or(1, |event| event.event_id);
-        let next_page_token =
-            if first > 1 { PageToken { run_id, event_id: first }.encode_to_vec() } else { Vec::new() };
+        let next_page_token = if first > 1 {
+            PageToken { run_id, event_id: first, end: 0 }.encode_to_vec()
+        } else {
+            Vec::new()
+        };
         Ok(GetWorkflowExecutionHistoryReverseResponse {
             history: Some(History { events }),
             next_page_token: next_page_token.into(),
+        })
+    }
+
+    /// The next page of a workflow task whose history did not fit into the answer to the poll.
+    async fn history_of_task(
+        &self,
+        target: &Target,
+        from: i64,
+        end: i64,
+    ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
+        let view = self.view(target, move |next, _| (from, end.min(next))).await?;
+        let run_id = view.run_id.clone();
+        let mut events = self.complete(view).await?;
+        let next_page_token = cut_task(&mut events, &run_id);
+        Ok(GetWorkflowExecutionHistoryResponse {
+            history: Some(History { events }),
+            next_page_token,
+            ..Default::default()
         })
     }
 
@@ -168,6 +201,30 @@ impl Executions {
             () = tokio::time::sleep(LONG_POLL) => Ok(()),
             _ = closing.wait_for(|closing| *closing) => Ok(()),
         }
+    }
+}
+
+/// Cuts a page where it grows too large; the first event always stays.
+fn cut(page: &mut Vec<HistoryEvent>) {
+    let mut bytes = 0;
+    let fits = page.iter().position(|event| {
+        bytes += event.encoded_len();
+        bytes > PAGE_BYTES
+    });
+    if let Some(fits) = fits {
+        page.truncate(fits.max(1));
+    }
+}
+
+/// Cuts a page of a workflow task's history; the token, empty if nothing was cut, leads to the rest.
+pub(super) fn cut_task(page: &mut Vec<HistoryEvent>, run_id: &str) -> Bytes {
+    let end = page.last().map_or(0, |event| event.event_id + 1);
+    cut(page);
+    match page.last().map_or(0, |event| event.event_id + 1) {
+        next if next < end => {
+            PageToken { run_id: run_id.to_owned(), event_id: next, end }.encode_to_vec().into()
+        }
+        _ => Bytes::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use durably_proto::temporal::api::{
 use super::{
     clock::Clock,
     executions::{Executions, PollContext},
+    history::cut_task,
     tasks::{Delivery, Grant, Offer, TaskRef, queue_key},
 };
 use crate::{
@@ -114,18 +115,21 @@ impl Executions {
         delivery
     }
 
-    /// Completes a workflow task with events that are only in the store.
+    /// Completes a workflow task with events that are only in the store, as far as they fit into one answer.
     pub(super) async fn fill_in(
         &self,
         seq: i64,
         grant: WorkflowTaskGrant,
     ) -> Result<PollWorkflowTaskQueueResponse, ServiceError> {
         let WorkflowTaskGrant { mut response, missing } = grant;
-        if missing.is_some() {
-            let mut history = response.history.take().unwrap_or_default();
-            history.events = self.prepend(seq, missing, history.events).await?;
-            response.history = Some(history);
+        if response.history.is_none() && missing.is_none() {
+            return Ok(response);
         }
+        let mut history = response.history.take().unwrap_or_default();
+        history.events = self.prepend(seq, missing, history.events).await?;
+        let run_id = response.workflow_execution.as_ref().map_or("", |execution| execution.run_id.as_str());
+        response.next_page_token = cut_task(&mut history.events, run_id);
+        response.history = Some(history);
         Ok(response)
     }
 

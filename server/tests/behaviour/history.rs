@@ -124,16 +124,19 @@ async fn a_history_longer_than_a_page_is_cut_at_256_events() {
     let page = harness.client().get_workflow_execution_history(request).await.unwrap().into_inner();
     assert_eq!(page.history.unwrap().events.len(), 256);
     assert!(!page.next_page_token.is_empty());
-    // A worker gets the rest of a long history through the token of its task.
-    let task = harness.workflow_task().await;
-    let mut ids: Vec<i64> = history(&task).iter().map(|event| event.event_id).collect();
-    let (mut token, mut request) = (task.next_page_token.clone(), read("order-1"));
-    while !token.is_empty() {
-        request.next_page_token = token;
-        let page =
-            harness.client().get_workflow_execution_history(request.clone()).await.unwrap().into_inner();
-        ids.extend(page.history.unwrap().events.iter().map(|event| event.event_id));
-        token = page.next_page_token;
+    assert_eq!(harness.ids_of_task("order-1").await, (1..=303).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_large_history_of_large_payloads_passes_in_pages() {
+    let harness = Harness::start().await;
+    harness.begin("order-1").await;
+    let megabyte = "x".repeat(1024 * 1024);
+    for _ in 0..6 {
+        harness.signal("order-1", "item", &megabyte).await;
     }
-    assert_eq!(ids, (1..=303).collect::<Vec<_>>());
+    // This client refuses messages above 4 MiB.
+    assert_eq!(harness.ids_of_task("order-1").await, (1..=9).collect::<Vec<_>>());
+    let page = harness.client().get_workflow_execution_history(read("order-1")).await.unwrap().into_inner();
+    assert!(!page.next_page_token.is_empty(), "readers get pages too");
 }

@@ -202,21 +202,3 @@ async fn health_and_capabilities_are_told() {
     let cluster = harness.client().get_cluster_info(GetClusterInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(cluster.persistence_store, "sqlite");
 }
-
-#[tokio::test]
-async fn a_large_history_of_large_payloads_passes() {
-    let harness = Harness::start().await;
-    harness.begin("order-1").await;
-    let megabyte = "x".repeat(1024 * 1024);
-    for _ in 0..6 {
-        harness.signal("order-1", "item", &megabyte).await;
-    }
-    let request = PollWorkflowTaskQueueRequest {
-        namespace: NAMESPACE.into(),
-        task_queue: Some(queue(QUEUE)),
-        ..Default::default()
-    };
-    let mut client = harness.client().max_decoding_message_size(128 * 1024 * 1024);
-    let answer = client.poll_workflow_task_queue(within(Duration::from_secs(20), request)).await.unwrap();
-    assert_eq!(history(answer.get_ref()).len(), 9);
-}

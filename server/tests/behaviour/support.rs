@@ -183,6 +183,25 @@ impl Harness {
         answer.history.unwrap().events
     }
 
+    /// Takes the next workflow task and all pages of its history, as a worker does: the ids of its events.
+    pub async fn ids_of_task(&self, workflow_id: &str) -> Vec<i64> {
+        let task = self.workflow_task().await;
+        let mut ids: Vec<i64> = history(&task).iter().map(|event| event.event_id).collect();
+        let mut token = task.next_page_token;
+        while !token.is_empty() {
+            let request = GetWorkflowExecutionHistoryRequest {
+                namespace: NAMESPACE.into(),
+                execution: Some(execution(workflow_id, "")),
+                next_page_token: token,
+                ..Default::default()
+            };
+            let page = self.client().get_workflow_execution_history(request).await.unwrap().into_inner();
+            ids.extend(page.history.unwrap().events.iter().map(|event| event.event_id));
+            token = page.next_page_token;
+        }
+        ids
+    }
+
     /// Waits for the run to close and returns its last event.
     pub async fn closing_event(&self, workflow_id: &str, run_id: &str) -> Event {
         let mut request = GetWorkflowExecutionHistoryRequest {
