@@ -92,9 +92,15 @@ impl Command {
         let Self::StartDev(options) = self;
         options.start_logging();
         options.ignored.log();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-            format!("cannot start threads: {error}. Raise the limit on processes (ulimit -u)")
-        })?;
+        // The shard has a thread of its own: with one less here, they don't push each other off the cores.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads((cores - 1).max(1))
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                format!("cannot start threads: {error}. Raise the limit on processes (ulimit -u)")
+            })?;
         runtime.block_on(options.run())
     }
 }
