@@ -1,6 +1,7 @@
-"""The kill test: orders under way while the server process is killed again and again on one state file.
+"""The kill test: orders under way while processes are killed again and again, the server's on one state file.
 
-Workflows run on a Python SDK's worker (`--package`). Activities are done by hand on raw RPCs, so that
+Workflows run on a Python SDK's worker in this process (`--package`), or in worker processes of any language
+(`--worker COMMAND`, repeatable), which are killed and started again like the server. Activities are done by hand on raw RPCs, so that
 this program knows which completions the server has acknowledged: it keeps them in a ledger. Likewise it
 notes each acknowledged start and signal. After the last kill it holds what the server says against that:
 
@@ -14,10 +15,12 @@ Moments and load come from one seed, which the first line prints; `--seed` repea
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import os
 import pathlib
 import random
+import shlex
 import signal
 import socket
 import sys
@@ -59,11 +62,16 @@ class Ledger:
 
 
 class Server:
-    """The server process and its state file."""
+    """A process that is killed and started again: the server on its state file, or a worker.
 
-    def __init__(self, command: list[str], port: int) -> None:
+    It says that it is ready with a line on standard output; the server's first one holds its port. It ends by itself
+    when its standard input ends.
+    """
+
+    def __init__(self, name: str, command: list[str], ready: str) -> None:
+        self.name = name
         self.command = command
-        self.port = port
+        self.ready = ready
         self.process: asyncio.subprocess.Process | None = None
         self.recoveries: list[float] = []
 
@@ -75,7 +83,7 @@ class Server:
         )
         assert self.process.stdout is not None
         line = await asyncio.wait_for(self.process.stdout.readline(), 60)
-        assert str(self.port) in line.decode(), f"the server did not come up: {line!r}"
+        assert self.ready in line.decode(), f"the {self.name} did not come up: {line!r}"
         self.recoveries.append(time.monotonic() - began)
 
     async def kill(self) -> None:
@@ -159,14 +167,15 @@ async def place_order(client: Client, orders: types.ModuleType, ledger: Ledger, 
         ledger.violations.append(f"{name} came to {result}, expected {expected}")
 
 
-async def kill_again_and_again(server: Server, kills: int, rng: random.Random, progress: Any) -> None:
-    """Kills at random moments, some of them right after a restart."""
+async def kill_again_and_again(processes: list[Server], kills: int, rng: random.Random, progress: Any) -> None:
+    """Kills one of the processes at random moments, some of them right after a restart; each once at least."""
     for number in range(1, kills + 1):
         # tidy-allow: sleep: the random moment of the kill, by the seed
         await asyncio.sleep(rng.choice([rng.uniform(0.0, 0.2), rng.uniform(0.3, 1.5)]))
-        await server.kill()
-        print(f"kill {number:>2} of {kills}: {progress()}", flush=True)
-        await server.start()
+        victim = processes[number - 1] if number <= len(processes) else rng.choice(processes)
+        await victim.kill()
+        print(f"kill {number:>2} of {kills}, {victim.name}: {progress()}", flush=True)
+        await victim.start()
 
 
 async def check_histories(client: Client, orders: types.ModuleType, ledger: Ledger, package: str) -> None:
@@ -217,14 +226,15 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
     rng = random.Random(args.seed)
     ledger = Ledger()
     port = free_port()
-    server = Server(server_command(args, port, folder / "state.db"), port)
+    server = Server("server", server_command(args, port, folder / "state.db"), str(port))
     await server.start()
     orders = load_orders(args.package)
     target = f"127.0.0.1:{port}"
     client = await Client.connect(target)
-    own = await importlib.import_module(f"{args.package}.client").Client.connect(target)
-    worker = importlib.import_module(f"{args.package}.worker")
-    options = {"workflow_runner": worker.UnsandboxedWorkflowRunner()} if args.package == "temporalio" else {}
+    workers = [
+        Server(f"worker {i}", [part.format(address=target, queue=QUEUE) for part in shlex.split(command)], "ready")
+        for i, command in enumerate(args.worker, 1)
+    ]
     hands = [asyncio.create_task(work(client, ledger, f"hand-{i}")) for i in range(ACTIVITY_WORKERS)]
     placed: list[asyncio.Task[None]] = []
 
@@ -233,13 +243,17 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
         return f"{done} of {args.orders} orders done, {len(ledger.completed)} activities acknowledged"
 
     try:
-        async with worker.Worker(own, task_queue=QUEUE, workflows=[orders.Order], no_remote_activities=True, **options):
+        async with contextlib.AsyncExitStack() as stack:
+            if workers:
+                await asyncio.gather(*(worker.start() for worker in workers))
+            else:
+                await stack.enter_async_context(await worker_here(args.package, target, orders))
             for number in range(args.orders):
                 seed = rng.random()
                 placed.append(
                     asyncio.create_task(place_order(client, orders, ledger, number, random.Random(seed)))
                 )
-            kills = asyncio.create_task(kill_again_and_again(server, args.kills, rng, progress))
+            kills = asyncio.create_task(kill_again_and_again([server, *workers], args.kills, rng, progress))
             try:
                 await finish(asyncio.gather(kills, *placed), hands, args.limit, progress)
             except TimeoutError:
@@ -250,11 +264,20 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
     finally:
         for task in [*hands, *placed]:
             task.cancel()
-        await server.kill()
+        for process in [*workers, server]:
+            await process.kill()
     repeated = sum(count > 1 for count in ledger.attempts.values())
     slowest = max(server.recoveries[1:], default=0.0)
     print(f"{repeated} activities ran again because no completion had been acknowledged; slowest restart {slowest:.2f} s")
     return ledger
+
+
+async def worker_here(package: str, target: str, orders: types.ModuleType) -> Any:
+    """A workflow worker in this process, which survives the kills."""
+    own = await importlib.import_module(f"{package}.client").Client.connect(target)
+    worker = importlib.import_module(f"{package}.worker")
+    options = {"workflow_runner": worker.UnsandboxedWorkflowRunner()} if package == "temporalio" else {}
+    return worker.Worker(own, task_queue=QUEUE, workflows=[orders.Order], no_remote_activities=True, **options)
 
 
 async def finish(everything: Any, hands: list[asyncio.Task[None]], limit: float, progress: Any) -> None:
@@ -308,6 +331,12 @@ def main() -> int:
     parser.add_argument("--server", required=True, help="the `durably` binary, or the peer's with --peer")
     parser.add_argument("--peer", action="store_true", help="the binary is tests/peers/temporal-server")
     parser.add_argument("--package", default="temporalio", help="SDK whose worker runs the workflows")
+    parser.add_argument(
+        "--worker",
+        action="append",
+        default=[],
+        help="a worker process for the workflow Order, with {address} and {queue} in its arguments; it prints `ready`",
+    )
     parser.add_argument("--orders", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--limit", type=float, default=300, help="seconds until orders that hang are a failure")

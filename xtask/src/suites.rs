@@ -152,17 +152,26 @@ fn kill(shell: &Shell) -> Result<Count, Failure> {
     kill_test(shell, 40, 4)
 }
 
-/// Runs the kill test: `orders` under way while the server is killed `kills` times, with the workers of the
-/// official SDK and then with ours.
+/// Runs the kill test: `orders` under way while processes are killed `kills` times. The workflows run on workers of
+/// the official SDK, then of ours, then in two worker processes of ours that are killed like the server; the second
+/// of those keeps nothing in its cache.
 pub(crate) fn kill_test(shell: &Shell, orders: u32, kills: u32) -> Result<Count, Failure> {
     let server = binary(shell)?;
     let venv = official_venv(shell)?;
     package_venv(shell)?;
+    let worker = format!(
+        "{} tests/kill/order_worker.py --address {{address}} --queue {{queue}}",
+        venv.python().display()
+    );
+    let workers = [worker.clone(), format!("{worker} --cache 0")];
     let mut count = Count::default();
-    for package in ["temporalio", "durably"] {
+    for (package, workers) in [("temporalio", &[][..]), ("durably", &[]), ("durably", &workers)] {
         let mut test = shell.command(venv.python());
         test.arg("tests/kill/kill_test.py").arg("--server").arg(&server).args(["--package", package]);
         test.args(["--orders", &orders.to_string(), "--kills", &kills.to_string()]);
+        for worker in workers {
+            test.args(["--worker", worker]);
+        }
         // The harness itself needs the official SDK, so ours is reached from its sources.
         test.env("PYTHONPATH", shell.root().join("sdk-python")).env("PYTHONDONTWRITEBYTECODE", "1");
         let done = shell::stream_filtered(&mut test, |line| !line.contains(" WARN "))?;
