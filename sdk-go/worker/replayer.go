@@ -1,0 +1,121 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"durably.dev/sdk/activity"
+	"durably.dev/sdk/converter"
+	"durably.dev/sdk/internal/connection"
+	"durably.dev/sdk/internal/core"
+	"durably.dev/sdk/internal/failure"
+	"durably.dev/sdk/internal/flow"
+	"durably.dev/sdk/log"
+	"durably.dev/sdk/workflow"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
+)
+
+// WorkflowReplayer replays histories: it tells whether the code still does what they say.
+type WorkflowReplayer interface {
+	RegisterWorkflow(w any)
+	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
+	// ReplayWorkflowHistory replays a history; logger may be nil.
+	ReplayWorkflowHistory(logger log.Logger, history *historypb.History) error
+	// ReplayWorkflowHistoryFromJSONFile replays a history in JSON, as tools export it.
+	ReplayWorkflowHistoryFromJSONFile(logger log.Logger, jsonfileName string) error
+}
+
+// WorkflowReplayerOptions are the options of NewWorkflowReplayerWithOptions.
+type WorkflowReplayerOptions struct {
+	DataConverter    converter.DataConverter
+	FailureConverter converter.FailureConverter
+	// EnableLoggingInReplay doesn't silence workflows' loggers.
+	EnableLoggingInReplay bool
+}
+
+type replayer struct {
+	registry
+	options WorkflowReplayerOptions
+}
+
+// NewWorkflowReplayer makes a replayer.
+func NewWorkflowReplayer() WorkflowReplayer {
+	return &replayer{registry: registry{flow.NewRegistry()}}
+}
+
+// NewWorkflowReplayerWithOptions makes a replayer.
+func NewWorkflowReplayerWithOptions(options WorkflowReplayerOptions) (WorkflowReplayer, error) {
+	return &replayer{registry{flow.NewRegistry()}, options}, nil
+}
+
+// RegisterActivity panics: a replay runs no activities.
+func (r *replayer) RegisterActivity(any) { panic("a replayer runs no activities") }
+
+// RegisterActivityWithOptions panics: a replay runs no activities.
+func (r *replayer) RegisterActivityWithOptions(any, activity.RegisterOptions) {
+	panic("a replayer runs no activities")
+}
+
+func (r *replayer) connect(logger log.Logger) (*connection.Connection, error) {
+	// Never connects: a replaying worker asks no server.
+	bridge, err := connection.Connect(context.Background(), &core.ConnectOptions{Target: "http://127.0.0.1:1", Lazy: true})
+	if err != nil {
+		return nil, err
+	}
+	c := &connection.Connection{
+		Bridge: bridge, DataConverter: r.options.DataConverter, FailureConverter: r.options.FailureConverter, Logger: logger,
+	}
+	if c.DataConverter == nil {
+		c.DataConverter = converter.GetDefaultDataConverter()
+	}
+	if c.FailureConverter == nil {
+		c.FailureConverter = failure.NewConverter(c.DataConverter, false)
+	}
+	if logger == nil {
+		c.Logger = connection.DefaultLogger()
+	}
+	return c, nil
+}
+
+func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.History) (err error) {
+	c, err := r.connect(logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Bridge.Close()) }()
+	options := &core.WorkerOptions{TaskQueue: "replay", Workflows: true, ReplayOnly: true}
+	env := environment(c, r.Registry, Options{EnableLoggingInReplay: r.options.EnableLoggingInReplay})
+	l, err := startLoop(c, r.Registry, options, env)
+	if err != nil {
+		return connection.Error(err)
+	}
+	defer l.stop()
+	started := history.GetEvents()
+	id := "replay"
+	if len(started) > 0 {
+		if known := started[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId(); known != "" {
+			id = known
+		}
+	}
+	l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Replay{Replay: &core.ReplayHistory{WorkflowId: id, History: history}}})
+	result := <-l.replays
+	if result.Error != nil {
+		return errors.New(result.Error.Message)
+	}
+	return nil
+}
+
+func (r *replayer) ReplayWorkflowHistoryFromJSONFile(logger log.Logger, jsonfileName string) error {
+	text, err := os.ReadFile(jsonfileName)
+	if err != nil {
+		return err
+	}
+	history := &historypb.History{}
+	if err := (temporalproto.CustomJSONUnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, history); err != nil {
+		return fmt.Errorf("%s is no history: %w", jsonfileName, err)
+	}
+	return r.ReplayWorkflowHistory(logger, history)
+}
