@@ -2,10 +2,10 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"durably.dev/sdk/internal/activities"
 	"durably.dev/sdk/internal/bridge"
@@ -15,7 +15,6 @@ import (
 	"durably.dev/sdk/internal/flow"
 	"durably.dev/sdk/log"
 	commonpb "go.temporal.io/api/common/v1"
-	failurepb "go.temporal.io/api/failure/v1"
 )
 
 // loop answers a worker's events: activations of runs and activities, each in a goroutine of its own.
@@ -29,7 +28,7 @@ type loop struct {
 
 	mu      sync.Mutex
 	runs    map[string]*flow.Run
-	running map[string]*attempt
+	running map[string]context.CancelCauseFunc
 	replays chan *core.ReplayResult
 
 	stopping   chan struct{}
@@ -39,18 +38,29 @@ type loop struct {
 	freeBridge sync.Once
 }
 
-// attempt is an activity under way.
-type attempt struct {
-	cancel context.CancelCauseFunc
-	reason core.ActivityCancel_Reason
+// untilDeadline is a context that shows a deadline but doesn't watch it: the core does, and leaves the server the time
+// to notice first.
+type untilDeadline struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c *untilDeadline) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+func (c *untilDeadline) Err() error {
+	if c.Context.Err() != nil && context.Cause(c.Context) == context.DeadlineExceeded {
+		return context.DeadlineExceeded
+	}
+	return c.Context.Err()
 }
 
 func startLoop(
 	c *connection.Connection, r *flow.Registry, options *core.WorkerOptions, environment *flow.Environment,
+	onFatal func(error),
 ) (*loop, error) {
 	l := &loop{
-		connection: c, registry: r, environment: environment, taskQueue: options.TaskQueue,
-		runs: map[string]*flow.Run{}, running: map[string]*attempt{}, replays: make(chan *core.ReplayResult, 1),
+		connection: c, registry: r, environment: environment, taskQueue: options.TaskQueue, onFatal: onFatal,
+		runs: map[string]*flow.Run{}, running: map[string]context.CancelCauseFunc{}, replays: make(chan *core.ReplayResult, 1),
 		stopping: make(chan struct{}), over: make(chan struct{}),
 	}
 	// Events may come before StartWorker has returned: they are answered by goroutines, which wait for it.
@@ -152,7 +162,7 @@ func (l *loop) stop() {
 func (l *loop) enter(start *core.ActivityStart) context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	l.mu.Lock()
-	l.running[string(start.TaskToken)] = &attempt{cancel: cancel}
+	l.running[string(start.TaskToken)] = cancel
 	l.mu.Unlock()
 	return ctx
 }
@@ -161,20 +171,20 @@ func (l *loop) cancel(event *core.ActivityCancel) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// One that has answered already is none to cancel.
-	if a := l.running[string(event.TaskToken)]; a != nil {
-		a.reason = event.Reason
-		a.cancel(context.Canceled)
+	if cancel := l.running[string(event.TaskToken)]; cancel != nil {
+		cause := context.Canceled
+		if event.Reason == core.ActivityCancel_TIMED_OUT {
+			cause = context.DeadlineExceeded
+		}
+		cancel(cause)
 	}
 }
 
-// leave forgets an attempt and tells whether and why it was cancelled.
-func (l *loop) leave(token []byte) core.ActivityCancel_Reason {
+func (l *loop) leave(token []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.running[string(token)]
+	l.running[string(token)](context.Canceled)
 	delete(l.running, string(token))
-	a.cancel(context.Canceled)
-	return a.reason
 }
 
 // run runs an attempt of an activity and answers with how it ended.
@@ -191,12 +201,7 @@ func (l *loop) run(start *core.ActivityStart, ctx context.Context) {
 				Heartbeat: &core.ActivityHeartbeat{TaskToken: start.TaskToken, Details: details}}})
 		},
 	}
-	if !info.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, info.Deadline)
-		defer cancel()
-	}
-	payload, err := l.call(activities.With(ctx, environment), start)
+	payload, err := l.call(activities.With(&untilDeadline{ctx, info.Deadline}, environment), start)
 	completion := l.completion(start.TaskToken, payload, err, environment.Logger)
 	l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Activity{Activity: completion}})
 }
@@ -215,7 +220,7 @@ func (l *loop) call(ctx context.Context, start *core.ActivityStart) (payload *co
 }
 
 func (l *loop) completion(token []byte, payload *commonpb.Payload, err error, logger log.Logger) *core.ActivityCompletion {
-	reason := l.leave(token)
+	l.leave(token)
 	completion := &core.ActivityCompletion{TaskToken: token}
 	switch {
 	case err == activities.ErrResultPending:
@@ -226,17 +231,10 @@ func (l *loop) completion(token []byte, payload *commonpb.Payload, err error, lo
 		return completion
 	}
 	failed := l.connection.FailureConverter.ErrorToFailure(err)
-	isCancelled := failed.GetCanceledFailureInfo() != nil
-	if isCancelled && reason == core.ActivityCancel_CANCELLED {
+	if failed.GetCanceledFailureInfo() != nil {
+		// If nobody has asked for it, the core makes a failure of it.
 		completion.Status = &core.ActivityCompletion_Cancelled{Cancelled: failed}
 		return completion
-	}
-	if isCancelled {
-		// Nobody asked for it, so it is a failure like others, which the retry policy judges.
-		info := &failurepb.ApplicationFailureInfo{Type: "Canceled"}
-		failed.FailureInfo = &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: info}
-		failed.Message = fmt.Sprintf("the activity ended by a cancellation that its workflow had not asked for (%s): %s",
-			reason, failed.Message)
 	}
 	logger.Warn("Activity error.", "Error", err, "Kind", reflect.TypeOf(err).String())
 	completion.Status = &core.ActivityCompletion_Failed{Failed: failed}

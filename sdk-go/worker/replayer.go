@@ -88,7 +88,7 @@ func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.H
 	defer func() { err = errors.Join(err, c.Bridge.Close()) }()
 	options := &core.WorkerOptions{TaskQueue: "replay", Workflows: true, ReplayOnly: true}
 	env := environment(c, r.Registry, Options{EnableLoggingInReplay: r.options.EnableLoggingInReplay})
-	l, err := startLoop(c, r.Registry, options, env)
+	l, err := startLoop(c, r.Registry, options, env, nil)
 	if err != nil {
 		return connection.Error(err)
 	}

@@ -127,11 +127,10 @@ func (w *worker) Start() error {
 	if w.started {
 		return errors.New("the worker was started already: make a new one")
 	}
-	l, err := startLoop(w.connection, w.registry.Registry, w.contractOptions(), w.environment())
+	l, err := startLoop(w.connection, w.registry.Registry, w.contractOptions(), w.environment(), w.options.OnFatalError)
 	if err != nil {
 		return fmt.Errorf("the worker of task queue %q can't start: %w", w.taskQueue, connection.Error(err))
 	}
-	l.onFatal = w.options.OnFatalError
 	w.loop, w.started = l, true
 	return nil
 }

@@ -163,5 +163,6 @@ func runOf(ctx Context) *Run {
 	if !ok {
 		panic("this context is not a workflow's: pass on the one that the workflow function got")
 	}
+	run.leaveIfBroken()
 	return run
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"durably.dev/sdk/internal/failure"
@@ -17,38 +18,54 @@ type coroutine struct {
 	name   string
 	body   func(*coroutine)
 	resume chan bool
+	// abandoned is closed when it didn't hand over in time: nobody waits for it any more.
+	abandoned chan struct{}
 	// ready tells whether it can go on; nil: it can.
 	ready   func() bool
 	started bool
 	done    bool
 	leaving bool
 	// id is the goroutine's, by which its stack is found.
-	id string
+	id atomic.Value
 }
 
 // spawn makes a coroutine that runs when its turn comes, in the order in which coroutines were made.
 func (r *Run) spawn(name string, body func(*coroutine)) {
-	r.coroutines = append(r.coroutines, &coroutine{run: r, name: name, body: body, resume: make(chan bool)})
+	r.coroutines = append(r.coroutines, &coroutine{run: r, name: name, body: body, resume: make(chan bool), abandoned: make(chan struct{})})
 }
 
 func (c *coroutine) main() {
 	defer func() {
-		if value := recover(); value != nil && !c.leaving {
+		value := recover()
+		if c.run.broken.Load() && !c.leaving {
+			return
+		}
+		if value != nil && !c.leaving {
 			c.run.fail(&failure.PanicError{Value: value, Stack: string(debug.Stack())})
 		}
 		c.done = true
-		c.run.yielded <- struct{}{}
+		c.handOver()
 	}()
 	header := make([]byte, 64)
 	// "goroutine 12 [running]:"
 	if words := bytes.Fields(header[:runtime.Stack(header, false)]); len(words) > 1 {
-		c.id = string(words[1])
+		c.id.Store(string(words[1]))
 	}
 	c.body(c)
 }
 
+// handOver lets the dispatcher go on, if it still waits.
+func (c *coroutine) handOver() {
+	select {
+	case c.run.yielded <- struct{}{}:
+	case <-c.abandoned:
+		runtime.Goexit()
+	}
+}
+
 // wait lets the others go on until ready says so. It must be called by the coroutine that is running.
 func (r *Run) wait(ready func() bool) {
+	r.leaveIfBroken()
 	if r.reading {
 		panic("a query handler only reads: it can't wait, start activities or timers, or change the workflow's course")
 	}
@@ -63,7 +80,7 @@ func (r *Run) wait(ready func() bool) {
 		return
 	}
 	c.ready = ready
-	r.yielded <- struct{}{}
+	c.handOver()
 	if !<-c.resume {
 		c.leaving = true
 		runtime.Goexit()
@@ -134,6 +151,8 @@ func (r *Run) isReady(c *coroutine) (ready bool) {
 func (r *Run) deadlocked(c *coroutine) {
 	stack := stackOf(c)
 	r.stuck = c
+	r.broken.Store(true)
+	close(c.abandoned)
 	r.fail(&failure.PanicError{
 		Value: fmt.Sprintf("[TMPRL1101] Potential deadlock detected: workflow goroutine %q didn't yield for over %v, at %s. "+
 			"Workflow code waits only by what package workflow has; locks, channels, input and output and long computations "+
@@ -147,11 +166,8 @@ func (r *Run) exit() {
 	r.closed = true
 	for _, c := range r.coroutines {
 		switch {
-		case c.done || !c.started:
-		case c == r.stuck:
-			// It leaves when it comes round, if ever.
-			go func() { <-r.yielded; r.leave(c) }()
-			return
+		// The stuck one leaves when it comes round, if ever.
+		case c == r.stuck || c.done || !c.started:
 		default:
 			r.leave(c)
 		}
@@ -168,12 +184,20 @@ func (r *Run) leave(c *coroutine) {
 	}
 }
 
+// leaveIfBroken ends a coroutine that didn't hand over in time and now comes round.
+func (r *Run) leaveIfBroken() {
+	if r.broken.Load() {
+		runtime.Goexit()
+	}
+}
+
 // stackOf is the stack of a coroutine, as the runtime prints it.
 func stackOf(c *coroutine) string {
+	id, _ := c.id.Load().(string)
 	all := make([]byte, 1<<20)
 	all = all[:runtime.Stack(all, true)]
 	for _, stack := range strings.Split(string(all), "\n\n") {
-		if strings.HasPrefix(stack, "goroutine "+c.id+" ") {
+		if strings.HasPrefix(stack, "goroutine "+id+" ") {
 			return stack
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"durably.dev/sdk/converter"
@@ -43,7 +44,8 @@ type Run struct {
 	ended, closed bool
 	failed        error
 	// stuck is the coroutine that didn't hand over in time.
-	stuck *coroutine
+	stuck  *coroutine
+	broken atomic.Bool
 
 	coroutines []*coroutine
 	current    *coroutine
@@ -199,7 +201,7 @@ func (r *Run) initialize(start *core.InitializeWorkflow, activation *core.Workfl
 func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Payloads) {
 	defer func() {
 		value := recover()
-		if value == nil || c.leaving {
+		if value == nil || c.leaving || r.broken.Load() {
 			return
 		}
 		panicked := &failure.PanicError{Value: value, Stack: string(debug.Stack())}
@@ -216,7 +218,7 @@ func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Pay
 	}
 	in[0] = reflect.ValueOf(&r.root).Elem()
 	result, err := results(function.Call(in))
-	if !c.leaving {
+	if !c.leaving && !r.broken.Load() {
 		r.end(result, err)
 	}
 }
@@ -258,6 +260,7 @@ func (r *Run) encodeResult(result any) (*commonpb.Payload, error) {
 
 // command notes what the code asks for. After the run was evicted it asks for nothing more.
 func (r *Run) command(command *core.WorkflowCommand) {
+	r.leaveIfBroken()
 	if r.reading {
 		panic("a query handler only reads: it can't start activities or timers, or change the workflow's course")
 	}
