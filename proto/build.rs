@@ -13,7 +13,8 @@ use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileReso
 const WANTED: &[&str] = &["temporal/api/", "google/rpc/", "google/protobuf/"];
 /// Temporal Cloud's control plane is another product's API.
 const UNWANTED: &[&str] = &["temporal/api/cloud/"];
-const CONTRACT: &str = "durably/core/v1/core.proto";
+/// The contract between the core and a language, and the sidecar's service, which carries it.
+const OURS: [&str; 2] = ["durably/core/v1/core.proto", "durably/sidecar/v1/sidecar.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = PathBuf::from(env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH")?);
@@ -29,7 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }));
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_file(CONTRACT)?;
+    for file in OURS {
+        compiler.open_file(file)?;
+    }
     let wanted = |name: &str| {
         WANTED.iter().any(|p| name.starts_with(p)) && !UNWANTED.iter().any(|p| name.starts_with(p))
     };

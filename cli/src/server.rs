@@ -1,16 +1,15 @@
 //! `durably server start-dev`: one server on this machine, with the flags of `temporal server start-dev`.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use durably_server::{Server, ServerOptions, State};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::{logging, logging::Level, signals::StopSignals};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -77,52 +76,17 @@ struct Ignored {
     search_attribute: Vec<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
-    Never,
-}
-
 impl Command {
     /// Runs the command to its end. The error is for a person and says what to do.
     pub(crate) fn run(self) -> Result<(), String> {
         let Self::StartDev(options) = self;
-        options.start_logging();
+        logging::start(options.log_level);
         options.ignored.log();
-        // The shard has a thread of its own: with one less here, they don't push each other off the cores.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads((cores - 1).max(1))
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                format!("cannot start threads: {error}. Raise the limit on processes (ulimit -u)")
-            })?;
-        runtime.block_on(options.run())
+        crate::runtime()?.block_on(options.run())
     }
 }
 
 impl StartDev {
-    fn start_logging(&self) {
-        let level = match self.log_level {
-            Level::Debug => LevelFilter::DEBUG,
-            Level::Info => LevelFilter::INFO,
-            Level::Warn => LevelFilter::WARN,
-            Level::Error => LevelFilter::ERROR,
-            Level::Never => LevelFilter::OFF,
-        };
-        // Libraries below warn when it matters; their debug lines are about HTTP/2 frames.
-        let targets = Targets::new()
-            .with_default(level.min(LevelFilter::WARN))
-            .with_targets([("durably", level), ("durably_server", level)]);
-        let colors = std::io::stderr().is_terminal();
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colors);
-        tracing_subscriber::registry().with(lines).with(targets).init();
-    }
-
     async fn run(self) -> Result<(), String> {
         let mut options = ServerOptions::default();
         options.namespaces.extend(self.namespace);
@@ -187,25 +151,6 @@ impl Ignored {
         }
         for value in &self.dynamic_config_value {
             tracing::debug!("--dynamic-config-value {value} is ignored");
-        }
-    }
-}
-
-struct StopSignals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// The next SIGINT or SIGTERM.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

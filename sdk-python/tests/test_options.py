@@ -18,6 +18,7 @@ EXCEPTIONS = {
         "no_workflow_cache": "is what max_cached_workflows=0 means",
         "activities": "is told by the activities given, of which this worker has none",
         "replay_only": "is what Replayer is for",
+        "activities_on_demand": "is for the sidecar, whose applications come and go",
     },
     core.TlsOptions: {"disabled": "is what tls=False means"},
     core.KeepAliveOptions: {"disabled": "is what keep_alive_config=None means"},

@@ -6,6 +6,7 @@
 
 mod answer;
 mod deadlines;
+mod demand;
 mod heartbeat;
 mod task;
 
@@ -33,7 +34,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    activity::{deadlines::Deadlines, heartbeat::Heartbeats},
+    activity::{deadlines::Deadlines, demand::Demand, heartbeat::Heartbeats},
     client::LONG_POLL_TIMEOUT,
     convert::duration,
     worker::{context::Context, poll, rate::RateLimit},
@@ -52,6 +53,8 @@ pub(crate) struct Activities {
     rate: RateLimit,
     running: Mutex<HashMap<Bytes, Running>>,
     deadlines: Deadlines,
+    /// `None`: the SDK takes as many as there are slots.
+    demand: Option<Demand>,
     /// The graceful time-out is over: what starts now, eagerly with the last workflow tasks, is cancelled at once.
     is_cancelling: AtomicBool,
 }
@@ -80,6 +83,7 @@ impl Activities {
             rate: RateLimit::new(context.settings.max_activities_per_second),
             running: Mutex::default(),
             deadlines: Deadlines::default(),
+            demand: context.settings.activities_on_demand.then(Demand::default),
             is_cancelling: AtomicBool::new(false),
             context,
         })
@@ -103,12 +107,32 @@ impl Activities {
             if poller.until_stopped(self.rate.wait()).await.is_none() {
                 break;
             }
-            match poller.poll::<_, PollActivityTaskQueueResponse>(&request).await {
+            if let Some(demand) = &self.demand
+                && poller.until_stopped(demand.begin_poll()).await.is_none()
+            {
+                break;
+            }
+            let outcome = poller.poll::<_, PollActivityTaskQueueResponse>(&request).await;
+            if let Some(demand) = &self.demand {
+                let brought_task =
+                    matches!(&outcome, poll::Outcome::Task(task) if !task.task_token.is_empty());
+                demand.end_poll(brought_task);
+            }
+            match outcome {
                 poll::Outcome::Task(task) => self.start(task, permit, false),
                 poll::Outcome::Empty => {}
                 poll::Outcome::Stop => break,
             }
         }
+    }
+
+    /// The SDK wants so many activities more, or fewer.
+    pub(crate) fn want(&self, count: i32) {
+        let Some(demand) = &self.demand else {
+            tracing::error!("a worker without activities_on_demand takes no WantActivities");
+            return;
+        };
+        demand.add(count.into());
     }
 
     /// Reserves up to `count` slots for activities that the server may start with a workflow task's response.

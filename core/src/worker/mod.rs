@@ -31,6 +31,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// What is wrong with `options`, as [`Worker::start`] would say it.
+    pub fn check(options: &WorkerOptions) -> Result<(), CallError> {
+        Settings::new(options.clone(), "").map(drop)
+    }
+
     /// Starts polling and returns at once; callable from any thread. What is wrong with `options` is the error; what
     /// only the server can tell (an unknown namespace) arrives as a `ShutDown` event with `fatal`.
     pub fn start(client: &Client, options: WorkerOptions, sink: EventSink) -> Result<Self, CallError> {
@@ -59,6 +64,7 @@ impl Worker {
             Some(Request::Replay(history)) => self.replay(history),
             Some(Request::Shutdown(_)) => self.context.stop(),
             Some(Request::Evict(evict)) => self.runs.handle_evict(&evict.run_id, Reason::Requested),
+            Some(Request::WantActivities(want)) => self.activities.want(want.count),
             None => tracing::error!("an empty worker request was ignored"),
         }
     }

@@ -15,6 +15,7 @@ pub(crate) struct Settings {
     pub(crate) build_id: String,
     pub(crate) workflows: bool,
     pub(crate) activities: bool,
+    pub(crate) activities_on_demand: bool,
     /// Both 0 if no run is kept.
     pub(crate) max_cached_bytes: u64,
     pub(crate) max_cached_workflows: usize,
@@ -57,13 +58,14 @@ impl Settings {
         let caches = !options.no_workflow_cache;
         // With a single slot, a poll of one queue would keep the other from being polled at all.
         let sticky_polls = if caches && workflow_slots > 1 { (polls - normal_polls).max(1) } else { 0 };
-        let eager = options.activities && !options.disable_eager_activities;
+        let eager = options.activities && !options.disable_eager_activities && !options.activities_on_demand;
         Ok(Self {
             task_queue: options.task_queue,
             identity: if options.identity.is_empty() { identity.to_owned() } else { options.identity },
             build_id: options.build_id,
             workflows: options.workflows,
             activities: options.activities,
+            activities_on_demand: options.activities_on_demand,
             max_cached_bytes: match options.max_cached_bytes {
                 _ if !caches => 0,
                 0 => 256 << 20,

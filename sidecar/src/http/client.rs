@@ -1,0 +1,224 @@
+//! Client calls with plain JSON: each is one call of Temporal's API.
+
+use std::sync::Arc;
+
+use durably_proto::durably::core::v1::{
+    AwaitWorkflow, Call, CallError, WorkflowResult, call_result::Result as Answer, workflow_result::Outcome,
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use serde_json::{Map, Value, json};
+use tonic::Code;
+
+use super::{Ask, Reply, error::ApiError};
+use crate::{Shared, json};
+
+const API: &str = "temporal.api.workflowservice.v1";
+
+/// Calls `method` with the plain JSON `request`; answers with the plain JSON of its response.
+async fn call(shared: &Shared, method: &str, request: Value) -> Result<Value, ApiError> {
+    let request = json::read_bytes(&format!("{API}.{method}Request"), request)
+        .map_err(|e| ApiError::invalid(e.to_string()))?;
+    let call = Call { method: method.to_owned(), request: request.into(), retry: true, ..Default::default() };
+    match shared.client.call(call).await.result {
+        Some(Answer::Response(response)) => json::write_bytes(&format!("{API}.{method}Response"), &response)
+            .map_err(|e| unreadable(&e.to_string())),
+        Some(Answer::Error(error)) => Err(error.into()),
+        None => Err(unreadable("it is empty")),
+    }
+}
+
+fn unreadable(why: &str) -> ApiError {
+    let message = format!("the server's answer cannot be read: {why}");
+    CallError { code: Code::Internal as i32, message, ..Default::default() }.into()
+}
+
+fn execution(ask: &Ask) -> Value {
+    json!({ "workflowId": ask.path("id"), "runId": ask.query("runId") })
+}
+
+/// Takes `arguments`, a list of plain values, out of the body.
+fn arguments(body: &mut Map<String, Value>) -> Result<Value, ApiError> {
+    match body.remove("arguments") {
+        None => Ok(Value::Array(Vec::new())),
+        Some(list @ Value::Array(_)) => Ok(list),
+        Some(_) => Err(ApiError::invalid("arguments must be a list, also of a single one: [value]")),
+    }
+}
+
+fn refuse_rest(body: &Map<String, Value>) -> Result<(), ApiError> {
+    match body.keys().next() {
+        None => Ok(()),
+        Some(name) => Err(ApiError::invalid(format!(
+            "`{name}` is unknown here; GET /v1/openapi.json lists what there is"
+        ))),
+    }
+}
+
+pub(super) fn start(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let mut body = ask.object()?;
+        if body.contains_key("input") {
+            return Err(ApiError::invalid("give `arguments`, a list of plain values, in place of `input`"));
+        }
+        let input = arguments(&mut body)?;
+        body.insert("input".into(), input);
+        for name in ["workflowType", "taskQueue"] {
+            if let Some(Value::String(plain)) = body.get(name) {
+                let message = json!({ "name": plain });
+                body.insert(name.into(), message);
+            }
+        }
+        let id = body.get("workflowId").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let answer = call(&shared, "StartWorkflowExecution", body.into()).await?;
+        Ok(Reply::Json(json!({ "workflowId": id, "runId": answer["runId"] })))
+    }
+    .boxed()
+}
+
+pub(super) fn list(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let mut request = Map::new();
+        for name in ["query", "nextPageToken"] {
+            request.insert(name.into(), ask.query(name).into());
+        }
+        if let text @ [_, ..] = ask.query("pageSize").as_bytes() {
+            let text = String::from_utf8_lossy(text);
+            let size: i32 =
+                text.parse().map_err(|_| ApiError::invalid(format!("pageSize `{text}` is not a number")))?;
+            request.insert("pageSize".into(), size.into());
+        }
+        Ok(Reply::Json(call(&shared, "ListWorkflowExecutions", request.into()).await?))
+    }
+    .boxed()
+}
+
+pub(super) fn describe(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let request = json!({ "execution": execution(&ask) });
+        Ok(Reply::Json(call(&shared, "DescribeWorkflowExecution", request).await?))
+    }
+    .boxed()
+}
+
+pub(super) fn result(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let request = AwaitWorkflow {
+            workflow_id: ask.path("id").to_owned(),
+            run_id: ask.query("runId").to_owned(),
+            follow_runs: true,
+            timeout: ask.wait()?.try_into().ok(),
+            ..Default::default()
+        };
+        match shared.client.await_workflow(request).await {
+            Ok(result) => Ok(Reply::Json(outcome(&result)?)),
+            Err(error) if error.code == Code::DeadlineExceeded as i32 => {
+                Ok(Reply::Json(json!({ "status": "RUNNING" })))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+    .boxed()
+}
+
+fn outcome(result: &WorkflowResult) -> Result<Value, ApiError> {
+    let value =
+        json::write("durably.core.v1.WorkflowResult", result).map_err(|e| unreadable(&e.to_string()))?;
+    let mut answer = Map::from_iter([("runId".to_owned(), value["runId"].clone())]);
+    let status = match &result.outcome {
+        Some(Outcome::Completed(_)) => {
+            answer.insert("result".into(), value["completed"].get(0).cloned().unwrap_or_default());
+            "COMPLETED"
+        }
+        Some(Outcome::Failed(_)) => {
+            answer.insert("failure".into(), value["failed"].clone());
+            "FAILED"
+        }
+        Some(Outcome::Cancelled(_)) => {
+            answer.insert("details".into(), value["cancelled"].clone());
+            "CANCELED"
+        }
+        Some(Outcome::Terminated(terminated)) => {
+            answer.insert("reason".into(), terminated.reason.clone().into());
+            answer.insert("details".into(), value["terminated"]["details"].clone());
+            "TERMINATED"
+        }
+        Some(Outcome::TimedOut(_)) => "TIMED_OUT",
+        _ => return Err(unreadable("it has an outcome that this sidecar does not know")),
+    };
+    answer.insert("status".into(), status.into());
+    Ok(answer.into())
+}
+
+pub(super) fn history(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let (mut events, mut token) = (Vec::new(), Value::from(""));
+        loop {
+            let request = json!({ "execution": execution(&ask), "nextPageToken": token });
+            let mut page = call(&shared, "GetWorkflowExecutionHistory", request).await?;
+            if let Value::Array(more) = page["history"]["events"].take() {
+                events.extend(more);
+            }
+            token = page["nextPageToken"].take();
+            if token.as_str().unwrap_or_default().is_empty() {
+                return Ok(Reply::Json(json!({ "events": events })));
+            }
+        }
+    }
+    .boxed()
+}
+
+pub(super) fn signal(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let mut body = ask.object()?;
+        let input = arguments(&mut body)?;
+        refuse_rest(&body)?;
+        let request = json!({
+            "workflowExecution": execution(&ask), "signalName": ask.path("name"), "input": input,
+        });
+        call(&shared, "SignalWorkflowExecution", request).await?;
+        Ok(Reply::Nothing)
+    }
+    .boxed()
+}
+
+pub(super) fn query(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let mut body = ask.object()?;
+        let input = arguments(&mut body)?;
+        refuse_rest(&body)?;
+        let query = json!({ "queryType": ask.path("name"), "queryArgs": input });
+        let request = json!({ "execution": execution(&ask), "query": query });
+        let answer = call(&shared, "QueryWorkflow", request).await?;
+        Ok(Reply::Json(json!({ "result": answer["queryResult"].get(0).cloned().unwrap_or_default() })))
+    }
+    .boxed()
+}
+
+pub(super) fn cancel(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    end(shared, ask, "RequestCancelWorkflowExecution")
+}
+
+pub(super) fn terminate(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    end(shared, ask, "TerminateWorkflowExecution")
+}
+
+fn end(shared: Arc<Shared>, ask: Ask, method: &'static str) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let mut body = ask.object()?;
+        let reason = body.remove("reason").unwrap_or_else(|| "".into());
+        refuse_rest(&body)?;
+        let request = json!({ "workflowExecution": execution(&ask), "reason": reason });
+        call(&shared, method, request).await?;
+        Ok(Reply::Nothing)
+    }
+    .boxed()
+}
+
+pub(super) fn health(shared: Arc<Shared>, _: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        call(&shared, "GetSystemInfo", json!({})).await?;
+        let queues: Vec<_> = shared.queues.keys().collect();
+        Ok(Reply::Json(json!({ "namespace": shared.client.namespace(), "taskQueues": queues })))
+    }
+    .boxed()
+}

@@ -1,0 +1,73 @@
+//! Errors as JSON: `{"error": {"code", "message"}}` with gRPC's code and the HTTP status that goes with it.
+
+use axum::{body::Body, response::Response};
+use durably_core::CallError;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+use tonic::Code;
+
+use crate::desk::Refusal;
+
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into() }
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", message)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown(message) => Self::not_found(message),
+            Refusal::NotYours(message) => Self::new(StatusCode::CONFLICT, "FAILED_PRECONDITION", message),
+            Refusal::Malformed(message) => Self::invalid(message),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        let (status, code) = match Code::from_i32(error.code) {
+            Code::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+            Code::OutOfRange => (StatusCode::BAD_REQUEST, "OUT_OF_RANGE"),
+            Code::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Code::AlreadyExists => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
+            Code::FailedPrecondition => (StatusCode::CONFLICT, "FAILED_PRECONDITION"),
+            Code::Aborted => (StatusCode::CONFLICT, "ABORTED"),
+            Code::PermissionDenied => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+            // The server's, not the sidecar's: the application can't help it.
+            Code::Unauthenticated => (StatusCode::BAD_GATEWAY, "UNAUTHENTICATED"),
+            Code::ResourceExhausted => (StatusCode::TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+            Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
+            Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Code::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+            Code::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "CANCELLED"),
+            Code::DataLoss => (StatusCode::INTERNAL_SERVER_ERROR, "DATA_LOSS"),
+            Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+            Code::Ok | Code::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        };
+        Self { status, code, message: error.message }
+    }
+}

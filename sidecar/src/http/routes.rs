@@ -1,0 +1,188 @@
+//! The table of routes.
+
+use axum::routing::MethodFilter;
+
+use super::{
+    BodyKind::{Message, Nothing, Object, Text},
+    Route, client, openapi, work,
+};
+
+const WAIT: (&str, &str) = ("wait", "How long to wait, such as 30s (the default); at most 60s.");
+const RUN: (&str, &str) = ("runId", "A certain run; default: the current one.");
+const ARGUMENTS: &[(&str, &str)] = &[("arguments", "List of plain values.")];
+const REASON: &[(&str, &str)] = &[("reason", "Shown in the history.")];
+
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/task-queues/{queue}/applications/{application}/poll",
+        summary: "The next thing to do: an activity, an activation, a cancellation. 204 if there is nothing.",
+        query: &[
+            WAIT,
+            ("workflows", "`false`: no activations of new runs."),
+            ("activities", "`false`: no activities."),
+        ],
+        body: Nothing,
+        answer: Message("durably.core.v1.WorkerEvent"),
+        handler: work::poll,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/task-queues/{queue}/applications/{application}/activity-completions",
+        summary: "How an activity ended.",
+        query: &[],
+        body: Message("durably.core.v1.ActivityCompletion"),
+        answer: Nothing,
+        handler: work::complete_activity,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/task-queues/{queue}/applications/{application}/activity-heartbeats",
+        summary: "An activity is alive. The answer says whether it should stop.",
+        query: &[],
+        body: Message("durably.core.v1.ActivityHeartbeat"),
+        answer: Object(&[(
+            "cancel",
+            "Why the activity should stop, a reason of ActivityCancel; absent if it should not.",
+        )]),
+        handler: work::heartbeat,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/task-queues/{queue}/applications/{application}/workflow-completions",
+        summary: "The answer to an activation.",
+        query: &[],
+        body: Message("durably.core.v1.WorkflowCompletion"),
+        answer: Nothing,
+        handler: work::complete_workflow,
+    },
+    Route {
+        method: MethodFilter::DELETE,
+        path: "/v1/task-queues/{queue}/applications/{application}",
+        summary: "The application leaves; what it has is given back at once.",
+        query: &[],
+        body: Nothing,
+        answer: Nothing,
+        handler: work::leave,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/workflows",
+        summary: "Starts a workflow. Body: any field of StartWorkflowExecutionRequest, with workflowType and taskQueue as plain \
+                  names and `arguments` in place of `input`.",
+        query: &[],
+        body: Message("temporal.api.workflowservice.v1.StartWorkflowExecutionRequest"),
+        answer: Object(&[("workflowId", "As given."), ("runId", "Of the run that was started.")]),
+        handler: client::start,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/workflows",
+        summary: "Lists runs, newest first.",
+        query: &[
+            ("query", "A list filter."),
+            ("pageSize", "At most so many runs."),
+            ("nextPageToken", "Of the answer before."),
+        ],
+        body: Nothing,
+        answer: Message("temporal.api.workflowservice.v1.ListWorkflowExecutionsResponse"),
+        handler: client::list,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/workflows/{id}",
+        summary: "Describes a run.",
+        query: &[RUN],
+        body: Nothing,
+        answer: Message("temporal.api.workflowservice.v1.DescribeWorkflowExecutionResponse"),
+        handler: client::describe,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/workflows/{id}/result",
+        summary: "Waits for a workflow's end, also through continue-as-new and retries.",
+        query: &[WAIT, RUN],
+        body: Nothing,
+        answer: Object(&[
+            ("status", "RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED or TIMED_OUT."),
+            ("result", "Of COMPLETED: what the workflow returned."),
+            ("failure", "Of FAILED: a temporal.api.failure.v1.Failure."),
+            ("details", "Of CANCELED and TERMINATED: a list of plain values."),
+            ("reason", "Of TERMINATED."),
+            ("runId", "The run that ended."),
+        ]),
+        handler: client::result,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/workflows/{id}/history",
+        summary: "A run's whole history.",
+        query: &[RUN],
+        body: Nothing,
+        answer: Message("temporal.api.history.v1.History"),
+        handler: client::history,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/workflows/{id}/signals/{name}",
+        summary: "Sends a signal.",
+        query: &[RUN],
+        body: Object(ARGUMENTS),
+        answer: Nothing,
+        handler: client::signal,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/workflows/{id}/queries/{name}",
+        summary: "Asks a query.",
+        query: &[RUN],
+        body: Object(ARGUMENTS),
+        answer: Object(&[("result", "What the query's handler returned.")]),
+        handler: client::query,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/workflows/{id}/cancel",
+        summary: "Asks the workflow to cancel.",
+        query: &[RUN],
+        body: Object(REASON),
+        answer: Nothing,
+        handler: client::cancel,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/workflows/{id}/terminate",
+        summary: "Ends the workflow without asking it.",
+        query: &[RUN],
+        body: Object(REASON),
+        answer: Nothing,
+        handler: client::terminate,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/health",
+        summary: "Whether the server answers.",
+        query: &[],
+        body: Nothing,
+        answer: Object(&[("namespace", "Of the sidecar."), ("taskQueues", "Those of the configuration.")]),
+        handler: client::health,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/openapi.json",
+        summary: "This document.",
+        query: &[],
+        body: Nothing,
+        answer: Object(&[]),
+        handler: openapi::serve,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/proto/{*file}",
+        summary: "The .proto files of the contract and of the gRPC service.",
+        query: &[],
+        body: Nothing,
+        answer: Text,
+        handler: openapi::proto,
+    },
+];

@@ -1,0 +1,102 @@
+//! Work over HTTP: an application polls, and answers.
+
+use std::sync::Arc;
+
+use durably_proto::durably::core::v1::{
+    WorkerRequest, activity_cancel::Reason, worker_event::Event, worker_request::Request,
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use serde_json::{Value, json};
+
+use super::{Ask, Reply, error::ApiError};
+use crate::{Shared, desk::Wants, json, queue::Queue};
+
+fn queue<'a>(shared: &'a Shared, ask: &Ask) -> Result<&'a Arc<Queue>, ApiError> {
+    let name = ask.path("queue");
+    shared.queues.get(name).ok_or_else(|| {
+        ApiError::not_found(format!(
+            "task queue `{name}` is not in the configuration: add [[worker]] with this task_queue"
+        ))
+    })
+}
+
+pub(super) fn poll(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let queue = queue(&shared, &ask)?;
+        let options = queue.options();
+        let wants = Wants {
+            workflows: options.workflows && ask.flag("workflows")?,
+            activities: u32::from(options.activities && ask.flag("activities")?),
+        };
+        let wait = ask.wait()?;
+        let mut visit = queue.enter(ask.path("application"))?;
+        let Ok(event) = tokio::time::timeout(wait, visit.next(wants)).await else {
+            return Ok(Reply::Nothing);
+        };
+        if let Some(Event::ShutDown(end)) = &event.event
+            && let Some(error) = &end.fatal
+        {
+            return Err(error.clone().into());
+        }
+        match json::write("durably.core.v1.WorkerEvent", &event) {
+            Ok(value) => Ok(Reply::Json(value)),
+            Err(error) => {
+                visit.put_back(event);
+                Err(ApiError::invalid(format!("the event cannot be written as JSON: {error}")))
+            }
+        }
+    }
+    .boxed()
+}
+
+pub(super) fn complete_activity(
+    shared: Arc<Shared>,
+    ask: Ask,
+) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let completion = ask.message("durably.core.v1.ActivityCompletion")?;
+        answer(&shared, &ask, Request::Activity(completion))?;
+        Ok(Reply::Nothing)
+    }
+    .boxed()
+}
+
+pub(super) fn complete_workflow(
+    shared: Arc<Shared>,
+    ask: Ask,
+) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let completion = ask.message("durably.core.v1.WorkflowCompletion")?;
+        answer(&shared, &ask, Request::Workflow(completion))?;
+        Ok(Reply::Nothing)
+    }
+    .boxed()
+}
+
+pub(super) fn heartbeat(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let heartbeat = ask.message("durably.core.v1.ActivityHeartbeat")?;
+        let cancel = answer(&shared, &ask, Request::Heartbeat(heartbeat))?;
+        Ok(Reply::Json(match cancel {
+            Some(reason) => json!({ "cancel": reason.as_str_name() }),
+            None => Value::Object(serde_json::Map::new()),
+        }))
+    }
+    .boxed()
+}
+
+pub(super) fn leave(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        queue(&shared, &ask)?.part(ask.path("application"));
+        Ok(Reply::Nothing)
+    }
+    .boxed()
+}
+
+fn answer(shared: &Shared, ask: &Ask, request: Request) -> Result<Option<Reason>, ApiError> {
+    let queue = queue(shared, ask)?;
+    // It is there for the moment of this request, which is what keeps it from counting as gone.
+    let visit = queue.enter(ask.path("application"))?;
+    let taken = queue.answer(visit.application(), WorkerRequest { request: Some(request) })?;
+    Ok(taken.cancel)
+}

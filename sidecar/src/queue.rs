@@ -1,0 +1,316 @@
+//! One task queue: the core's worker, the desk in front of it, and the applications that wait there.
+//!
+//! The worker runs only while applications are there. It polls for as many activities as they ask for, so that no task
+//! leaves the server before somebody can take it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use durably_core::{Client, Worker};
+use durably_proto::durably::core::v1::{
+    CallError, InitiateShutdown, ShutDown, WantActivities, WorkerEvent, WorkerOptions, WorkerRequest,
+    worker_event::Event, worker_request::Request,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::desk::{Desk, Refusal, Taken, Wants};
+
+/// How long the sidecar's end waits for the server, once the applications have been given up.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A task queue of the configuration.
+pub(crate) struct Queue {
+    client: Client,
+    options: WorkerOptions,
+    patience: Duration,
+    state: Mutex<State>,
+    /// Something to take may be there.
+    arrived: Notify,
+    /// The desk's next expiry may have changed.
+    changed: Notify,
+    events: mpsc::UnboundedSender<(u64, WorkerEvent)>,
+    /// True once the worker has ended for good.
+    over: watch::Sender<bool>,
+}
+
+struct State {
+    desk: Desk,
+    worker: Option<Running>,
+    generation: u64,
+    /// Activities that waiting applications want and that have not come.
+    wanted: i32,
+    is_stopping: bool,
+}
+
+struct Running {
+    worker: Worker,
+    is_ending: bool,
+}
+
+impl State {
+    fn send(&self, requests: Vec<WorkerRequest>) {
+        if let Some(running) = &self.worker {
+            for request in requests {
+                running.worker.request(request);
+            }
+        }
+    }
+
+    fn want(&mut self, count: i32) {
+        self.wanted += count;
+        self.send(vec![WorkerRequest { request: Some(Request::WantActivities(WantActivities { count })) }]);
+    }
+}
+
+impl Queue {
+    /// Checks the options by starting the worker once an application comes; nothing is polled before.
+    pub(crate) fn new(client: Client, mut options: WorkerOptions, patience: Duration) -> Arc<Self> {
+        options.activities_on_demand = true;
+        let (events, received) = mpsc::unbounded_channel();
+        let queue = Arc::new(Self {
+            client,
+            options,
+            patience,
+            state: Mutex::new(State {
+                desk: Desk::new(patience),
+                worker: None,
+                generation: 0,
+                wanted: 0,
+                is_stopping: false,
+            }),
+            arrived: Notify::new(),
+            changed: Notify::new(),
+            events,
+            over: watch::Sender::new(false),
+        });
+        tokio::spawn(Arc::clone(&queue).drive(received));
+        queue
+    }
+
+    pub(crate) fn options(&self) -> &WorkerOptions {
+        &self.options
+    }
+
+    /// Takes what the core says and looks after applications that are quiet.
+    async fn drive(self: Arc<Self>, mut received: mpsc::UnboundedReceiver<(u64, WorkerEvent)>) {
+        loop {
+            let expiry = self.state.lock().desk.next_expiry();
+            let expired = async {
+                match expiry {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = received.recv() => match event {
+                    Some((generation, event)) => self.handle_event(generation, event),
+                    None => return,
+                },
+                () = expired => {
+                    let mut state = self.state.lock();
+                    let requests = state.desk.expire(Instant::now());
+                    state.send(requests);
+                    self.end_if_deserted(&mut state);
+                }
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    fn handle_event(&self, generation: u64, event: WorkerEvent) {
+        let mut state = self.state.lock();
+        if generation != state.generation {
+            return;
+        }
+        if let Some(Event::ShutDown(end)) = &event.event {
+            let was_asked =
+                state.worker.take().is_some_and(|running| running.is_ending) && end.fatal.is_none();
+            if was_asked && !state.is_stopping {
+                // It ended because nobody was there. Somebody may have come since.
+                if !state.desk.is_deserted()
+                    && let Err(error) = self.start(&mut state)
+                {
+                    let fatal = ShutDown { fatal: Some(error) };
+                    state.desk.handle_event(WorkerEvent { event: Some(Event::ShutDown(fatal)) });
+                }
+                self.arrived.notify_waiters();
+                return;
+            }
+            self.over.send_replace(true);
+        }
+        if let Some(Event::ActivityStart(_)) = &event.event {
+            state.wanted -= 1;
+        }
+        let requests = state.desk.handle_event(event);
+        state.send(requests);
+        drop(state);
+        self.arrived.notify_waiters();
+    }
+
+    fn start(&self, state: &mut State) -> Result<(), CallError> {
+        state.generation += 1;
+        let (generation, events) = (state.generation, self.events.clone());
+        let sink = Arc::new(move |event| drop(events.send((generation, event))));
+        let worker = Worker::start(&self.client, self.options.clone(), sink)?;
+        state.worker = Some(Running { worker, is_ending: false });
+        let count = state.wanted;
+        state.send(vec![WorkerRequest { request: Some(Request::WantActivities(WantActivities { count })) }]);
+        Ok(())
+    }
+
+    fn end_if_deserted(&self, state: &mut State) {
+        if state.desk.is_deserted() {
+            self.end_worker(state);
+        }
+    }
+
+    fn end_worker(&self, state: &mut State) {
+        if let Some(running) = &mut state.worker
+            && !running.is_ending
+        {
+            running.is_ending = true;
+            running.worker.request(WorkerRequest { request: Some(Request::Shutdown(InitiateShutdown {})) });
+        }
+    }
+
+    /// Notes that the application is there, for as long as the visit is kept.
+    pub(crate) fn enter(self: &Arc<Self>, application: &str) -> Result<Visit, CallError> {
+        let mut state = self.state.lock();
+        if state.worker.is_none() && !state.is_stopping && state.desk.ended().is_none() {
+            self.start(&mut state)?;
+        }
+        state.desk.enter(application);
+        Ok(Visit { queue: Arc::clone(self), application: application.to_owned(), wanted: 0 })
+    }
+
+    /// The application says good-bye.
+    pub(crate) fn part(&self, application: &str) {
+        let mut state = self.state.lock();
+        let requests = state.desk.part(application);
+        state.send(requests);
+        self.end_if_deserted(&mut state);
+    }
+
+    /// Takes an answer of the application.
+    pub(crate) fn answer(&self, application: &str, request: WorkerRequest) -> Result<Taken, Refusal> {
+        let mut state = self.state.lock();
+        let mut taken = state.desk.answer(application, request)?;
+        state.send(taken.request.take().into_iter().collect());
+        Ok(taken)
+    }
+
+    /// Takes no new work, lets what is under way end within the graceful time-out, then ends.
+    pub(crate) async fn shut_down(&self) {
+        let graceful = self.options.graceful_shutdown_timeout.as_ref().and_then(|t| (*t).try_into().ok());
+        let mut over = self.over.subscribe();
+        {
+            let mut state = self.state.lock();
+            state.is_stopping = true;
+            if state.worker.is_none() {
+                let end = WorkerEvent { event: Some(Event::ShutDown(ShutDown::default())) };
+                state.desk.handle_event(end);
+                self.over.send_replace(true);
+            }
+            self.end_worker(&mut state);
+        }
+        self.arrived.notify_waiters();
+        let patience = graceful.unwrap_or(Duration::ZERO) + self.patience;
+        if tokio::time::timeout(patience, over.wait_for(|over| *over)).await.is_ok() {
+            return;
+        }
+        {
+            let mut state = self.state.lock();
+            let requests = state.desk.part_all();
+            state.send(requests);
+        }
+        if tokio::time::timeout(LAST_WORDS, over.wait_for(|over| *over)).await.is_err() {
+            tracing::warn!(
+                queue = self.options.task_queue,
+                "the worker did not end; its tasks will time out"
+            );
+        }
+    }
+}
+
+/// An application that is there: a request or a stream of it is open.
+pub(crate) struct Visit {
+    queue: Arc<Queue>,
+    application: String,
+    /// Activities that it has asked for and that have not come.
+    wanted: i32,
+}
+
+impl Visit {
+    pub(crate) fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// The next thing to do; waits for it. At the end of the worker, always `shut_down`.
+    ///
+    /// Dropped while it waits, nothing is lost.
+    pub(crate) async fn next(&mut self, wants: Wants) -> WorkerEvent {
+        loop {
+            let queue = Arc::clone(&self.queue);
+            let mut arrived = std::pin::pin!(queue.arrived.notified());
+            arrived.as_mut().enable();
+            if let Some(event) = self.take(wants) {
+                return event;
+            }
+            arrived.await;
+        }
+    }
+
+    fn take(&mut self, wants: Wants) -> Option<WorkerEvent> {
+        let mut state = self.queue.state.lock();
+        let event = state.desk.take(&self.application, wants, Instant::now());
+        self.queue.changed.notify_one();
+        match &event {
+            // What was wanted has come; a task that had come for somebody else is made up for.
+            Some(WorkerEvent { event: Some(Event::ActivityStart(_)) }) => {
+                if self.wanted > 0 {
+                    self.wanted -= 1;
+                } else {
+                    state.want(1);
+                }
+            }
+            Some(_) => {}
+            None => {
+                if let Some(end) = state.desk.ended() {
+                    return Some(WorkerEvent { event: Some(Event::ShutDown(end.clone())) });
+                }
+                let more = wants.activities.cast_signed() - self.wanted;
+                if more != 0 {
+                    self.wanted += more;
+                    state.want(more);
+                }
+            }
+        }
+        event
+    }
+
+    /// The event could not be delivered.
+    pub(crate) fn put_back(&mut self, event: WorkerEvent) {
+        let mut state = self.queue.state.lock();
+        if let Some(Event::ActivityStart(_)) = &event.event {
+            state.want(-1);
+        }
+        state.desk.put_back(&self.application, event);
+        drop(state);
+        self.queue.arrived.notify_waiters();
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock();
+        if self.wanted > 0 {
+            state.want(-self.wanted);
+        }
+        state.desk.leave(&self.application, Instant::now());
+        drop(state);
+        self.queue.changed.notify_one();
+    }
+}
