@@ -59,6 +59,21 @@ impl State {
         }
     }
 
+    fn end_worker(&mut self) {
+        if let Some(running) = &mut self.worker
+            && !running.is_ending
+        {
+            running.is_ending = true;
+            running.worker.request(WorkerRequest { request: Some(Request::Shutdown(InitiateShutdown {})) });
+        }
+    }
+
+    fn end_if_deserted(&mut self) {
+        if self.desk.is_deserted() {
+            self.end_worker();
+        }
+    }
+
     fn want(&mut self, count: i32) {
         self.wanted += count;
         self.send(vec![WorkerRequest { request: Some(Request::WantActivities(WantActivities { count })) }]);
@@ -113,7 +128,7 @@ impl Queue {
                     let mut state = self.state.lock();
                     let requests = state.desk.expire(Instant::now());
                     state.send(requests);
-                    self.end_if_deserted(&mut state);
+                    state.end_if_deserted();
                 }
                 () = self.changed.notified() => {}
             }
@@ -161,21 +176,6 @@ impl Queue {
         Ok(())
     }
 
-    fn end_if_deserted(&self, state: &mut State) {
-        if state.desk.is_deserted() {
-            self.end_worker(state);
-        }
-    }
-
-    fn end_worker(&self, state: &mut State) {
-        if let Some(running) = &mut state.worker
-            && !running.is_ending
-        {
-            running.is_ending = true;
-            running.worker.request(WorkerRequest { request: Some(Request::Shutdown(InitiateShutdown {})) });
-        }
-    }
-
     /// Notes that the application is there, for as long as the visit is kept.
     pub(crate) fn enter(self: &Arc<Self>, application: &str) -> Result<Visit, CallError> {
         let mut state = self.state.lock();
@@ -191,7 +191,7 @@ impl Queue {
         let mut state = self.state.lock();
         let requests = state.desk.part(application);
         state.send(requests);
-        self.end_if_deserted(&mut state);
+        state.end_if_deserted();
     }
 
     /// Takes an answer of the application.
@@ -214,7 +214,7 @@ impl Queue {
                 state.desk.handle_event(end);
                 self.over.send_replace(true);
             }
-            self.end_worker(&mut state);
+            state.end_worker();
         }
         self.arrived.notify_waiters();
         let patience = graceful.unwrap_or(Duration::ZERO) + self.patience;
