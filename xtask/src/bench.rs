@@ -12,6 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::fetch;
+use crate::go;
 use crate::python::Venv;
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
@@ -25,6 +26,9 @@ pub(crate) struct BenchArgs {
     /// Leave out the Python SDKs
     #[arg(long)]
     no_python: bool,
+    /// Leave out the comparison of Go SDKs
+    #[arg(long)]
+    no_go: bool,
     /// Leave out the real Temporal server, and with it the ratios
     #[arg(long)]
     no_peer: bool,
@@ -62,15 +66,20 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     };
     let python = if args.no_python { Vec::new() } else { python_sdks(shell, &ours, states.path())? };
 
-    let marks = marks(&own, theirs.as_ref());
+    let go = if args.no_go { Vec::new() } else { go_sdks(shell, &ours, args, states.path())? };
+
+    let mut marks = marks(&own, theirs.as_ref());
+    marks.extend(go_mark(&go));
     heading("server, on an SQLite file; Go SDK as client and worker");
     print_servers(&own, theirs.as_ref());
     heading("Python SDKs, on our server in memory");
     print_python(&python);
+    heading("Go SDKs, on our server");
+    print_go(&go);
     heading("marks");
     let missed = print_marks(&marks);
     let report = json!({
-        "durably": own, "temporal": theirs, "python": python,
+        "durably": own, "temporal": theirs, "python": python, "go": go,
         "marks": marks.iter().map(|m| json!({"what": m.what, "limit": m.limit, "measured": m.measured})).collect::<Vec<_>>(),
     });
     let path = folder.join("report.json");
@@ -161,6 +170,53 @@ fn python_sdks(shell: &Shell, ours: &Path, states: &Path) -> Result<Vec<Value>, 
         found.push(json!({"package": package, "modes": lines}));
     }
     Ok(found)
+}
+
+/// The load generator with the official Go SDK and with ours, in turns on one server of ours.
+fn go_sdks(shell: &Shell, ours: &Path, args: &BenchArgs, states: &Path) -> Result<Vec<Value>, Failure> {
+    let generators = go::load_generators(shell)?;
+    let server = Running::durably(ours, Some(&states.join("go.db")))?;
+    let mut found = Vec::new();
+    for (name, generator) in &generators {
+        heading(&format!("Go: {name}"));
+        let mut load = shell.command(generator);
+        load.args(["-address", &server.address, "-pid", &server.pid().to_string()]);
+        load.args(["-seconds", &args.seconds.to_string()]).args(MODES);
+        let done = shell::stream(&mut load)?;
+        if !done.success {
+            return Err(Failure::new(format!("the load generator with {name} failed; its output is above")));
+        }
+        found.push(json!({"sdk": name, "modes": json_lines(&done.stdout)}));
+    }
+    Ok(found)
+}
+
+/// Our worker costs no more than the official one.
+fn go_mark(go: &[Value]) -> Option<Mark> {
+    let cpu = |sdk: &Value| sdk["modes"][0]["worker_cpu_ms_per_workflow"].as_f64();
+    let [official, ours] = go else { return None };
+    Some(Mark {
+        what: "Go: client and worker CPU per one-activity workflow, of the official SDK's",
+        limit: 1.0,
+        unit: "",
+        measured: cpu(ours).zip(cpu(official)).map(|(a, b)| a / b),
+    })
+}
+
+fn print_go(go: &[Value]) {
+    for sdk in go {
+        for (i, mode) in MODES.iter().enumerate() {
+            let figure = |key: &str| sdk["modes"][i][key].as_f64().unwrap_or(f64::NAN);
+            println!(
+                "{:<10} {mode:<20} {:>8.1} workflows/s  p50 {:>7.1} ms  p99 {:>7.1} ms  SDK CPU {:>6.2} ms per workflow",
+                sdk["sdk"].as_str().unwrap_or_default(),
+                figure("workflows_per_s"),
+                figure("p50_ms"),
+                figure("p99_ms"),
+                figure("worker_cpu_ms_per_workflow"),
+            );
+        }
+    }
 }
 
 fn json_lines(stdout: &str) -> Vec<Value> {

@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::fetch;
+use crate::go;
 use crate::python::Venv;
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
@@ -39,6 +40,7 @@ enum Sdk {
     OfficialPython,
     OfficialGo,
     OurPython,
+    OurGo,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,8 @@ const COLUMNS: &[Column] = &[
     Column { name: "sdk-go@durably", sdk: Sdk::OfficialGo, server: Server::Durably, yardstick: false },
     Column { name: "durably@durably", sdk: Sdk::OurPython, server: Server::Durably, yardstick: false },
     Column { name: "durably@temporal", sdk: Sdk::OurPython, server: Server::Temporal, yardstick: false },
+    Column { name: "durably-go@durably", sdk: Sdk::OurGo, server: Server::Durably, yardstick: false },
+    Column { name: "durably-go@temporal", sdk: Sdk::OurGo, server: Server::Temporal, yardstick: false },
     Column {
         name: "temporalio@temporal",
         sdk: Sdk::OfficialPython,
@@ -219,6 +223,7 @@ fn program(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
         Sdk::OfficialPython => python(suites::official_venv(shell)?, "temporalio"),
         Sdk::OurPython => python(suites::package_venv(shell)?, "durably"),
         Sdk::OfficialGo => shell.command(suites::go_conformance(shell)?),
+        Sdk::OurGo => shell.command(go::conformance(shell)?),
     })
 }
 

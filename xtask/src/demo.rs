@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: installs the Python package as a user would and runs the order program of
-//! `examples/python` twice; the first run dies by SIGKILL midway, the second one goes on from there.
+//! `cargo xtask demo`: installs a language's package as a user would and runs its order program (`examples/`)
+//! twice; the first run dies by SIGKILL midway, the second one goes on from there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use clap::Args;
 
+use crate::go;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 
@@ -15,6 +16,16 @@ pub(crate) struct DemoArgs {
     /// Orders to run, one JSON object per line [default: examples/python/orders.jsonl]
     #[arg(long, value_name = "FILE")]
     orders: Option<PathBuf>,
+    /// The language of the order program
+    #[arg(long, value_enum, default_value_t = Lang::Python)]
+    lang: Lang,
+}
+
+/// The languages that have the order program.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Lang {
+    Python,
+    Go,
 }
 
 const PROGRAM: &str = "examples/python/order.py";
@@ -27,8 +38,7 @@ pub(crate) fn run(shell: &Shell, args: &DemoArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::new(format!("cannot read the orders {}: {error}", file.display())))?,
         None => shell.root().join(ORDERS),
     };
-    heading("1. install the Python package");
-    let venv = Venv::with_our_wheel(shell)?;
+    let program = install(shell, args.lang)?;
 
     let folder = shell.target().join("demo");
     let _ = fs::remove_dir_all(&folder);
@@ -36,7 +46,7 @@ pub(crate) fn run(shell: &Shell, args: &DemoArgs) -> Result<(), Failure> {
     let state = folder.join("orders.db");
 
     heading("2. run the orders; the program kills itself midway");
-    let status = shell::status(order_program(shell, &venv, &orders, &state).arg("--crash-midway"))?;
+    let status = shell::status(order_program(shell, &program, &orders, &state).arg("--crash-midway"))?;
     if !died_by_sigkill(status) {
         return Err(Failure::new(format!("the program was to die by SIGKILL, but ended with {status}")));
     }
@@ -46,7 +56,7 @@ pub(crate) fn run(shell: &Shell, args: &DemoArgs) -> Result<(), Failure> {
     );
 
     heading("3. run the same command again: every open order goes on where it was");
-    let status = shell::status(&mut order_program(shell, &venv, &orders, &state))?;
+    let status = shell::status(&mut order_program(shell, &program, &orders, &state))?;
     if !status.success() {
         return Err(Failure::new(format!(
             "the second run failed ({status}); its state is in {}",
@@ -57,9 +67,23 @@ pub(crate) fn run(shell: &Shell, args: &DemoArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn order_program(shell: &Shell, venv: &Venv, orders: &Path, state: &Path) -> Command {
-    let mut command = shell.command(venv.python());
-    command.arg(PROGRAM).arg(orders).arg("--state").arg(state).env("PYTHONUNBUFFERED", "1");
+/// Makes the program ready to run: its command line, up to its arguments.
+fn install(shell: &Shell, lang: Lang) -> Result<Vec<PathBuf>, Failure> {
+    match lang {
+        Lang::Python => {
+            heading("1. install the Python package");
+            Ok(vec![Venv::with_our_wheel(shell)?.python(), PROGRAM.into()])
+        }
+        Lang::Go => {
+            heading("1. build the Go program with our SDK");
+            Ok(vec![go::order_program(shell)?])
+        }
+    }
+}
+
+fn order_program(shell: &Shell, program: &[PathBuf], orders: &Path, state: &Path) -> Command {
+    let mut command = shell.command(&program[0]);
+    command.args(&program[1..]).arg(orders).arg("--state").arg(state).env("PYTHONUNBUFFERED", "1");
     command
 }
 

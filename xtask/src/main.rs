@@ -8,6 +8,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod fetch;
+mod go;
 mod python;
 mod servers;
 mod shell;
@@ -40,6 +41,12 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Runs official SDKs against durably, and durably against a real Temporal server
     Conformance(conformance::ConformanceArgs),
+    /// Writes the files of a language that are made from the contract
+    Generate {
+        /// The language
+        #[arg(value_parser = ["go"])]
+        language: String,
+    },
     /// Checks what compilers don't: module headers, lengths, dead files, banned calls, snippets
     Tidy {
         /// Rewrite the ratchet with the lower figures reached; never raises or adds one
@@ -58,6 +65,7 @@ fn main() -> ExitCode {
         Command::Test(args) => suites::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Conformance(args) => conformance::run(&shell, &args),
+        Command::Generate { language: _ } => go::generate(&shell),
         Command::Tidy { update } => run_tidy(shell.root(), update),
     };
     match done {

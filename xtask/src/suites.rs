@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::conformance;
 use crate::fetch;
+use crate::go;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::tally::{Count, Tally, count_cargo, count_pytest};
@@ -38,6 +39,9 @@ const SUITES: &[Suite] = &[
     Suite { name: "python", run: python },
     Suite { name: "python, nothing cached", run: python_uncached },
     Suite { name: "mypy --strict", run: mypy },
+    Suite { name: "go", run: go::tests },
+    Suite { name: "go, nothing cached", run: go::tests_uncached },
+    Suite { name: "go, imports changed", run: our_go },
     Suite { name: "docs", run: docs },
     Suite { name: "official SDK", run: official_sdk },
     Suite { name: "kill", run: kill },
@@ -145,6 +149,11 @@ fn docs(shell: &Shell) -> Result<Count, Failure> {
 /// The official Python SDK against our server; `cargo xtask conformance` has the other columns.
 fn official_sdk(shell: &Shell) -> Result<Count, Failure> {
     conformance::one_column(shell, "temporalio@durably")
+}
+
+/// The conformance programs, written for the official Go SDK, with ours.
+fn our_go(shell: &Shell) -> Result<Count, Failure> {
+    conformance::one_column(shell, "durably-go@durably")
 }
 
 /// The kill test in the size that fits every test run; `cargo xtask conformance` runs it in full.
