@@ -1,0 +1,436 @@
+//! `durably sidecar` as a process: applications that work, die and share, over HTTP and gRPC.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
+#[path = "sidecar/http.rs"]
+mod http;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use durably_proto::durably::{
+    core::v1::{
+        ActivityCompletion, ActivitySuccess, Call, WorkerRequest, activity_completion::Status,
+        call_result::Result as Answer, worker_event::Event, worker_request::Request,
+    },
+    sidecar::v1::{Join, WorkRequest, sidecar_client::SidecarClient, work_request::Request as Asked},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Code, metadata::MetadataValue};
+
+use http::{Reply, Target};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const READY: &str = "durably sidecar is listening on ";
+
+/// A running `durably sidecar` on a folder; killed when dropped.
+struct Process {
+    child: Child,
+    folder: TempDir,
+    tcp: String,
+}
+
+fn configure(folder: &Path, extra: &str) {
+    std::fs::write(folder.join("token"), TOKEN).unwrap();
+    let text = format!(
+        "[connect]\ntarget = \"embedded:state.db\"\n[listen]\nunix = \"s.sock\"\ntcp = \"127.0.0.1:0\"\ntoken_file = \"token\"\n{extra}\n"
+    );
+    std::fs::write(folder.join("sidecar.toml"), text).unwrap();
+}
+
+const QUEUE: &str = "[[worker]]\ntask_queue = \"q\"\n";
+/// Applications that are quiet for a moment have gone.
+const IMPATIENT: &str =
+    "[limits]\napplication_timeout = \"0.3s\"\nbody_bytes = 100000\n[[worker]]\ntask_queue = \"q\"\n";
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_durably"));
+    command.args(["sidecar", "--config", "sidecar.toml"]).current_dir(folder);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Process {
+    fn start(extra: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        configure(folder.path(), extra);
+        Self::on(folder)
+    }
+
+    fn on(folder: TempDir) -> Self {
+        let mut child = command(folder.path()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Some(rest) = line.strip_prefix(READY) else {
+            let mut errors = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+            panic!("instead of being ready it said {line:?} {errors}");
+        };
+        let tcp = rest.split(',').next().unwrap().trim().to_owned();
+        Self { child, folder, tcp }
+    }
+
+    fn unix(&self) -> Target {
+        Target::Unix(self.folder.path().join("s.sock"))
+    }
+
+    fn tcp(&self, token: &str) -> Target {
+        Target::Tcp(self.tcp.clone(), token.to_owned())
+    }
+
+    /// Kills the process and starts another one on the same folder.
+    fn kill_and_restart(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        drop(self);
+        Self::on(folder)
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Reply {
+        self.unix().ask("POST", path, &body.to_string()).await
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.unix().ask("GET", path, "").await
+    }
+
+    /// What the application is to do next; an empty answer is a failed test.
+    async fn poll(&self, application: &str) -> Value {
+        let reply = self.post(&work(application, "poll?wait=20s"), json!({})).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body
+    }
+
+    /// Starts a workflow of one activity and brings it to where that activity is scheduled.
+    async fn begin(&self, id: &str, application: &str, retry_after: &str) -> String {
+        let start =
+            json!({"workflowId": id, "workflowType": "Order", "taskQueue": "q", "arguments": [{"id": 7}]});
+        assert_eq!(self.post("/v1/workflows", start).await.status, 200);
+        let event = self.poll(application).await;
+        let run = event["workflow"]["runId"].as_str().unwrap().to_owned();
+        let initialize = &event["workflow"]["jobs"][0]["initialize"];
+        assert_eq!(
+            (initialize["workflowId"].as_str(), &initialize["arguments"]),
+            (Some(id), &json!([{"id": 7}]))
+        );
+        let commands = json!([{"scheduleActivity": {
+            "seq": 1, "activityType": "charge", "arguments": [{"id": 7}], "startToCloseTimeout": "60s",
+            "retryPolicy": {"initialInterval": retry_after},
+        }}]);
+        self.complete(application, &run, commands).await;
+        run
+    }
+
+    async fn complete(&self, application: &str, run: &str, commands: Value) {
+        let body = json!({"runId": run, "success": {"commands": commands}});
+        let reply = self.post(&work(application, "workflow-completions"), body).await;
+        assert_eq!(reply.status, 204, "{}", reply.body);
+    }
+
+    async fn result(&self, id: &str) -> Value {
+        self.get(&format!("/v1/workflows/{id}/result?wait=20s")).await.body
+    }
+
+    /// Waits until the run of this id is replayed from its first event to `application`, and ends it.
+    async fn finish_after_replay(&self, application: &str, id: &str, result: &str) {
+        let mut activated = 0;
+        let run = loop {
+            let event = self.poll(application).await;
+            let Some(run) = event["workflow"]["runId"].as_str() else { panic!("{event}") };
+            let jobs = event["workflow"]["jobs"].as_array().unwrap();
+            if activated == 0 {
+                assert_eq!(jobs[0]["initialize"]["workflowId"], id, "{event}");
+                let schedule = json!([{"scheduleActivity": {
+                    "seq": 1, "activityType": "charge", "arguments": [{"id": 7}], "startToCloseTimeout": "60s",
+                    "retryPolicy": {"initialInterval": "0.001s"},
+                }}]);
+                self.complete(application, run, schedule).await;
+            } else if jobs.iter().any(|job| job.get("resolveActivity").is_some()) {
+                break run.to_owned();
+            }
+            activated += 1;
+        };
+        self.complete(application, &run, json!([{"completeWorkflow": {"result": result}}])).await;
+        assert_eq!(self.result(id).await["result"], result);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn work(application: &str, rest: &str) -> String {
+    format!("/v1/task-queues/q/applications/{application}/{rest}")
+}
+
+#[tokio::test]
+async fn an_order_runs_over_plain_http() {
+    let sidecar = Process::start(QUEUE);
+    let run = sidecar.begin("order-1", "flow", "1s").await;
+    let task = sidecar.poll("hand").await;
+    let token = task["activityStart"]["taskToken"].clone();
+    assert_eq!(task["activityStart"]["input"], json!([{"id": 7}]));
+    let beat = sidecar
+        .post(&work("hand", "activity-heartbeats"), json!({"taskToken": token, "details": ["half"]}))
+        .await;
+    assert_eq!((beat.status, beat.body), (200, json!({})));
+    let result = json!({"taskToken": token, "completed": {"result": {"receipt": "r-7", "note": null}}});
+    let theft = sidecar.post(&work("thief", "activity-completions"), result.clone()).await;
+    assert_eq!((theft.status, theft.code()), (409, "FAILED_PRECONDITION"));
+    assert_eq!(sidecar.post(&work("hand", "activity-completions"), result.clone()).await.status, 204);
+    let again = sidecar.post(&work("hand", "activity-completions"), result).await;
+    assert_eq!((again.status, again.code()), (404, "NOT_FOUND"));
+
+    let event = sidecar.poll("flow").await;
+    let resolved = &event["workflow"]["jobs"][0]["resolveActivity"]["result"]["completed"]["result"];
+    assert_eq!(resolved, &json!({"receipt": "r-7", "note": null}));
+    sidecar.complete("flow", &run, json!([{"startTimer": {"seq": 1, "startToFireTimeout": "3600s"}}])).await;
+
+    assert_eq!(
+        sidecar.post("/v1/workflows/order-1/signals/approve", json!({"arguments": ["Ann"]})).await.status,
+        204
+    );
+    let event = sidecar.poll("flow").await;
+    assert_eq!(event["workflow"]["jobs"][0]["signal"]["arguments"], json!(["Ann"]));
+    sidecar.complete("flow", &run, json!([])).await;
+
+    let query = tokio::spawn({
+        let target = sidecar.unix();
+        async move { target.ask("POST", "/v1/workflows/order-1/queries/status", "").await }
+    });
+    let event = sidecar.poll("flow").await;
+    let id = event["workflow"]["jobs"][0]["query"]["id"].clone();
+    sidecar.complete("flow", &run, json!([{"queryAnswer": {"id": id, "succeeded": "approved"}}])).await;
+    assert_eq!(query.await.unwrap().body, json!({"result": "approved"}));
+
+    assert_eq!(sidecar.post("/v1/workflows/order-1/cancel", json!({"reason": "enough"})).await.status, 204);
+    let event = sidecar.poll("flow").await;
+    assert_eq!(event["workflow"]["jobs"][0]["cancel"]["reason"], "enough");
+    sidecar.complete("flow", &run, json!([{"cancelWorkflow": {"details": ["half done"]}}])).await;
+    let result = sidecar.result("order-1").await;
+    assert_eq!((&result["status"], &result["details"]), (&json!("CANCELED"), &json!(["half done"])));
+
+    let list = sidecar.get("/v1/workflows?query=WorkflowId%20%3D%20%27order-1%27").await.body;
+    assert_eq!(list["executions"].as_array().unwrap().len(), 1);
+    let history = sidecar.get("/v1/workflows/order-1/history").await.body;
+    assert_eq!(history["events"][0]["eventType"], "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED");
+    assert!(sidecar.get("/v1/openapi.json").await.body["paths"]["/v1/workflows"]["post"].is_object());
+}
+
+#[tokio::test]
+async fn a_run_whose_application_has_gone_is_replayed_to_the_next() {
+    let sidecar = Process::start(IMPATIENT);
+    sidecar.begin("order-1", "first", "0.001s").await;
+    let task = sidecar.poll("hand").await;
+    let token = task["activityStart"]["taskToken"].clone();
+    // `first` is never heard of again. `hand` is quiet too, but how long an activity may take, its time-outs say.
+    let completed = json!({"taskToken": token, "completed": {"result": 1}});
+    assert_eq!(sidecar.post(&work("hand", "activity-completions"), completed).await.status, 204);
+    sidecar.finish_after_replay("second", "order-1", "by the second").await;
+}
+
+#[tokio::test]
+async fn who_leaves_gives_back_what_he_has_at_once() {
+    let sidecar = Process::start(QUEUE);
+    let run = sidecar.begin("order-1", "first", "0.001s").await;
+    let task = sidecar.poll("first").await;
+    assert_eq!(task["activityStart"]["attempt"], 1);
+    let left = sidecar.unix().ask("DELETE", "/v1/task-queues/q/applications/first", "").await;
+    assert_eq!(left.status, 204);
+    let late = json!({"runId": run, "success": {"commands": [{"completeWorkflow": {}}]}});
+    assert_eq!(sidecar.post(&work("first", "workflow-completions"), late).await.code(), "NOT_FOUND");
+    let task = sidecar.post(&work("hand", "poll?wait=20s&workflows=false"), json!({})).await.body;
+    assert_eq!(task["activityStart"]["attempt"], 2, "{task}");
+    let completed = json!({"taskToken": task["activityStart"]["taskToken"], "completed": {}});
+    assert_eq!(sidecar.post(&work("hand", "activity-completions"), completed).await.status, 204);
+    sidecar.finish_after_replay("second", "order-1", "by the second").await;
+}
+
+#[tokio::test]
+async fn a_killed_sidecar_goes_on_where_it_was() {
+    let sidecar = Process::start(QUEUE);
+    sidecar.begin("order-1", "flow", "0.001s").await;
+    let task = sidecar.poll("hand").await;
+    let completed = json!({"taskToken": task["activityStart"]["taskToken"], "completed": {"result": 1}});
+    assert_eq!(sidecar.post(&work("hand", "activity-completions"), completed).await.status, 204);
+    // Before the run hears of it.
+    let sidecar = sidecar.kill_and_restart();
+    sidecar.finish_after_replay("flow-2", "order-1", "after all").await;
+    let history = sidecar.get("/v1/workflows/order-1/history").await.body;
+    let count = |name: &str| {
+        history["events"].as_array().unwrap().iter().filter(|event| event["eventType"] == name).count()
+    };
+    assert_eq!(count("EVENT_TYPE_ACTIVITY_TASK_COMPLETED"), 1, "what was acknowledged is not done again");
+}
+
+#[tokio::test]
+async fn applications_share_the_load_by_asking() {
+    let sidecar = Process::start(QUEUE);
+    for n in 0..4 {
+        let start = json!({"workflowId": format!("order-{n}"), "workflowType": "Order", "taskQueue": "q"});
+        assert_eq!(sidecar.post("/v1/workflows", start).await.status, 200);
+    }
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        a.push(sidecar.poll("a").await["workflow"]["runId"].as_str().unwrap().to_owned());
+        b.push(sidecar.poll("b").await["workflow"]["runId"].as_str().unwrap().to_owned());
+    }
+    a.extend(b);
+    a.sort();
+    a.dedup();
+    assert_eq!(a.len(), 4, "each run went to one of them");
+}
+
+#[tokio::test]
+async fn a_stream_works_and_its_end_gives_everything_back() {
+    let sidecar = Process::start(QUEUE);
+    sidecar.begin("order-1", "flow", "0.001s").await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", sidecar.tcp)).unwrap();
+    let bearer: MetadataValue<_> = format!("Bearer {TOKEN}").parse().unwrap();
+    let mut client = SidecarClient::with_interceptor(
+        channel.connect().await.unwrap(),
+        move |mut request: tonic::Request<()>| {
+            request.metadata_mut().insert("authorization", bearer.clone());
+            Ok(request)
+        },
+    );
+    let join = |activities| WorkRequest {
+        request: Some(Asked::Join(Join { task_queue: "q".into(), activities, ..Default::default() })),
+    };
+    let (requests, stream) = mpsc::unbounded_channel();
+    requests.send(join(1)).unwrap();
+    let mut events = client.work(UnboundedReceiverStream::new(stream)).await.unwrap().into_inner();
+    let first = events.message().await.unwrap().unwrap();
+    let Some(Event::ActivityStart(first)) = first.event else { panic!("{first:?}") };
+    // The application dies with the activity.
+    drop((requests, events));
+    let (requests, stream) = mpsc::unbounded_channel();
+    requests.send(join(5)).unwrap();
+    let mut events = client.work(UnboundedReceiverStream::new(stream)).await.unwrap().into_inner();
+    let second = events.message().await.unwrap().unwrap();
+    let Some(Event::ActivityStart(second)) = second.event else { panic!("{second:?}") };
+    assert_eq!((first.attempt, second.attempt), (1, 2));
+    let completion = ActivityCompletion {
+        task_token: second.task_token,
+        status: Some(Status::Completed(ActivitySuccess::default())),
+    };
+    let answer = WorkerRequest { request: Some(Request::Activity(completion)) };
+    requests.send(WorkRequest { request: Some(Asked::Worker(answer)) }).unwrap();
+    let event = sidecar.poll("flow").await;
+    assert!(event["workflow"]["jobs"][0]["resolveActivity"].is_object(), "{event}");
+
+    let call = Call { method: "GetSystemInfo".into(), ..Default::default() };
+    let result = client.call(call).await.unwrap().into_inner().result;
+    assert!(matches!(result, Some(Answer::Response(_))));
+}
+
+#[tokio::test]
+async fn strangers_are_kept_out() {
+    let sidecar = Process::start(QUEUE);
+    let mode = std::fs::metadata(sidecar.folder.path().join("s.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for (target, status) in [(sidecar.tcp(""), 401), (sidecar.tcp("wrong"), 401), (sidecar.tcp(TOKEN), 200)] {
+        let reply = target.ask("GET", "/v1/health", "").await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+    }
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", sidecar.tcp)).unwrap();
+    let mut client = SidecarClient::new(channel.connect().await.unwrap());
+    let refused = client.call(Call::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn mistakes_are_answered_with_what_to_do() {
+    let sidecar = Process::start(IMPATIENT);
+    let unix = sidecar.unix();
+    let large = json!({"arguments": ["x".repeat(200_000)]}).to_string();
+    for (method, path, body, status, expected) in [
+        ("POST", "/v1/workflows", "{\"workflowId\": ", 400, "line 1 column 15"),
+        ("POST", "/v1/workflows", "[]", 400, "JSON object"),
+        ("POST", "/v1/workflows", "{\"workflowIdd\": \"a\"}", 400, "workflowIdd"),
+        ("POST", "/v1/workflows", "{\"workflowId\": \"a\", \"arguments\": 1}", 400, "[value]"),
+        ("POST", "/v1/workflows", "{\"workflowId\": \"a\", \"workflowRunTimeout\": \"1m\"}", 400, "`1m`"),
+        ("POST", "/v1/workflows", "{\"workflowId\": \"a\"}", 400, "workflow_type"),
+        ("POST", "/v1/workflows", large.as_str(), 413, "100000 bytes"),
+        ("POST", "/v1/workflows/nobody/signals/x", "", 404, "nobody"),
+        ("GET", "/v1/workflows/nobody/result?wait=soon", "", 400, "`soon`"),
+        ("POST", "/v1/task-queues/unknown/applications/a/poll", "", 404, "[[worker]]"),
+        (
+            "POST",
+            "/v1/task-queues/q/applications/a/activity-completions",
+            "{\"taskToken\": \"!\"}",
+            400,
+            "base64",
+        ),
+        ("GET", "/v2", "", 404, "openapi.json"),
+        ("PUT", "/v1/workflows", "", 405, "openapi.json"),
+    ] {
+        let reply = unix.ask(method, path, body).await;
+        let message = reply.body["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(reply.status, status, "{method} {path}: {message}");
+        assert!(message.contains(expected), "{method} {path}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_tells_applications_and_leaves_nothing_behind() {
+    let mut sidecar = Process::start(QUEUE);
+    let waiting = tokio::spawn({
+        let target = sidecar.unix();
+        async move { target.ask("POST", &work("a", "poll?wait=20s"), "{}").await }
+    });
+    // The poll is there once the sidecar polls for it.
+    let start = json!({"workflowId": "o", "workflowType": "Order", "taskQueue": "q"});
+    assert_eq!(sidecar.post("/v1/workflows", start).await.status, 200);
+    let first = waiting.await.unwrap().body;
+    sidecar.complete("a", first["workflow"]["runId"].as_str().unwrap(), json!([])).await;
+    let waiting = tokio::spawn({
+        let target = sidecar.unix();
+        async move { target.ask("POST", &work("a", "poll?wait=20s"), "{}").await }
+    });
+    let pid = sidecar.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let mut told = waiting.await.unwrap().body;
+    if told.get("workflow").is_some() {
+        // The run was evicted first.
+        assert!(told["workflow"]["jobs"][0]["evict"].is_object(), "{told}");
+        told = json!({"shutDown": {}});
+    }
+    assert_eq!(told, json!({"shutDown": {}}));
+    let status = tokio::task::spawn_blocking(move || {
+        let status = sidecar.child.wait().unwrap();
+        (status, sidecar)
+    });
+    let (status, sidecar) = tokio::time::timeout(Duration::from_secs(20), status).await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(!sidecar.folder.path().join("s.sock").exists());
+}
+
+#[test]
+fn a_bad_start_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = |text: &str, expected: &str| {
+        configure(folder.path(), text);
+        let output = command(folder.path()).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && errors.contains(expected), "{errors}");
+    };
+    fails("[[worker]]\ntask_queue = \"q\"\nthreads = 3\n", "threads");
+    std::fs::write(folder.path().join("s.sock"), "a file").unwrap();
+    fails(QUEUE, "[listen] unix");
+    std::fs::remove_file(folder.path().join("s.sock")).unwrap();
+    std::fs::write(folder.path().join("state.db"), "no database").unwrap();
+    fails(QUEUE, "not a durably state file");
+}
