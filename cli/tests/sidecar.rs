@@ -14,8 +14,9 @@ use std::{
 
 use durably_proto::durably::{
     core::v1::{
-        ActivityCompletion, ActivitySuccess, Call, WorkerRequest, activity_completion::Status,
-        call_result::Result as Answer, worker_event::Event, worker_request::Request,
+        ActivationSuccess, ActivityCompletion, ActivitySuccess, Call, WorkerRequest, WorkflowCompletion,
+        activity_completion::Status, call_result::Result as Answer, worker_event::Event,
+        worker_request::Request, workflow_completion,
     },
     sidecar::v1::{Join, WorkRequest, sidecar_client::SidecarClient, work_request::Request as Asked},
 };
@@ -23,12 +24,21 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Code, metadata::MetadataValue};
+use tonic::{Code, metadata::MetadataValue, service::interceptor::InterceptedService, transport::Channel};
 
 use http::{Reply, Target};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const BEARER: &str = "Bearer 0123456789abcdef0123456789abcdef";
 const READY: &str = "durably sidecar is listening on ";
+
+type Guarded =
+    InterceptedService<Channel, fn(tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status>>;
+
+fn with_token(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+    request.metadata_mut().insert("authorization", MetadataValue::from_static(BEARER));
+    Ok(request)
+}
 
 /// A running `durably sidecar` on a folder; killed when dropped.
 struct Process {
@@ -133,6 +143,11 @@ impl Process {
         let body = json!({"runId": run, "success": {"commands": commands}});
         let reply = self.post(&work(application, "workflow-completions"), body).await;
         assert_eq!(reply.status, 204, "{}", reply.body);
+    }
+
+    async fn stream_client(&self) -> SidecarClient<Guarded> {
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", self.tcp)).unwrap();
+        SidecarClient::with_interceptor(channel.connect().await.unwrap(), with_token as fn(_) -> _)
     }
 
     async fn result(&self, id: &str) -> Value {
@@ -297,15 +312,7 @@ async fn applications_share_the_load_by_asking() {
 async fn a_stream_works_and_its_end_gives_everything_back() {
     let sidecar = Process::start(QUEUE);
     sidecar.begin("order-1", "flow", "0.001s").await;
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", sidecar.tcp)).unwrap();
-    let bearer: MetadataValue<_> = format!("Bearer {TOKEN}").parse().unwrap();
-    let mut client = SidecarClient::with_interceptor(
-        channel.connect().await.unwrap(),
-        move |mut request: tonic::Request<()>| {
-            request.metadata_mut().insert("authorization", bearer.clone());
-            Ok(request)
-        },
-    );
+    let mut client = sidecar.stream_client().await;
     let join = |activities| WorkRequest {
         request: Some(Asked::Join(Join { task_queue: "q".into(), activities, ..Default::default() })),
     };
@@ -323,11 +330,16 @@ async fn a_stream_works_and_its_end_gives_everything_back() {
     let Some(Event::ActivityStart(second)) = second.event else { panic!("{second:?}") };
     assert_eq!((first.attempt, second.attempt), (1, 2));
     let completion = ActivityCompletion {
-        task_token: second.task_token,
+        task_token: second.task_token.clone(),
         status: Some(Status::Completed(ActivitySuccess::default())),
     };
     let answer = WorkerRequest { request: Some(Request::Activity(completion)) };
     requests.send(WorkRequest { request: Some(Asked::Worker(answer)) }).unwrap();
+    let token = match events.message().await.unwrap().unwrap().event {
+        Some(Event::ActivityAnswered(answered)) if answered.error.is_none() => answered.task_token,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(token, second.task_token, "the server has the answer");
     let event = sidecar.poll("flow").await;
     assert!(event["workflow"]["jobs"][0]["resolveActivity"].is_object(), "{event}");
 
@@ -387,28 +399,31 @@ async fn mistakes_are_answered_with_what_to_do() {
 #[tokio::test]
 async fn sigterm_tells_applications_and_leaves_nothing_behind() {
     let mut sidecar = Process::start(QUEUE);
-    let waiting = tokio::spawn({
-        let target = sidecar.unix();
-        async move { target.ask("POST", &work("a", "poll?wait=20s"), "{}").await }
-    });
-    // The poll is there once the sidecar polls for it.
+    let mut client = sidecar.stream_client().await;
+    let (requests, stream) = mpsc::unbounded_channel();
+    let join = Join { task_queue: "q".into(), workflows: true, ..Default::default() };
+    requests.send(WorkRequest { request: Some(Asked::Join(join)) }).unwrap();
+    let mut events = client.work(UnboundedReceiverStream::new(stream)).await.unwrap().into_inner();
     let start = json!({"workflowId": "o", "workflowType": "Order", "taskQueue": "q"});
     assert_eq!(sidecar.post("/v1/workflows", start).await.status, 200);
-    let first = waiting.await.unwrap().body;
-    sidecar.complete("a", first["workflow"]["runId"].as_str().unwrap(), json!([])).await;
-    let waiting = tokio::spawn({
-        let target = sidecar.unix();
-        async move { target.ask("POST", &work("a", "poll?wait=20s"), "{}").await }
-    });
+    let first = events.message().await.unwrap().unwrap();
+    let Some(Event::Workflow(first)) = first.event else { panic!("{first:?}") };
+    let completion = WorkflowCompletion {
+        run_id: first.run_id,
+        status: Some(workflow_completion::Status::Success(ActivationSuccess::default())),
+    };
+    let answer = WorkerRequest { request: Some(Request::Workflow(completion)) };
+    requests.send(WorkRequest { request: Some(Asked::Worker(answer)) }).unwrap();
     let pid = sidecar.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    let mut told = waiting.await.unwrap().body;
-    if told.get("workflow").is_some() {
-        // The run was evicted first.
-        assert!(told["workflow"]["jobs"][0]["evict"].is_object(), "{told}");
-        told = json!({"shutDown": {}});
-    }
-    assert_eq!(told, json!({"shutDown": {}}));
+    let evicted = events.message().await.unwrap().unwrap();
+    assert!(
+        matches!(&evicted.event, Some(Event::Workflow(activation)) if activation.jobs.len() == 1),
+        "{evicted:?}"
+    );
+    let last = events.message().await.unwrap().unwrap();
+    assert!(matches!(&last.event, Some(Event::ShutDown(end)) if end.fatal.is_none()), "{last:?}");
+    drop((requests, events, client));
     let status = tokio::task::spawn_blocking(move || {
         let status = sidecar.child.wait().unwrap();
         (status, sidecar)

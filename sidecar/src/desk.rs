@@ -120,7 +120,7 @@ impl Desk {
                 self.ended = Some(end);
                 Vec::new()
             }
-            Some(Event::Replay(_)) | None => Vec::new(),
+            Some(Event::Replay(_) | Event::ActivityAnswered(_)) | None => Vec::new(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Desk {
         }
     }
 
-    fn tell(&mut self, application: &str, event: Event) {
+    pub(crate) fn tell(&mut self, application: &str, event: Event) {
         if let Some(application) = self.applications.get_mut(application) {
             application.ready.push_back(WorkerEvent { event: Some(event) });
         }

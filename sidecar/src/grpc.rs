@@ -178,7 +178,7 @@ impl Application {
         let ends_activity = matches!(request.request, Some(FromApplication::Activity(_)));
         // A slot is free again whether or not the answer still counts.
         self.free += u32::from(ends_activity);
-        match self.queue.answer(self.visit.application(), request) {
+        match self.queue.answer(self.visit.application(), request, None) {
             Ok(_) => Ok(()),
             // As in the core: an answer that comes too late is no mistake of the application.
             Err(Refusal::Unknown(why)) => {

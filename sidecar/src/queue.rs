@@ -4,17 +4,19 @@
 //! leaves the server before somebody can take it.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use durably_core::{Client, Worker};
 use durably_proto::durably::core::v1::{
     CallError, InitiateShutdown, ShutDown, WantActivities, WorkerEvent, WorkerOptions, WorkerRequest,
     worker_event::Event, worker_request::Request,
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::desk::{Desk, Refusal, Taken, Wants};
 
@@ -43,6 +45,15 @@ struct State {
     /// Activities that waiting applications want and that have not come.
     wanted: i32,
     is_stopping: bool,
+    /// Activities whose answers are on their way to the server.
+    answering: HashMap<Bytes, Answering>,
+}
+
+/// Who waits for the server to have taken an activity's answer.
+struct Answering {
+    application: String,
+    /// A request that is open for it; otherwise the application is told by an event.
+    waiting: Option<oneshot::Sender<Option<CallError>>>,
 }
 
 struct Running {
@@ -95,6 +106,7 @@ impl Queue {
                 generation: 0,
                 wanted: 0,
                 is_stopping: false,
+                answering: HashMap::new(),
             }),
             arrived: Notify::new(),
             changed: Notify::new(),
@@ -154,7 +166,17 @@ impl Queue {
                 self.arrived.notify_waiters();
                 return;
             }
+            state.answering.clear();
             self.over.send_replace(true);
+        }
+        if let Some(Event::ActivityAnswered(answered)) = &event.event
+            && let Some(answering) = state.answering.remove(&answered.task_token)
+        {
+            match answering.waiting {
+                // Whoever asked may have gone.
+                Some(waiting) => drop(waiting.send(answered.error.clone())),
+                None => state.desk.tell(&answering.application, Event::ActivityAnswered(answered.clone())),
+            }
         }
         if let Some(Event::ActivityStart(_)) = &event.event {
             state.wanted -= 1;
@@ -194,10 +216,20 @@ impl Queue {
         state.end_if_deserted();
     }
 
-    /// Takes an answer of the application.
-    pub(crate) fn answer(&self, application: &str, request: WorkerRequest) -> Result<Taken, Refusal> {
+    /// Takes an answer of the application. An activity's is on its way then: `waiting` hears when the server has it, or
+    /// without that, the application, as an event.
+    pub(crate) fn answer(
+        &self,
+        application: &str,
+        request: WorkerRequest,
+        waiting: Option<oneshot::Sender<Option<CallError>>>,
+    ) -> Result<Taken, Refusal> {
         let mut state = self.state.lock();
         let mut taken = state.desk.answer(application, request)?;
+        if let Some(WorkerRequest { request: Some(Request::Activity(completion)) }) = &taken.request {
+            let answering = Answering { application: application.to_owned(), waiting };
+            state.answering.insert(completion.task_token.clone(), answering);
+        }
         state.send(taken.request.take().into_iter().collect());
         Ok(taken)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use durably_proto::{
-    durably::core::v1::{CallError, activity_cancel::Reason},
+    durably::core::v1::{ActivityAnswered, CallError, activity_cancel::Reason, worker_event::Event},
     temporal::api::{
         common::v1::Payloads,
         failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
@@ -34,6 +34,10 @@ impl Activities {
         } else {
             self.tell(&token, ended, heartbeats.undelivered(), cancelled).await
         };
+        if self.demand.is_some() {
+            let error = result.as_ref().err().cloned();
+            self.context.emit(Event::ActivityAnswered(ActivityAnswered { task_token: token, error }));
+        }
         match result {
             Ok(()) => {}
             Err(error) if error.code == Code::NotFound as i32 => {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use durably_proto::durably::core::v1::{
-    WorkerRequest, activity_cancel::Reason, worker_event::Event, worker_request::Request,
+    CallError, WorkerRequest, activity_cancel::Reason, worker_event::Event, worker_request::Request,
 };
 use futures::{FutureExt as _, future::BoxFuture};
+use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::{Ask, Reply, error::ApiError};
 use crate::{Shared, desk::Wants, json, queue::Queue};
@@ -55,8 +57,17 @@ pub(super) fn complete_activity(
 ) -> BoxFuture<'static, Result<Reply, ApiError>> {
     async move {
         let completion = ask.message("durably.core.v1.ActivityCompletion")?;
-        answer(&shared, &ask, Request::Activity(completion))?;
-        Ok(Reply::Nothing)
+        let (waiting, answered) = oneshot::channel();
+        answer(&shared, &ask, Request::Activity(completion), Some(waiting))?;
+        match answered.await {
+            Ok(None) => Ok(Reply::Nothing),
+            Ok(Some(error)) => Err(error.into()),
+            Err(_) => {
+                let message =
+                    "the sidecar ended before the server had the answer; the activity may be tried again";
+                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message))
+            }
+        }
     }
     .boxed()
 }
@@ -67,7 +78,7 @@ pub(super) fn complete_workflow(
 ) -> BoxFuture<'static, Result<Reply, ApiError>> {
     async move {
         let completion = ask.message("durably.core.v1.WorkflowCompletion")?;
-        answer(&shared, &ask, Request::Workflow(completion))?;
+        answer(&shared, &ask, Request::Workflow(completion), None)?;
         Ok(Reply::Nothing)
     }
     .boxed()
@@ -76,7 +87,7 @@ pub(super) fn complete_workflow(
 pub(super) fn heartbeat(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
     async move {
         let heartbeat = ask.message("durably.core.v1.ActivityHeartbeat")?;
-        let cancel = answer(&shared, &ask, Request::Heartbeat(heartbeat))?;
+        let cancel = answer(&shared, &ask, Request::Heartbeat(heartbeat), None)?;
         Ok(Reply::Json(match cancel {
             Some(reason) => json!({ "cancel": reason.as_str_name() }),
             None => Value::Object(serde_json::Map::new()),
@@ -93,10 +104,15 @@ pub(super) fn leave(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<
     .boxed()
 }
 
-fn answer(shared: &Shared, ask: &Ask, request: Request) -> Result<Option<Reason>, ApiError> {
+fn answer(
+    shared: &Shared,
+    ask: &Ask,
+    request: Request,
+    waiting: Option<oneshot::Sender<Option<CallError>>>,
+) -> Result<Option<Reason>, ApiError> {
     let queue = queue(shared, ask)?;
     // It is there for the moment of this request, which is what keeps it from counting as gone.
     let visit = queue.enter(ask.path("application"))?;
-    let taken = queue.answer(visit.application(), WorkerRequest { request: Some(request) })?;
+    let taken = queue.answer(visit.application(), WorkerRequest { request: Some(request) }, waiting)?;
     Ok(taken.cancel)
 }
