@@ -138,7 +138,7 @@ func (x Evict_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Evict_Reason.Descriptor instead.
 func (Evict_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{31, 0}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{33, 0}
 }
 
 type ActivityCancel_Reason int32
@@ -199,7 +199,7 @@ func (x ActivityCancel_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ActivityCancel_Reason.Descriptor instead.
 func (ActivityCancel_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{46, 0}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{48, 0}
 }
 
 type ConnectOptions struct {
@@ -1091,6 +1091,7 @@ type WorkerOptions struct {
 	MaxTaskQueueActivitiesPerSecond   float64                `protobuf:"fixed64,27,opt,name=max_task_queue_activities_per_second,json=maxTaskQueueActivitiesPerSecond,proto3" json:"max_task_queue_activities_per_second,omitempty"`
 	MaxEagerActivities                uint32                 `protobuf:"varint,28,opt,name=max_eager_activities,json=maxEagerActivities,proto3" json:"max_eager_activities,omitempty"`
 	DisableEagerActivities            bool                   `protobuf:"varint,29,opt,name=disable_eager_activities,json=disableEagerActivities,proto3" json:"disable_eager_activities,omitempty"`
+	ActivitiesOnDemand                bool                   `protobuf:"varint,30,opt,name=activities_on_demand,json=activitiesOnDemand,proto3" json:"activities_on_demand,omitempty"`
 	MaxHeartbeatThrottleInterval      *durationpb.Duration   `protobuf:"bytes,40,opt,name=max_heartbeat_throttle_interval,json=maxHeartbeatThrottleInterval,proto3" json:"max_heartbeat_throttle_interval,omitempty"`
 	DefaultHeartbeatThrottleInterval  *durationpb.Duration   `protobuf:"bytes,41,opt,name=default_heartbeat_throttle_interval,json=defaultHeartbeatThrottleInterval,proto3" json:"default_heartbeat_throttle_interval,omitempty"`
 	GracefulShutdownTimeout           *durationpb.Duration   `protobuf:"bytes,42,opt,name=graceful_shutdown_timeout,json=gracefulShutdownTimeout,proto3" json:"graceful_shutdown_timeout,omitempty"`
@@ -1262,6 +1263,13 @@ func (x *WorkerOptions) GetDisableEagerActivities() bool {
 	return false
 }
 
+func (x *WorkerOptions) GetActivitiesOnDemand() bool {
+	if x != nil {
+		return x.ActivitiesOnDemand
+	}
+	return false
+}
+
 func (x *WorkerOptions) GetMaxHeartbeatThrottleInterval() *durationpb.Duration {
 	if x != nil {
 		return x.MaxHeartbeatThrottleInterval
@@ -1299,6 +1307,7 @@ type WorkerEvent struct {
 	//	*WorkerEvent_ActivityCancel
 	//	*WorkerEvent_Replay
 	//	*WorkerEvent_ShutDown
+	//	*WorkerEvent_ActivityAnswered
 	Event         isWorkerEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1386,6 +1395,15 @@ func (x *WorkerEvent) GetShutDown() *ShutDown {
 	return nil
 }
 
+func (x *WorkerEvent) GetActivityAnswered() *ActivityAnswered {
+	if x != nil {
+		if x, ok := x.Event.(*WorkerEvent_ActivityAnswered); ok {
+			return x.ActivityAnswered
+		}
+	}
+	return nil
+}
+
 type isWorkerEvent_Event interface {
 	isWorkerEvent_Event()
 }
@@ -1410,6 +1428,10 @@ type WorkerEvent_ShutDown struct {
 	ShutDown *ShutDown `protobuf:"bytes,5,opt,name=shut_down,json=shutDown,proto3,oneof"`
 }
 
+type WorkerEvent_ActivityAnswered struct {
+	ActivityAnswered *ActivityAnswered `protobuf:"bytes,6,opt,name=activity_answered,json=activityAnswered,proto3,oneof"`
+}
+
 func (*WorkerEvent_Workflow) isWorkerEvent_Event() {}
 
 func (*WorkerEvent_ActivityStart) isWorkerEvent_Event() {}
@@ -1420,6 +1442,60 @@ func (*WorkerEvent_Replay) isWorkerEvent_Event() {}
 
 func (*WorkerEvent_ShutDown) isWorkerEvent_Event() {}
 
+func (*WorkerEvent_ActivityAnswered) isWorkerEvent_Event() {}
+
+type ActivityAnswered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskToken     []byte                 `protobuf:"bytes,1,opt,name=task_token,json=taskToken,proto3" json:"task_token,omitempty"`
+	Error         *CallError             `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityAnswered) Reset() {
+	*x = ActivityAnswered{}
+	mi := &file_durably_core_v1_core_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityAnswered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityAnswered) ProtoMessage() {}
+
+func (x *ActivityAnswered) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_core_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityAnswered.ProtoReflect.Descriptor instead.
+func (*ActivityAnswered) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ActivityAnswered) GetTaskToken() []byte {
+	if x != nil {
+		return x.TaskToken
+	}
+	return nil
+}
+
+func (x *ActivityAnswered) GetError() *CallError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type ShutDown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fatal         *CallError             `protobuf:"bytes,1,opt,name=fatal,proto3" json:"fatal,omitempty"`
@@ -1429,7 +1505,7 @@ type ShutDown struct {
 
 func (x *ShutDown) Reset() {
 	*x = ShutDown{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[12]
+	mi := &file_durably_core_v1_core_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1517,7 @@ func (x *ShutDown) String() string {
 func (*ShutDown) ProtoMessage() {}
 
 func (x *ShutDown) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[12]
+	mi := &file_durably_core_v1_core_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1530,7 @@ func (x *ShutDown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutDown.ProtoReflect.Descriptor instead.
 func (*ShutDown) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{12}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ShutDown) GetFatal() *CallError {
@@ -1474,6 +1550,7 @@ type WorkerRequest struct {
 	//	*WorkerRequest_Replay
 	//	*WorkerRequest_Shutdown
 	//	*WorkerRequest_Evict
+	//	*WorkerRequest_WantActivities
 	Request       isWorkerRequest_Request `protobuf_oneof:"request"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1481,7 +1558,7 @@ type WorkerRequest struct {
 
 func (x *WorkerRequest) Reset() {
 	*x = WorkerRequest{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[13]
+	mi := &file_durably_core_v1_core_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1570,7 @@ func (x *WorkerRequest) String() string {
 func (*WorkerRequest) ProtoMessage() {}
 
 func (x *WorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[13]
+	mi := &file_durably_core_v1_core_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1583,7 @@ func (x *WorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRequest.ProtoReflect.Descriptor instead.
 func (*WorkerRequest) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{13}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WorkerRequest) GetRequest() isWorkerRequest_Request {
@@ -1570,6 +1647,15 @@ func (x *WorkerRequest) GetEvict() *EvictRun {
 	return nil
 }
 
+func (x *WorkerRequest) GetWantActivities() *WantActivities {
+	if x != nil {
+		if x, ok := x.Request.(*WorkerRequest_WantActivities); ok {
+			return x.WantActivities
+		}
+	}
+	return nil
+}
+
 type isWorkerRequest_Request interface {
 	isWorkerRequest_Request()
 }
@@ -1598,6 +1684,10 @@ type WorkerRequest_Evict struct {
 	Evict *EvictRun `protobuf:"bytes,6,opt,name=evict,proto3,oneof"`
 }
 
+type WorkerRequest_WantActivities struct {
+	WantActivities *WantActivities `protobuf:"bytes,7,opt,name=want_activities,json=wantActivities,proto3,oneof"`
+}
+
 func (*WorkerRequest_Workflow) isWorkerRequest_Request() {}
 
 func (*WorkerRequest_Activity) isWorkerRequest_Request() {}
@@ -1610,6 +1700,8 @@ func (*WorkerRequest_Shutdown) isWorkerRequest_Request() {}
 
 func (*WorkerRequest_Evict) isWorkerRequest_Request() {}
 
+func (*WorkerRequest_WantActivities) isWorkerRequest_Request() {}
+
 type InitiateShutdown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1618,7 +1710,7 @@ type InitiateShutdown struct {
 
 func (x *InitiateShutdown) Reset() {
 	*x = InitiateShutdown{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[14]
+	mi := &file_durably_core_v1_core_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +1722,7 @@ func (x *InitiateShutdown) String() string {
 func (*InitiateShutdown) ProtoMessage() {}
 
 func (x *InitiateShutdown) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[14]
+	mi := &file_durably_core_v1_core_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +1735,7 @@ func (x *InitiateShutdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitiateShutdown.ProtoReflect.Descriptor instead.
 func (*InitiateShutdown) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{14}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{15}
 }
 
 type EvictRun struct {
@@ -1655,7 +1747,7 @@ type EvictRun struct {
 
 func (x *EvictRun) Reset() {
 	*x = EvictRun{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[15]
+	mi := &file_durably_core_v1_core_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1759,7 @@ func (x *EvictRun) String() string {
 func (*EvictRun) ProtoMessage() {}
 
 func (x *EvictRun) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[15]
+	mi := &file_durably_core_v1_core_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1772,7 @@ func (x *EvictRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictRun.ProtoReflect.Descriptor instead.
 func (*EvictRun) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{15}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EvictRun) GetRunId() string {
@@ -1688,6 +1780,50 @@ func (x *EvictRun) GetRunId() string {
 		return x.RunId
 	}
 	return ""
+}
+
+type WantActivities struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int32                  `protobuf:"zigzag32,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WantActivities) Reset() {
+	*x = WantActivities{}
+	mi := &file_durably_core_v1_core_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WantActivities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WantActivities) ProtoMessage() {}
+
+func (x *WantActivities) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_core_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WantActivities.ProtoReflect.Descriptor instead.
+func (*WantActivities) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WantActivities) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
 }
 
 type ReplayHistory struct {
@@ -1700,7 +1836,7 @@ type ReplayHistory struct {
 
 func (x *ReplayHistory) Reset() {
 	*x = ReplayHistory{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[16]
+	mi := &file_durably_core_v1_core_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1848,7 @@ func (x *ReplayHistory) String() string {
 func (*ReplayHistory) ProtoMessage() {}
 
 func (x *ReplayHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[16]
+	mi := &file_durably_core_v1_core_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1861,7 @@ func (x *ReplayHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayHistory.ProtoReflect.Descriptor instead.
 func (*ReplayHistory) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{16}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReplayHistory) GetWorkflowId() string {
@@ -1753,7 +1889,7 @@ type ReplayResult struct {
 
 func (x *ReplayResult) Reset() {
 	*x = ReplayResult{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[17]
+	mi := &file_durably_core_v1_core_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1765,7 +1901,7 @@ func (x *ReplayResult) String() string {
 func (*ReplayResult) ProtoMessage() {}
 
 func (x *ReplayResult) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[17]
+	mi := &file_durably_core_v1_core_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1778,7 +1914,7 @@ func (x *ReplayResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResult.ProtoReflect.Descriptor instead.
 func (*ReplayResult) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{17}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplayResult) GetWorkflowId() string {
@@ -1813,7 +1949,7 @@ type WorkflowTaskError struct {
 
 func (x *WorkflowTaskError) Reset() {
 	*x = WorkflowTaskError{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[18]
+	mi := &file_durably_core_v1_core_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1961,7 @@ func (x *WorkflowTaskError) String() string {
 func (*WorkflowTaskError) ProtoMessage() {}
 
 func (x *WorkflowTaskError) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[18]
+	mi := &file_durably_core_v1_core_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1974,7 @@ func (x *WorkflowTaskError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowTaskError.ProtoReflect.Descriptor instead.
 func (*WorkflowTaskError) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{18}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WorkflowTaskError) GetMessage() string {
@@ -1874,7 +2010,7 @@ type NonDeterminism struct {
 
 func (x *NonDeterminism) Reset() {
 	*x = NonDeterminism{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[19]
+	mi := &file_durably_core_v1_core_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2022,7 @@ func (x *NonDeterminism) String() string {
 func (*NonDeterminism) ProtoMessage() {}
 
 func (x *NonDeterminism) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[19]
+	mi := &file_durably_core_v1_core_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2035,7 @@ func (x *NonDeterminism) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NonDeterminism.ProtoReflect.Descriptor instead.
 func (*NonDeterminism) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{19}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NonDeterminism) GetExpected() string {
@@ -1946,7 +2082,7 @@ type WorkflowActivation struct {
 
 func (x *WorkflowActivation) Reset() {
 	*x = WorkflowActivation{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[20]
+	mi := &file_durably_core_v1_core_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2094,7 @@ func (x *WorkflowActivation) String() string {
 func (*WorkflowActivation) ProtoMessage() {}
 
 func (x *WorkflowActivation) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[20]
+	mi := &file_durably_core_v1_core_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2107,7 @@ func (x *WorkflowActivation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowActivation.ProtoReflect.Descriptor instead.
 func (*WorkflowActivation) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{20}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WorkflowActivation) GetRunId() string {
@@ -2049,7 +2185,7 @@ type WorkflowJob struct {
 
 func (x *WorkflowJob) Reset() {
 	*x = WorkflowJob{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[21]
+	mi := &file_durably_core_v1_core_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2197,7 @@ func (x *WorkflowJob) String() string {
 func (*WorkflowJob) ProtoMessage() {}
 
 func (x *WorkflowJob) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[21]
+	mi := &file_durably_core_v1_core_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2210,7 @@ func (x *WorkflowJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowJob.ProtoReflect.Descriptor instead.
 func (*WorkflowJob) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{21}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WorkflowJob) GetJob() isWorkflowJob_Job {
@@ -2242,7 +2378,7 @@ type InitializeWorkflow struct {
 
 func (x *InitializeWorkflow) Reset() {
 	*x = InitializeWorkflow{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[22]
+	mi := &file_durably_core_v1_core_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2390,7 @@ func (x *InitializeWorkflow) String() string {
 func (*InitializeWorkflow) ProtoMessage() {}
 
 func (x *InitializeWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[22]
+	mi := &file_durably_core_v1_core_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2403,7 @@ func (x *InitializeWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitializeWorkflow.ProtoReflect.Descriptor instead.
 func (*InitializeWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{22}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InitializeWorkflow) GetWorkflowType() string {
@@ -2461,7 +2597,7 @@ type FireTimer struct {
 
 func (x *FireTimer) Reset() {
 	*x = FireTimer{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[23]
+	mi := &file_durably_core_v1_core_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2609,7 @@ func (x *FireTimer) String() string {
 func (*FireTimer) ProtoMessage() {}
 
 func (x *FireTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[23]
+	mi := &file_durably_core_v1_core_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2622,7 @@ func (x *FireTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FireTimer.ProtoReflect.Descriptor instead.
 func (*FireTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{23}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *FireTimer) GetSeq() uint32 {
@@ -2506,7 +2642,7 @@ type ResolveActivity struct {
 
 func (x *ResolveActivity) Reset() {
 	*x = ResolveActivity{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[24]
+	mi := &file_durably_core_v1_core_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2654,7 @@ func (x *ResolveActivity) String() string {
 func (*ResolveActivity) ProtoMessage() {}
 
 func (x *ResolveActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[24]
+	mi := &file_durably_core_v1_core_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2667,7 @@ func (x *ResolveActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveActivity.ProtoReflect.Descriptor instead.
 func (*ResolveActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{24}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResolveActivity) GetSeq() uint32 {
@@ -2562,7 +2698,7 @@ type ActivityResolution struct {
 
 func (x *ActivityResolution) Reset() {
 	*x = ActivityResolution{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[25]
+	mi := &file_durably_core_v1_core_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +2710,7 @@ func (x *ActivityResolution) String() string {
 func (*ActivityResolution) ProtoMessage() {}
 
 func (x *ActivityResolution) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[25]
+	mi := &file_durably_core_v1_core_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +2723,7 @@ func (x *ActivityResolution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityResolution.ProtoReflect.Descriptor instead.
 func (*ActivityResolution) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{25}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ActivityResolution) GetStatus() isActivityResolution_Status {
@@ -2655,7 +2791,7 @@ type ActivitySuccess struct {
 
 func (x *ActivitySuccess) Reset() {
 	*x = ActivitySuccess{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[26]
+	mi := &file_durably_core_v1_core_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2803,7 @@ func (x *ActivitySuccess) String() string {
 func (*ActivitySuccess) ProtoMessage() {}
 
 func (x *ActivitySuccess) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[26]
+	mi := &file_durably_core_v1_core_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2816,7 @@ func (x *ActivitySuccess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivitySuccess.ProtoReflect.Descriptor instead.
 func (*ActivitySuccess) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{26}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ActivitySuccess) GetResult() *v1.Payload {
@@ -2702,7 +2838,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[27]
+	mi := &file_durably_core_v1_core_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2850,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[27]
+	mi := &file_durably_core_v1_core_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2863,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{27}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SignalReceived) GetName() string {
@@ -2770,7 +2906,7 @@ type QueryReceived struct {
 
 func (x *QueryReceived) Reset() {
 	*x = QueryReceived{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[28]
+	mi := &file_durably_core_v1_core_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2918,7 @@ func (x *QueryReceived) String() string {
 func (*QueryReceived) ProtoMessage() {}
 
 func (x *QueryReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[28]
+	mi := &file_durably_core_v1_core_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2931,7 @@ func (x *QueryReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryReceived.ProtoReflect.Descriptor instead.
 func (*QueryReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{28}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *QueryReceived) GetId() string {
@@ -2835,7 +2971,7 @@ type CancelReceived struct {
 
 func (x *CancelReceived) Reset() {
 	*x = CancelReceived{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[29]
+	mi := &file_durably_core_v1_core_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +2983,7 @@ func (x *CancelReceived) String() string {
 func (*CancelReceived) ProtoMessage() {}
 
 func (x *CancelReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[29]
+	mi := &file_durably_core_v1_core_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +2996,7 @@ func (x *CancelReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReceived.ProtoReflect.Descriptor instead.
 func (*CancelReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{29}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CancelReceived) GetReason() string {
@@ -2879,7 +3015,7 @@ type UpdateRandomSeed struct {
 
 func (x *UpdateRandomSeed) Reset() {
 	*x = UpdateRandomSeed{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[30]
+	mi := &file_durably_core_v1_core_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3027,7 @@ func (x *UpdateRandomSeed) String() string {
 func (*UpdateRandomSeed) ProtoMessage() {}
 
 func (x *UpdateRandomSeed) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[30]
+	mi := &file_durably_core_v1_core_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3040,7 @@ func (x *UpdateRandomSeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRandomSeed.ProtoReflect.Descriptor instead.
 func (*UpdateRandomSeed) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{30}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *UpdateRandomSeed) GetRandomnessSeed() uint64 {
@@ -2924,7 +3060,7 @@ type Evict struct {
 
 func (x *Evict) Reset() {
 	*x = Evict{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[31]
+	mi := &file_durably_core_v1_core_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3072,7 @@ func (x *Evict) String() string {
 func (*Evict) ProtoMessage() {}
 
 func (x *Evict) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[31]
+	mi := &file_durably_core_v1_core_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3085,7 @@ func (x *Evict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evict.ProtoReflect.Descriptor instead.
 func (*Evict) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{31}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Evict) GetReason() Evict_Reason {
@@ -2980,7 +3116,7 @@ type WorkflowCompletion struct {
 
 func (x *WorkflowCompletion) Reset() {
 	*x = WorkflowCompletion{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[32]
+	mi := &file_durably_core_v1_core_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3128,7 @@ func (x *WorkflowCompletion) String() string {
 func (*WorkflowCompletion) ProtoMessage() {}
 
 func (x *WorkflowCompletion) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[32]
+	mi := &file_durably_core_v1_core_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3141,7 @@ func (x *WorkflowCompletion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCompletion.ProtoReflect.Descriptor instead.
 func (*WorkflowCompletion) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{32}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WorkflowCompletion) GetRunId() string {
@@ -3067,7 +3203,7 @@ type ActivationSuccess struct {
 
 func (x *ActivationSuccess) Reset() {
 	*x = ActivationSuccess{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[33]
+	mi := &file_durably_core_v1_core_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3215,7 @@ func (x *ActivationSuccess) String() string {
 func (*ActivationSuccess) ProtoMessage() {}
 
 func (x *ActivationSuccess) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[33]
+	mi := &file_durably_core_v1_core_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3228,7 @@ func (x *ActivationSuccess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationSuccess.ProtoReflect.Descriptor instead.
 func (*ActivationSuccess) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{33}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ActivationSuccess) GetCommands() []*WorkflowCommand {
@@ -3126,7 +3262,7 @@ type ActivationFailure struct {
 
 func (x *ActivationFailure) Reset() {
 	*x = ActivationFailure{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[34]
+	mi := &file_durably_core_v1_core_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3274,7 @@ func (x *ActivationFailure) String() string {
 func (*ActivationFailure) ProtoMessage() {}
 
 func (x *ActivationFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[34]
+	mi := &file_durably_core_v1_core_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3287,7 @@ func (x *ActivationFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationFailure.ProtoReflect.Descriptor instead.
 func (*ActivationFailure) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{34}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ActivationFailure) GetFailure() *v11.Failure {
@@ -3190,7 +3326,7 @@ type WorkflowCommand struct {
 
 func (x *WorkflowCommand) Reset() {
 	*x = WorkflowCommand{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[35]
+	mi := &file_durably_core_v1_core_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3338,7 @@ func (x *WorkflowCommand) String() string {
 func (*WorkflowCommand) ProtoMessage() {}
 
 func (x *WorkflowCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[35]
+	mi := &file_durably_core_v1_core_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3351,7 @@ func (x *WorkflowCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCommand.ProtoReflect.Descriptor instead.
 func (*WorkflowCommand) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{35}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WorkflowCommand) GetUserMetadata() *v14.UserMetadata {
@@ -3388,7 +3524,7 @@ type StartTimer struct {
 
 func (x *StartTimer) Reset() {
 	*x = StartTimer{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[36]
+	mi := &file_durably_core_v1_core_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3400,7 +3536,7 @@ func (x *StartTimer) String() string {
 func (*StartTimer) ProtoMessage() {}
 
 func (x *StartTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[36]
+	mi := &file_durably_core_v1_core_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3413,7 +3549,7 @@ func (x *StartTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTimer.ProtoReflect.Descriptor instead.
 func (*StartTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{36}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StartTimer) GetSeq() uint32 {
@@ -3439,7 +3575,7 @@ type CancelTimer struct {
 
 func (x *CancelTimer) Reset() {
 	*x = CancelTimer{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[37]
+	mi := &file_durably_core_v1_core_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3587,7 @@ func (x *CancelTimer) String() string {
 func (*CancelTimer) ProtoMessage() {}
 
 func (x *CancelTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[37]
+	mi := &file_durably_core_v1_core_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3600,7 @@ func (x *CancelTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTimer.ProtoReflect.Descriptor instead.
 func (*CancelTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{37}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CancelTimer) GetSeq() uint32 {
@@ -3496,7 +3632,7 @@ type ScheduleActivity struct {
 
 func (x *ScheduleActivity) Reset() {
 	*x = ScheduleActivity{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[38]
+	mi := &file_durably_core_v1_core_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3644,7 @@ func (x *ScheduleActivity) String() string {
 func (*ScheduleActivity) ProtoMessage() {}
 
 func (x *ScheduleActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[38]
+	mi := &file_durably_core_v1_core_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3657,7 @@ func (x *ScheduleActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleActivity.ProtoReflect.Descriptor instead.
 func (*ScheduleActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{38}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ScheduleActivity) GetSeq() uint32 {
@@ -3631,7 +3767,7 @@ type RequestCancelActivity struct {
 
 func (x *RequestCancelActivity) Reset() {
 	*x = RequestCancelActivity{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[39]
+	mi := &file_durably_core_v1_core_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3643,7 +3779,7 @@ func (x *RequestCancelActivity) String() string {
 func (*RequestCancelActivity) ProtoMessage() {}
 
 func (x *RequestCancelActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[39]
+	mi := &file_durably_core_v1_core_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3656,7 +3792,7 @@ func (x *RequestCancelActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestCancelActivity.ProtoReflect.Descriptor instead.
 func (*RequestCancelActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{39}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RequestCancelActivity) GetSeq() uint32 {
@@ -3675,7 +3811,7 @@ type CompleteWorkflow struct {
 
 func (x *CompleteWorkflow) Reset() {
 	*x = CompleteWorkflow{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[40]
+	mi := &file_durably_core_v1_core_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +3823,7 @@ func (x *CompleteWorkflow) String() string {
 func (*CompleteWorkflow) ProtoMessage() {}
 
 func (x *CompleteWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[40]
+	mi := &file_durably_core_v1_core_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +3836,7 @@ func (x *CompleteWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteWorkflow.ProtoReflect.Descriptor instead.
 func (*CompleteWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{40}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CompleteWorkflow) GetResult() *v1.Payload {
@@ -3719,7 +3855,7 @@ type FailWorkflow struct {
 
 func (x *FailWorkflow) Reset() {
 	*x = FailWorkflow{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[41]
+	mi := &file_durably_core_v1_core_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3731,7 +3867,7 @@ func (x *FailWorkflow) String() string {
 func (*FailWorkflow) ProtoMessage() {}
 
 func (x *FailWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[41]
+	mi := &file_durably_core_v1_core_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3744,7 +3880,7 @@ func (x *FailWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailWorkflow.ProtoReflect.Descriptor instead.
 func (*FailWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{41}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FailWorkflow) GetFailure() *v11.Failure {
@@ -3763,7 +3899,7 @@ type CancelWorkflow struct {
 
 func (x *CancelWorkflow) Reset() {
 	*x = CancelWorkflow{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[42]
+	mi := &file_durably_core_v1_core_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3775,7 +3911,7 @@ func (x *CancelWorkflow) String() string {
 func (*CancelWorkflow) ProtoMessage() {}
 
 func (x *CancelWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[42]
+	mi := &file_durably_core_v1_core_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3788,7 +3924,7 @@ func (x *CancelWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWorkflow.ProtoReflect.Descriptor instead.
 func (*CancelWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{42}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CancelWorkflow) GetDetails() *v1.Payloads {
@@ -3815,7 +3951,7 @@ type ContinueAsNew struct {
 
 func (x *ContinueAsNew) Reset() {
 	*x = ContinueAsNew{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[43]
+	mi := &file_durably_core_v1_core_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +3963,7 @@ func (x *ContinueAsNew) String() string {
 func (*ContinueAsNew) ProtoMessage() {}
 
 func (x *ContinueAsNew) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[43]
+	mi := &file_durably_core_v1_core_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +3976,7 @@ func (x *ContinueAsNew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContinueAsNew.ProtoReflect.Descriptor instead.
 func (*ContinueAsNew) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{43}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ContinueAsNew) GetWorkflowType() string {
@@ -3920,7 +4056,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[44]
+	mi := &file_durably_core_v1_core_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4068,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[44]
+	mi := &file_durably_core_v1_core_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4081,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{44}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *QueryAnswer) GetId() string {
@@ -4023,7 +4159,7 @@ type ActivityStart struct {
 
 func (x *ActivityStart) Reset() {
 	*x = ActivityStart{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[45]
+	mi := &file_durably_core_v1_core_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4035,7 +4171,7 @@ func (x *ActivityStart) String() string {
 func (*ActivityStart) ProtoMessage() {}
 
 func (x *ActivityStart) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[45]
+	mi := &file_durably_core_v1_core_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4048,7 +4184,7 @@ func (x *ActivityStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityStart.ProtoReflect.Descriptor instead.
 func (*ActivityStart) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{45}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ActivityStart) GetTaskToken() []byte {
@@ -4194,7 +4330,7 @@ type ActivityCancel struct {
 
 func (x *ActivityCancel) Reset() {
 	*x = ActivityCancel{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[46]
+	mi := &file_durably_core_v1_core_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4206,7 +4342,7 @@ func (x *ActivityCancel) String() string {
 func (*ActivityCancel) ProtoMessage() {}
 
 func (x *ActivityCancel) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[46]
+	mi := &file_durably_core_v1_core_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4219,7 +4355,7 @@ func (x *ActivityCancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityCancel.ProtoReflect.Descriptor instead.
 func (*ActivityCancel) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{46}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ActivityCancel) GetTaskToken() []byte {
@@ -4252,7 +4388,7 @@ type ActivityCompletion struct {
 
 func (x *ActivityCompletion) Reset() {
 	*x = ActivityCompletion{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[47]
+	mi := &file_durably_core_v1_core_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4264,7 +4400,7 @@ func (x *ActivityCompletion) String() string {
 func (*ActivityCompletion) ProtoMessage() {}
 
 func (x *ActivityCompletion) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[47]
+	mi := &file_durably_core_v1_core_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4277,7 +4413,7 @@ func (x *ActivityCompletion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityCompletion.ProtoReflect.Descriptor instead.
 func (*ActivityCompletion) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{47}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ActivityCompletion) GetTaskToken() []byte {
@@ -4366,7 +4502,7 @@ type WillCompleteAsync struct {
 
 func (x *WillCompleteAsync) Reset() {
 	*x = WillCompleteAsync{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[48]
+	mi := &file_durably_core_v1_core_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4378,7 +4514,7 @@ func (x *WillCompleteAsync) String() string {
 func (*WillCompleteAsync) ProtoMessage() {}
 
 func (x *WillCompleteAsync) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[48]
+	mi := &file_durably_core_v1_core_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4391,7 +4527,7 @@ func (x *WillCompleteAsync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillCompleteAsync.ProtoReflect.Descriptor instead.
 func (*WillCompleteAsync) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{48}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{50}
 }
 
 type ActivityHeartbeat struct {
@@ -4404,7 +4540,7 @@ type ActivityHeartbeat struct {
 
 func (x *ActivityHeartbeat) Reset() {
 	*x = ActivityHeartbeat{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[49]
+	mi := &file_durably_core_v1_core_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4416,7 +4552,7 @@ func (x *ActivityHeartbeat) String() string {
 func (*ActivityHeartbeat) ProtoMessage() {}
 
 func (x *ActivityHeartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[49]
+	mi := &file_durably_core_v1_core_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4429,7 +4565,7 @@ func (x *ActivityHeartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityHeartbeat.ProtoReflect.Descriptor instead.
 func (*ActivityHeartbeat) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{49}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ActivityHeartbeat) GetTaskToken() []byte {
@@ -4456,7 +4592,7 @@ type WorkflowResult_Terminated struct {
 
 func (x *WorkflowResult_Terminated) Reset() {
 	*x = WorkflowResult_Terminated{}
-	mi := &file_durably_core_v1_core_proto_msgTypes[53]
+	mi := &file_durably_core_v1_core_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4468,7 +4604,7 @@ func (x *WorkflowResult_Terminated) String() string {
 func (*WorkflowResult_Terminated) ProtoMessage() {}
 
 func (x *WorkflowResult_Terminated) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_core_proto_msgTypes[53]
+	mi := &file_durably_core_v1_core_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4594,8 +4730,7 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"Terminated\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12:\n" +
 	"\adetails\x18\x02 \x01(\v2 .temporal.api.common.v1.PayloadsR\adetailsB\t\n" +
-	"\aoutcome\"\xf5\n" +
-	"\n" +
+	"\aoutcome\"\xa7\v\n" +
 	"\rWorkerOptions\x12\x1d\n" +
 	"\n" +
 	"task_queue\x18\x01 \x01(\tR\ttaskQueue\x12\x1a\n" +
@@ -4619,32 +4754,41 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"\x19max_activities_per_second\x18\x1a \x01(\x01R\x16maxActivitiesPerSecond\x12M\n" +
 	"$max_task_queue_activities_per_second\x18\x1b \x01(\x01R\x1fmaxTaskQueueActivitiesPerSecond\x120\n" +
 	"\x14max_eager_activities\x18\x1c \x01(\rR\x12maxEagerActivities\x128\n" +
-	"\x18disable_eager_activities\x18\x1d \x01(\bR\x16disableEagerActivities\x12`\n" +
+	"\x18disable_eager_activities\x18\x1d \x01(\bR\x16disableEagerActivities\x120\n" +
+	"\x14activities_on_demand\x18\x1e \x01(\bR\x12activitiesOnDemand\x12`\n" +
 	"\x1fmax_heartbeat_throttle_interval\x18( \x01(\v2\x19.google.protobuf.DurationR\x1cmaxHeartbeatThrottleInterval\x12h\n" +
 	"#default_heartbeat_throttle_interval\x18) \x01(\v2\x19.google.protobuf.DurationR defaultHeartbeatThrottleInterval\x12U\n" +
 	"\x19graceful_shutdown_timeout\x18* \x01(\v2\x19.google.protobuf.DurationR\x17gracefulShutdownTimeout\x12\x1f\n" +
 	"\vreplay_only\x182 \x01(\bR\n" +
-	"replayOnly\"\xe1\x02\n" +
+	"replayOnly\"\xb3\x03\n" +
 	"\vWorkerEvent\x12A\n" +
 	"\bworkflow\x18\x01 \x01(\v2#.durably.core.v1.WorkflowActivationH\x00R\bworkflow\x12G\n" +
 	"\x0eactivity_start\x18\x02 \x01(\v2\x1e.durably.core.v1.ActivityStartH\x00R\ractivityStart\x12J\n" +
 	"\x0factivity_cancel\x18\x03 \x01(\v2\x1f.durably.core.v1.ActivityCancelH\x00R\x0eactivityCancel\x127\n" +
 	"\x06replay\x18\x04 \x01(\v2\x1d.durably.core.v1.ReplayResultH\x00R\x06replay\x128\n" +
-	"\tshut_down\x18\x05 \x01(\v2\x19.durably.core.v1.ShutDownH\x00R\bshutDownB\a\n" +
-	"\x05event\"<\n" +
+	"\tshut_down\x18\x05 \x01(\v2\x19.durably.core.v1.ShutDownH\x00R\bshutDown\x12P\n" +
+	"\x11activity_answered\x18\x06 \x01(\v2!.durably.core.v1.ActivityAnsweredH\x00R\x10activityAnsweredB\a\n" +
+	"\x05event\"c\n" +
+	"\x10ActivityAnswered\x12\x1d\n" +
+	"\n" +
+	"task_token\x18\x01 \x01(\fR\ttaskToken\x120\n" +
+	"\x05error\x18\x02 \x01(\v2\x1a.durably.core.v1.CallErrorR\x05error\"<\n" +
 	"\bShutDown\x120\n" +
-	"\x05fatal\x18\x01 \x01(\v2\x1a.durably.core.v1.CallErrorR\x05fatal\"\x92\x03\n" +
+	"\x05fatal\x18\x01 \x01(\v2\x1a.durably.core.v1.CallErrorR\x05fatal\"\xde\x03\n" +
 	"\rWorkerRequest\x12A\n" +
 	"\bworkflow\x18\x01 \x01(\v2#.durably.core.v1.WorkflowCompletionH\x00R\bworkflow\x12A\n" +
 	"\bactivity\x18\x02 \x01(\v2#.durably.core.v1.ActivityCompletionH\x00R\bactivity\x12B\n" +
 	"\theartbeat\x18\x03 \x01(\v2\".durably.core.v1.ActivityHeartbeatH\x00R\theartbeat\x128\n" +
 	"\x06replay\x18\x04 \x01(\v2\x1e.durably.core.v1.ReplayHistoryH\x00R\x06replay\x12?\n" +
 	"\bshutdown\x18\x05 \x01(\v2!.durably.core.v1.InitiateShutdownH\x00R\bshutdown\x121\n" +
-	"\x05evict\x18\x06 \x01(\v2\x19.durably.core.v1.EvictRunH\x00R\x05evictB\t\n" +
+	"\x05evict\x18\x06 \x01(\v2\x19.durably.core.v1.EvictRunH\x00R\x05evict\x12J\n" +
+	"\x0fwant_activities\x18\a \x01(\v2\x1f.durably.core.v1.WantActivitiesH\x00R\x0ewantActivitiesB\t\n" +
 	"\arequest\"\x12\n" +
 	"\x10InitiateShutdown\"!\n" +
 	"\bEvictRun\x12\x15\n" +
-	"\x06run_id\x18\x01 \x01(\tR\x05runId\"l\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"&\n" +
+	"\x0eWantActivities\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x11R\x05count\"l\n" +
 	"\rReplayHistory\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12:\n" +
@@ -4921,7 +5065,7 @@ func file_durably_core_v1_core_proto_rawDescGZIP() []byte {
 }
 
 var file_durably_core_v1_core_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_durably_core_v1_core_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_durably_core_v1_core_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_durably_core_v1_core_proto_goTypes = []any{
 	(ActivityCancellationType)(0),     // 0: durably.core.v1.ActivityCancellationType
 	(Evict_Reason)(0),                 // 1: durably.core.v1.Evict.Reason
@@ -4938,211 +5082,216 @@ var file_durably_core_v1_core_proto_goTypes = []any{
 	(*WorkflowResult)(nil),            // 12: durably.core.v1.WorkflowResult
 	(*WorkerOptions)(nil),             // 13: durably.core.v1.WorkerOptions
 	(*WorkerEvent)(nil),               // 14: durably.core.v1.WorkerEvent
-	(*ShutDown)(nil),                  // 15: durably.core.v1.ShutDown
-	(*WorkerRequest)(nil),             // 16: durably.core.v1.WorkerRequest
-	(*InitiateShutdown)(nil),          // 17: durably.core.v1.InitiateShutdown
-	(*EvictRun)(nil),                  // 18: durably.core.v1.EvictRun
-	(*ReplayHistory)(nil),             // 19: durably.core.v1.ReplayHistory
-	(*ReplayResult)(nil),              // 20: durably.core.v1.ReplayResult
-	(*WorkflowTaskError)(nil),         // 21: durably.core.v1.WorkflowTaskError
-	(*NonDeterminism)(nil),            // 22: durably.core.v1.NonDeterminism
-	(*WorkflowActivation)(nil),        // 23: durably.core.v1.WorkflowActivation
-	(*WorkflowJob)(nil),               // 24: durably.core.v1.WorkflowJob
-	(*InitializeWorkflow)(nil),        // 25: durably.core.v1.InitializeWorkflow
-	(*FireTimer)(nil),                 // 26: durably.core.v1.FireTimer
-	(*ResolveActivity)(nil),           // 27: durably.core.v1.ResolveActivity
-	(*ActivityResolution)(nil),        // 28: durably.core.v1.ActivityResolution
-	(*ActivitySuccess)(nil),           // 29: durably.core.v1.ActivitySuccess
-	(*SignalReceived)(nil),            // 30: durably.core.v1.SignalReceived
-	(*QueryReceived)(nil),             // 31: durably.core.v1.QueryReceived
-	(*CancelReceived)(nil),            // 32: durably.core.v1.CancelReceived
-	(*UpdateRandomSeed)(nil),          // 33: durably.core.v1.UpdateRandomSeed
-	(*Evict)(nil),                     // 34: durably.core.v1.Evict
-	(*WorkflowCompletion)(nil),        // 35: durably.core.v1.WorkflowCompletion
-	(*ActivationSuccess)(nil),         // 36: durably.core.v1.ActivationSuccess
-	(*ActivationFailure)(nil),         // 37: durably.core.v1.ActivationFailure
-	(*WorkflowCommand)(nil),           // 38: durably.core.v1.WorkflowCommand
-	(*StartTimer)(nil),                // 39: durably.core.v1.StartTimer
-	(*CancelTimer)(nil),               // 40: durably.core.v1.CancelTimer
-	(*ScheduleActivity)(nil),          // 41: durably.core.v1.ScheduleActivity
-	(*RequestCancelActivity)(nil),     // 42: durably.core.v1.RequestCancelActivity
-	(*CompleteWorkflow)(nil),          // 43: durably.core.v1.CompleteWorkflow
-	(*FailWorkflow)(nil),              // 44: durably.core.v1.FailWorkflow
-	(*CancelWorkflow)(nil),            // 45: durably.core.v1.CancelWorkflow
-	(*ContinueAsNew)(nil),             // 46: durably.core.v1.ContinueAsNew
-	(*QueryAnswer)(nil),               // 47: durably.core.v1.QueryAnswer
-	(*ActivityStart)(nil),             // 48: durably.core.v1.ActivityStart
-	(*ActivityCancel)(nil),            // 49: durably.core.v1.ActivityCancel
-	(*ActivityCompletion)(nil),        // 50: durably.core.v1.ActivityCompletion
-	(*WillCompleteAsync)(nil),         // 51: durably.core.v1.WillCompleteAsync
-	(*ActivityHeartbeat)(nil),         // 52: durably.core.v1.ActivityHeartbeat
-	nil,                               // 53: durably.core.v1.ConnectOptions.MetadataEntry
-	nil,                               // 54: durably.core.v1.Call.MetadataEntry
-	nil,                               // 55: durably.core.v1.AwaitWorkflow.MetadataEntry
-	(*WorkflowResult_Terminated)(nil), // 56: durably.core.v1.WorkflowResult.Terminated
-	nil,                               // 57: durably.core.v1.InitializeWorkflow.HeadersEntry
-	nil,                               // 58: durably.core.v1.SignalReceived.HeadersEntry
-	nil,                               // 59: durably.core.v1.QueryReceived.HeadersEntry
-	nil,                               // 60: durably.core.v1.ScheduleActivity.HeadersEntry
-	nil,                               // 61: durably.core.v1.ContinueAsNew.HeadersEntry
-	nil,                               // 62: durably.core.v1.ActivityStart.HeadersEntry
-	(*durationpb.Duration)(nil),       // 63: google.protobuf.Duration
-	(*v1.Payloads)(nil),               // 64: temporal.api.common.v1.Payloads
-	(*v11.Failure)(nil),               // 65: temporal.api.failure.v1.Failure
-	(v12.RetryState)(0),               // 66: temporal.api.enums.v1.RetryState
-	(*v13.History)(nil),               // 67: temporal.api.history.v1.History
-	(*timestamppb.Timestamp)(nil),     // 68: google.protobuf.Timestamp
-	(*v1.Payload)(nil),                // 69: temporal.api.common.v1.Payload
-	(*v1.WorkflowExecution)(nil),      // 70: temporal.api.common.v1.WorkflowExecution
-	(*v1.RetryPolicy)(nil),            // 71: temporal.api.common.v1.RetryPolicy
-	(*v1.Memo)(nil),                   // 72: temporal.api.common.v1.Memo
-	(*v1.SearchAttributes)(nil),       // 73: temporal.api.common.v1.SearchAttributes
-	(*v1.Priority)(nil),               // 74: temporal.api.common.v1.Priority
-	(v12.ContinueAsNewInitiator)(0),   // 75: temporal.api.enums.v1.ContinueAsNewInitiator
-	(*v14.UserMetadata)(nil),          // 76: temporal.api.sdk.v1.UserMetadata
+	(*ActivityAnswered)(nil),          // 15: durably.core.v1.ActivityAnswered
+	(*ShutDown)(nil),                  // 16: durably.core.v1.ShutDown
+	(*WorkerRequest)(nil),             // 17: durably.core.v1.WorkerRequest
+	(*InitiateShutdown)(nil),          // 18: durably.core.v1.InitiateShutdown
+	(*EvictRun)(nil),                  // 19: durably.core.v1.EvictRun
+	(*WantActivities)(nil),            // 20: durably.core.v1.WantActivities
+	(*ReplayHistory)(nil),             // 21: durably.core.v1.ReplayHistory
+	(*ReplayResult)(nil),              // 22: durably.core.v1.ReplayResult
+	(*WorkflowTaskError)(nil),         // 23: durably.core.v1.WorkflowTaskError
+	(*NonDeterminism)(nil),            // 24: durably.core.v1.NonDeterminism
+	(*WorkflowActivation)(nil),        // 25: durably.core.v1.WorkflowActivation
+	(*WorkflowJob)(nil),               // 26: durably.core.v1.WorkflowJob
+	(*InitializeWorkflow)(nil),        // 27: durably.core.v1.InitializeWorkflow
+	(*FireTimer)(nil),                 // 28: durably.core.v1.FireTimer
+	(*ResolveActivity)(nil),           // 29: durably.core.v1.ResolveActivity
+	(*ActivityResolution)(nil),        // 30: durably.core.v1.ActivityResolution
+	(*ActivitySuccess)(nil),           // 31: durably.core.v1.ActivitySuccess
+	(*SignalReceived)(nil),            // 32: durably.core.v1.SignalReceived
+	(*QueryReceived)(nil),             // 33: durably.core.v1.QueryReceived
+	(*CancelReceived)(nil),            // 34: durably.core.v1.CancelReceived
+	(*UpdateRandomSeed)(nil),          // 35: durably.core.v1.UpdateRandomSeed
+	(*Evict)(nil),                     // 36: durably.core.v1.Evict
+	(*WorkflowCompletion)(nil),        // 37: durably.core.v1.WorkflowCompletion
+	(*ActivationSuccess)(nil),         // 38: durably.core.v1.ActivationSuccess
+	(*ActivationFailure)(nil),         // 39: durably.core.v1.ActivationFailure
+	(*WorkflowCommand)(nil),           // 40: durably.core.v1.WorkflowCommand
+	(*StartTimer)(nil),                // 41: durably.core.v1.StartTimer
+	(*CancelTimer)(nil),               // 42: durably.core.v1.CancelTimer
+	(*ScheduleActivity)(nil),          // 43: durably.core.v1.ScheduleActivity
+	(*RequestCancelActivity)(nil),     // 44: durably.core.v1.RequestCancelActivity
+	(*CompleteWorkflow)(nil),          // 45: durably.core.v1.CompleteWorkflow
+	(*FailWorkflow)(nil),              // 46: durably.core.v1.FailWorkflow
+	(*CancelWorkflow)(nil),            // 47: durably.core.v1.CancelWorkflow
+	(*ContinueAsNew)(nil),             // 48: durably.core.v1.ContinueAsNew
+	(*QueryAnswer)(nil),               // 49: durably.core.v1.QueryAnswer
+	(*ActivityStart)(nil),             // 50: durably.core.v1.ActivityStart
+	(*ActivityCancel)(nil),            // 51: durably.core.v1.ActivityCancel
+	(*ActivityCompletion)(nil),        // 52: durably.core.v1.ActivityCompletion
+	(*WillCompleteAsync)(nil),         // 53: durably.core.v1.WillCompleteAsync
+	(*ActivityHeartbeat)(nil),         // 54: durably.core.v1.ActivityHeartbeat
+	nil,                               // 55: durably.core.v1.ConnectOptions.MetadataEntry
+	nil,                               // 56: durably.core.v1.Call.MetadataEntry
+	nil,                               // 57: durably.core.v1.AwaitWorkflow.MetadataEntry
+	(*WorkflowResult_Terminated)(nil), // 58: durably.core.v1.WorkflowResult.Terminated
+	nil,                               // 59: durably.core.v1.InitializeWorkflow.HeadersEntry
+	nil,                               // 60: durably.core.v1.SignalReceived.HeadersEntry
+	nil,                               // 61: durably.core.v1.QueryReceived.HeadersEntry
+	nil,                               // 62: durably.core.v1.ScheduleActivity.HeadersEntry
+	nil,                               // 63: durably.core.v1.ContinueAsNew.HeadersEntry
+	nil,                               // 64: durably.core.v1.ActivityStart.HeadersEntry
+	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
+	(*v1.Payloads)(nil),               // 66: temporal.api.common.v1.Payloads
+	(*v11.Failure)(nil),               // 67: temporal.api.failure.v1.Failure
+	(v12.RetryState)(0),               // 68: temporal.api.enums.v1.RetryState
+	(*v13.History)(nil),               // 69: temporal.api.history.v1.History
+	(*timestamppb.Timestamp)(nil),     // 70: google.protobuf.Timestamp
+	(*v1.Payload)(nil),                // 71: temporal.api.common.v1.Payload
+	(*v1.WorkflowExecution)(nil),      // 72: temporal.api.common.v1.WorkflowExecution
+	(*v1.RetryPolicy)(nil),            // 73: temporal.api.common.v1.RetryPolicy
+	(*v1.Memo)(nil),                   // 74: temporal.api.common.v1.Memo
+	(*v1.SearchAttributes)(nil),       // 75: temporal.api.common.v1.SearchAttributes
+	(*v1.Priority)(nil),               // 76: temporal.api.common.v1.Priority
+	(v12.ContinueAsNewInitiator)(0),   // 77: temporal.api.enums.v1.ContinueAsNewInitiator
+	(*v14.UserMetadata)(nil),          // 78: temporal.api.sdk.v1.UserMetadata
 }
 var file_durably_core_v1_core_proto_depIdxs = []int32{
 	4,   // 0: durably.core.v1.ConnectOptions.tls:type_name -> durably.core.v1.TlsOptions
-	53,  // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
+	55,  // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
 	5,   // 2: durably.core.v1.ConnectOptions.retry:type_name -> durably.core.v1.RetryOptions
 	6,   // 3: durably.core.v1.ConnectOptions.keep_alive:type_name -> durably.core.v1.KeepAliveOptions
 	7,   // 4: durably.core.v1.ConnectOptions.embedded:type_name -> durably.core.v1.EmbeddedOptions
-	63,  // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
-	63,  // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
-	63,  // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
-	63,  // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
-	63,  // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
-	63,  // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
-	54,  // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
+	65,  // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
+	65,  // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
+	65,  // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
+	65,  // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
+	65,  // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
+	65,  // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
+	56,  // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
 	10,  // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
-	63,  // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
-	55,  // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
-	64,  // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
-	65,  // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
-	64,  // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
-	56,  // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
-	66,  // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
-	63,  // 20: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	63,  // 21: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	63,  // 22: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	63,  // 23: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
-	23,  // 24: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
-	48,  // 25: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
-	49,  // 26: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
-	20,  // 27: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
-	15,  // 28: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
-	10,  // 29: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
-	35,  // 30: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
-	50,  // 31: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
-	52,  // 32: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
-	19,  // 33: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
-	17,  // 34: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
-	18,  // 35: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
-	67,  // 36: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
-	21,  // 37: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
-	22,  // 38: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
-	65,  // 39: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
-	68,  // 40: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
-	24,  // 41: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
-	25,  // 42: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
-	26,  // 43: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
-	27,  // 44: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
-	30,  // 45: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
-	31,  // 46: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
-	32,  // 47: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
-	33,  // 48: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
-	34,  // 49: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
-	69,  // 50: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	57,  // 51: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
-	70,  // 52: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
-	70,  // 53: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
-	63,  // 54: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
-	63,  // 55: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
-	63,  // 56: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
-	71,  // 57: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	72,  // 58: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
-	73,  // 59: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	68,  // 60: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
-	64,  // 61: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
-	65,  // 62: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
-	74,  // 63: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
-	75,  // 64: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
-	28,  // 65: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
-	29,  // 66: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
-	65,  // 67: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
-	65,  // 68: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
-	69,  // 69: durably.core.v1.ActivitySuccess.result:type_name -> temporal.api.common.v1.Payload
-	69,  // 70: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	58,  // 71: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
-	69,  // 72: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	59,  // 73: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
-	1,   // 74: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
-	36,  // 75: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
-	37,  // 76: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
-	38,  // 77: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
-	65,  // 78: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
-	76,  // 79: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
-	39,  // 80: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
-	40,  // 81: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
-	41,  // 82: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
-	42,  // 83: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
-	43,  // 84: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
-	44,  // 85: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
-	45,  // 86: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
-	46,  // 87: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
-	47,  // 88: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
-	63,  // 89: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
-	69,  // 90: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
-	60,  // 91: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
-	63,  // 92: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	63,  // 93: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	63,  // 94: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
-	63,  // 95: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
-	71,  // 96: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	0,   // 97: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
-	74,  // 98: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
-	69,  // 99: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
-	65,  // 100: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	64,  // 101: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
-	69,  // 102: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
-	63,  // 103: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
-	63,  // 104: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
-	72,  // 105: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
-	61,  // 106: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
-	73,  // 107: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	71,  // 108: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	69,  // 109: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
-	65,  // 110: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
-	70,  // 111: durably.core.v1.ActivityStart.workflow_execution:type_name -> temporal.api.common.v1.WorkflowExecution
-	62,  // 112: durably.core.v1.ActivityStart.headers:type_name -> durably.core.v1.ActivityStart.HeadersEntry
-	69,  // 113: durably.core.v1.ActivityStart.input:type_name -> temporal.api.common.v1.Payload
-	69,  // 114: durably.core.v1.ActivityStart.heartbeat_details:type_name -> temporal.api.common.v1.Payload
-	68,  // 115: durably.core.v1.ActivityStart.scheduled_time:type_name -> google.protobuf.Timestamp
-	68,  // 116: durably.core.v1.ActivityStart.current_attempt_scheduled_time:type_name -> google.protobuf.Timestamp
-	68,  // 117: durably.core.v1.ActivityStart.started_time:type_name -> google.protobuf.Timestamp
-	63,  // 118: durably.core.v1.ActivityStart.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	63,  // 119: durably.core.v1.ActivityStart.start_to_close_timeout:type_name -> google.protobuf.Duration
-	63,  // 120: durably.core.v1.ActivityStart.heartbeat_timeout:type_name -> google.protobuf.Duration
-	71,  // 121: durably.core.v1.ActivityStart.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	74,  // 122: durably.core.v1.ActivityStart.priority:type_name -> temporal.api.common.v1.Priority
-	2,   // 123: durably.core.v1.ActivityCancel.reason:type_name -> durably.core.v1.ActivityCancel.Reason
-	29,  // 124: durably.core.v1.ActivityCompletion.completed:type_name -> durably.core.v1.ActivitySuccess
-	65,  // 125: durably.core.v1.ActivityCompletion.failed:type_name -> temporal.api.failure.v1.Failure
-	65,  // 126: durably.core.v1.ActivityCompletion.cancelled:type_name -> temporal.api.failure.v1.Failure
-	51,  // 127: durably.core.v1.ActivityCompletion.will_complete_async:type_name -> durably.core.v1.WillCompleteAsync
-	69,  // 128: durably.core.v1.ActivityHeartbeat.details:type_name -> temporal.api.common.v1.Payload
-	64,  // 129: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
-	69,  // 130: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	69,  // 131: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	69,  // 132: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	69,  // 133: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	69,  // 134: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	69,  // 135: durably.core.v1.ActivityStart.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	136, // [136:136] is the sub-list for method output_type
-	136, // [136:136] is the sub-list for method input_type
-	136, // [136:136] is the sub-list for extension type_name
-	136, // [136:136] is the sub-list for extension extendee
-	0,   // [0:136] is the sub-list for field type_name
+	65,  // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
+	57,  // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
+	66,  // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
+	67,  // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
+	66,  // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
+	58,  // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
+	68,  // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
+	65,  // 20: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	65,  // 21: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	65,  // 22: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	65,  // 23: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
+	25,  // 24: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
+	50,  // 25: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
+	51,  // 26: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
+	22,  // 27: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
+	16,  // 28: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
+	15,  // 29: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
+	10,  // 30: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
+	10,  // 31: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
+	37,  // 32: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
+	52,  // 33: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
+	54,  // 34: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
+	21,  // 35: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
+	18,  // 36: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
+	19,  // 37: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
+	20,  // 38: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
+	69,  // 39: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
+	23,  // 40: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
+	24,  // 41: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
+	67,  // 42: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
+	70,  // 43: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
+	26,  // 44: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
+	27,  // 45: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
+	28,  // 46: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
+	29,  // 47: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
+	32,  // 48: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
+	33,  // 49: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
+	34,  // 50: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
+	35,  // 51: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
+	36,  // 52: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
+	71,  // 53: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	59,  // 54: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
+	72,  // 55: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
+	72,  // 56: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
+	65,  // 57: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	65,  // 58: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	65,  // 59: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	73,  // 60: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	74,  // 61: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	75,  // 62: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	70,  // 63: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
+	66,  // 64: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
+	67,  // 65: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
+	76,  // 66: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	77,  // 67: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
+	30,  // 68: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
+	31,  // 69: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
+	67,  // 70: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	67,  // 71: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	71,  // 72: durably.core.v1.ActivitySuccess.result:type_name -> temporal.api.common.v1.Payload
+	71,  // 73: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	60,  // 74: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
+	71,  // 75: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	61,  // 76: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
+	1,   // 77: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
+	38,  // 78: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
+	39,  // 79: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
+	40,  // 80: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
+	67,  // 81: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
+	78,  // 82: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
+	41,  // 83: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
+	42,  // 84: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
+	43,  // 85: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
+	44,  // 86: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
+	45,  // 87: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
+	46,  // 88: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
+	47,  // 89: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
+	48,  // 90: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
+	49,  // 91: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
+	65,  // 92: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
+	71,  // 93: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
+	62,  // 94: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
+	65,  // 95: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 96: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	65,  // 97: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 98: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
+	73,  // 99: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	0,   // 100: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
+	76,  // 101: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
+	71,  // 102: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
+	67,  // 103: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	66,  // 104: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
+	71,  // 105: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
+	65,  // 106: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
+	65,  // 107: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
+	74,  // 108: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
+	63,  // 109: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
+	75,  // 110: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	73,  // 111: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	71,  // 112: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
+	67,  // 113: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
+	72,  // 114: durably.core.v1.ActivityStart.workflow_execution:type_name -> temporal.api.common.v1.WorkflowExecution
+	64,  // 115: durably.core.v1.ActivityStart.headers:type_name -> durably.core.v1.ActivityStart.HeadersEntry
+	71,  // 116: durably.core.v1.ActivityStart.input:type_name -> temporal.api.common.v1.Payload
+	71,  // 117: durably.core.v1.ActivityStart.heartbeat_details:type_name -> temporal.api.common.v1.Payload
+	70,  // 118: durably.core.v1.ActivityStart.scheduled_time:type_name -> google.protobuf.Timestamp
+	70,  // 119: durably.core.v1.ActivityStart.current_attempt_scheduled_time:type_name -> google.protobuf.Timestamp
+	70,  // 120: durably.core.v1.ActivityStart.started_time:type_name -> google.protobuf.Timestamp
+	65,  // 121: durably.core.v1.ActivityStart.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 122: durably.core.v1.ActivityStart.start_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 123: durably.core.v1.ActivityStart.heartbeat_timeout:type_name -> google.protobuf.Duration
+	73,  // 124: durably.core.v1.ActivityStart.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	76,  // 125: durably.core.v1.ActivityStart.priority:type_name -> temporal.api.common.v1.Priority
+	2,   // 126: durably.core.v1.ActivityCancel.reason:type_name -> durably.core.v1.ActivityCancel.Reason
+	31,  // 127: durably.core.v1.ActivityCompletion.completed:type_name -> durably.core.v1.ActivitySuccess
+	67,  // 128: durably.core.v1.ActivityCompletion.failed:type_name -> temporal.api.failure.v1.Failure
+	67,  // 129: durably.core.v1.ActivityCompletion.cancelled:type_name -> temporal.api.failure.v1.Failure
+	53,  // 130: durably.core.v1.ActivityCompletion.will_complete_async:type_name -> durably.core.v1.WillCompleteAsync
+	71,  // 131: durably.core.v1.ActivityHeartbeat.details:type_name -> temporal.api.common.v1.Payload
+	66,  // 132: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
+	71,  // 133: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 134: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 135: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 136: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 137: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 138: durably.core.v1.ActivityStart.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	139, // [139:139] is the sub-list for method output_type
+	139, // [139:139] is the sub-list for method input_type
+	139, // [139:139] is the sub-list for extension type_name
+	139, // [139:139] is the sub-list for extension extendee
+	0,   // [0:139] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_core_proto_init() }
@@ -5168,16 +5317,18 @@ func file_durably_core_v1_core_proto_init() {
 		(*WorkerEvent_ActivityCancel)(nil),
 		(*WorkerEvent_Replay)(nil),
 		(*WorkerEvent_ShutDown)(nil),
+		(*WorkerEvent_ActivityAnswered)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[13].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[14].OneofWrappers = []any{
 		(*WorkerRequest_Workflow)(nil),
 		(*WorkerRequest_Activity)(nil),
 		(*WorkerRequest_Heartbeat)(nil),
 		(*WorkerRequest_Replay)(nil),
 		(*WorkerRequest_Shutdown)(nil),
 		(*WorkerRequest_Evict)(nil),
+		(*WorkerRequest_WantActivities)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[21].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[23].OneofWrappers = []any{
 		(*WorkflowJob_Initialize)(nil),
 		(*WorkflowJob_FireTimer)(nil),
 		(*WorkflowJob_ResolveActivity)(nil),
@@ -5187,16 +5338,16 @@ func file_durably_core_v1_core_proto_init() {
 		(*WorkflowJob_UpdateRandomSeed)(nil),
 		(*WorkflowJob_Evict)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[25].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[27].OneofWrappers = []any{
 		(*ActivityResolution_Completed)(nil),
 		(*ActivityResolution_Failed)(nil),
 		(*ActivityResolution_Cancelled)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[32].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[34].OneofWrappers = []any{
 		(*WorkflowCompletion_Success)(nil),
 		(*WorkflowCompletion_Failure)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[35].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[37].OneofWrappers = []any{
 		(*WorkflowCommand_StartTimer)(nil),
 		(*WorkflowCommand_CancelTimer)(nil),
 		(*WorkflowCommand_ScheduleActivity)(nil),
@@ -5207,11 +5358,11 @@ func file_durably_core_v1_core_proto_init() {
 		(*WorkflowCommand_ContinueAsNew)(nil),
 		(*WorkflowCommand_QueryAnswer)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[44].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[46].OneofWrappers = []any{
 		(*QueryAnswer_Succeeded)(nil),
 		(*QueryAnswer_Failed)(nil),
 	}
-	file_durably_core_v1_core_proto_msgTypes[47].OneofWrappers = []any{
+	file_durably_core_v1_core_proto_msgTypes[49].OneofWrappers = []any{
 		(*ActivityCompletion_Completed)(nil),
 		(*ActivityCompletion_Failed)(nil),
 		(*ActivityCompletion_Cancelled)(nil),
@@ -5223,7 +5374,7 @@ func file_durably_core_v1_core_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_core_proto_rawDesc), len(file_durably_core_v1_core_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   60,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
