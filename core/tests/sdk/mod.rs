@@ -169,6 +169,8 @@ impl Host {
                         attempt.send_replace(Some(cancel.reason()));
                     }
                 }
+                // Only workers that ask for activities one by one hear of their answers.
+                Event::ActivityAnswered(_) => {}
                 Event::Replay(result) => drop(self.replays.send(result)),
                 Event::ShutDown(end) => {
                     assert!(runs.is_empty(), "every run is evicted before the end");
