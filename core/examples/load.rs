@@ -103,7 +103,7 @@ fn answer(event: WorkerEvent, ended: &tokio::sync::mpsc::UnboundedSender<()>) ->
             let _ = ended.send(());
             None
         }
-        Event::ActivityCancel(_) | Event::Replay(_) => None,
+        Event::ActivityCancel(_) | Event::Replay(_) | Event::ActivityAnswered(_) => None,
     }
 }
 
