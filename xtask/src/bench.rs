@@ -16,6 +16,7 @@ use crate::go;
 use crate::python::Venv;
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
+use crate::sidecar;
 use crate::suites;
 
 #[derive(Args)]
@@ -68,8 +69,18 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
 
     let go = if args.no_go { Vec::new() } else { go_sdks(shell, &ours, args, states.path())? };
 
+    heading("sidecar");
+    let round_trip = sidecar::round_trip(shell, states.path())?;
+    println!("{round_trip}");
+
     let mut marks = marks(&own, theirs.as_ref());
     marks.extend(go_mark(&go));
+    marks.push(Mark {
+        what: "sidecar: p50 of an activity's answer over a Unix socket",
+        limit: 1.0,
+        unit: " ms",
+        measured: round_trip["answer"]["p50_ms"].as_f64(),
+    });
     heading("server, on an SQLite file; Go SDK as client and worker");
     print_servers(&own, theirs.as_ref());
     heading("Python SDKs, on our server in memory");
@@ -79,7 +90,7 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     heading("marks");
     let missed = print_marks(&marks);
     let report = json!({
-        "durably": own, "temporal": theirs, "python": python, "go": go,
+        "durably": own, "temporal": theirs, "python": python, "go": go, "sidecar": round_trip,
         "marks": marks.iter().map(|m| json!({"what": m.what, "limit": m.limit, "measured": m.measured})).collect::<Vec<_>>(),
     });
     let path = folder.join("report.json");

@@ -12,6 +12,7 @@ mod go;
 mod python;
 mod servers;
 mod shell;
+mod sidecar;
 mod suites;
 mod tally;
 mod tidy;

@@ -38,6 +38,14 @@ impl Running {
         Self::start(command, |line| Some(trimmed(line)))
     }
 
+    /// `durably sidecar` with the configuration `sidecar.toml` in `folder`, from where it runs.
+    pub(crate) fn sidecar(binary: &Path, folder: &Path) -> Result<Self, Failure> {
+        let mut command = Command::new(binary);
+        command.args(["sidecar", "--config", "sidecar.toml"]).current_dir(folder).stdin(Stdio::null());
+        // "durably sidecar is listening on ADDRESS, …"
+        Self::start(command, |line| line.split(" listening on ").nth(1).map(trimmed))
+    }
+
     fn start(mut command: Command, address_in: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().map_err(|error| {
             Failure::new(format!("cannot start {}: {error}", command.get_program().display()))
