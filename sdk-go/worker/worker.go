@@ -4,6 +4,7 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"sync"
@@ -143,6 +144,10 @@ func environment(c *connection.Connection, r *flow.Registry, options Options) *f
 	timeout := options.DeadlockDetectionTimeout
 	if timeout == 0 {
 		timeout = time.Second
+	}
+	// A debugger stops code for as long as it likes.
+	if os.Getenv("TEMPORAL_DEBUG") != "" {
+		timeout = time.Duration(math.MaxInt64)
 	}
 	return &flow.Environment{
 		Registry: r, DataConverter: c.DataConverter, FailureConverter: c.FailureConverter, Logger: c.Logger,

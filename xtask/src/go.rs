@@ -69,7 +69,10 @@ fn go(shell: &Shell, profile: Profile) -> Result<Command, Failure> {
 pub(crate) fn tests(shell: &Shell) -> Result<Count, Failure> {
     let mut vet = go(shell, Profile::Debug)?;
     let vetted = shell::stream(vet.args(["vet", "./..."]).current_dir(shell.root().join("sdk-go")))?;
-    Ok(Count::of(vetted.success).plus(Count::of(messages_are_current(shell)?)).plus(run_tests(shell, &[])?))
+    let mut vet = go(shell, Profile::Debug)?;
+    let example = shell::stream(vet.args(["vet", "./..."]).current_dir(shell.root().join("examples/go")))?;
+    let vetted = Count::of(vetted.success).plus(Count::of(example.success));
+    Ok(vetted.plus(Count::of(messages_are_current(shell)?)).plus(run_tests(shell, &[])?))
 }
 
 /// The same tests with a worker that caches no workflow: each workflow task replays from the start.

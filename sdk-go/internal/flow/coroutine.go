@@ -89,6 +89,7 @@ func (r *Run) wait(ready func() bool) {
 
 // step lets a coroutine run until it waits or ends. It returns false when that takes too long.
 func (r *Run) step(c *coroutine, limit *time.Timer) bool {
+	limit.Reset(r.env.DeadlockTimeout)
 	r.current = c
 	c.ready = nil
 	if c.started {
