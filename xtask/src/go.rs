@@ -81,14 +81,16 @@ pub(crate) fn tests_uncached(shell: &Shell) -> Result<Count, Failure> {
 }
 
 fn run_tests(shell: &Shell, env: &[(&str, &str)]) -> Result<Count, Failure> {
-    let mut test = go(shell, Profile::Debug)?;
-    test.args(["test", "-v", "-count=1", "./..."]).envs(env.iter().copied());
-    let done = shell::stream_filtered(test.current_dir(shell.root().join("sdk-go")), |line| {
-        line.starts_with("---")
-            || line.starts_with("ok")
-            || !line.contains("=== ") && !line.contains("[no test files]")
-    })?;
-    Ok(count_go(&done.stdout).and_exit(done.success))
+    let mut count = Count::default();
+    for module in ["sdk-go", "examples/go"] {
+        let mut test = go(shell, Profile::Debug)?;
+        test.args(["test", "-v", "-count=1", "./..."]).envs(env.iter().copied());
+        let done = shell::stream_filtered(test.current_dir(shell.root().join(module)), |line| {
+            !line.contains("=== ") && !line.contains("[no test files]")
+        })?;
+        count = count.plus(count_go(&done.stdout).and_exit(done.success));
+    }
+    Ok(count)
 }
 
 /// Counts the lines `--- PASS: TestX` and `--- FAIL: TestX` of `go test -v`.
