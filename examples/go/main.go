@@ -29,6 +29,7 @@ import (
 	"durably.dev/sdk/worker"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 )
 
@@ -133,7 +134,13 @@ func (p *program) playManager(ctx context.Context, run client.WorkflowRun, order
 		}
 		switch status {
 		case "waiting for approval":
-			return p.client.SignalWorkflow(ctx, run.GetID(), "", "decide", order.Customer != "mallory")
+			err := p.client.SignalWorkflow(ctx, run.GetID(), "", "decide", order.Customer != "mallory")
+			var closed *serviceerror.NotFound
+			if errors.As(err, &closed) {
+				// The time for the approval has run out meanwhile.
+				return nil
+			}
+			return err
 		case "received", "validating":
 			time.Sleep(200 * time.Millisecond)
 		default:

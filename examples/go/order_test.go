@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(orders, state string, more ...string) (string, error) {
-	arguments := append([]string{orders, "--state", state, "--cooling-off", "100ms", "--approval-timeout", "300ms"}, more...)
+	arguments := append([]string{orders, "--state", state, "--cooling-off", "100ms", "--approval-timeout", "2s"}, more...)
 	program := exec.Command(os.Args[0], arguments...)
 	program.Env = append(os.Environ(), "RUN_ORDERS=1")
 	output, err := program.CombinedOutput()
