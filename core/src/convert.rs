@@ -12,6 +12,11 @@ pub(crate) fn duration(value: Option<&prost_types::Duration>) -> Option<Duration
     value.and_then(|d| Duration::try_from(*d).ok()).filter(|d| !d.is_zero())
 }
 
+/// What the contract says in place of the wire's zero: nothing.
+pub(crate) fn unless_zero(value: Option<prost_types::Duration>) -> Option<prost_types::Duration> {
+    value.filter(|d| d.seconds != 0 || d.nanos != 0)
+}
+
 /// The wire's form; what it can't hold (292 billion years) becomes its maximum.
 pub(crate) fn to_wire(value: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(value)

@@ -5,7 +5,7 @@ use durably_proto::{
 };
 use tokio::time::Instant;
 
-use crate::convert::duration;
+use crate::convert::{duration, unless_zero};
 
 /// When an attempt that starts now must have ended, if it has a time-out.
 pub(super) fn latest_close(task: &PollActivityTaskQueueResponse, now: Instant) -> Option<Instant> {
@@ -34,9 +34,9 @@ pub(super) fn start_event(task: PollActivityTaskQueueResponse, is_eager: bool) -
         current_attempt_scheduled_time: task.current_attempt_scheduled_time,
         started_time: task.started_time,
         attempt: task.attempt.max(1),
-        schedule_to_close_timeout: task.schedule_to_close_timeout,
-        start_to_close_timeout: task.start_to_close_timeout,
-        heartbeat_timeout: task.heartbeat_timeout,
+        schedule_to_close_timeout: unless_zero(task.schedule_to_close_timeout),
+        start_to_close_timeout: unless_zero(task.start_to_close_timeout),
+        heartbeat_timeout: unless_zero(task.heartbeat_timeout),
         retry_policy: task.retry_policy,
         priority: task.priority,
         is_local: is_eager,

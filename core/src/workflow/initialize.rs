@@ -7,6 +7,7 @@ use durably_proto::temporal::api::history::v1::{
 use prost_types::Timestamp;
 
 use super::seed::randomness_seed;
+use crate::convert::unless_zero;
 
 /// What the history doesn't say.
 #[derive(Clone, Debug, Default)]
@@ -43,9 +44,9 @@ pub(crate) fn initialize(
         parent_namespace: started.parent_workflow_namespace,
         root: started.root_workflow_execution,
         attempt: started.attempt.max(1),
-        execution_timeout: started.workflow_execution_timeout,
-        run_timeout: started.workflow_run_timeout,
-        task_timeout: started.workflow_task_timeout,
+        execution_timeout: unless_zero(started.workflow_execution_timeout),
+        run_timeout: unless_zero(started.workflow_run_timeout),
+        task_timeout: unless_zero(started.workflow_task_timeout),
         retry_policy: started.retry_policy,
         cron_schedule: started.cron_schedule,
         memo: started.memo,
