@@ -9,26 +9,26 @@ use tokio::{
 };
 
 /// Where to, and with which token.
-pub enum Target {
+pub(crate) enum Target {
     Unix(PathBuf),
     Tcp(String, String),
 }
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     /// Null if there is none.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Reply {
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or_default()
     }
 }
 
 impl Target {
-    pub async fn ask(&self, method: &str, path: &str, body: &str) -> Reply {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> Reply {
         match self {
             Self::Unix(socket) => {
                 exchange(UnixStream::connect(socket).await.unwrap(), method, path, "", body).await
