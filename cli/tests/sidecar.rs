@@ -35,6 +35,7 @@ const READY: &str = "durably sidecar is listening on ";
 type Guarded =
     InterceptedService<Channel, fn(tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status>>;
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what an interceptor returns")]
 fn with_token(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
     request.metadata_mut().insert("authorization", MetadataValue::from_static(BEARER));
     Ok(request)
