@@ -247,7 +247,7 @@ func (p *program) runAll(ctx context.Context, orders []Order) error {
 	return errors.Join(errs...)
 }
 
-// open are the ids of workflows that an earlier run of this program has left open.
+// open are the workflows that an earlier run of this program has left open, with the length of their histories.
 func (p *program) open(ctx context.Context) (map[string]int64, error) {
 	found := map[string]int64{}
 	request := &workflowservice.ListWorkflowExecutionsRequest{Query: `ExecutionStatus = "Running"`}
