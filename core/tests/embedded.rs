@@ -8,8 +8,10 @@ use std::{path::Path, time::Duration};
 
 use durably_core::Client;
 use durably_proto::{
-    durably::core::v1::{Call, ConnectOptions, EmbeddedOptions, WorkerOptions, call_result},
-    temporal::api::workflowservice::v1::*,
+    durably::core::v1::{
+        AwaitWorkflow, Call, ConnectOptions, EmbeddedOptions, WorkerOptions, call_result, workflow_result,
+    },
+    temporal::api::{enums::v1::RetryState, workflowservice::v1::*},
 };
 use durably_server::{Server, ServerOptions, State};
 use sdk::*;
@@ -107,6 +109,34 @@ async fn namespaces_and_ports_are_options() {
     assert_eq!(describe(&remote, "one").await, Ok(()));
     remote.close().await;
     owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_serves_several_namespaces() {
+    let embedded = Some(EmbeddedOptions { namespaces: vec!["orders".into()], ..Default::default() });
+    let options = ConnectOptions { target: "embedded:".into(), embedded, ..Default::default() };
+    let client = Client::connect(options).await.unwrap();
+    let registry =
+        Registry::default().workflow("fails", |_| async { Outcome::Failed(failure("out of stock")) });
+    let namespace = || "orders".to_owned();
+    let options = WorkerOptions {
+        task_queue: "w".into(),
+        namespace: namespace(),
+        workflows: true,
+        ..Default::default()
+    };
+    let sdk = Sdk::start(&client, options, registry);
+    start_with(&client, "fails", "w", "", |request| request.namespace = namespace()).await;
+    let request = AwaitWorkflow { namespace: namespace(), workflow_id: "w".into(), ..Default::default() };
+    let result = client.await_workflow(request).await.unwrap();
+    assert_eq!(result.retry_state(), RetryState::RetryPolicyNotSet);
+    assert!(matches!(result.outcome, Some(workflow_result::Outcome::Failed(_))), "{result:?}");
+    let elsewhere = AwaitWorkflow { workflow_id: "w".into(), ..Default::default() };
+    let error =
+        client.await_workflow(elsewhere).await.expect_err("the default namespace has no such workflow");
+    assert_eq!(error.code, 5, "{error:?}");
+    sdk.shut_down().await;
+    client.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ var unset = map[protoreflect.Name]string{
 	"no_workflow_cache":               "SetStickyWorkflowCacheSize(0) sets it",
 	"max_concurrent_local_activities": "there are no local activities yet",
 	"nonsticky_to_sticky_poll_ratio":  "the official SDK has no such option",
+	"namespace":                       "a client has one",
 	"replay_only":                     "replayers set it",
 	"activities_on_demand":            "it is the sidecar's",
 }

@@ -30,6 +30,7 @@ from durably.client import (
 )
 from durably.common import QueryRejectCondition, RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from durably.exceptions import ApplicationError, CancelledError, TerminatedError, TimeoutError
+from durably.service import ConnectConfig, ServiceClient
 from durably.worker import Worker
 
 embedded_only = pytest.mark.skipif(not TARGET.startswith("embedded"), reason="about the embedded server")
@@ -289,6 +290,18 @@ async def test_a_state_file_outlives_its_server(tmp_path: Path, queue: str) -> N
         handle = client.get_workflow_handle_for(Door.run, queue)
         await handle.signal(Door.open_wide)
         assert await handle.result() == "Ann saw all"
+
+
+@embedded_only
+async def test_clients_of_several_namespaces_share_a_connection(queue: str) -> None:
+    connection = await ServiceClient.connect(ConnectConfig("embedded:", embedded_namespaces=("orders",)))
+    client = Client(connection, namespace="orders")
+    async with door_worker(client, queue):
+        handle = await client.start_workflow(Door.run, "fresh", id=queue, task_queue=queue)
+        assert await handle.result() == "fresh saw None"
+    with pytest.raises(RPCError, match="not found"):
+        await Client(connection).get_workflow_handle(queue).result()
+    await connection.close()
 
 
 @embedded_only

@@ -30,7 +30,8 @@ pub(super) async fn await_workflow(
     request: AwaitWorkflow,
 ) -> Result<WorkflowResult, CallError> {
     let timeout = duration(request.timeout.as_ref());
-    let waiting = Waiting::new(client, &request)?.wait(request);
+    let client = client.in_namespace(&request.namespace)?;
+    let waiting = Waiting::new(&client, &request)?.wait(request);
     match timeout {
         None => waiting.await,
         Some(timeout) => tokio::time::timeout(timeout, waiting).await.unwrap_or_else(|_| {
@@ -50,11 +51,12 @@ struct Waiting<'a> {
 struct Close {
     outcome: workflow_result::Outcome,
     next_run_id: String,
+    retry_state: i32,
 }
 
 impl<'a> Waiting<'a> {
     fn new(client: &'a Client, request: &AwaitWorkflow) -> Result<Self, CallError> {
-        let mut metadata = client.inner.metadata.clone();
+        let mut metadata = client.scope.metadata.clone();
         add_metadata(&mut metadata, &request.metadata)?;
         Ok(Self { client, metadata, retry: client.retry_policy().for_long_polls() })
     }
@@ -71,7 +73,11 @@ impl<'a> Waiting<'a> {
                 execution.run_id = close.next_run_id;
                 continue;
             }
-            return Ok(WorkflowResult { run_id: execution.run_id, outcome: Some(close.outcome) });
+            return Ok(WorkflowResult {
+                run_id: execution.run_id,
+                outcome: Some(close.outcome),
+                retry_state: close.retry_state,
+            });
         }
     }
 
@@ -138,6 +144,10 @@ impl<'a> Waiting<'a> {
 fn close(attributes: Attributes) -> Option<Close> {
     use workflow_result::{Outcome, Terminated};
 
+    let retry_state = match &attributes {
+        Attributes::WorkflowExecutionFailedEventAttributes(a) => a.retry_state,
+        _ => 0,
+    };
     let (outcome, next_run_id) = match attributes {
         Attributes::WorkflowExecutionCompletedEventAttributes(a) => {
             (Outcome::Completed(a.result.unwrap_or_default()), a.new_execution_run_id)
@@ -159,5 +169,5 @@ fn close(attributes: Attributes) -> Option<Close> {
         }
         _ => return None,
     };
-    Some(Close { outcome, next_run_id })
+    Some(Close { outcome, next_run_id, retry_state })
 }

@@ -13,7 +13,7 @@ use tonic::{
     metadata::{MetadataKey, MetadataMap},
 };
 
-use super::{CALL_TIMEOUT, Client, Inner, error::call_error, retry::RetryPolicy};
+use super::{CALL_TIMEOUT, Client, Inner, Scope, error::call_error, retry::RetryPolicy};
 use crate::transport::{Transport, remote};
 
 pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError> {
@@ -24,7 +24,7 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError
         }
         Some(path) => {
             #[cfg(feature = "embedded")]
-            return open(embedded(path, &options).await?, options.lazy).await;
+            return open(embedded(path, &options).await?, &options).await;
             #[cfg(not(feature = "embedded"))]
             Err(call_error(
                 Code::Unimplemented,
@@ -38,16 +38,25 @@ pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError
 }
 
 pub(super) async fn over(transport: Transport, options: ConnectOptions) -> Result<Client, CallError> {
-    let lazy = options.lazy;
-    open(inner(options, transport)?, lazy).await
+    open(inner(&options, transport), &options).await
 }
 
-async fn open(inner: Inner, lazy: bool) -> Result<Client, CallError> {
-    let client = Client { inner: Arc::new(inner) };
-    if !lazy {
+async fn open(inner: Inner, options: &ConnectOptions) -> Result<Client, CallError> {
+    let scope = Scope { namespace: namespace(options).to_owned(), metadata: metadata(options)? };
+    let client = Client { inner: Arc::new(inner), scope: Arc::new(scope) };
+    if !options.lazy {
         client.capabilities().await?;
     }
     Ok(client)
+}
+
+/// A client's scope moved to another namespace.
+pub(super) fn scope_in(namespace: &str, scope: &Scope) -> Result<Scope, CallError> {
+    let mut metadata = scope.metadata.clone();
+    let value =
+        namespace.parse().map_err(|_| invalid(format!("namespace `{namespace}` must be printable ASCII")))?;
+    metadata.insert("temporal-namespace", value);
+    Ok(Scope { namespace: namespace.to_owned(), metadata })
 }
 
 #[cfg(feature = "embedded")]
@@ -55,27 +64,24 @@ async fn embedded(path: &str, options: &ConnectOptions) -> Result<Inner, CallErr
     use crate::transport::embedded::Embedded;
 
     let embedded = Embedded::open(path, options).await?;
-    let mut inner = inner(options.clone(), embedded.transport())?;
+    let mut inner = inner(options, embedded.transport());
     inner.embedded = Some(embedded);
     Ok(inner)
 }
 
-fn inner(options: ConnectOptions, transport: Transport) -> Result<Inner, CallError> {
-    let metadata = metadata(&options)?;
-    Ok(Inner {
+fn inner(options: &ConnectOptions, transport: Transport) -> Inner {
+    Inner {
         transport: parking_lot::RwLock::new(Some(transport)),
-        namespace: namespace(&options).to_owned(),
-        identity: if options.identity.is_empty() { default_identity() } else { options.identity },
-        client_name: options.client_name,
-        client_version: options.client_version,
-        metadata,
+        identity: if options.identity.is_empty() { default_identity() } else { options.identity.clone() },
+        client_name: options.client_name.clone(),
+        client_version: options.client_version.clone(),
         retry: RetryPolicy::new(options.retry.as_ref()),
         runtime: tokio::runtime::Handle::current(),
         capabilities: tokio::sync::OnceCell::new(),
-        target: options.target,
+        target: options.target.clone(),
         #[cfg(feature = "embedded")]
         embedded: None,
-    })
+    }
 }
 
 fn namespace(options: &ConnectOptions) -> &str {

@@ -44,18 +44,23 @@ pub(crate) const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(70);
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    scope: Arc<Scope>,
+}
+
+/// What differs between clients that share a connection.
+struct Scope {
+    namespace: String,
+    /// What every call carries, `temporal-namespace` included.
+    metadata: MetadataMap,
 }
 
 pub(crate) struct Inner {
     /// `None` once closed.
     transport: RwLock<Option<Transport>>,
     target: String,
-    namespace: String,
     identity: String,
     client_name: String,
     client_version: String,
-    /// What every call carries, `temporal-namespace` of this client included.
-    metadata: MetadataMap,
     retry: RetryPolicy,
     runtime: tokio::runtime::Handle,
     capabilities: tokio::sync::OnceCell<Capabilities>,
@@ -107,16 +112,16 @@ impl Client {
             let message = format!("Temporal's API has no method `{}` in service `{service}`", call.method);
             call_error(Code::Unimplemented, message)
         })?;
-        let inner = &*self.inner;
+        let (inner, scope) = (&*self.inner, &*self.scope);
         let filled = method
-            .fill(call.request, &inner.namespace, &inner.identity, || {
+            .fill(call.request, &scope.namespace, &inner.identity, || {
                 uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
             })
             .map_err(|error| {
                 let message = format!("the request of `{}` is not a valid message: {error}", call.method);
                 call_error(Code::InvalidArgument, message)
             })?;
-        let mut metadata = self.inner.metadata.clone();
+        let mut metadata = scope.metadata.clone();
         if let Some(Ok(namespace)) = filled.namespace.map(|n| n.parse()) {
             metadata.insert("temporal-namespace", namespace);
         }
@@ -138,9 +143,18 @@ impl Client {
         Box::pin(await_workflow::await_workflow(self, request))
     }
 
+    /// The same connection, for another namespace; an empty one leaves it as it is.
+    pub fn in_namespace(&self, namespace: &str) -> Result<Self, CallError> {
+        if namespace.is_empty() || namespace == self.namespace() {
+            return Ok(self.clone());
+        }
+        let scope = connect::scope_in(namespace, &self.scope)?;
+        Ok(Self { inner: Arc::clone(&self.inner), scope: Arc::new(scope) })
+    }
+
     /// The namespace of this client's calls and workers.
     pub fn namespace(&self) -> &str {
-        &self.inner.namespace
+        &self.scope.namespace
     }
 
     /// The identity that histories show.
@@ -194,7 +208,7 @@ impl Client {
         let path = PathAndQuery::from_static(path);
         let plan = Plan {
             path: &path,
-            metadata: &self.inner.metadata,
+            metadata: &self.scope.metadata,
             timeout: None,
             attempt_timeout: timeout,
             retry,

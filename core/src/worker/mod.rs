@@ -39,13 +39,14 @@ impl Worker {
     /// Starts polling and returns at once; callable from any thread. What is wrong with `options` is the error; what
     /// only the server can tell (an unknown namespace) arrives as a `ShutDown` event with `fatal`.
     pub fn start(client: &Client, options: WorkerOptions, sink: EventSink) -> Result<Self, CallError> {
+        let client = client.in_namespace(&options.namespace)?;
         let settings = Settings::new(options, client.identity())?;
-        let context = Arc::new(Context::new(client.clone(), settings, sink));
+        let context = Arc::new(Context::new(client, settings, sink));
         let activities = Activities::new(Arc::clone(&context));
         let sticky_queue = format!("{}:{}", context.settings.identity, context.instance_key);
         let eager = context.settings.activities.then(|| Arc::clone(&activities));
         let runs = Runs::new(Arc::clone(&context), eager, &sticky_queue);
-        client.runtime().spawn(lifecycle::run(
+        context.client.runtime().spawn(lifecycle::run(
             Arc::clone(&context),
             Arc::clone(&runs),
             Arc::clone(&activities),

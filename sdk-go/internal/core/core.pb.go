@@ -7,9 +7,9 @@
 package core
 
 import (
-	v1 "go.temporal.io/api/common/v1"
-	v12 "go.temporal.io/api/enums/v1"
-	v11 "go.temporal.io/api/failure/v1"
+	v11 "go.temporal.io/api/common/v1"
+	v1 "go.temporal.io/api/enums/v1"
+	v12 "go.temporal.io/api/failure/v1"
 	v13 "go.temporal.io/api/history/v1"
 	v14 "go.temporal.io/api/sdk/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -842,6 +842,7 @@ func (x *CallError) GetStatus() []byte {
 
 type AwaitWorkflow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	WorkflowId    string                 `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
 	RunId         string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	FollowRuns    bool                   `protobuf:"varint,3,opt,name=follow_runs,json=followRuns,proto3" json:"follow_runs,omitempty"`
@@ -879,6 +880,13 @@ func (x *AwaitWorkflow) ProtoReflect() protoreflect.Message {
 // Deprecated: Use AwaitWorkflow.ProtoReflect.Descriptor instead.
 func (*AwaitWorkflow) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AwaitWorkflow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
 }
 
 func (x *AwaitWorkflow) GetWorkflowId() string {
@@ -928,6 +936,7 @@ type WorkflowResult struct {
 	//	*WorkflowResult_TimedOut
 	//	*WorkflowResult_ContinuedAsNewRunId
 	Outcome       isWorkflowResult_Outcome `protobuf_oneof:"outcome"`
+	RetryState    v1.RetryState            `protobuf:"varint,8,opt,name=retry_state,json=retryState,proto3,enum=temporal.api.enums.v1.RetryState" json:"retry_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -976,7 +985,7 @@ func (x *WorkflowResult) GetOutcome() isWorkflowResult_Outcome {
 	return nil
 }
 
-func (x *WorkflowResult) GetCompleted() *v1.Payloads {
+func (x *WorkflowResult) GetCompleted() *v11.Payloads {
 	if x != nil {
 		if x, ok := x.Outcome.(*WorkflowResult_Completed); ok {
 			return x.Completed
@@ -985,7 +994,7 @@ func (x *WorkflowResult) GetCompleted() *v1.Payloads {
 	return nil
 }
 
-func (x *WorkflowResult) GetFailed() *v11.Failure {
+func (x *WorkflowResult) GetFailed() *v12.Failure {
 	if x != nil {
 		if x, ok := x.Outcome.(*WorkflowResult_Failed); ok {
 			return x.Failed
@@ -994,7 +1003,7 @@ func (x *WorkflowResult) GetFailed() *v11.Failure {
 	return nil
 }
 
-func (x *WorkflowResult) GetCancelled() *v1.Payloads {
+func (x *WorkflowResult) GetCancelled() *v11.Payloads {
 	if x != nil {
 		if x, ok := x.Outcome.(*WorkflowResult_Cancelled); ok {
 			return x.Cancelled
@@ -1012,13 +1021,13 @@ func (x *WorkflowResult) GetTerminated() *WorkflowResult_Terminated {
 	return nil
 }
 
-func (x *WorkflowResult) GetTimedOut() v12.RetryState {
+func (x *WorkflowResult) GetTimedOut() v1.RetryState {
 	if x != nil {
 		if x, ok := x.Outcome.(*WorkflowResult_TimedOut); ok {
 			return x.TimedOut
 		}
 	}
-	return v12.RetryState(0)
+	return v1.RetryState(0)
 }
 
 func (x *WorkflowResult) GetContinuedAsNewRunId() string {
@@ -1030,20 +1039,27 @@ func (x *WorkflowResult) GetContinuedAsNewRunId() string {
 	return ""
 }
 
+func (x *WorkflowResult) GetRetryState() v1.RetryState {
+	if x != nil {
+		return x.RetryState
+	}
+	return v1.RetryState(0)
+}
+
 type isWorkflowResult_Outcome interface {
 	isWorkflowResult_Outcome()
 }
 
 type WorkflowResult_Completed struct {
-	Completed *v1.Payloads `protobuf:"bytes,2,opt,name=completed,proto3,oneof"`
+	Completed *v11.Payloads `protobuf:"bytes,2,opt,name=completed,proto3,oneof"`
 }
 
 type WorkflowResult_Failed struct {
-	Failed *v11.Failure `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
+	Failed *v12.Failure `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
 }
 
 type WorkflowResult_Cancelled struct {
-	Cancelled *v1.Payloads `protobuf:"bytes,4,opt,name=cancelled,proto3,oneof"`
+	Cancelled *v11.Payloads `protobuf:"bytes,4,opt,name=cancelled,proto3,oneof"`
 }
 
 type WorkflowResult_Terminated_ struct {
@@ -1051,7 +1067,7 @@ type WorkflowResult_Terminated_ struct {
 }
 
 type WorkflowResult_TimedOut struct {
-	TimedOut v12.RetryState `protobuf:"varint,6,opt,name=timed_out,json=timedOut,proto3,enum=temporal.api.enums.v1.RetryState,oneof"`
+	TimedOut v1.RetryState `protobuf:"varint,6,opt,name=timed_out,json=timedOut,proto3,enum=temporal.api.enums.v1.RetryState,oneof"`
 }
 
 type WorkflowResult_ContinuedAsNewRunId struct {
@@ -1073,6 +1089,7 @@ func (*WorkflowResult_ContinuedAsNewRunId) isWorkflowResult_Outcome() {}
 type WorkerOptions struct {
 	state                             protoimpl.MessageState `protogen:"open.v1"`
 	TaskQueue                         string                 `protobuf:"bytes,1,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
+	Namespace                         string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Identity                          string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
 	BuildId                           string                 `protobuf:"bytes,3,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
 	Workflows                         bool                   `protobuf:"varint,4,opt,name=workflows,proto3" json:"workflows,omitempty"`
@@ -1133,6 +1150,13 @@ func (*WorkerOptions) Descriptor() ([]byte, []int) {
 func (x *WorkerOptions) GetTaskQueue() string {
 	if x != nil {
 		return x.TaskQueue
+	}
+	return ""
+}
+
+func (x *WorkerOptions) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
 	}
 	return ""
 }
@@ -1942,7 +1966,7 @@ type WorkflowTaskError struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Message        string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
 	Nondeterminism *NonDeterminism        `protobuf:"bytes,2,opt,name=nondeterminism,proto3" json:"nondeterminism,omitempty"`
-	Failure        *v11.Failure           `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure        *v12.Failure           `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1991,7 +2015,7 @@ func (x *WorkflowTaskError) GetNondeterminism() *NonDeterminism {
 	return nil
 }
 
-func (x *WorkflowTaskError) GetFailure() *v11.Failure {
+func (x *WorkflowTaskError) GetFailure() *v12.Failure {
 	if x != nil {
 		return x.Failure
 	}
@@ -2345,33 +2369,33 @@ func (*WorkflowJob_UpdateRandomSeed) isWorkflowJob_Job() {}
 func (*WorkflowJob_Evict) isWorkflowJob_Job() {}
 
 type InitializeWorkflow struct {
-	state                       protoimpl.MessageState     `protogen:"open.v1"`
-	WorkflowType                string                     `protobuf:"bytes,1,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
-	WorkflowId                  string                     `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
-	Arguments                   []*v1.Payload              `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
-	RandomnessSeed              uint64                     `protobuf:"varint,4,opt,name=randomness_seed,json=randomnessSeed,proto3" json:"randomness_seed,omitempty"`
-	Headers                     map[string]*v1.Payload     `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Identity                    string                     `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"`
-	TaskQueue                   string                     `protobuf:"bytes,7,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
-	Namespace                   string                     `protobuf:"bytes,8,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	FirstExecutionRunId         string                     `protobuf:"bytes,9,opt,name=first_execution_run_id,json=firstExecutionRunId,proto3" json:"first_execution_run_id,omitempty"`
-	ContinuedFromExecutionRunId string                     `protobuf:"bytes,10,opt,name=continued_from_execution_run_id,json=continuedFromExecutionRunId,proto3" json:"continued_from_execution_run_id,omitempty"`
-	Parent                      *v1.WorkflowExecution      `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`
-	ParentNamespace             string                     `protobuf:"bytes,12,opt,name=parent_namespace,json=parentNamespace,proto3" json:"parent_namespace,omitempty"`
-	Root                        *v1.WorkflowExecution      `protobuf:"bytes,13,opt,name=root,proto3" json:"root,omitempty"`
-	Attempt                     int32                      `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	ExecutionTimeout            *durationpb.Duration       `protobuf:"bytes,15,opt,name=execution_timeout,json=executionTimeout,proto3" json:"execution_timeout,omitempty"`
-	RunTimeout                  *durationpb.Duration       `protobuf:"bytes,16,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
-	TaskTimeout                 *durationpb.Duration       `protobuf:"bytes,17,opt,name=task_timeout,json=taskTimeout,proto3" json:"task_timeout,omitempty"`
-	RetryPolicy                 *v1.RetryPolicy            `protobuf:"bytes,18,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
-	CronSchedule                string                     `protobuf:"bytes,19,opt,name=cron_schedule,json=cronSchedule,proto3" json:"cron_schedule,omitempty"`
-	Memo                        *v1.Memo                   `protobuf:"bytes,20,opt,name=memo,proto3" json:"memo,omitempty"`
-	SearchAttributes            *v1.SearchAttributes       `protobuf:"bytes,21,opt,name=search_attributes,json=searchAttributes,proto3" json:"search_attributes,omitempty"`
-	StartTime                   *timestamppb.Timestamp     `protobuf:"bytes,22,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	LastCompletionResult        *v1.Payloads               `protobuf:"bytes,23,opt,name=last_completion_result,json=lastCompletionResult,proto3" json:"last_completion_result,omitempty"`
-	LastFailure                 *v11.Failure               `protobuf:"bytes,24,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
-	Priority                    *v1.Priority               `protobuf:"bytes,25,opt,name=priority,proto3" json:"priority,omitempty"`
-	ContinuedInitiator          v12.ContinueAsNewInitiator `protobuf:"varint,26,opt,name=continued_initiator,json=continuedInitiator,proto3,enum=temporal.api.enums.v1.ContinueAsNewInitiator" json:"continued_initiator,omitempty"`
+	state                       protoimpl.MessageState    `protogen:"open.v1"`
+	WorkflowType                string                    `protobuf:"bytes,1,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
+	WorkflowId                  string                    `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	Arguments                   []*v11.Payload            `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	RandomnessSeed              uint64                    `protobuf:"varint,4,opt,name=randomness_seed,json=randomnessSeed,proto3" json:"randomness_seed,omitempty"`
+	Headers                     map[string]*v11.Payload   `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Identity                    string                    `protobuf:"bytes,6,opt,name=identity,proto3" json:"identity,omitempty"`
+	TaskQueue                   string                    `protobuf:"bytes,7,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
+	Namespace                   string                    `protobuf:"bytes,8,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	FirstExecutionRunId         string                    `protobuf:"bytes,9,opt,name=first_execution_run_id,json=firstExecutionRunId,proto3" json:"first_execution_run_id,omitempty"`
+	ContinuedFromExecutionRunId string                    `protobuf:"bytes,10,opt,name=continued_from_execution_run_id,json=continuedFromExecutionRunId,proto3" json:"continued_from_execution_run_id,omitempty"`
+	Parent                      *v11.WorkflowExecution    `protobuf:"bytes,11,opt,name=parent,proto3" json:"parent,omitempty"`
+	ParentNamespace             string                    `protobuf:"bytes,12,opt,name=parent_namespace,json=parentNamespace,proto3" json:"parent_namespace,omitempty"`
+	Root                        *v11.WorkflowExecution    `protobuf:"bytes,13,opt,name=root,proto3" json:"root,omitempty"`
+	Attempt                     int32                     `protobuf:"varint,14,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	ExecutionTimeout            *durationpb.Duration      `protobuf:"bytes,15,opt,name=execution_timeout,json=executionTimeout,proto3" json:"execution_timeout,omitempty"`
+	RunTimeout                  *durationpb.Duration      `protobuf:"bytes,16,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
+	TaskTimeout                 *durationpb.Duration      `protobuf:"bytes,17,opt,name=task_timeout,json=taskTimeout,proto3" json:"task_timeout,omitempty"`
+	RetryPolicy                 *v11.RetryPolicy          `protobuf:"bytes,18,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
+	CronSchedule                string                    `protobuf:"bytes,19,opt,name=cron_schedule,json=cronSchedule,proto3" json:"cron_schedule,omitempty"`
+	Memo                        *v11.Memo                 `protobuf:"bytes,20,opt,name=memo,proto3" json:"memo,omitempty"`
+	SearchAttributes            *v11.SearchAttributes     `protobuf:"bytes,21,opt,name=search_attributes,json=searchAttributes,proto3" json:"search_attributes,omitempty"`
+	StartTime                   *timestamppb.Timestamp    `protobuf:"bytes,22,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	LastCompletionResult        *v11.Payloads             `protobuf:"bytes,23,opt,name=last_completion_result,json=lastCompletionResult,proto3" json:"last_completion_result,omitempty"`
+	LastFailure                 *v12.Failure              `protobuf:"bytes,24,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	Priority                    *v11.Priority             `protobuf:"bytes,25,opt,name=priority,proto3" json:"priority,omitempty"`
+	ContinuedInitiator          v1.ContinueAsNewInitiator `protobuf:"varint,26,opt,name=continued_initiator,json=continuedInitiator,proto3,enum=temporal.api.enums.v1.ContinueAsNewInitiator" json:"continued_initiator,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -2420,7 +2444,7 @@ func (x *InitializeWorkflow) GetWorkflowId() string {
 	return ""
 }
 
-func (x *InitializeWorkflow) GetArguments() []*v1.Payload {
+func (x *InitializeWorkflow) GetArguments() []*v11.Payload {
 	if x != nil {
 		return x.Arguments
 	}
@@ -2434,7 +2458,7 @@ func (x *InitializeWorkflow) GetRandomnessSeed() uint64 {
 	return 0
 }
 
-func (x *InitializeWorkflow) GetHeaders() map[string]*v1.Payload {
+func (x *InitializeWorkflow) GetHeaders() map[string]*v11.Payload {
 	if x != nil {
 		return x.Headers
 	}
@@ -2476,7 +2500,7 @@ func (x *InitializeWorkflow) GetContinuedFromExecutionRunId() string {
 	return ""
 }
 
-func (x *InitializeWorkflow) GetParent() *v1.WorkflowExecution {
+func (x *InitializeWorkflow) GetParent() *v11.WorkflowExecution {
 	if x != nil {
 		return x.Parent
 	}
@@ -2490,7 +2514,7 @@ func (x *InitializeWorkflow) GetParentNamespace() string {
 	return ""
 }
 
-func (x *InitializeWorkflow) GetRoot() *v1.WorkflowExecution {
+func (x *InitializeWorkflow) GetRoot() *v11.WorkflowExecution {
 	if x != nil {
 		return x.Root
 	}
@@ -2525,7 +2549,7 @@ func (x *InitializeWorkflow) GetTaskTimeout() *durationpb.Duration {
 	return nil
 }
 
-func (x *InitializeWorkflow) GetRetryPolicy() *v1.RetryPolicy {
+func (x *InitializeWorkflow) GetRetryPolicy() *v11.RetryPolicy {
 	if x != nil {
 		return x.RetryPolicy
 	}
@@ -2539,14 +2563,14 @@ func (x *InitializeWorkflow) GetCronSchedule() string {
 	return ""
 }
 
-func (x *InitializeWorkflow) GetMemo() *v1.Memo {
+func (x *InitializeWorkflow) GetMemo() *v11.Memo {
 	if x != nil {
 		return x.Memo
 	}
 	return nil
 }
 
-func (x *InitializeWorkflow) GetSearchAttributes() *v1.SearchAttributes {
+func (x *InitializeWorkflow) GetSearchAttributes() *v11.SearchAttributes {
 	if x != nil {
 		return x.SearchAttributes
 	}
@@ -2560,32 +2584,32 @@ func (x *InitializeWorkflow) GetStartTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *InitializeWorkflow) GetLastCompletionResult() *v1.Payloads {
+func (x *InitializeWorkflow) GetLastCompletionResult() *v11.Payloads {
 	if x != nil {
 		return x.LastCompletionResult
 	}
 	return nil
 }
 
-func (x *InitializeWorkflow) GetLastFailure() *v11.Failure {
+func (x *InitializeWorkflow) GetLastFailure() *v12.Failure {
 	if x != nil {
 		return x.LastFailure
 	}
 	return nil
 }
 
-func (x *InitializeWorkflow) GetPriority() *v1.Priority {
+func (x *InitializeWorkflow) GetPriority() *v11.Priority {
 	if x != nil {
 		return x.Priority
 	}
 	return nil
 }
 
-func (x *InitializeWorkflow) GetContinuedInitiator() v12.ContinueAsNewInitiator {
+func (x *InitializeWorkflow) GetContinuedInitiator() v1.ContinueAsNewInitiator {
 	if x != nil {
 		return x.ContinuedInitiator
 	}
-	return v12.ContinueAsNewInitiator(0)
+	return v1.ContinueAsNewInitiator(0)
 }
 
 type FireTimer struct {
@@ -2742,7 +2766,7 @@ func (x *ActivityResolution) GetCompleted() *ActivitySuccess {
 	return nil
 }
 
-func (x *ActivityResolution) GetFailed() *v11.Failure {
+func (x *ActivityResolution) GetFailed() *v12.Failure {
 	if x != nil {
 		if x, ok := x.Status.(*ActivityResolution_Failed); ok {
 			return x.Failed
@@ -2751,7 +2775,7 @@ func (x *ActivityResolution) GetFailed() *v11.Failure {
 	return nil
 }
 
-func (x *ActivityResolution) GetCancelled() *v11.Failure {
+func (x *ActivityResolution) GetCancelled() *v12.Failure {
 	if x != nil {
 		if x, ok := x.Status.(*ActivityResolution_Cancelled); ok {
 			return x.Cancelled
@@ -2769,11 +2793,11 @@ type ActivityResolution_Completed struct {
 }
 
 type ActivityResolution_Failed struct {
-	Failed *v11.Failure `protobuf:"bytes,2,opt,name=failed,proto3,oneof"`
+	Failed *v12.Failure `protobuf:"bytes,2,opt,name=failed,proto3,oneof"`
 }
 
 type ActivityResolution_Cancelled struct {
-	Cancelled *v11.Failure `protobuf:"bytes,3,opt,name=cancelled,proto3,oneof"`
+	Cancelled *v12.Failure `protobuf:"bytes,3,opt,name=cancelled,proto3,oneof"`
 }
 
 func (*ActivityResolution_Completed) isActivityResolution_Status() {}
@@ -2784,7 +2808,7 @@ func (*ActivityResolution_Cancelled) isActivityResolution_Status() {}
 
 type ActivitySuccess struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Result        *v1.Payload            `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	Result        *v11.Payload           `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2819,7 +2843,7 @@ func (*ActivitySuccess) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{28}
 }
 
-func (x *ActivitySuccess) GetResult() *v1.Payload {
+func (x *ActivitySuccess) GetResult() *v11.Payload {
 	if x != nil {
 		return x.Result
 	}
@@ -2827,11 +2851,11 @@ func (x *ActivitySuccess) GetResult() *v1.Payload {
 }
 
 type SignalReceived struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Arguments     []*v1.Payload          `protobuf:"bytes,2,rep,name=arguments,proto3" json:"arguments,omitempty"`
-	Identity      string                 `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
-	Headers       map[string]*v1.Payload `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Name          string                  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Arguments     []*v11.Payload          `protobuf:"bytes,2,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Identity      string                  `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	Headers       map[string]*v11.Payload `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2873,7 +2897,7 @@ func (x *SignalReceived) GetName() string {
 	return ""
 }
 
-func (x *SignalReceived) GetArguments() []*v1.Payload {
+func (x *SignalReceived) GetArguments() []*v11.Payload {
 	if x != nil {
 		return x.Arguments
 	}
@@ -2887,7 +2911,7 @@ func (x *SignalReceived) GetIdentity() string {
 	return ""
 }
 
-func (x *SignalReceived) GetHeaders() map[string]*v1.Payload {
+func (x *SignalReceived) GetHeaders() map[string]*v11.Payload {
 	if x != nil {
 		return x.Headers
 	}
@@ -2895,11 +2919,11 @@ func (x *SignalReceived) GetHeaders() map[string]*v1.Payload {
 }
 
 type QueryReceived struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Arguments     []*v1.Payload          `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
-	Headers       map[string]*v1.Payload `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Id            string                  `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                  `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Arguments     []*v11.Payload          `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Headers       map[string]*v11.Payload `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2948,14 +2972,14 @@ func (x *QueryReceived) GetName() string {
 	return ""
 }
 
-func (x *QueryReceived) GetArguments() []*v1.Payload {
+func (x *QueryReceived) GetArguments() []*v11.Payload {
 	if x != nil {
 		return x.Arguments
 	}
 	return nil
 }
 
-func (x *QueryReceived) GetHeaders() map[string]*v1.Payload {
+func (x *QueryReceived) GetHeaders() map[string]*v11.Payload {
 	if x != nil {
 		return x.Headers
 	}
@@ -3254,7 +3278,7 @@ func (x *ActivationSuccess) GetCacheBytes() uint64 {
 
 type ActivationFailure struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
-	Failure        *v11.Failure           `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure        *v12.Failure           `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
 	Nondeterminism bool                   `protobuf:"varint,2,opt,name=nondeterminism,proto3" json:"nondeterminism,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -3290,7 +3314,7 @@ func (*ActivationFailure) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{36}
 }
 
-func (x *ActivationFailure) GetFailure() *v11.Failure {
+func (x *ActivationFailure) GetFailure() *v12.Failure {
 	if x != nil {
 		return x.Failure
 	}
@@ -3616,16 +3640,16 @@ type ScheduleActivity struct {
 	ActivityId             string                   `protobuf:"bytes,2,opt,name=activity_id,json=activityId,proto3" json:"activity_id,omitempty"`
 	ActivityType           string                   `protobuf:"bytes,3,opt,name=activity_type,json=activityType,proto3" json:"activity_type,omitempty"`
 	TaskQueue              string                   `protobuf:"bytes,4,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
-	Arguments              []*v1.Payload            `protobuf:"bytes,5,rep,name=arguments,proto3" json:"arguments,omitempty"`
-	Headers                map[string]*v1.Payload   `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Arguments              []*v11.Payload           `protobuf:"bytes,5,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Headers                map[string]*v11.Payload  `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	ScheduleToCloseTimeout *durationpb.Duration     `protobuf:"bytes,7,opt,name=schedule_to_close_timeout,json=scheduleToCloseTimeout,proto3" json:"schedule_to_close_timeout,omitempty"`
 	ScheduleToStartTimeout *durationpb.Duration     `protobuf:"bytes,8,opt,name=schedule_to_start_timeout,json=scheduleToStartTimeout,proto3" json:"schedule_to_start_timeout,omitempty"`
 	StartToCloseTimeout    *durationpb.Duration     `protobuf:"bytes,9,opt,name=start_to_close_timeout,json=startToCloseTimeout,proto3" json:"start_to_close_timeout,omitempty"`
 	HeartbeatTimeout       *durationpb.Duration     `protobuf:"bytes,10,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"`
-	RetryPolicy            *v1.RetryPolicy          `protobuf:"bytes,11,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
+	RetryPolicy            *v11.RetryPolicy         `protobuf:"bytes,11,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
 	CancellationType       ActivityCancellationType `protobuf:"varint,12,opt,name=cancellation_type,json=cancellationType,proto3,enum=durably.core.v1.ActivityCancellationType" json:"cancellation_type,omitempty"`
 	DoNotEagerlyExecute    bool                     `protobuf:"varint,13,opt,name=do_not_eagerly_execute,json=doNotEagerlyExecute,proto3" json:"do_not_eagerly_execute,omitempty"`
-	Priority               *v1.Priority             `protobuf:"bytes,14,opt,name=priority,proto3" json:"priority,omitempty"`
+	Priority               *v11.Priority            `protobuf:"bytes,14,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -3688,14 +3712,14 @@ func (x *ScheduleActivity) GetTaskQueue() string {
 	return ""
 }
 
-func (x *ScheduleActivity) GetArguments() []*v1.Payload {
+func (x *ScheduleActivity) GetArguments() []*v11.Payload {
 	if x != nil {
 		return x.Arguments
 	}
 	return nil
 }
 
-func (x *ScheduleActivity) GetHeaders() map[string]*v1.Payload {
+func (x *ScheduleActivity) GetHeaders() map[string]*v11.Payload {
 	if x != nil {
 		return x.Headers
 	}
@@ -3730,7 +3754,7 @@ func (x *ScheduleActivity) GetHeartbeatTimeout() *durationpb.Duration {
 	return nil
 }
 
-func (x *ScheduleActivity) GetRetryPolicy() *v1.RetryPolicy {
+func (x *ScheduleActivity) GetRetryPolicy() *v11.RetryPolicy {
 	if x != nil {
 		return x.RetryPolicy
 	}
@@ -3751,7 +3775,7 @@ func (x *ScheduleActivity) GetDoNotEagerlyExecute() bool {
 	return false
 }
 
-func (x *ScheduleActivity) GetPriority() *v1.Priority {
+func (x *ScheduleActivity) GetPriority() *v11.Priority {
 	if x != nil {
 		return x.Priority
 	}
@@ -3804,7 +3828,7 @@ func (x *RequestCancelActivity) GetSeq() uint32 {
 
 type CompleteWorkflow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Result        *v1.Payload            `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	Result        *v11.Payload           `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3839,7 +3863,7 @@ func (*CompleteWorkflow) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{42}
 }
 
-func (x *CompleteWorkflow) GetResult() *v1.Payload {
+func (x *CompleteWorkflow) GetResult() *v11.Payload {
 	if x != nil {
 		return x.Result
 	}
@@ -3848,7 +3872,7 @@ func (x *CompleteWorkflow) GetResult() *v1.Payload {
 
 type FailWorkflow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Failure       *v11.Failure           `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	Failure       *v12.Failure           `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3883,7 +3907,7 @@ func (*FailWorkflow) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{43}
 }
 
-func (x *FailWorkflow) GetFailure() *v11.Failure {
+func (x *FailWorkflow) GetFailure() *v12.Failure {
 	if x != nil {
 		return x.Failure
 	}
@@ -3892,7 +3916,7 @@ func (x *FailWorkflow) GetFailure() *v11.Failure {
 
 type CancelWorkflow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Details       *v1.Payloads           `protobuf:"bytes,1,opt,name=details,proto3" json:"details,omitempty"`
+	Details       *v11.Payloads          `protobuf:"bytes,1,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3927,7 +3951,7 @@ func (*CancelWorkflow) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{44}
 }
 
-func (x *CancelWorkflow) GetDetails() *v1.Payloads {
+func (x *CancelWorkflow) GetDetails() *v11.Payloads {
 	if x != nil {
 		return x.Details
 	}
@@ -3935,16 +3959,16 @@ func (x *CancelWorkflow) GetDetails() *v1.Payloads {
 }
 
 type ContinueAsNew struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	WorkflowType     string                 `protobuf:"bytes,1,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
-	TaskQueue        string                 `protobuf:"bytes,2,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
-	Arguments        []*v1.Payload          `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
-	RunTimeout       *durationpb.Duration   `protobuf:"bytes,4,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
-	TaskTimeout      *durationpb.Duration   `protobuf:"bytes,5,opt,name=task_timeout,json=taskTimeout,proto3" json:"task_timeout,omitempty"`
-	Memo             *v1.Memo               `protobuf:"bytes,6,opt,name=memo,proto3" json:"memo,omitempty"`
-	Headers          map[string]*v1.Payload `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	SearchAttributes *v1.SearchAttributes   `protobuf:"bytes,8,opt,name=search_attributes,json=searchAttributes,proto3" json:"search_attributes,omitempty"`
-	RetryPolicy      *v1.RetryPolicy        `protobuf:"bytes,9,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
+	state            protoimpl.MessageState  `protogen:"open.v1"`
+	WorkflowType     string                  `protobuf:"bytes,1,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
+	TaskQueue        string                  `protobuf:"bytes,2,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
+	Arguments        []*v11.Payload          `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	RunTimeout       *durationpb.Duration    `protobuf:"bytes,4,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
+	TaskTimeout      *durationpb.Duration    `protobuf:"bytes,5,opt,name=task_timeout,json=taskTimeout,proto3" json:"task_timeout,omitempty"`
+	Memo             *v11.Memo               `protobuf:"bytes,6,opt,name=memo,proto3" json:"memo,omitempty"`
+	Headers          map[string]*v11.Payload `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	SearchAttributes *v11.SearchAttributes   `protobuf:"bytes,8,opt,name=search_attributes,json=searchAttributes,proto3" json:"search_attributes,omitempty"`
+	RetryPolicy      *v11.RetryPolicy        `protobuf:"bytes,9,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -3993,7 +4017,7 @@ func (x *ContinueAsNew) GetTaskQueue() string {
 	return ""
 }
 
-func (x *ContinueAsNew) GetArguments() []*v1.Payload {
+func (x *ContinueAsNew) GetArguments() []*v11.Payload {
 	if x != nil {
 		return x.Arguments
 	}
@@ -4014,28 +4038,28 @@ func (x *ContinueAsNew) GetTaskTimeout() *durationpb.Duration {
 	return nil
 }
 
-func (x *ContinueAsNew) GetMemo() *v1.Memo {
+func (x *ContinueAsNew) GetMemo() *v11.Memo {
 	if x != nil {
 		return x.Memo
 	}
 	return nil
 }
 
-func (x *ContinueAsNew) GetHeaders() map[string]*v1.Payload {
+func (x *ContinueAsNew) GetHeaders() map[string]*v11.Payload {
 	if x != nil {
 		return x.Headers
 	}
 	return nil
 }
 
-func (x *ContinueAsNew) GetSearchAttributes() *v1.SearchAttributes {
+func (x *ContinueAsNew) GetSearchAttributes() *v11.SearchAttributes {
 	if x != nil {
 		return x.SearchAttributes
 	}
 	return nil
 }
 
-func (x *ContinueAsNew) GetRetryPolicy() *v1.RetryPolicy {
+func (x *ContinueAsNew) GetRetryPolicy() *v11.RetryPolicy {
 	if x != nil {
 		return x.RetryPolicy
 	}
@@ -4098,7 +4122,7 @@ func (x *QueryAnswer) GetAnswer() isQueryAnswer_Answer {
 	return nil
 }
 
-func (x *QueryAnswer) GetSucceeded() *v1.Payload {
+func (x *QueryAnswer) GetSucceeded() *v11.Payload {
 	if x != nil {
 		if x, ok := x.Answer.(*QueryAnswer_Succeeded); ok {
 			return x.Succeeded
@@ -4107,7 +4131,7 @@ func (x *QueryAnswer) GetSucceeded() *v1.Payload {
 	return nil
 }
 
-func (x *QueryAnswer) GetFailed() *v11.Failure {
+func (x *QueryAnswer) GetFailed() *v12.Failure {
 	if x != nil {
 		if x, ok := x.Answer.(*QueryAnswer_Failed); ok {
 			return x.Failed
@@ -4121,11 +4145,11 @@ type isQueryAnswer_Answer interface {
 }
 
 type QueryAnswer_Succeeded struct {
-	Succeeded *v1.Payload `protobuf:"bytes,2,opt,name=succeeded,proto3,oneof"`
+	Succeeded *v11.Payload `protobuf:"bytes,2,opt,name=succeeded,proto3,oneof"`
 }
 
 type QueryAnswer_Failed struct {
-	Failed *v11.Failure `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
+	Failed *v12.Failure `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
 }
 
 func (*QueryAnswer_Succeeded) isQueryAnswer_Answer() {}
@@ -4133,26 +4157,26 @@ func (*QueryAnswer_Succeeded) isQueryAnswer_Answer() {}
 func (*QueryAnswer_Failed) isQueryAnswer_Answer() {}
 
 type ActivityStart struct {
-	state                       protoimpl.MessageState `protogen:"open.v1"`
-	TaskToken                   []byte                 `protobuf:"bytes,1,opt,name=task_token,json=taskToken,proto3" json:"task_token,omitempty"`
-	WorkflowNamespace           string                 `protobuf:"bytes,2,opt,name=workflow_namespace,json=workflowNamespace,proto3" json:"workflow_namespace,omitempty"`
-	WorkflowType                string                 `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
-	WorkflowExecution           *v1.WorkflowExecution  `protobuf:"bytes,4,opt,name=workflow_execution,json=workflowExecution,proto3" json:"workflow_execution,omitempty"`
-	ActivityId                  string                 `protobuf:"bytes,5,opt,name=activity_id,json=activityId,proto3" json:"activity_id,omitempty"`
-	ActivityType                string                 `protobuf:"bytes,6,opt,name=activity_type,json=activityType,proto3" json:"activity_type,omitempty"`
-	Headers                     map[string]*v1.Payload `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Input                       []*v1.Payload          `protobuf:"bytes,8,rep,name=input,proto3" json:"input,omitempty"`
-	HeartbeatDetails            []*v1.Payload          `protobuf:"bytes,9,rep,name=heartbeat_details,json=heartbeatDetails,proto3" json:"heartbeat_details,omitempty"`
-	ScheduledTime               *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=scheduled_time,json=scheduledTime,proto3" json:"scheduled_time,omitempty"`
-	CurrentAttemptScheduledTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=current_attempt_scheduled_time,json=currentAttemptScheduledTime,proto3" json:"current_attempt_scheduled_time,omitempty"`
-	StartedTime                 *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started_time,json=startedTime,proto3" json:"started_time,omitempty"`
-	Attempt                     int32                  `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	ScheduleToCloseTimeout      *durationpb.Duration   `protobuf:"bytes,14,opt,name=schedule_to_close_timeout,json=scheduleToCloseTimeout,proto3" json:"schedule_to_close_timeout,omitempty"`
-	StartToCloseTimeout         *durationpb.Duration   `protobuf:"bytes,15,opt,name=start_to_close_timeout,json=startToCloseTimeout,proto3" json:"start_to_close_timeout,omitempty"`
-	HeartbeatTimeout            *durationpb.Duration   `protobuf:"bytes,16,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"`
-	RetryPolicy                 *v1.RetryPolicy        `protobuf:"bytes,17,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
-	Priority                    *v1.Priority           `protobuf:"bytes,18,opt,name=priority,proto3" json:"priority,omitempty"`
-	IsLocal                     bool                   `protobuf:"varint,19,opt,name=is_local,json=isLocal,proto3" json:"is_local,omitempty"`
+	state                       protoimpl.MessageState  `protogen:"open.v1"`
+	TaskToken                   []byte                  `protobuf:"bytes,1,opt,name=task_token,json=taskToken,proto3" json:"task_token,omitempty"`
+	WorkflowNamespace           string                  `protobuf:"bytes,2,opt,name=workflow_namespace,json=workflowNamespace,proto3" json:"workflow_namespace,omitempty"`
+	WorkflowType                string                  `protobuf:"bytes,3,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
+	WorkflowExecution           *v11.WorkflowExecution  `protobuf:"bytes,4,opt,name=workflow_execution,json=workflowExecution,proto3" json:"workflow_execution,omitempty"`
+	ActivityId                  string                  `protobuf:"bytes,5,opt,name=activity_id,json=activityId,proto3" json:"activity_id,omitempty"`
+	ActivityType                string                  `protobuf:"bytes,6,opt,name=activity_type,json=activityType,proto3" json:"activity_type,omitempty"`
+	Headers                     map[string]*v11.Payload `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Input                       []*v11.Payload          `protobuf:"bytes,8,rep,name=input,proto3" json:"input,omitempty"`
+	HeartbeatDetails            []*v11.Payload          `protobuf:"bytes,9,rep,name=heartbeat_details,json=heartbeatDetails,proto3" json:"heartbeat_details,omitempty"`
+	ScheduledTime               *timestamppb.Timestamp  `protobuf:"bytes,10,opt,name=scheduled_time,json=scheduledTime,proto3" json:"scheduled_time,omitempty"`
+	CurrentAttemptScheduledTime *timestamppb.Timestamp  `protobuf:"bytes,11,opt,name=current_attempt_scheduled_time,json=currentAttemptScheduledTime,proto3" json:"current_attempt_scheduled_time,omitempty"`
+	StartedTime                 *timestamppb.Timestamp  `protobuf:"bytes,12,opt,name=started_time,json=startedTime,proto3" json:"started_time,omitempty"`
+	Attempt                     int32                   `protobuf:"varint,13,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	ScheduleToCloseTimeout      *durationpb.Duration    `protobuf:"bytes,14,opt,name=schedule_to_close_timeout,json=scheduleToCloseTimeout,proto3" json:"schedule_to_close_timeout,omitempty"`
+	StartToCloseTimeout         *durationpb.Duration    `protobuf:"bytes,15,opt,name=start_to_close_timeout,json=startToCloseTimeout,proto3" json:"start_to_close_timeout,omitempty"`
+	HeartbeatTimeout            *durationpb.Duration    `protobuf:"bytes,16,opt,name=heartbeat_timeout,json=heartbeatTimeout,proto3" json:"heartbeat_timeout,omitempty"`
+	RetryPolicy                 *v11.RetryPolicy        `protobuf:"bytes,17,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
+	Priority                    *v11.Priority           `protobuf:"bytes,18,opt,name=priority,proto3" json:"priority,omitempty"`
+	IsLocal                     bool                    `protobuf:"varint,19,opt,name=is_local,json=isLocal,proto3" json:"is_local,omitempty"`
 	unknownFields               protoimpl.UnknownFields
 	sizeCache                   protoimpl.SizeCache
 }
@@ -4208,7 +4232,7 @@ func (x *ActivityStart) GetWorkflowType() string {
 	return ""
 }
 
-func (x *ActivityStart) GetWorkflowExecution() *v1.WorkflowExecution {
+func (x *ActivityStart) GetWorkflowExecution() *v11.WorkflowExecution {
 	if x != nil {
 		return x.WorkflowExecution
 	}
@@ -4229,21 +4253,21 @@ func (x *ActivityStart) GetActivityType() string {
 	return ""
 }
 
-func (x *ActivityStart) GetHeaders() map[string]*v1.Payload {
+func (x *ActivityStart) GetHeaders() map[string]*v11.Payload {
 	if x != nil {
 		return x.Headers
 	}
 	return nil
 }
 
-func (x *ActivityStart) GetInput() []*v1.Payload {
+func (x *ActivityStart) GetInput() []*v11.Payload {
 	if x != nil {
 		return x.Input
 	}
 	return nil
 }
 
-func (x *ActivityStart) GetHeartbeatDetails() []*v1.Payload {
+func (x *ActivityStart) GetHeartbeatDetails() []*v11.Payload {
 	if x != nil {
 		return x.HeartbeatDetails
 	}
@@ -4299,14 +4323,14 @@ func (x *ActivityStart) GetHeartbeatTimeout() *durationpb.Duration {
 	return nil
 }
 
-func (x *ActivityStart) GetRetryPolicy() *v1.RetryPolicy {
+func (x *ActivityStart) GetRetryPolicy() *v11.RetryPolicy {
 	if x != nil {
 		return x.RetryPolicy
 	}
 	return nil
 }
 
-func (x *ActivityStart) GetPriority() *v1.Priority {
+func (x *ActivityStart) GetPriority() *v11.Priority {
 	if x != nil {
 		return x.Priority
 	}
@@ -4439,7 +4463,7 @@ func (x *ActivityCompletion) GetCompleted() *ActivitySuccess {
 	return nil
 }
 
-func (x *ActivityCompletion) GetFailed() *v11.Failure {
+func (x *ActivityCompletion) GetFailed() *v12.Failure {
 	if x != nil {
 		if x, ok := x.Status.(*ActivityCompletion_Failed); ok {
 			return x.Failed
@@ -4448,7 +4472,7 @@ func (x *ActivityCompletion) GetFailed() *v11.Failure {
 	return nil
 }
 
-func (x *ActivityCompletion) GetCancelled() *v11.Failure {
+func (x *ActivityCompletion) GetCancelled() *v12.Failure {
 	if x != nil {
 		if x, ok := x.Status.(*ActivityCompletion_Cancelled); ok {
 			return x.Cancelled
@@ -4475,11 +4499,11 @@ type ActivityCompletion_Completed struct {
 }
 
 type ActivityCompletion_Failed struct {
-	Failed *v11.Failure `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
+	Failed *v12.Failure `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
 }
 
 type ActivityCompletion_Cancelled struct {
-	Cancelled *v11.Failure `protobuf:"bytes,4,opt,name=cancelled,proto3,oneof"`
+	Cancelled *v12.Failure `protobuf:"bytes,4,opt,name=cancelled,proto3,oneof"`
 }
 
 type ActivityCompletion_WillCompleteAsync struct {
@@ -4533,7 +4557,7 @@ func (*WillCompleteAsync) Descriptor() ([]byte, []int) {
 type ActivityHeartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskToken     []byte                 `protobuf:"bytes,1,opt,name=task_token,json=taskToken,proto3" json:"task_token,omitempty"`
-	Details       []*v1.Payload          `protobuf:"bytes,2,rep,name=details,proto3" json:"details,omitempty"`
+	Details       []*v11.Payload         `protobuf:"bytes,2,rep,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4575,7 +4599,7 @@ func (x *ActivityHeartbeat) GetTaskToken() []byte {
 	return nil
 }
 
-func (x *ActivityHeartbeat) GetDetails() []*v1.Payload {
+func (x *ActivityHeartbeat) GetDetails() []*v11.Payload {
 	if x != nil {
 		return x.Details
 	}
@@ -4585,7 +4609,7 @@ func (x *ActivityHeartbeat) GetDetails() []*v1.Payload {
 type WorkflowResult_Terminated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	Details       *v1.Payloads           `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
+	Details       *v11.Payloads          `protobuf:"bytes,2,opt,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4627,7 +4651,7 @@ func (x *WorkflowResult_Terminated) GetReason() string {
 	return ""
 }
 
-func (x *WorkflowResult_Terminated) GetDetails() *v1.Payloads {
+func (x *WorkflowResult_Terminated) GetDetails() *v11.Payloads {
 	if x != nil {
 		return x.Details
 	}
@@ -4704,8 +4728,9 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"\tCallError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\fR\x06status\"\xa4\x02\n" +
-	"\rAwaitWorkflow\x12\x1f\n" +
+	"\x06status\x18\x03 \x01(\fR\x06status\"\xc2\x02\n" +
+	"\rAwaitWorkflow\x12\x1c\n" +
+	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1f\n" +
@@ -4715,7 +4740,7 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"\bmetadata\x18\x05 \x03(\v2,.durably.core.v1.AwaitWorkflow.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9c\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe0\x04\n" +
 	"\x0eWorkflowResult\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12@\n" +
 	"\tcompleted\x18\x02 \x01(\v2 .temporal.api.common.v1.PayloadsH\x00R\tcompleted\x12:\n" +
@@ -4725,15 +4750,18 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"terminated\x18\x05 \x01(\v2*.durably.core.v1.WorkflowResult.TerminatedH\x00R\n" +
 	"terminated\x12@\n" +
 	"\ttimed_out\x18\x06 \x01(\x0e2!.temporal.api.enums.v1.RetryStateH\x00R\btimedOut\x126\n" +
-	"\x17continued_as_new_run_id\x18\a \x01(\tH\x00R\x13continuedAsNewRunId\x1a`\n" +
+	"\x17continued_as_new_run_id\x18\a \x01(\tH\x00R\x13continuedAsNewRunId\x12B\n" +
+	"\vretry_state\x18\b \x01(\x0e2!.temporal.api.enums.v1.RetryStateR\n" +
+	"retryState\x1a`\n" +
 	"\n" +
 	"Terminated\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12:\n" +
 	"\adetails\x18\x02 \x01(\v2 .temporal.api.common.v1.PayloadsR\adetailsB\t\n" +
-	"\aoutcome\"\xa7\v\n" +
+	"\aoutcome\"\xc5\v\n" +
 	"\rWorkerOptions\x12\x1d\n" +
 	"\n" +
-	"task_queue\x18\x01 \x01(\tR\ttaskQueue\x12\x1a\n" +
+	"task_queue\x18\x01 \x01(\tR\ttaskQueue\x12\x1c\n" +
+	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x19\n" +
 	"\bbuild_id\x18\x03 \x01(\tR\abuildId\x12\x1c\n" +
 	"\tworkflows\x18\x04 \x01(\bR\tworkflows\x12\x1e\n" +
@@ -5133,18 +5161,18 @@ var file_durably_core_v1_core_proto_goTypes = []any{
 	nil,                               // 63: durably.core.v1.ContinueAsNew.HeadersEntry
 	nil,                               // 64: durably.core.v1.ActivityStart.HeadersEntry
 	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
-	(*v1.Payloads)(nil),               // 66: temporal.api.common.v1.Payloads
-	(*v11.Failure)(nil),               // 67: temporal.api.failure.v1.Failure
-	(v12.RetryState)(0),               // 68: temporal.api.enums.v1.RetryState
+	(*v11.Payloads)(nil),              // 66: temporal.api.common.v1.Payloads
+	(*v12.Failure)(nil),               // 67: temporal.api.failure.v1.Failure
+	(v1.RetryState)(0),                // 68: temporal.api.enums.v1.RetryState
 	(*v13.History)(nil),               // 69: temporal.api.history.v1.History
 	(*timestamppb.Timestamp)(nil),     // 70: google.protobuf.Timestamp
-	(*v1.Payload)(nil),                // 71: temporal.api.common.v1.Payload
-	(*v1.WorkflowExecution)(nil),      // 72: temporal.api.common.v1.WorkflowExecution
-	(*v1.RetryPolicy)(nil),            // 73: temporal.api.common.v1.RetryPolicy
-	(*v1.Memo)(nil),                   // 74: temporal.api.common.v1.Memo
-	(*v1.SearchAttributes)(nil),       // 75: temporal.api.common.v1.SearchAttributes
-	(*v1.Priority)(nil),               // 76: temporal.api.common.v1.Priority
-	(v12.ContinueAsNewInitiator)(0),   // 77: temporal.api.enums.v1.ContinueAsNewInitiator
+	(*v11.Payload)(nil),               // 71: temporal.api.common.v1.Payload
+	(*v11.WorkflowExecution)(nil),     // 72: temporal.api.common.v1.WorkflowExecution
+	(*v11.RetryPolicy)(nil),           // 73: temporal.api.common.v1.RetryPolicy
+	(*v11.Memo)(nil),                  // 74: temporal.api.common.v1.Memo
+	(*v11.SearchAttributes)(nil),      // 75: temporal.api.common.v1.SearchAttributes
+	(*v11.Priority)(nil),              // 76: temporal.api.common.v1.Priority
+	(v1.ContinueAsNewInitiator)(0),    // 77: temporal.api.enums.v1.ContinueAsNewInitiator
 	(*v14.UserMetadata)(nil),          // 78: temporal.api.sdk.v1.UserMetadata
 }
 var file_durably_core_v1_core_proto_depIdxs = []int32{
@@ -5168,130 +5196,131 @@ var file_durably_core_v1_core_proto_depIdxs = []int32{
 	66,  // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
 	58,  // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
 	68,  // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
-	65,  // 20: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	65,  // 21: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	65,  // 22: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	65,  // 23: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
-	25,  // 24: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
-	50,  // 25: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
-	51,  // 26: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
-	22,  // 27: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
-	16,  // 28: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
-	15,  // 29: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
-	10,  // 30: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
-	10,  // 31: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
-	37,  // 32: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
-	52,  // 33: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
-	54,  // 34: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
-	21,  // 35: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
-	18,  // 36: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
-	19,  // 37: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
-	20,  // 38: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
-	69,  // 39: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
-	23,  // 40: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
-	24,  // 41: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
-	67,  // 42: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
-	70,  // 43: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
-	26,  // 44: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
-	27,  // 45: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
-	28,  // 46: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
-	29,  // 47: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
-	32,  // 48: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
-	33,  // 49: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
-	34,  // 50: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
-	35,  // 51: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
-	36,  // 52: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
-	71,  // 53: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	59,  // 54: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
-	72,  // 55: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
-	72,  // 56: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
-	65,  // 57: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
-	65,  // 58: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
-	65,  // 59: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
-	73,  // 60: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	74,  // 61: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
-	75,  // 62: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	70,  // 63: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
-	66,  // 64: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
-	67,  // 65: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
-	76,  // 66: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
-	77,  // 67: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
-	30,  // 68: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
-	31,  // 69: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
-	67,  // 70: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
-	67,  // 71: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
-	71,  // 72: durably.core.v1.ActivitySuccess.result:type_name -> temporal.api.common.v1.Payload
-	71,  // 73: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	60,  // 74: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
-	71,  // 75: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	61,  // 76: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
-	1,   // 77: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
-	38,  // 78: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
-	39,  // 79: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
-	40,  // 80: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
-	67,  // 81: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
-	78,  // 82: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
-	41,  // 83: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
-	42,  // 84: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
-	43,  // 85: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
-	44,  // 86: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
-	45,  // 87: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
-	46,  // 88: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
-	47,  // 89: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
-	48,  // 90: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
-	49,  // 91: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
-	65,  // 92: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
-	71,  // 93: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
-	62,  // 94: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
-	65,  // 95: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 96: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	65,  // 97: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 98: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
-	73,  // 99: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	0,   // 100: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
-	76,  // 101: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
-	71,  // 102: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
-	67,  // 103: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	66,  // 104: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
-	71,  // 105: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
-	65,  // 106: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
-	65,  // 107: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
-	74,  // 108: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
-	63,  // 109: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
-	75,  // 110: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	73,  // 111: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	71,  // 112: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
-	67,  // 113: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
-	72,  // 114: durably.core.v1.ActivityStart.workflow_execution:type_name -> temporal.api.common.v1.WorkflowExecution
-	64,  // 115: durably.core.v1.ActivityStart.headers:type_name -> durably.core.v1.ActivityStart.HeadersEntry
-	71,  // 116: durably.core.v1.ActivityStart.input:type_name -> temporal.api.common.v1.Payload
-	71,  // 117: durably.core.v1.ActivityStart.heartbeat_details:type_name -> temporal.api.common.v1.Payload
-	70,  // 118: durably.core.v1.ActivityStart.scheduled_time:type_name -> google.protobuf.Timestamp
-	70,  // 119: durably.core.v1.ActivityStart.current_attempt_scheduled_time:type_name -> google.protobuf.Timestamp
-	70,  // 120: durably.core.v1.ActivityStart.started_time:type_name -> google.protobuf.Timestamp
-	65,  // 121: durably.core.v1.ActivityStart.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 122: durably.core.v1.ActivityStart.start_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 123: durably.core.v1.ActivityStart.heartbeat_timeout:type_name -> google.protobuf.Duration
-	73,  // 124: durably.core.v1.ActivityStart.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	76,  // 125: durably.core.v1.ActivityStart.priority:type_name -> temporal.api.common.v1.Priority
-	2,   // 126: durably.core.v1.ActivityCancel.reason:type_name -> durably.core.v1.ActivityCancel.Reason
-	31,  // 127: durably.core.v1.ActivityCompletion.completed:type_name -> durably.core.v1.ActivitySuccess
-	67,  // 128: durably.core.v1.ActivityCompletion.failed:type_name -> temporal.api.failure.v1.Failure
-	67,  // 129: durably.core.v1.ActivityCompletion.cancelled:type_name -> temporal.api.failure.v1.Failure
-	53,  // 130: durably.core.v1.ActivityCompletion.will_complete_async:type_name -> durably.core.v1.WillCompleteAsync
-	71,  // 131: durably.core.v1.ActivityHeartbeat.details:type_name -> temporal.api.common.v1.Payload
-	66,  // 132: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
-	71,  // 133: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 134: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 135: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 136: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 137: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 138: durably.core.v1.ActivityStart.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	139, // [139:139] is the sub-list for method output_type
-	139, // [139:139] is the sub-list for method input_type
-	139, // [139:139] is the sub-list for extension type_name
-	139, // [139:139] is the sub-list for extension extendee
-	0,   // [0:139] is the sub-list for field type_name
+	68,  // 20: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
+	65,  // 21: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	65,  // 22: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	65,  // 23: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	65,  // 24: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
+	25,  // 25: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
+	50,  // 26: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
+	51,  // 27: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
+	22,  // 28: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
+	16,  // 29: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
+	15,  // 30: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
+	10,  // 31: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
+	10,  // 32: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
+	37,  // 33: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
+	52,  // 34: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
+	54,  // 35: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
+	21,  // 36: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
+	18,  // 37: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
+	19,  // 38: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
+	20,  // 39: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
+	69,  // 40: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
+	23,  // 41: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
+	24,  // 42: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
+	67,  // 43: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
+	70,  // 44: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
+	26,  // 45: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
+	27,  // 46: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
+	28,  // 47: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
+	29,  // 48: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
+	32,  // 49: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
+	33,  // 50: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
+	34,  // 51: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
+	35,  // 52: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
+	36,  // 53: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
+	71,  // 54: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	59,  // 55: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
+	72,  // 56: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
+	72,  // 57: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
+	65,  // 58: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	65,  // 59: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	65,  // 60: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	73,  // 61: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	74,  // 62: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	75,  // 63: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	70,  // 64: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
+	66,  // 65: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
+	67,  // 66: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
+	76,  // 67: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	77,  // 68: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
+	30,  // 69: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
+	31,  // 70: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
+	67,  // 71: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	67,  // 72: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	71,  // 73: durably.core.v1.ActivitySuccess.result:type_name -> temporal.api.common.v1.Payload
+	71,  // 74: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	60,  // 75: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
+	71,  // 76: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	61,  // 77: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
+	1,   // 78: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
+	38,  // 79: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
+	39,  // 80: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
+	40,  // 81: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
+	67,  // 82: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
+	78,  // 83: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
+	41,  // 84: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
+	42,  // 85: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
+	43,  // 86: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
+	44,  // 87: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
+	45,  // 88: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
+	46,  // 89: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
+	47,  // 90: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
+	48,  // 91: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
+	49,  // 92: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
+	65,  // 93: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
+	71,  // 94: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
+	62,  // 95: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
+	65,  // 96: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 97: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	65,  // 98: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 99: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
+	73,  // 100: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	0,   // 101: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
+	76,  // 102: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
+	71,  // 103: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
+	67,  // 104: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	66,  // 105: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
+	71,  // 106: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
+	65,  // 107: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
+	65,  // 108: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
+	74,  // 109: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
+	63,  // 110: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
+	75,  // 111: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	73,  // 112: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	71,  // 113: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
+	67,  // 114: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
+	72,  // 115: durably.core.v1.ActivityStart.workflow_execution:type_name -> temporal.api.common.v1.WorkflowExecution
+	64,  // 116: durably.core.v1.ActivityStart.headers:type_name -> durably.core.v1.ActivityStart.HeadersEntry
+	71,  // 117: durably.core.v1.ActivityStart.input:type_name -> temporal.api.common.v1.Payload
+	71,  // 118: durably.core.v1.ActivityStart.heartbeat_details:type_name -> temporal.api.common.v1.Payload
+	70,  // 119: durably.core.v1.ActivityStart.scheduled_time:type_name -> google.protobuf.Timestamp
+	70,  // 120: durably.core.v1.ActivityStart.current_attempt_scheduled_time:type_name -> google.protobuf.Timestamp
+	70,  // 121: durably.core.v1.ActivityStart.started_time:type_name -> google.protobuf.Timestamp
+	65,  // 122: durably.core.v1.ActivityStart.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 123: durably.core.v1.ActivityStart.start_to_close_timeout:type_name -> google.protobuf.Duration
+	65,  // 124: durably.core.v1.ActivityStart.heartbeat_timeout:type_name -> google.protobuf.Duration
+	73,  // 125: durably.core.v1.ActivityStart.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	76,  // 126: durably.core.v1.ActivityStart.priority:type_name -> temporal.api.common.v1.Priority
+	2,   // 127: durably.core.v1.ActivityCancel.reason:type_name -> durably.core.v1.ActivityCancel.Reason
+	31,  // 128: durably.core.v1.ActivityCompletion.completed:type_name -> durably.core.v1.ActivitySuccess
+	67,  // 129: durably.core.v1.ActivityCompletion.failed:type_name -> temporal.api.failure.v1.Failure
+	67,  // 130: durably.core.v1.ActivityCompletion.cancelled:type_name -> temporal.api.failure.v1.Failure
+	53,  // 131: durably.core.v1.ActivityCompletion.will_complete_async:type_name -> durably.core.v1.WillCompleteAsync
+	71,  // 132: durably.core.v1.ActivityHeartbeat.details:type_name -> temporal.api.common.v1.Payload
+	66,  // 133: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
+	71,  // 134: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 135: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 136: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 137: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 138: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	71,  // 139: durably.core.v1.ActivityStart.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	140, // [140:140] is the sub-list for method output_type
+	140, // [140:140] is the sub-list for method input_type
+	140, // [140:140] is the sub-list for extension type_name
+	140, // [140:140] is the sub-list for extension extendee
+	0,   // [0:140] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_core_proto_init() }

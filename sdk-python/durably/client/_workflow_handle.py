@@ -112,6 +112,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             RPCError: There is no such workflow, or the server could not be asked.
         """
         request = AwaitWorkflow(
+            namespace=self._client.namespace,
             workflow_id=self._id,
             run_id=self._result_run_id,
             follow_runs=follow_runs,

@@ -141,6 +141,7 @@ class Worker:
         )
         self._options = WorkerOptions(
             task_queue=task_queue,
+            namespace=client.namespace,
             identity=identity or "",
             build_id=build_id or "",
             workflows=bool(workflows),
