@@ -48,6 +48,9 @@ const SKIPPED: &[&str] = &[
     "target",
     ".git",
     "node_modules",
+    // What the TypeScript SDK is built into.
+    "lib",
+    "generated",
     "__pycache__",
     ".venv",
     ".mypy_cache",
