@@ -19,6 +19,7 @@ use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::suites;
 use crate::tally::{Count, count_pytest};
+use crate::typescript_programs;
 
 #[derive(Args)]
 pub(crate) struct ConformanceArgs {
@@ -39,6 +40,7 @@ pub(crate) struct ConformanceArgs {
 enum Sdk {
     OfficialPython,
     OfficialGo,
+    OfficialTypescript,
     OurPython,
     OurGo,
 }
@@ -65,6 +67,12 @@ const COLUMNS: &[Column] = &[
         yardstick: false,
     },
     Column { name: "sdk-go@durably", sdk: Sdk::OfficialGo, server: Server::Durably, yardstick: false },
+    Column {
+        name: "sdk-typescript@durably",
+        sdk: Sdk::OfficialTypescript,
+        server: Server::Durably,
+        yardstick: false,
+    },
     Column { name: "durably@durably", sdk: Sdk::OurPython, server: Server::Durably, yardstick: false },
     Column { name: "durably@temporal", sdk: Sdk::OurPython, server: Server::Temporal, yardstick: false },
     Column { name: "durably-go@durably", sdk: Sdk::OurGo, server: Server::Durably, yardstick: false },
@@ -76,6 +84,12 @@ const COLUMNS: &[Column] = &[
         yardstick: true,
     },
     Column { name: "sdk-go@temporal", sdk: Sdk::OfficialGo, server: Server::Temporal, yardstick: true },
+    Column {
+        name: "sdk-typescript@temporal",
+        sdk: Sdk::OfficialTypescript,
+        server: Server::Temporal,
+        yardstick: true,
+    },
 ];
 
 const FOLDER: &str = "tests/conformance";
@@ -170,7 +184,7 @@ fn behaviours(shell: &Shell, only: &[String]) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for entry in fs::read_dir(shell.root().join(FOLDER))? {
         let path = entry?.path();
-        if path.join("behaviour.py").exists() || path.join("behaviour.go").exists() {
+        if ["py", "go", "ts"].iter().any(|ext| path.join(format!("behaviour.{ext}")).exists()) {
             found.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
     }
@@ -223,6 +237,9 @@ fn program(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
         Sdk::OfficialPython => python(suites::official_venv(shell)?, "temporalio"),
         Sdk::OurPython => python(suites::package_venv(shell)?, "durably"),
         Sdk::OfficialGo => shell.command(suites::go_conformance(shell)?),
+        Sdk::OfficialTypescript => {
+            typescript_programs::conformance(shell, typescript_programs::Sdk::Official)?
+        }
         Sdk::OurGo => shell.command(go::conformance(shell)?),
     })
 }
@@ -241,7 +258,7 @@ fn read_cell(outcome: &Value) -> Cell {
 fn print_table(table: &Table, columns: &[&Column], skips: &Skips) {
     print!("{:<26}", "");
     for column in columns {
-        print!("{:>21}", column.name);
+        print!("{:>24}", column.name);
     }
     println!();
     for (behaviour, cells) in table {
@@ -253,7 +270,7 @@ fn print_table(table: &Table, columns: &[&Column], skips: &Skips) {
                 Some(Cell::Skipped) => "skipped".to_owned(),
                 None => String::new(),
             };
-            print!("{text:>21}");
+            print!("{text:>24}");
         }
         println!();
     }

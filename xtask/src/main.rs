@@ -16,6 +16,7 @@ mod sidecar;
 mod suites;
 mod tally;
 mod tidy;
+mod typescript_programs;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
