@@ -435,6 +435,20 @@ async fn sigterm_tells_applications_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn it_stops_with_the_process_that_holds_its_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), QUEUE);
+    let mut command = command(folder.path());
+    let mut child = command.arg("--stop-with-stdin").stdin(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with(READY) && child.try_wait().unwrap().is_none(), "{line}");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(!folder.path().join("s.sock").exists());
+}
+
+#[test]
 fn a_bad_start_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let fails = |text: &str, expected: &str| {

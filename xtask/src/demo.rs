@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use clap::Args;
 
 use crate::go;
+use crate::java;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 
@@ -26,6 +27,7 @@ pub(crate) struct DemoArgs {
 enum Lang {
     Python,
     Go,
+    Java,
 }
 
 const PROGRAM: &str = "examples/python/order.py";
@@ -78,22 +80,27 @@ fn install(shell: &Shell, lang: Lang) -> Result<Vec<PathBuf>, Failure> {
             heading("1. build the Go program with our SDK");
             Ok(vec![go::order_program(shell)?])
         }
+        Lang::Java => {
+            heading("1. compile the Java program, and build the sidecar that it works through");
+            java::order_program(shell)
+        }
     }
 }
 
-fn order_program(shell: &Shell, program: &[PathBuf], orders: &Path, state: &Path) -> Command {
+/// The program with its arguments.
+pub(crate) fn order_program(shell: &Shell, program: &[PathBuf], orders: &Path, state: &Path) -> Command {
     let mut command = shell.command(&program[0]);
     command.args(&program[1..]).arg(orders).arg("--state").arg(state).env("PYTHONUNBUFFERED", "1");
     command
 }
 
 #[cfg(unix)]
-fn died_by_sigkill(status: ExitStatus) -> bool {
+pub(crate) fn died_by_sigkill(status: ExitStatus) -> bool {
     use std::os::unix::process::ExitStatusExt as _;
     status.signal() == Some(9)
 }
 
 #[cfg(not(unix))]
-fn died_by_sigkill(status: ExitStatus) -> bool {
+pub(crate) fn died_by_sigkill(status: ExitStatus) -> bool {
     !status.success()
 }

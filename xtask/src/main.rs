@@ -9,6 +9,7 @@ mod conformance;
 mod demo;
 mod fetch;
 mod go;
+mod java;
 mod python;
 mod servers;
 mod shell;

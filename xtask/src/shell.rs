@@ -189,6 +189,7 @@ fn missing(command: &Command, error: &std::io::Error) -> Failure {
         "python3" | "python" => {
             "Python 3.10 or newer is needed for this command: https://www.python.org/downloads"
         }
+        "java" | "javac" => "A JDK, 17 or newer, is needed for this command: https://adoptium.net",
         "git" => "git is needed for this command: https://git-scm.com/downloads",
         _ => "install it, or check PATH",
     };

@@ -12,6 +12,7 @@ use clap::Args;
 use crate::conformance;
 use crate::fetch;
 use crate::go;
+use crate::java;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::tally::{Count, Tally, count_cargo, count_pytest};
@@ -42,6 +43,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "go", run: go::tests },
     Suite { name: "go, nothing cached", run: go::tests_uncached },
     Suite { name: "go, imports changed", run: our_go },
+    Suite { name: "java", run: java::tests },
     Suite { name: "docs", run: docs },
     Suite { name: "official SDK", run: official_sdk },
     Suite { name: "kill", run: kill },

@@ -1,0 +1,243 @@
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Semaphore;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+import java.util.function.Function;
+
+/**
+ * One run of a workflow: what this application keeps of it between two activations.
+ *
+ * <p>The sidecar sends <em>activations</em>: jobs such as "activity 3 has this result". We apply them, let the workflow's code go on until it
+ * waits for something that isn't there yet, and answer with the <em>commands</em> that it has issued meanwhile, such as "schedule
+ * activity 4". After a crash the sidecar sends the same activations once more, to a new {@code Run}; the code issues the same
+ * commands, and is where it was. That is all there is to durability, and it is why the code must be deterministic.
+ *
+ * <p>The code has a thread of its own, but it never runs at the same time as ours: each hands over to the other. (docs/sdk-authors.md, section 4.)
+ */
+final class Run {
+    /** A workflow's code: gets its run and its arguments, and returns its result. */
+    interface Code {
+        Object run(Run run, List<Json> arguments) throws Exception;
+    }
+
+    /** What the code waits for. */
+    final class Later {
+        private final String kind;
+        private final long seq;
+        private Json resolution;
+
+        private Later(String kind, long seq) {
+            this.kind = kind;
+            this.seq = seq;
+        }
+
+        boolean isDone() {
+            return resolution != null;
+        }
+
+        /** Waits; then the activity's result, or its failure as an exception. */
+        Json get() {
+            await(this::isDone);
+            for (var status : List.of("failed", "cancelled")) {
+                if (resolution.has(status)) throw new Failure(resolution.get(status));
+            }
+            return resolution.get("completed").get("result");
+        }
+
+        /** Asks the activity to stop, or stops the timer. */
+        void cancel() {
+            if (isDone()) return;
+            command(kind.equals("activity") ? "requestCancelActivity" : "cancelTimer", Json.object("seq", seq));
+        }
+    }
+
+    /** The run is dropped: its thread unwinds without issuing anything. */
+    private static final class Evicted extends Error {}
+
+    private final Map<String, Code> workflows;
+    private final Semaphore codesTurn = new Semaphore(0);
+    private final Semaphore ourTurn = new Semaphore(0);
+    private Thread thread;
+    private boolean isOver;
+    private boolean isEvicted;
+    private boolean isCancelRequested;
+    private Throwable taskFailure;
+
+    private List<Json> commands = new ArrayList<>();
+    private final Map<Long, Later> activities = new HashMap<>();
+    private final Map<Long, Later> timers = new HashMap<>();
+    private long lastActivity;
+    private long lastTimer;
+    private final Map<String, Consumer<List<Json>>> signalHandlers = new HashMap<>();
+    private final Map<String, List<List<Json>>> unhandledSignals = new HashMap<>();
+    private final Map<String, Function<List<Json>, Object>> queryHandlers = new HashMap<>();
+
+    Run(Map<String, Code> workflows) {
+        this.workflows = workflows;
+    }
+
+    // What the workflow's code calls.
+
+    /** Schedules an activity. The options are the fields of {@code ScheduleActivity} in core.proto. */
+    Later start(String activity, Json options, Object... arguments) {
+        long seq = ++lastActivity;
+        command("scheduleActivity", options.with("seq", seq, "activityType", activity, "arguments", List.of(arguments)));
+        var later = new Later("activity", seq);
+        activities.put(seq, later);
+        return later;
+    }
+
+    /** Schedules an activity and waits for its result. */
+    Json call(String activity, Json options, Object... arguments) {
+        return start(activity, options, arguments).get();
+    }
+
+    Later timer(Duration duration) {
+        long seq = ++lastTimer;
+        command("startTimer", Json.object("seq", seq, "startToFireTimeout", duration.toMillis() / 1000.0 + "s"));
+        var later = new Later("timer", seq);
+        timers.put(seq, later);
+        return later;
+    }
+
+    void sleep(Duration duration) {
+        timer(duration).get();
+    }
+
+    /** Waits until the condition holds. If the workflow is cancelled meanwhile, throws {@link Failure#cancelled} once. */
+    void await(BooleanSupplier condition) {
+        while (!condition.getAsBoolean()) {
+            ourTurn.release();
+            codesTurn.acquireUninterruptibly();
+            if (isEvicted) throw new Evicted();
+            if (isCancelRequested) {
+                isCancelRequested = false;
+                throw Failure.cancelled();
+            }
+        }
+    }
+
+    /** Waits until the condition holds, but not longer than this; tells whether it does. */
+    boolean await(BooleanSupplier condition, Duration timeout) {
+        var timer = timer(timeout);
+        await(() -> condition.getAsBoolean() || timer.isDone());
+        timer.cancel();
+        return condition.getAsBoolean();
+    }
+
+    void onSignal(String name, Consumer<List<Json>> handler) {
+        signalHandlers.put(name, handler);
+        unhandledSignals.getOrDefault(name, List.of()).forEach(handler);
+        unhandledSignals.remove(name);
+    }
+
+    void onQuery(String name, Function<List<Json>, Object> handler) {
+        queryHandlers.put(name, handler);
+    }
+
+    // What the worker calls.
+
+    /** Applies a {@code WorkflowActivation}, lets the code go on, and returns the {@code WorkflowCompletion}. */
+    Json activate(Json activation) {
+        commands = new ArrayList<>();
+        try {
+            activation.get("jobs").list().forEach(this::apply);
+            letCodeRun();
+        } catch (RuntimeException error) {
+            taskFailure = error;
+        }
+        var completion = Json.object("runId", activation.get("runId"));
+        if (taskFailure == null) return completion.with("success", Json.object("commands", commands));
+        // The task has failed, not the workflow: it is tried again until the code is mended.
+        return completion.with("failure", Json.object("failure", Failure.from(taskFailure).content));
+    }
+
+    /** Ends the code, wherever it waits. */
+    void evict() {
+        isEvicted = true;
+        codesTurn.release();
+    }
+
+    private void apply(Json job) {
+        if (job.has("initialize")) initialize(job.get("initialize"));
+        else if (job.has("signal")) signal(job.get("signal"));
+        else if (job.has("query")) commands.add(Json.object("queryAnswer", answer(job.get("query"))));
+        else if (job.has("fireTimer")) resolve(timers, job.get("fireTimer"));
+        else if (job.has("resolveActivity")) resolve(activities, job.get("resolveActivity"));
+        else if (job.has("cancel")) isCancelRequested = true;
+        // There are no random numbers here that could be seeded anew.
+        else if (!job.has("updateRandomSeed")) throw new IllegalStateException("unknown job: " + job);
+    }
+
+    private void initialize(Json job) {
+        var type = job.get("workflowType").text();
+        var code = workflows.get(type);
+        if (code == null) throw new IllegalStateException("no workflow " + type + "; there are " + workflows.keySet());
+        thread = new Thread(() -> live(code, job.get("arguments").list()), job.get("workflowId").text());
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private void signal(Json signal) {
+        var name = signal.get("name").text();
+        var handler = signalHandlers.get(name);
+        var arguments = signal.get("arguments").list();
+        if (handler != null) handler.accept(arguments);
+        else unhandledSignals.computeIfAbsent(name, unknown -> new ArrayList<>()).add(arguments);
+    }
+
+    private Json answer(Json query) {
+        var id = query.get("id");
+        var handler = queryHandlers.get(query.get("name").text());
+        try {
+            if (handler == null) throw new IllegalArgumentException("no such query; there are " + queryHandlers.keySet());
+            return Json.object("id", id, "succeeded", handler.apply(query.get("arguments").list()));
+        } catch (RuntimeException error) {
+            return Json.object("id", id, "failed", Failure.from(error).content);
+        }
+    }
+
+    private void resolve(Map<Long, Later> waiting, Json job) {
+        var later = waiting.remove(job.get("seq").number());
+        if (later != null) later.resolution = job.get("result");
+    }
+
+    private void letCodeRun() {
+        if (isOver) return;
+        codesTurn.release();
+        ourTurn.acquireUninterruptibly();
+    }
+
+    /** The code's thread, from the first activation to the workflow's end or the run's eviction. */
+    private void live(Code code, List<Json> arguments) {
+        codesTurn.acquireUninterruptibly();
+        if (isEvicted) return;
+        try {
+            command("completeWorkflow", Json.object("result", code.run(this, arguments)));
+        } catch (Evicted evicted) {
+            return;
+        } catch (Failure failure) {
+            if (failure.isCancellation()) command("cancelWorkflow", Json.object("details", failure.details().list()));
+            else command("failWorkflow", Json.object("failure", failure.content));
+        } catch (Throwable error) {
+            // Nothing that the code meant to happen.
+            taskFailure = error;
+        }
+        isOver = true;
+        ourTurn.release();
+    }
+
+    /** Every command names the line that issued it: if code and history ever disagree, the error message says where. */
+    private void command(String kind, Json content) {
+        var line = StackWalker.getInstance().walk(frames -> frames
+                .filter(frame -> !frame.getClassName().startsWith("Run"))
+                .findFirst()
+                .map(frame -> frame.getFileName() + ":" + frame.getLineNumber())
+                .orElse(""));
+        commands.add(Json.object(kind, content, "location", line));
+    }
+}

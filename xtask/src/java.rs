@@ -1,0 +1,129 @@
+//! Everything of `cargo xtask` that is about applications without an SDK: the Java and shell examples, which work through the sidecar.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::demo;
+use crate::shell::{self, Failure, Shell};
+use crate::suites;
+use crate::tally::Count;
+
+/// Orders of one run of a test.
+const ORDERS: usize = 30;
+
+/// Why the examples can't run here, if they can't.
+fn lacks_java(shell: &Shell) -> Option<String> {
+    match shell::quiet(shell.command("javac").arg("-version")) {
+        Ok(version) if major(&version) >= 17 => None,
+        Ok(version) => Some(format!("{} is too old: Java 17 or newer is needed", version.trim())),
+        Err(_) => Some("there is no `javac`: install a JDK, 17 or newer (https://adoptium.net)".to_owned()),
+    }
+}
+
+/// The 17 of `javac 17.0.15`.
+fn major(version: &str) -> u32 {
+    let digits: String =
+        version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+/// Compiles the Java sources of some folders to `target/java/NAME`.
+pub(crate) fn classes(shell: &Shell, name: &str, folders: &[&str]) -> Result<PathBuf, Failure> {
+    if let Some(lack) = lacks_java(shell) {
+        return Err(Failure::new(lack));
+    }
+    let classes = shell.target().join("java").join(name);
+    let _ = fs::remove_dir_all(&classes);
+    fs::create_dir_all(&classes)?;
+    let mut javac = shell.command("javac");
+    javac.args(["-Xlint:all,-serial,-try", "-Werror", "-encoding", "UTF-8", "-d"]).arg(&classes);
+    for folder in folders {
+        javac.args(suites::files_below(&shell.root().join(folder), "java")?);
+    }
+    shell::quiet(&mut javac)?;
+    Ok(classes)
+}
+
+/// Builds the Java order program; its command line, up to its arguments.
+pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
+    let classes = classes(shell, "order", &["examples/java"])?;
+    let sidecar = suites::binary(shell)?;
+    Ok(vec!["java".into(), property("durably", &sidecar), "-cp".into(), classes, "Orders".into()])
+}
+
+/// `-DNAME=VALUE`.
+fn property(name: &str, value: &Path) -> PathBuf {
+    format!("-D{name}={}", value.display()).into()
+}
+
+/// The order programs: killed midway, all orders end well all the same.
+pub(crate) fn tests(shell: &Shell) -> Result<Count, Failure> {
+    if let Some(lack) = lacks_java(shell) {
+        println!("skipped, because {lack}");
+        return Ok(Count::default());
+    }
+    survives_a_crash(shell, "java", &order_program(shell)?)
+}
+
+fn survives_a_crash(shell: &Shell, name: &str, program: &[PathBuf]) -> Result<Count, Failure> {
+    let folder = tempfile::tempdir()?;
+    let (orders, state) = (folder.path().join("orders.jsonl"), folder.path().join("orders.db"));
+    let text = fs::read_to_string(shell.root().join("examples/python/orders.jsonl"))?;
+    fs::write(&orders, text.lines().take(ORDERS).flat_map(|line| [line, "\n"]).collect::<String>())?;
+    let start = |last: &[&str]| {
+        let mut command = demo::order_program(shell, program, &orders, &state);
+        command.args(["--cooling-off", "0.1", "--approval-timeout", "2"]).args(last);
+        command
+    };
+    let status = shell::status(&mut start(&["--crash-midway"]))?;
+    let paid_midway = paid(&folder.path().join("orders.db.ledger"))?;
+    let done = shell::stream(&mut start(&[]))?;
+    let paid = paid(&folder.path().join("orders.db.ledger"))?;
+
+    let mut findings = Vec::new();
+    let mut expect = |holds: bool, what: &str| {
+        if !holds {
+            findings.push(what.to_owned());
+        }
+    };
+    expect(demo::died_by_sigkill(status), "the first run was to die by SIGKILL");
+    expect((ORDERS / 2..ORDERS).contains(&paid_midway.len()), "the first run was to die midway");
+    expect(done.success, "the second run failed");
+    for text in ["All 30 orders are closed", "open from an earlier run", "goes on in another process"] {
+        expect(done.stdout.contains(text), &format!("the second run doesn't say `{text}`"));
+    }
+    let once = format!("Each of the {} shipped orders was charged exactly once", paid.len());
+    expect(done.stdout.contains(&once), &format!("the second run doesn't say `{once}`"));
+    expect(paid_midway.is_subset(&paid), "a payment of the first run is lost or was given back");
+    for finding in &findings {
+        println!("{name}: {finding}");
+    }
+    Ok(Count::of(findings.is_empty()))
+}
+
+/// Orders that have paid and kept their goods, by the ledger.
+fn paid(ledger: &Path) -> Result<BTreeSet<String>, Failure> {
+    let mut paid = BTreeSet::new();
+    let mut refunded = BTreeSet::new();
+    for line in fs::read_to_string(ledger)?.lines() {
+        let entry: Value = serde_json::from_str(line)
+            .map_err(|error| Failure::new(format!("the ledger's line `{line}`: {error}")))?;
+        let key = entry["key"].as_str().unwrap_or_default().to_owned();
+        let list = if entry["what"] == "charge" { &mut paid } else { &mut refunded };
+        list.insert(key);
+    }
+    Ok(&paid - &refunded)
+}
+
+#[cfg(test)]
+mod tests_of_this_file {
+    use super::*;
+
+    #[test]
+    fn versions_are_read() {
+        assert_eq!((major("javac 17.0.15\n"), major("javac 21"), major("")), (17, 21, 0));
+    }
+}
