@@ -34,7 +34,7 @@ const OFFICIAL: &str = "'@temporalio/";
 /// The official packages, the compiler and its settings.
 const PEERS: &str = "tests/peers/typescript";
 /// Where programs are, and their folder in the copy.
-const SOURCES: &[(&str, &str)] = &[("tests/conformance", "conformance")];
+const SOURCES: &[(&str, &str)] = &[("tests/conformance", "conformance"), ("tests/kill", "kill")];
 
 /// The conformance programs.
 pub(crate) fn conformance(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
