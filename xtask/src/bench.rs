@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: the release server against a real Temporal server, each on an SQLite file, in one
-//! run on one machine; then the Python SDKs against each other on our server.
+//! run on one machine; then the SDKs of each language against each other on our server.
 //!
 //! Only ratios within one run carry over to another day or machine, so ratios are what the marks are in,
 //! where they can be. Everything goes to `target/bench/` as JSON too.
@@ -18,6 +18,7 @@ use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::sidecar;
 use crate::suites;
+use crate::typescript_programs;
 
 #[derive(Args)]
 pub(crate) struct BenchArgs {
@@ -30,6 +31,9 @@ pub(crate) struct BenchArgs {
     /// Leave out the comparison of Go SDKs
     #[arg(long)]
     no_go: bool,
+    /// Leave out the TypeScript SDKs
+    #[arg(long)]
+    no_typescript: bool,
     /// Leave out the real Temporal server, and with it the ratios
     #[arg(long)]
     no_peer: bool,
@@ -69,12 +73,16 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
 
     let go = if args.no_go { Vec::new() } else { go_sdks(shell, &ours, args, states.path())? };
 
+    let typescript =
+        if args.no_typescript { Vec::new() } else { typescript_sdks(shell, &ours, states.path())? };
+
     heading("sidecar");
     let round_trip = sidecar::round_trip(shell, states.path())?;
     println!("{round_trip}");
 
     let mut marks = marks(&own, theirs.as_ref());
     marks.extend(go_mark(&go));
+    marks.extend(typescript_mark(&typescript));
     marks.push(Mark {
         what: "sidecar: p50 of an activity's answer over a Unix socket",
         limit: 1.0,
@@ -84,13 +92,15 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     heading("server, on an SQLite file; Go SDK as client and worker");
     print_servers(&own, theirs.as_ref());
     heading("Python SDKs, on our server in memory");
-    print_python(&python);
+    print_sdks(&python);
     heading("Go SDKs, on our server");
     print_go(&go);
+    heading("TypeScript SDKs, on our server");
+    print_sdks(&typescript);
     heading("marks");
     let missed = print_marks(&marks);
     let report = json!({
-        "durably": own, "temporal": theirs, "python": python, "go": go, "sidecar": round_trip,
+        "durably": own, "temporal": theirs, "python": python, "go": go, "typescript": typescript, "sidecar": round_trip,
         "marks": marks.iter().map(|m| json!({"what": m.what, "limit": m.limit, "measured": m.measured})).collect::<Vec<_>>(),
     });
     let path = folder.join("report.json");
@@ -200,6 +210,33 @@ fn go_sdks(shell: &Shell, ours: &Path, args: &BenchArgs, states: &Path) -> Resul
         found.push(json!({"sdk": name, "modes": json_lines(&done.stdout)}));
     }
     Ok(found)
+}
+
+/// The same program with the official TypeScript SDK and with ours, in turns on one server of ours.
+fn typescript_sdks(shell: &Shell, ours: &Path, states: &Path) -> Result<Vec<Value>, Failure> {
+    let server = Running::durably(ours, Some(&states.join("typescript.db")))?;
+    let mut found = Vec::new();
+    for (name, mut program) in typescript_programs::benchmarks(shell)? {
+        heading(&format!("TypeScript: {name}"));
+        let done = shell::stream(program.args(["--address", &server.address]))?;
+        if !done.success {
+            return Err(Failure::new(format!("the benchmark with {name} failed; its output is above")));
+        }
+        found.push(json!({"package": name, "modes": json_lines(&done.stdout)}));
+    }
+    Ok(found)
+}
+
+/// Our worker costs a third of the official one at most.
+fn typescript_mark(typescript: &[Value]) -> Option<Mark> {
+    let cpu = |sdk: &Value| sdk["modes"][0]["sdk_cpu_ms_per_workflow"].as_f64();
+    let [official, ours] = typescript else { return None };
+    Some(Mark {
+        what: "TypeScript: client and worker CPU per one-activity workflow, of the official",
+        limit: 1.0 / 3.0,
+        unit: "",
+        measured: cpu(ours).zip(cpu(official)).map(|(a, b)| a / b),
+    })
 }
 
 /// Our worker costs no more than the official one.
@@ -325,7 +362,7 @@ fn print_servers(own: &Value, theirs: Option<&Value>) {
     }
 }
 
-fn print_python(packages: &[Value]) {
+fn print_sdks(packages: &[Value]) {
     for package in packages {
         let name = package["package"].as_str().unwrap_or_default();
         for mode in package["modes"].as_array().into_iter().flatten() {

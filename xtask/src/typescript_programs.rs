@@ -34,11 +34,18 @@ const OFFICIAL: &str = "'@temporalio/";
 /// The official packages, the compiler and its settings.
 const PEERS: &str = "tests/peers/typescript";
 /// Where programs are, and their folder in the copy.
-const SOURCES: &[(&str, &str)] = &[("tests/conformance", "conformance"), ("tests/kill", "kill")];
+const SOURCES: &[(&str, &str)] =
+    &[("tests/conformance", "conformance"), ("tests/kill", "kill"), ("bench/typescript", "bench")];
 
 /// The conformance programs.
 pub(crate) fn conformance(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
     node(shell, &compiled(shell, sdk)?.join("conformance/runner.js"))
+}
+
+/// The SDK benchmark, by SDK.
+pub(crate) fn benchmarks(shell: &Shell) -> Result<Vec<(&'static str, Command)>, Failure> {
+    let official = node(shell, &compiled(shell, Sdk::Official)?.join("bench/sdk_bench.js"))?;
+    Ok(vec![("sdk-typescript", official)])
 }
 
 fn node(shell: &Shell, script: &Path) -> Result<Command, Failure> {
