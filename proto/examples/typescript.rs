@@ -22,7 +22,7 @@ fn main() -> std::io::Result<()> {
     let known = Known::of(&set);
     std::fs::create_dir_all(&out)?;
     std::fs::write(Path::new(&out).join("tables.ts"), known.tables(&set))?;
-    std::fs::write(Path::new(&out).join("types.ts"), known.types())
+    std::fs::write(Path::new(&out).join("types.ts"), known.types() + &services(&set))
 }
 
 const HEADER: &str = "// Code generated from proto/ by `cargo xtask`. DO NOT EDIT.\n";
@@ -162,6 +162,30 @@ impl<'a> Known<'a> {
             _ => (of, false),
         }
     }
+}
+
+/// An interface for each service: its raw calls.
+fn services(set: &FileDescriptorSet) -> String {
+    let mut out = String::new();
+    for file in &set.file {
+        for service in &file.service {
+            let _ = writeln!(
+                out,
+                "\nexport namespace {} {{\n  export interface {} {{",
+                file.package(),
+                service.name()
+            );
+            for method in &service.method {
+                let mut name = method.name().to_owned();
+                name[..1].make_ascii_lowercase();
+                let (request, response) = (&method.input_type()[1..], &method.output_type()[1..]);
+                let (scope, short) = request.rsplit_once('.').unwrap_or(("", request));
+                let _ = writeln!(out, "    {name}(request?: {scope}.I{short}): Promise<{response}>;");
+            }
+            out.push_str("  }\n}\n");
+        }
+    }
+    out
 }
 
 fn is_map_entry(message: &DescriptorProto) -> bool {
