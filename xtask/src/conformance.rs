@@ -47,6 +47,8 @@ enum Sdk {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Server {
+    /// In the process of the programs, on a state file.
+    Embedded,
     Durably,
     Temporal,
 }
@@ -73,8 +75,10 @@ const COLUMNS: &[Column] = &[
         server: Server::Durably,
         yardstick: false,
     },
+    Column { name: "durably@embedded", sdk: Sdk::OurPython, server: Server::Embedded, yardstick: false },
     Column { name: "durably@durably", sdk: Sdk::OurPython, server: Server::Durably, yardstick: false },
     Column { name: "durably@temporal", sdk: Sdk::OurPython, server: Server::Temporal, yardstick: false },
+    Column { name: "durably-go@embedded", sdk: Sdk::OurGo, server: Server::Embedded, yardstick: false },
     Column { name: "durably-go@durably", sdk: Sdk::OurGo, server: Server::Durably, yardstick: false },
     Column { name: "durably-go@temporal", sdk: Sdk::OurGo, server: Server::Temporal, yardstick: false },
     Column {
@@ -209,10 +213,13 @@ fn run_column(
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("state.db");
     let server = match column.server {
-        Server::Durably => Running::durably(&suites::binary(shell)?, Some(&file))?,
-        Server::Temporal => Running::temporal(&fetch::temporal_server(shell)?, None)?,
+        Server::Embedded => None,
+        Server::Durably => Some(Running::durably(&suites::binary(shell)?, Some(&file))?),
+        Server::Temporal => Some(Running::temporal(&fetch::temporal_server(shell)?, None)?),
     };
-    program.args(["--address", &server.address]).args(behaviours);
+    let address =
+        server.as_ref().map_or_else(|| format!("embedded:{}", file.display()), |s| s.address.clone());
+    program.args(["--address", &address]).args(behaviours);
     // Its log would bury the table; each failure comes with its own words.
     program.stderr(std::process::Stdio::null());
     let done = shell::stream_filtered(&mut program, |line| line.starts_with("{\"behaviour\""))?;
