@@ -1,0 +1,47 @@
+/** Writing workflows. Names and semantics are those of `@temporalio/workflow`. */
+
+export {
+  ActivityCancellationType,
+  ActivityFailure,
+  type ActivityFunction,
+  type ActivityOptions,
+  ApplicationFailure,
+  ApplicationFailureCategory,
+  CancelledFailure,
+  ChildWorkflowFailure,
+  type Duration,
+  HandlerUnfinishedPolicy,
+  type Headers,
+  type Payload,
+  PayloadConverterError,
+  type Priority,
+  type QueryDefinition,
+  RetryState,
+  type RetryPolicy,
+  type SearchAttributes,
+  type SearchAttributeValue,
+  ServerFailure,
+  type SignalDefinition,
+  TemporalFailure,
+  TerminatedFailure,
+  TimeoutFailure,
+  TimeoutType,
+  type UntypedActivities,
+  ValueError,
+  type Workflow,
+  type WorkflowResultType,
+  type WorkflowReturnType,
+  defaultPayloadConverter,
+  rootCause,
+} from '@durably/common';
+export {
+  type ActivityFunctionWithOptions,
+  type ActivityInterfaceFor,
+  proxyActivities,
+  scheduleActivity,
+} from './activities';
+export { CancellationScope, type CancellationScopeOptions, isCancellation } from './cancellation-scope';
+export { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from './errors';
+export type { UnsafeWorkflowInfo, WorkflowInfo } from './info';
+export { Trigger } from './trigger';
+export * from './workflow';

@@ -1,0 +1,47 @@
+/** What a workflow may know about itself. */
+
+import type { Priority, RetryPolicy, SearchAttributes, TypedSearchAttributes } from '@durably/common';
+
+export interface WorkflowInfo {
+  readonly workflowId: string;
+  /** Changes with continue-as-new, retries and resets. */
+  readonly runId: string;
+  readonly workflowType: string;
+  readonly searchAttributes: SearchAttributes;
+  readonly typedSearchAttributes: TypedSearchAttributes;
+  readonly memo?: Record<string, unknown>;
+  readonly parent?: { workflowId: string; runId: string; namespace: string };
+  readonly root?: { workflowId: string; runId: string };
+  /** Result of the last run of a cron workflow. */
+  readonly lastResult?: unknown;
+  /** Failure of the last run, if it was retried or is a cron workflow. */
+  readonly lastFailure?: Error;
+  readonly taskQueue: string;
+  readonly namespace: string;
+  readonly firstExecutionRunId: string;
+  readonly continuedFromExecutionRunId?: string;
+  readonly startTime: Date;
+  readonly runStartTime: Date;
+  /** Milliseconds, as all time-outs here. */
+  readonly executionTimeout?: number;
+  readonly runTimeout?: number;
+  readonly taskTimeout: number;
+  readonly retryPolicy?: RetryPolicy;
+  /** Starts at 1. */
+  readonly attempt: number;
+  readonly cronSchedule?: string;
+  readonly currentBuildId?: string;
+  /** Events in the history; with `historySize` (bytes) a hint when to continue as new. */
+  readonly historyLength: number;
+  readonly historySize: number;
+  readonly continueAsNewSuggested: boolean;
+  readonly priority: Priority;
+  readonly unsafe: UnsafeWorkflowInfo;
+}
+
+/** What would make a workflow non-deterministic if it decided by it. */
+export interface UnsafeWorkflowInfo {
+  /** The machine's clock, in milliseconds. */
+  readonly now: () => number;
+  readonly isReplaying: boolean;
+}

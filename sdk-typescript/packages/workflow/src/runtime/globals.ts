@@ -1,0 +1,100 @@
+/** What the language offers that isn't the same in every replay, made so: time, randomness, timers, the console. */
+
+import type { CancellationScope } from '../cancellation-scope';
+import { DeterminismViolationError } from '../errors';
+import { currentRun, maybeCurrentRun } from './current';
+import type { AsyncStorage, Host } from './host';
+
+let theHost: Host | undefined;
+let storage: AsyncStorage<CancellationScope> | undefined;
+
+/** The machine's clock, for `unsafe.now`. */
+export const machineNow: () => number = Date.now.bind(Date);
+
+export function host(): Host {
+  if (theHost === undefined) throw new Error('the workflow context has no host');
+  return theHost;
+}
+
+export function scopeStorage(): AsyncStorage<CancellationScope> {
+  if (storage === undefined) throw new DeterminismViolationError('Workflow APIs may only be used from a Workflow Execution');
+  return storage;
+}
+
+/** Replaces globals of the context. Called once, before any code of users. */
+export function installGlobals(host: Host): void {
+  theHost = host;
+  storage = new host.AsyncLocalStorage<CancellationScope>();
+  const globals = globalThis as Record<string, unknown>;
+  globals['Date'] = deterministicDate(Date);
+  Math.random = () => currentRun('Math.random').random();
+  globals['setTimeout'] = setTimeout;
+  globals['clearTimeout'] = clearTimeout;
+  globals['console'] = consoleOf(host);
+  globals['queueMicrotask'] = (callback: () => void) => void Promise.resolve().then(callback);
+  wrapForeign(globals);
+  // When the garbage collector runs is nothing that a workflow may depend on.
+  for (const name of ['WeakRef', 'FinalizationRegistry']) {
+    globals[name] = function forbidden(): never {
+      throw new DeterminismViolationError(`${name} cannot be used in workflows: garbage collection is not deterministic`);
+    };
+  }
+}
+
+/** `Date` whose present is the time of the workflow task. */
+function deterministicDate(Real: DateConstructor): DateConstructor {
+  const now = () => currentRun('Date').now;
+  function WorkflowDate(this: unknown, ...args: unknown[]): unknown {
+    if (new.target === undefined) return new Real(now()).toString();
+    return Reflect.construct(Real, args.length === 0 ? [now()] : args, new.target);
+  }
+  const replaced = WorkflowDate as unknown as DateConstructor;
+  Object.defineProperties(replaced, {
+    name: { value: 'Date' },
+    length: { value: 7 },
+    prototype: { value: Real.prototype, writable: false },
+    now: { value: now, configurable: true, writable: true },
+    parse: { value: Real.parse, configurable: true, writable: true },
+    UTC: { value: Real.UTC, configurable: true, writable: true },
+  });
+  Object.defineProperty(Real.prototype, 'constructor', { value: replaced, configurable: true, writable: true });
+  return replaced;
+}
+
+/** A durable timer with a callback. Not cancelled with scopes. */
+function setTimeout(callback: (...args: unknown[]) => unknown, delay?: number, ...args: unknown[]): number {
+  return currentRun('setTimeout').callLater(Number(delay) || 0, () => callback(...args));
+}
+
+function clearTimeout(handle: unknown): void {
+  if (typeof handle === 'number') currentRun('clearTimeout').cancelTimer(handle);
+}
+
+/** Gives users classes of this context in front of those of the worker's, which must not be changed from here. */
+function wrapForeign(globals: Record<string, unknown>): void {
+  const { TextEncoder: Encoder, TextDecoder: Decoder, URL: Url, URLSearchParams: Parameters } = globalThis;
+  globals['TextEncoder'] = class TextEncoder {
+    readonly encoding = 'utf-8';
+    encode(text?: string): Uint8Array {
+      return new Uint8Array(new Encoder().encode(text));
+    }
+  };
+  globals['TextDecoder'] = class TextDecoder extends Decoder {};
+  globals['URL'] = class URL extends Url {};
+  globals['URLSearchParams'] = class URLSearchParams extends Parameters {};
+}
+
+/** Lines of a workflow's console appear once, with its name, and not again in replays. */
+function consoleOf(host: Host): Record<string, unknown> {
+  const methods = ['debug', 'error', 'info', 'log', 'warn'] as const;
+  return Object.fromEntries(
+    methods.map((method) => [
+      method,
+      (...args: unknown[]) => {
+        const run = maybeCurrentRun();
+        if (run?.isReplaying) return;
+        host.console(method, run ? [`[${run.info.workflowType}(${run.info.workflowId})]`, ...args] : args);
+      },
+    ]),
+  );
+}

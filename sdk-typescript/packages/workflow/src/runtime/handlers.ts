@@ -1,0 +1,123 @@
+/** Signals and queries of a run: handlers, what arrived before them, and what answers without the user's code. */
+
+import type { HandlerUnfinishedPolicy } from '@durably/common';
+import { arrayFromPayloads } from '@durably/common/lib/converter/payload-converter';
+import { ReferenceErrorMessage } from './names';
+import type { durably } from '@durably/proto';
+import type { Run } from './run';
+
+type SignalJob = durably.core.v1.SignalReceived;
+type QueryJob = durably.core.v1.QueryReceived;
+
+export interface Handler {
+  handler: (...args: any[]) => unknown;
+  description?: string | undefined;
+  unfinishedPolicy: HandlerUnfinishedPolicy;
+}
+
+export type DefaultHandler = (name: string, ...args: unknown[]) => unknown;
+
+export class Handlers {
+  readonly signals = new Map<string, Handler>();
+  readonly queries = new Map<string, Handler>();
+  defaultSignal: DefaultHandler | undefined;
+  defaultQuery: DefaultHandler | undefined;
+  /** Handlers that have begun and not ended. */
+  readonly running = new Set<Handler & { name: string }>();
+  private buffered: SignalJob[] = [];
+
+  constructor(private readonly run: Run) {}
+
+  /** Calls the handler, or keeps the signal until there is one. */
+  signal(job: SignalJob): void {
+    const found = this.signals.get(job.name);
+    if (found === undefined && this.defaultSignal === undefined) {
+      this.buffered.push(job);
+      return;
+    }
+    const handler: Handler = found ?? {
+      handler: (...args) => this.defaultSignal?.(job.name, ...args),
+      unfinishedPolicy: 'WARN_AND_ABANDON',
+    };
+    const running = { ...handler, name: job.name };
+    this.running.add(running);
+    this.handle(handler, job)
+      .catch((error: unknown) => this.run.fail(error))
+      .finally(() => this.running.delete(running));
+  }
+
+  private async handle(handler: Handler, job: SignalJob): Promise<unknown> {
+    return await handler.handler(...arrayFromPayloads(this.run.payloadConverter, job.arguments));
+  }
+
+  /** After a handler was set: what waited for it, in the order of arrival. */
+  deliverBuffered(): void {
+    for (;;) {
+      const index = this.buffered.findIndex((job) => this.defaultSignal !== undefined || this.signals.has(job.name));
+      if (index < 0) return;
+      const [job] = this.buffered.splice(index, 1);
+      this.signal(job!);
+    }
+  }
+
+  query(job: QueryJob): void {
+    const { run } = this;
+    this.answer(job)
+      .then((value) => run.payloadConverter.toPayload(value))
+      .then(
+        (succeeded) => run.answer({ queryAnswer: { id: job.id, succeeded } }),
+        (error: unknown) => run.answer({ queryAnswer: { id: job.id, failed: run.failureOf(error) } }),
+      );
+  }
+
+  private async answer(job: QueryJob): Promise<unknown> {
+    const builtIn = this.builtIn(job.name);
+    if (builtIn !== undefined) return builtIn();
+    const args = arrayFromPayloads(this.run.payloadConverter, job.arguments);
+    const found = this.queries.get(job.name);
+    if (found) return await found.handler(...args);
+    if (this.defaultQuery) return await this.defaultQuery(job.name, ...args);
+    const known = [...this.queries.keys()].join(' ');
+    throw new ReferenceErrorMessage(
+      `Workflow did not register a handler for ${job.name}. Registered queries: [${known}]`,
+    );
+  }
+
+  private builtIn(name: string): (() => unknown) | undefined {
+    switch (name) {
+      case '__stack_trace':
+        return () => this.run.stacks().join('\n\n');
+      case '__enhanced_stack_trace':
+        return () => ({
+          sdk: { name: 'typescript', version: '0.1.0' },
+          stacks: this.run.stacks().map((stack) => ({
+            locations: stack.split('\n').map((line) => ({ function_name: line.trim() })),
+          })),
+          sources: {},
+        });
+      case '__temporal_workflow_metadata':
+        return () => this.metadata();
+      default:
+        return undefined;
+    }
+  }
+
+  private metadata(): unknown {
+    const list = (handlers: ReadonlyMap<string, Handler>) =>
+      [...handlers].map(([name, { description }]) => ({ name, description }));
+    return {
+      definition: {
+        type: this.run.info.workflowType,
+        queryDefinitions: list(this.queries),
+        signalDefinitions: list(this.signals),
+        updateDefinitions: [],
+      },
+      currentDetails: this.run.currentDetails,
+    };
+  }
+
+  /** Names of handlers that will be abandoned although nobody said that they may be. */
+  unfinished(): string[] {
+    return [...this.running].filter((one) => one.unfinishedPolicy === 'WARN_AND_ABANDON').map((one) => one.name);
+  }
+}

@@ -1,0 +1,85 @@
+/** What the worker calls inside the workflow context. */
+
+import * as common from '@durably/common';
+import { requiredExport } from '@durably/common/lib/converter/data-converter';
+import { CancellationScope } from '../cancellation-scope';
+import * as workflow from '../index';
+import { setCurrentRun } from './current';
+import { installGlobals } from './globals';
+import { harden } from './harden';
+import type { Activation, Bundle, Host, RunOptions } from './host';
+import { Run } from './run';
+
+export type { Run } from './run';
+
+const modules: Readonly<Record<string, unknown>> = { '@durably/common': common, '@durably/workflow': workflow };
+
+/** Called once per context, with names of globals that belong to other realms. */
+export function install(host: Host, foreign: readonly string[]): void {
+  const globals = globalThis as Record<string, unknown>;
+  const others = new Set<unknown>([host, ...Object.values(host), globalThis]);
+  for (const name of foreign) others.add(globals[name]);
+  installGlobals(host);
+  harden([...builtIns(), ...Object.values(modules)], others);
+  for (const name of Object.getOwnPropertyNames(globals)) {
+    const property = Object.getOwnPropertyDescriptor(globals, name);
+    if (property?.configurable && 'value' in property) {
+      Object.defineProperty(globals, name, { ...property, writable: false, configurable: false });
+    }
+  }
+}
+
+/** All built-ins, also those that only syntax reaches. */
+function builtIns(): unknown[] {
+  const globals = globalThis as Record<string, unknown>;
+  const named = Object.getOwnPropertyNames(globals).map((name) => Object.getOwnPropertyDescriptor(globals, name)?.value);
+  const iterators = [[][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ''[Symbol.iterator]()];
+  const functions = [async () => {}, function* () {}, async function* () {}, 'a'.matchAll(/a/g)];
+  return [...named, ...[...iterators, ...functions].map((of) => Object.getPrototypeOf(of))];
+}
+
+/** What `require` gives to workflow code: the rest is in its bundle. */
+export function requireModule(name: string): unknown {
+  const found = modules[name];
+  if (found === undefined) throw new ReferenceError(`workflow code cannot load ${name}`);
+  return found;
+}
+
+/** The globals of one run: what it adds is its own. */
+export function runGlobals(): object {
+  const globals = Object.create(globalThis) as Record<string, unknown>;
+  globals['globalThis'] = globals;
+  return globals;
+}
+
+/** The run of a first activation. Its modules are made, and its jobs are to be applied. */
+export function createRun(options: RunOptions): Run {
+  // Modules may compute with dates and random numbers while they are loaded: they need a run, and the run needs them.
+  const run: Run = new Run(options);
+  enter(run, () => {
+    run.rootScope = new CancellationScope({ isRoot: true });
+    const bundle = options.instantiate();
+    const { payloadConverter, failureConverter } = bundle;
+    if (payloadConverter) {
+      run.payloadConverter = requiredExport(payloadConverter, 'payloadConverterPath', 'payloadConverter', ['toPayload', 'fromPayload']);
+    }
+    if (failureConverter) {
+      run.failureConverter = requiredExport(failureConverter, 'failureConverterPath', 'failureConverter', ['errorToFailure', 'failureToError']);
+    }
+    run.load(bundle.workflows);
+  });
+  return run;
+}
+
+/** Runs the function as part of the run. */
+export function enter<T>(run: Run, fn: () => T): T {
+  setCurrentRun(run);
+  return fn();
+}
+
+/** After continuations have run too. */
+export function leave(): void {
+  setCurrentRun(undefined);
+}
+
+export type { Activation, Bundle, Host };
