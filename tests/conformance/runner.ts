@@ -10,7 +10,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import { type Behaviour, Env, run } from './harness/harness';
+import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { type Behaviour, Env, logged, run } from './harness/harness';
 
 const LIMIT_SECONDS = 90;
 
@@ -53,6 +54,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const address = values.address;
+  Runtime.install({ logger: new DefaultLogger('INFO', (entry) => logged.push(entry)) });
   const all = readdirSync(__dirname).filter((name) => existsSync(join(__dirname, name, 'behaviour.js')));
   const waiting = positionals.length > 0 ? positionals : all.sort();
   const connection = await Connection.connect({ address });

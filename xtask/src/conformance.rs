@@ -45,6 +45,13 @@ enum Sdk {
     OurGo,
 }
 
+impl Sdk {
+    /// Some behaviours are about what only one language has, and bear its name; the official SDK is their yardstick.
+    fn is_concerned(self, behaviour: &str) -> bool {
+        !behaviour.starts_with("typescript_") || self == Sdk::OfficialTypescript
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Server {
     /// In the process of the programs, on a state file.
@@ -162,8 +169,11 @@ fn fill_column(
     skips: &Skips,
     table: &mut Table,
 ) -> Result<(), Failure> {
-    let (skipped, wanted): (Vec<_>, Vec<_>) =
-        behaviours.iter().cloned().partition(|name| skips.reason(column.name, name).is_some());
+    let (skipped, wanted): (Vec<_>, Vec<_>) = behaviours
+        .iter()
+        .filter(|name| column.sdk.is_concerned(name))
+        .cloned()
+        .partition(|name| skips.reason(column.name, name).is_some());
     for name in skipped {
         table.entry(name).or_default().insert(column.name, Cell::Skipped);
     }

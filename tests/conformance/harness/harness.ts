@@ -8,7 +8,7 @@ import { strict as assert } from 'node:assert';
 import { randomUUID } from 'node:crypto';
 import type { Client, Connection, WorkflowHandle, WorkflowOptions, WorkflowStartOptions } from '@temporalio/client';
 import type { Workflow, WorkflowResultType } from '@temporalio/common';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { type LogEntry, NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 
 /** What `behaviour.ts` exports. */
 export interface Behaviour {
@@ -17,6 +17,9 @@ export interface Behaviour {
   ownWorkers?: boolean;
   check(env: Env): Promise<void>;
 }
+
+/** What has been logged so far, by all workers: the runner collects it here. */
+export const logged: LogEntry[] = [];
 
 /** What `check` works with. */
 export class Env {
