@@ -32,7 +32,14 @@ export {
   mapToPayloads,
   toPayloads,
 } from './converter/payload-converter';
-export { IllegalStateError, NamespaceNotFoundError, PayloadConverterError, ValueError, WorkflowNotFoundError } from './errors';
+export {
+  IllegalStateError,
+  NamespaceNotFoundError,
+  PayloadConverterError,
+  ValueError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+} from './errors';
 export {
   ActivityFailure,
   ApplicationFailure,
@@ -53,9 +60,11 @@ export {
   isCancellation,
   rootCause,
 } from './failure';
+export { type Next, composeInterceptors } from './interceptors';
 export * from './interfaces';
 export type { LogLevel, LogMetadata, Logger } from './logger';
 export { type Priority, compilePriority, decodePriority } from './priority';
+export { type History, type HistoryAndWorkflowId, historyFromJSON, historyToJSON } from './proto-utils';
 export { type RetryPolicy, compileRetryPolicy, decompileRetryPolicy } from './retry-policy';
 export {
   type SearchAttributeKey,
@@ -67,3 +76,11 @@ export {
   defineSearchAttributeKey,
 } from './search-attributes';
 export type { Duration } from './time';
+export type { BaseWorkflowHandle } from './workflow-handle';
+export {
+  type CommonWorkflowOptions,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+  encodeWorkflowIdConflictPolicy,
+  encodeWorkflowIdReusePolicy,
+} from './workflow-options';

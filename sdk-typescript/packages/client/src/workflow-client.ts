@@ -1,0 +1,360 @@
+/** Starts workflows and talks to them. */
+
+import {
+  type BaseWorkflowHandle,
+  type History,
+  type QueryDefinition,
+  type SignalDefinition,
+  type WithWorkflowArgs,
+  type Workflow,
+  WorkflowExecutionAlreadyStartedError,
+  type WorkflowResultType,
+  extractWorkflowType,
+} from '@durably/common';
+import { composeInterceptors } from '@durably/common/lib/interceptors';
+import { decodeFromPayloadsAtIndex, encodeToPayloads } from '@durably/common/lib/internal-non-workflow';
+import { BaseClient, type BaseClientOptions, type LoadedWithDefaults, given } from './base-client';
+import { Connection } from './connection';
+import { QueryNotRegisteredError, QueryRejectedError, isGrpcServiceError, status } from './errors';
+import { decodeCount, describeExecution, rethrowGrpcError } from './helpers';
+import type {
+  WorkflowCancelInput,
+  WorkflowClientInterceptor,
+  WorkflowDescribeInput,
+  WorkflowQueryInput,
+  WorkflowSignalInput,
+  WorkflowSignalWithStartInput,
+  WorkflowStartInput,
+  WorkflowStartOutput,
+  WorkflowTerminateInput,
+} from './interceptors';
+import { type AsyncWorkflowListIterable, type ListOptions, WorkflowList } from './workflow-list';
+import { resultOf } from './workflow-result';
+import { signalWithStartRequest, startRequest } from './workflow-start';
+import {
+  type CountWorkflowExecution,
+  type DescribeWorkflowExecutionResponse,
+  type QueryRejectCondition,
+  type RequestCancelWorkflowExecutionResponse,
+  type TerminateWorkflowExecutionResponse,
+  type WorkflowService,
+  encodeQueryRejectCondition,
+} from './types';
+import type {
+  GetWorkflowHandleOptions,
+  WorkflowHandle,
+  WorkflowHandleWithFirstExecutionRunId,
+  WorkflowHandleWithSignaledRunId,
+  WorkflowResultOptions,
+} from './workflow-handle';
+import {
+  type WorkflowOptions,
+  type WorkflowSignalWithStartOptions,
+  type WorkflowStartOptions,
+  compileWorkflowOptions,
+} from './workflow-options';
+
+export interface WorkflowClientOptions extends BaseClientOptions {
+  /** See, change or replace what this client asks of the server; the first is the outermost. */
+  interceptors?: WorkflowClientInterceptor[];
+  /** In which states of the workflow a query is not put to it. Default: it always is. */
+  queryRejectCondition?: QueryRejectCondition;
+}
+
+export type LoadedWorkflowClientOptions = LoadedWithDefaults<WorkflowClientOptions>;
+
+interface HandleTarget extends GetWorkflowHandleOptions {
+  workflowId: string;
+  runId?: string;
+  /** The run that `result` begins with; nothing means the current one. */
+  runIdForResult?: string;
+}
+
+/** Usually had as {@link Client.workflow}. */
+export class WorkflowClient extends BaseClient {
+  readonly options: LoadedWorkflowClientOptions;
+
+  constructor(options?: WorkflowClientOptions) {
+    super(options);
+    this.options = {
+      ...this.defaults(),
+      interceptors: [],
+      queryRejectCondition: 'NONE',
+      ...given(options),
+      loadedDataConverter: this.dataConverter,
+    };
+  }
+
+  /** Raw calls of WorkflowService. They carry the connection's namespace, unless a request names one. */
+  get workflowService(): WorkflowService {
+    return this.connection.workflowService;
+  }
+
+  /**
+   * Starts a workflow.
+   *
+   * @throws WorkflowExecutionAlreadyStartedError if the id is taken, and the id policies don't allow a start.
+   */
+  async start<T extends Workflow>(
+    workflowTypeOrFunc: string | T,
+    options: WorkflowStartOptions<T>,
+  ): Promise<WorkflowHandleWithFirstExecutionRunId<T>> {
+    const { runId, eagerlyStarted } = await this.begin(workflowTypeOrFunc, options);
+    const { workflowId, followRuns } = options;
+    const handle = this.handle<T>({ workflowId, followRuns, firstExecutionRunId: runId, runIdForResult: runId });
+    return Object.assign(handle, { firstExecutionRunId: runId, eagerlyStarted });
+  }
+
+  /** Starts a workflow and waits for its result. As {@link start}, then {@link WorkflowHandle.result}. */
+  async execute<T extends Workflow>(
+    workflowTypeOrFunc: string | T,
+    options: WorkflowStartOptions<T>,
+  ): Promise<WorkflowResultType<T>> {
+    const { runId } = await this.begin(workflowTypeOrFunc, options);
+    return this.result(options.workflowId, runId, { followRuns: options.followRuns });
+  }
+
+  private begin<T extends Workflow>(workflow: string | T, options: WorkflowStartOptions<T>): Promise<WorkflowStartOutput> {
+    const { interceptors } = this.options;
+    // Interceptors of the older kind know the run's id only.
+    const start = async (input: WorkflowStartInput): Promise<WorkflowStartOutput> => {
+      let details: WorkflowStartOutput | undefined;
+      const older = composeInterceptors(interceptors, 'start', async (changed: WorkflowStartInput) => {
+        details = await this.startHandler(changed);
+        return details.runId;
+      });
+      const runId = await older(input);
+      return { runId, eagerlyStarted: details?.eagerlyStarted ?? false };
+    };
+    return composeInterceptors(
+      interceptors,
+      'startWithDetails',
+      start,
+    )({
+      workflowType: extractWorkflowType(workflow),
+      headers: {},
+      options: compileWorkflowOptions(options as WorkflowOptions & { args?: unknown[] }),
+    });
+  }
+
+  /**
+   * Sends a signal, and starts the workflow if it is not running.
+   *
+   * @throws WorkflowExecutionAlreadyStartedError if the id is taken, and the id policies don't allow a start.
+   */
+  async signalWithStart<T extends Workflow, SignalArgs extends any[] = []>(
+    workflowTypeOrFunc: string | T,
+    options: WithWorkflowArgs<T, WorkflowSignalWithStartOptions<SignalArgs>>,
+  ): Promise<WorkflowHandleWithSignaledRunId<T>> {
+    const { signal, signalArgs, ...rest } = options as WorkflowOptions & {
+      signal: SignalDefinition | string;
+      signalArgs?: unknown[];
+      args?: unknown[];
+    };
+    const call = composeInterceptors(this.options.interceptors, 'signalWithStart', (input: WorkflowSignalWithStartInput) =>
+      this.signalWithStartHandler(input),
+    );
+    const signaledRunId = await call({
+      options: compileWorkflowOptions(rest),
+      headers: {},
+      workflowType: extractWorkflowType(workflowTypeOrFunc),
+      signalName: nameOf(signal),
+      signalArgs: signalArgs ?? [],
+    });
+    const { workflowId, followRuns } = rest;
+    // Whether that run is the first of its chain is not known, since others may have started it.
+    const handle = this.handle<T>({ workflowId, followRuns, runIdForResult: signaledRunId });
+    return Object.assign(handle, { signaledRunId });
+  }
+
+  /**
+   * Waits until the workflow closes and returns its result, for as long as it takes.
+   *
+   * @throws WorkflowFailedError if the workflow failed, timed out, or was cancelled or terminated; see its `cause`.
+   * @throws WorkflowContinuedAsNewError if it continued as new, and runs are not followed.
+   * @throws WorkflowNotFoundError if there is no such workflow.
+   */
+  async result<T extends Workflow>(
+    workflowId: string,
+    runId?: string,
+    opts?: WorkflowResultOptions,
+  ): Promise<WorkflowResultType<T>> {
+    const { connection } = this;
+    if (!(connection instanceof Connection)) {
+      throw new TypeError('result: the client was made with a connection that is none of durably');
+    }
+    const { namespace } = this.options;
+    const request = { namespace, workflowId, runId, followRuns: opts?.followRuns ?? true };
+    const ended = await connection
+      .awaitWorkflow(request)
+      .catch((error: unknown) =>
+        rethrowGrpcError(error, 'Failed to get Workflow execution history', { workflowId, runId }),
+      );
+    return (await resultOf(ended, this.dataConverter)) as WorkflowResultType<T>;
+  }
+
+  /**
+   * A handle on an existing workflow; the server is not asked whether it exists.
+   *
+   * With `runId`, everything is about that run. Otherwise it is about the current run at the time of each call.
+   */
+  getHandle<T extends Workflow>(workflowId: string, runId?: string, options?: GetWorkflowHandleOptions): WorkflowHandle<T> {
+    const runIdForResult = runId ?? options?.firstExecutionRunId;
+    return this.handle<T>({ workflowId, runId, runIdForResult, ...options });
+  }
+
+  /**
+   * Runs that match a list filter, for example `WorkflowType = 'order' AND ExecutionStatus = 'Running'`: an async
+   * iterable that fetches pages as it goes.
+   */
+  list(options?: ListOptions): AsyncWorkflowListIterable {
+    return new WorkflowList(this, options ?? {});
+  }
+
+  /** How many runs match a list filter. */
+  async count(query?: string): Promise<CountWorkflowExecution> {
+    const request = { namespace: this.options.namespace, query };
+    const response = await this.workflowService
+      .countWorkflowExecutions(request)
+      .catch((error: unknown) => rethrowGrpcError(error, 'Failed to count workflows'));
+    return decodeCount(response);
+  }
+
+  private handle<T extends Workflow>(target: HandleTarget): WorkflowHandle<T> {
+    const { workflowId, runId, firstExecutionRunId, runIdForResult, followRuns } = target;
+    const { interceptors, queryRejectCondition } = this.options;
+    const workflowExecution = { workflowId, runId };
+    const through = <K extends keyof WorkflowClientInterceptor>(name: K, handler: (input: any) => Promise<any>) =>
+      composeInterceptors(interceptors, name, handler as never) as (input: any) => Promise<any>;
+    const handle: BaseWorkflowHandle<T> & WorkflowHandle<T> = {
+      client: this,
+      workflowId,
+      result: () => this.result(workflowId, runIdForResult, { followRuns }),
+      signal: <Args extends any[]>(def: SignalDefinition<Args> | string, ...args: Args): Promise<void> =>
+        through('signal', (input) => this.signalHandler(input))({
+          workflowExecution,
+          signalName: nameOf(def),
+          args,
+          headers: {},
+        }),
+      query: <Ret, Args extends any[]>(def: QueryDefinition<Ret, Args> | string, ...args: Args): Promise<Ret> =>
+        through('query', (input) => this.queryHandler(input))({
+          workflowExecution,
+          queryRejectCondition: encodeQueryRejectCondition(queryRejectCondition),
+          queryType: nameOf(def),
+          args,
+          headers: {},
+        }),
+      cancel: () => through('cancel', (input) => this.cancelHandler(input))({ workflowExecution, firstExecutionRunId }),
+      terminate: (reason) =>
+        through('terminate', (input) => this.terminateHandler(input))({
+          workflowExecution,
+          reason,
+          firstExecutionRunId,
+        }),
+      describe: async () => {
+        const raw = await through('describe', (input) => this.describeHandler(input))({ workflowExecution });
+        return describeExecution(raw, this.dataConverter);
+      },
+      fetchHistory: () => this.history(workflowId, runId),
+    };
+    return handle;
+  }
+
+  private async history(workflowId: string, runId: string | undefined): Promise<History> {
+    const { namespace } = this.options;
+    const events: NonNullable<History['events']> = [];
+    let nextPageToken: Uint8Array | undefined;
+    do {
+      const request = { namespace, execution: { workflowId, runId }, nextPageToken };
+      const page = await this.workflowService
+        .getWorkflowExecutionHistory(request)
+        .catch((error: unknown) =>
+          rethrowGrpcError(error, 'Failed to get Workflow execution history', { workflowId, runId }),
+        );
+      events.push(...(page.history?.events ?? []));
+      nextPageToken = page.nextPageToken;
+    } while (nextPageToken.length > 0);
+    return { events };
+  }
+
+  private async startHandler({ workflowType, headers, options }: WorkflowStartInput): Promise<WorkflowStartOutput> {
+    const request = await startRequest(workflowType, headers, options, this.options);
+    try {
+      const response = await this.workflowService.startWorkflowExecution(request);
+      return { runId: response.runId, eagerlyStarted: response.eagerWorkflowTask !== undefined };
+    } catch (error) {
+      throwIfStarted(error, options.workflowId, workflowType);
+      rethrowGrpcError(error, 'Failed to start Workflow', { workflowId: options.workflowId });
+    }
+  }
+
+  private async signalWithStartHandler(input: WorkflowSignalWithStartInput): Promise<string> {
+    const { workflowId } = input.options;
+    const request = await signalWithStartRequest(input, this.options);
+    try {
+      return (await this.workflowService.signalWithStartWorkflowExecution(request)).runId;
+    } catch (error) {
+      throwIfStarted(error, workflowId, input.workflowType);
+      rethrowGrpcError(error, 'Failed to signalWithStart Workflow', { workflowId });
+    }
+  }
+
+  private async signalHandler({ workflowExecution, signalName, args, headers }: WorkflowSignalInput): Promise<void> {
+    const { namespace, identity } = this.options;
+    const input = { payloads: await encodeToPayloads(this.dataConverter, ...args) };
+    const header = { fields: headers };
+    await this.workflowService
+      .signalWorkflowExecution({ namespace, identity, workflowExecution, signalName, input, header })
+      .catch((error: unknown) => rethrowGrpcError(error, 'Failed to signal Workflow', workflowExecution));
+  }
+
+  private async queryHandler(input: WorkflowQueryInput): Promise<unknown> {
+    const { workflowExecution: execution, queryType, queryRejectCondition } = input;
+    const queryArgs = { payloads: await encodeToPayloads(this.dataConverter, ...input.args) };
+    const query = { queryType, queryArgs, header: { fields: input.headers } };
+    const { namespace } = this.options;
+    const response = await this.workflowService
+      .queryWorkflow({ namespace, execution, query, queryRejectCondition })
+      .catch((error: unknown) => {
+        if (isGrpcServiceError(error) && error.code === status.INVALID_ARGUMENT) {
+          throw new QueryNotRegisteredError(error.details, error.code);
+        }
+        rethrowGrpcError(error, 'Failed to query Workflow', execution);
+      });
+    if (response.queryRejected) throw new QueryRejectedError(response.queryRejected.status);
+    return decodeFromPayloadsAtIndex(this.dataConverter, 0, response.queryResult?.payloads);
+  }
+
+  private cancelHandler(input: WorkflowCancelInput): Promise<RequestCancelWorkflowExecutionResponse> {
+    const { namespace, identity } = this.options;
+    return this.workflowService
+      .requestCancelWorkflowExecution({ namespace, identity, ...input })
+      .catch((error: unknown) => rethrowGrpcError(error, 'Failed to cancel workflow', input.workflowExecution));
+  }
+
+  private async terminateHandler(input: WorkflowTerminateInput): Promise<TerminateWorkflowExecutionResponse> {
+    const { namespace, identity } = this.options;
+    const details = input.details && { payloads: await encodeToPayloads(this.dataConverter, ...input.details) };
+    return this.workflowService
+      .terminateWorkflowExecution({ namespace, identity, ...input, details })
+      .catch((error: unknown) => rethrowGrpcError(error, 'Failed to terminate Workflow', input.workflowExecution));
+  }
+
+  private describeHandler(input: WorkflowDescribeInput): Promise<DescribeWorkflowExecutionResponse> {
+    const { namespace } = this.options;
+    return this.workflowService
+      .describeWorkflowExecution({ namespace, execution: input.workflowExecution })
+      .catch((error: unknown) => rethrowGrpcError(error, 'Failed to describe workflow', input.workflowExecution));
+  }
+}
+
+function nameOf(definition: string | { readonly name: string }): string {
+  return typeof definition === 'string' ? definition : definition.name;
+}
+
+function throwIfStarted(error: unknown, workflowId: string, workflowType: string): void {
+  if (isGrpcServiceError(error) && error.code === status.ALREADY_EXISTS) {
+    throw new WorkflowExecutionAlreadyStartedError('Workflow execution already started', workflowId, workflowType);
+  }
+}
