@@ -1,0 +1,199 @@
+/** Runs the activities of a worker. */
+
+import {
+  type ActivityCancellationDetails,
+  CompleteAsyncError,
+  Context,
+  type Info,
+  runInContext,
+} from '@durably/activity';
+import {
+  ApplicationFailure,
+  CancelledFailure,
+  type LoadedDataConverter,
+  type Logger,
+  arrayFromPayloads,
+  decodePriority,
+  decompileRetryPolicy,
+  ensureApplicationFailure,
+} from '@durably/common';
+import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
+import { optionalTsToMs } from '@durably/common/lib/time';
+import { type durably, mapPayloads } from '@durably/proto';
+
+type Start = durably.core.v1.ActivityStart;
+type Completion = durably.core.v1.IActivityCompletion;
+type Reason = 'CANCELLED' | 'NOT_FOUND' | 'TIMED_OUT' | 'WORKER_SHUTDOWN' | 'PAUSED' | 'RESET' | 'UNKNOWN';
+
+/** By the numbers of `ActivityCancel.Reason`. */
+const REASONS: readonly Reason[] = ['UNKNOWN', 'CANCELLED', 'NOT_FOUND', 'TIMED_OUT', 'WORKER_SHUTDOWN', 'PAUSED', 'RESET'];
+
+export interface ActivityRunnerOptions {
+  activities: ReadonlyMap<string, (...args: any[]) => unknown>;
+  converter: LoadedDataConverter;
+  logger: Logger;
+  taskQueue: string;
+  respond(request: durably.core.v1.IWorkerRequest): void;
+}
+
+interface Attempt {
+  cancel(reason: Reason): void;
+}
+
+export class ActivityRunner {
+  private readonly attempts = new Map<string, Attempt>();
+
+  constructor(private readonly options: ActivityRunnerOptions) {}
+
+  get count(): number {
+    return this.attempts.size;
+  }
+
+  /** Runs one attempt, and answers. */
+  start(start: Start): void {
+    const token = key(start.taskToken);
+    void this.run(start).then((completion) => {
+      this.attempts.delete(token);
+      this.options.respond({ activity: completion });
+    });
+  }
+
+  cancel({ taskToken, reason }: durably.core.v1.ActivityCancel): void {
+    this.attempts.get(key(taskToken))?.cancel(REASONS[reason] ?? 'UNKNOWN');
+  }
+
+  private async run(start: Start): Promise<Completion> {
+    const { taskToken } = start;
+    const controller = new AbortController();
+    let reason: Reason | undefined;
+    let reject!: (error: CancelledFailure) => void;
+    const cancelled = new Promise<never>((_, no) => {
+      reject = no;
+    });
+    cancelled.catch(() => undefined);
+    const cancel = (why: Reason) => {
+      if (reason !== undefined) return;
+      reason = why;
+      const failure = new CancelledFailure(why);
+      reject(failure);
+      controller.abort(failure);
+    };
+    this.attempts.set(key(taskToken), { cancel });
+    try {
+      if (this.options.converter.payloadCodecs.length > 0) await this.decode(start);
+      const context = new Context({
+        info: this.infoOf(start),
+        cancelled,
+        cancellationSignal: controller.signal,
+        heartbeat: (details) => this.heartbeat(taskToken, details),
+        logger: this.options.logger,
+        cancellationDetails: () => (reason === undefined ? undefined : detailsOf(reason)),
+        headers: start.headers,
+      });
+      const args = arrayFromPayloads(this.options.converter.payloadConverter, start.input);
+      const result = await runInContext(context, async () => await this.functionOf(start.activityType)(...args));
+      const payload = this.options.converter.payloadConverter.toPayload(result);
+      return await this.encoded({ taskToken, completed: { result: payload } });
+    } catch (error) {
+      return await this.failed(taskToken, error, reason);
+    }
+  }
+
+  private async decode(start: Start): Promise<void> {
+    const { payloadCodecs } = this.options.converter;
+    await mapPayloads('durably.core.v1.ActivityStart', start, (payloads) => decodePayloads(payloadCodecs, payloads));
+  }
+
+  private functionOf(type: string): (...args: any[]) => unknown {
+    const { activities } = this.options;
+    const found = activities.get(type) ?? activities.get('default');
+    if (found !== undefined) return found;
+    const known = [...activities.keys()].join(', ');
+    throw ApplicationFailure.retryable(
+      `Activity function ${type} is not registered on this Worker, available activities: [${known}]`,
+      'NotFoundError',
+    );
+  }
+
+  private async failed(taskToken: Uint8Array, error: unknown, reason: Reason | undefined): Promise<Completion> {
+    const { failureConverter, payloadConverter } = this.options.converter;
+    if (error instanceof CompleteAsyncError) return { taskToken, willCompleteAsync: {} };
+    const isAbort = error instanceof Error && error.name === 'AbortError';
+    if (reason !== undefined && (error instanceof CancelledFailure || isAbort)) {
+      const failure = error instanceof CancelledFailure ? error : new CancelledFailure(reason);
+      return await this.encoded({ taskToken, cancelled: failureConverter.errorToFailure(failure, payloadConverter) });
+    }
+    const failure = error instanceof CancelledFailure ? error : ensureApplicationFailure(error);
+    try {
+      return await this.encoded({ taskToken, failed: failureConverter.errorToFailure(failure, payloadConverter) });
+    } catch (second) {
+      // The failure itself can't be converted: say so, rather than nothing.
+      const why = second instanceof Error ? second.message : String(second);
+      return { taskToken, failed: { message: `${failure.message} (and it could not be converted: ${why})`, applicationFailureInfo: {} } };
+    }
+  }
+
+  private async encoded(completion: Completion): Promise<Completion> {
+    const { payloadCodecs } = this.options.converter;
+    if (payloadCodecs.length > 0) {
+      await mapPayloads('durably.core.v1.ActivityCompletion', completion, (payloads) =>
+        encodePayloads(payloadCodecs, payloads),
+      );
+    }
+    return completion;
+  }
+
+  private heartbeat(taskToken: Uint8Array, details: unknown): void {
+    const { payloadConverter, payloadCodecs } = this.options.converter;
+    if (!this.attempts.has(key(taskToken))) return;
+    const payloads = details === undefined ? [] : [payloadConverter.toPayload(details)];
+    if (payloadCodecs.length === 0 || payloads.length === 0) {
+      this.options.respond({ heartbeat: { taskToken, details: payloads } });
+      return;
+    }
+    encodePayloads(payloadCodecs, payloads).then(
+      (encoded) => this.options.respond({ heartbeat: { taskToken, details: encoded } }),
+      (error: unknown) => this.options.logger.warn('The details of a heartbeat could not be encoded', { error }),
+    );
+  }
+
+  private infoOf(start: Start): Info {
+    const execution = start.workflowExecution;
+    return {
+      taskToken: start.taskToken,
+      base64TaskToken: key(start.taskToken),
+      activityId: start.activityId,
+      activityType: start.activityType,
+      activityNamespace: start.workflowNamespace,
+      attempt: start.attempt,
+      isLocal: false,
+      heartbeatDetails: arrayFromPayloads(this.options.converter.payloadConverter, start.heartbeatDetails)[0],
+      taskQueue: this.options.taskQueue,
+      workflowNamespace: start.workflowNamespace,
+      workflowType: start.workflowType,
+      workflowExecution: { workflowId: execution?.workflowId ?? '', runId: execution?.runId ?? '' },
+      scheduledTimestampMs: optionalTsToMs(start.scheduledTime) ?? 0,
+      currentAttemptScheduledTimestampMs: optionalTsToMs(start.currentAttemptScheduledTime) ?? 0,
+      scheduleToCloseTimeoutMs: optionalTsToMs(start.scheduleToCloseTimeout) ?? 0,
+      startToCloseTimeoutMs: optionalTsToMs(start.startToCloseTimeout) ?? 0,
+      heartbeatTimeoutMs: optionalTsToMs(start.heartbeatTimeout),
+      retryPolicy: decompileRetryPolicy(start.retryPolicy),
+      priority: decodePriority(start.priority),
+    };
+  }
+}
+
+function key(taskToken: Uint8Array): string {
+  return Buffer.from(taskToken.buffer, taskToken.byteOffset, taskToken.byteLength).toString('base64');
+}
+
+function detailsOf(reason: Reason): ActivityCancellationDetails {
+  return {
+    notFound: reason === 'NOT_FOUND',
+    cancelRequested: reason === 'CANCELLED',
+    paused: reason === 'PAUSED',
+    timedOut: reason === 'TIMED_OUT',
+    workerShutdown: reason === 'WORKER_SHUTDOWN',
+    reset: reason === 'RESET',
+  };
+}

@@ -1,0 +1,66 @@
+/** What all workers of a process share: its logger, and the signals that shut them down. */
+
+import { type Logger, IllegalStateError } from '@durably/common';
+import { installLogs } from '@durably/core-bridge';
+import { DefaultLogger } from './logger';
+
+export interface RuntimeOptions {
+  /** Where log lines of workers, workflows and activities go. Default: standard error, from INFO on. */
+  logger?: Logger;
+  /** Signals that shut all workers down. Default: SIGINT, SIGTERM, SIGQUIT, SIGUSR2. */
+  shutdownSignals?: NodeJS.Signals[];
+  telemetryOptions?: {
+    /** The core's own log, on standard error. Default `{ filter: 'warn' }`; see `makeTelemetryFilterString`. */
+    logging?: { filter?: string };
+  };
+}
+
+interface Stoppable {
+  shutdown(): void;
+}
+
+/** `Runtime.install` before the first worker to configure it. */
+export class Runtime {
+  private static installed: Runtime | undefined;
+  readonly logger: Logger;
+  private readonly signals: readonly NodeJS.Signals[];
+  private readonly running = new Set<Stoppable>();
+  private readonly onSignal = () => {
+    for (const worker of this.running) worker.shutdown();
+  };
+
+  private constructor(readonly options: RuntimeOptions) {
+    this.logger = options.logger ?? new DefaultLogger();
+    this.signals = options.shutdownSignals ?? ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGUSR2'];
+    installLogs(options.telemetryOptions?.logging?.filter ?? process.env['DURABLY_LOG'] ?? 'warn');
+  }
+
+  static install(options: RuntimeOptions): Runtime {
+    if (Runtime.installed) {
+      throw new IllegalStateError('Runtime is installed already: call Runtime.install before workers are made');
+    }
+    return (Runtime.installed = new Runtime(options));
+  }
+
+  static instance(): Runtime {
+    return (Runtime.installed ??= new Runtime({}));
+  }
+
+  /** @internal */
+  register(worker: Stoppable): void {
+    if (this.running.size === 0) for (const signal of this.signals) process.on(signal, this.onSignal);
+    this.running.add(worker);
+  }
+
+  /** @internal */
+  unregister(worker: Stoppable): void {
+    this.running.delete(worker);
+    if (this.running.size === 0) for (const signal of this.signals) process.off(signal, this.onSignal);
+  }
+}
+
+/** A filter for the core's log: `{ core: 'INFO', other: 'WARN' }`. */
+export function makeTelemetryFilterString(options: { core: string; other?: string }): string {
+  const { core, other = 'ERROR' } = options;
+  return `${other.toLowerCase()},durably_core=${core.toLowerCase()},durably_server=${core.toLowerCase()}`;
+}

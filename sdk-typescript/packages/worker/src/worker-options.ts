@@ -1,0 +1,164 @@
+/** What a worker is made with, and how that is said to the core. */
+
+import { readFileSync } from 'node:fs';
+import type { DataConverter, Duration, LoadedDataConverter } from '@durably/common';
+import { defaultDataConverter } from '@durably/common';
+import { requiredExport } from '@durably/common/lib/converter/data-converter';
+import { msOptionalToTs, msToNumber } from '@durably/common/lib/time';
+import type { durably } from '@durably/proto';
+import type { NativeConnection } from './connection';
+import { bundleWorkflowCode } from './workflow/bundler';
+
+export interface WorkflowBundleOption {
+  /** What `bundleWorkflowCode` made. */
+  code?: string;
+  /** A file that holds it. */
+  codePath?: string;
+}
+
+/** What has to do with how workflows and activities run, in workers as in replays. */
+export interface CommonOptions {
+  /** The module that exports the workflows: `require.resolve('./workflows')`. */
+  workflowsPath?: string;
+  /** Instead of `workflowsPath`: bundled ahead of time. */
+  workflowBundle?: WorkflowBundleOption;
+  bundlerOptions?: { ignoreModules?: string[] };
+  dataConverter?: DataConverter;
+  /** Names of errors that fail the workflow; all others fail the task, so that a fix can be deployed. */
+  workflowFailureErrorTypes?: string[];
+  /** What this code is called in histories. */
+  buildId?: string;
+  /** Default: the connection's. */
+  identity?: string;
+  /** Workflow code may run this long without waiting, before its task fails. Default 5 s; 0 for no limit. */
+  workflowThreadTimeout?: Duration;
+  /** No limit on how long workflow code runs, for debuggers. Default: whether the environment has `TEMPORAL_DEBUG`. */
+  debugMode?: boolean;
+}
+
+export interface WorkerOptions extends CommonOptions {
+  taskQueue: string;
+  /** Default: one to 127.0.0.1:7233, or where `TEMPORAL_ADDRESS` says, of the worker's own. */
+  connection?: NativeConnection;
+  /** Default "default". */
+  namespace?: string;
+  /** Async functions by name. */
+  activities?: object;
+  /** Cached workflows; 0 for none, so that each task replays. Default: as many as fit the core's limits. */
+  maxCachedWorkflows?: number;
+  maxCachedBytes?: number;
+  stickyQueueScheduleToStartTimeout?: Duration;
+  maxConcurrentWorkflowTaskExecutions?: number;
+  maxConcurrentActivityTaskExecutions?: number;
+  maxConcurrentLocalActivityExecutions?: number;
+  maxConcurrentWorkflowTaskPolls?: number;
+  maxConcurrentActivityTaskPolls?: number;
+  nonStickyToStickyPollRatio?: number;
+  maxActivitiesPerSecond?: number;
+  maxTaskQueueActivitiesPerSecond?: number;
+  maxEagerActivityReservationsPerWorkflowTask?: number;
+  disableEagerActivityExecution?: boolean;
+  maxHeartbeatThrottleInterval?: Duration;
+  defaultHeartbeatThrottleInterval?: Duration;
+  /** How long activities may go on after shutdown began, before they are cancelled. Default 0. */
+  shutdownGraceTime?: Duration;
+  /** When `run` gives up on activities that ignore their cancellation. Default: never. */
+  shutdownForceTime?: Duration;
+}
+
+export interface ReplayWorkerOptions extends CommonOptions {
+  namespace?: string;
+  taskQueue?: string;
+}
+
+const DEFAULT_TIMEOUT = 5_000;
+
+/** The core's options. What is wrong with a number, the core says. */
+export function coreOptions(
+  options: WorkerOptions,
+  has: { workflows: boolean; activities: boolean },
+): durably.core.v1.IWorkerOptions {
+  return {
+    taskQueue: options.taskQueue,
+    namespace: options.namespace,
+    identity: options.identity,
+    buildId: options.buildId,
+    workflows: has.workflows,
+    activities: has.activities,
+    maxCachedBytes: options.maxCachedBytes,
+    maxCachedWorkflows: options.maxCachedWorkflows,
+    noWorkflowCache: options.maxCachedWorkflows === 0,
+    stickyQueueScheduleToStartTimeout: msOptionalToTs(options.stickyQueueScheduleToStartTimeout),
+    maxConcurrentWorkflowTasks: options.maxConcurrentWorkflowTaskExecutions,
+    maxConcurrentActivities: options.maxConcurrentActivityTaskExecutions,
+    maxConcurrentLocalActivities: options.maxConcurrentLocalActivityExecutions,
+    maxConcurrentWorkflowTaskPolls: options.maxConcurrentWorkflowTaskPolls,
+    maxConcurrentActivityTaskPolls: options.maxConcurrentActivityTaskPolls,
+    nonstickyToStickyPollRatio: options.nonStickyToStickyPollRatio,
+    maxActivitiesPerSecond: options.maxActivitiesPerSecond,
+    maxTaskQueueActivitiesPerSecond: options.maxTaskQueueActivitiesPerSecond,
+    maxEagerActivities: options.maxEagerActivityReservationsPerWorkflowTask,
+    disableEagerActivities: options.disableEagerActivityExecution,
+    maxHeartbeatThrottleInterval: msOptionalToTs(options.maxHeartbeatThrottleInterval),
+    defaultHeartbeatThrottleInterval: msOptionalToTs(options.defaultHeartbeatThrottleInterval),
+    gracefulShutdownTimeout: msOptionalToTs(options.shutdownGraceTime || undefined),
+  };
+}
+
+/** The functions of an activities object or map, by name. */
+export function activitiesOf(activities: object | undefined): ReadonlyMap<string, (...args: any[]) => unknown> {
+  const found = new Map<string, (...args: any[]) => unknown>();
+  const entries = activities instanceof Map ? [...activities] : Object.entries(activities ?? {});
+  for (const [name, activity] of entries) {
+    if (typeof activity === 'function') found.set(String(name), activity as (...args: any[]) => unknown);
+  }
+  // Methods of a class are no entries.
+  for (let of = activities && Object.getPrototypeOf(activities); of && of !== Object.prototype && of !== Map.prototype; of = Object.getPrototypeOf(of)) {
+    for (const name of Object.getOwnPropertyNames(of)) {
+      const activity: unknown = Object.getOwnPropertyDescriptor(of, name)?.value;
+      if (name !== 'constructor' && typeof activity === 'function' && !found.has(name)) {
+        found.set(name, activity.bind(activities) as (...args: any[]) => unknown);
+      }
+    }
+  }
+  return found;
+}
+
+/** The code of the bundle, made now if need be; undefined if the worker has no workflows. */
+export async function bundleOf(options: CommonOptions): Promise<string | undefined> {
+  const { workflowBundle, workflowsPath, bundlerOptions, dataConverter } = options;
+  if (workflowBundle) {
+    const { code, codePath } = workflowBundle;
+    if (code !== undefined) return code;
+    if (codePath !== undefined) return readFileSync(codePath, 'utf8');
+    throw new TypeError('workflowBundle needs `code` or `codePath`: what bundleWorkflowCode made, or the file that holds it');
+  }
+  if (workflowsPath === undefined) return undefined;
+  const { payloadConverterPath, failureConverterPath } = dataConverter ?? {};
+  const bundle = await bundleWorkflowCode({
+    workflowsPath,
+    payloadConverterPath,
+    failureConverterPath,
+    ignoreModules: bundlerOptions?.ignoreModules,
+  });
+  return bundle.code;
+}
+
+/** The data converter with its modules loaded into this realm. */
+export function loadDataConverter(options: DataConverter | undefined): LoadedDataConverter {
+  const { payloadConverterPath: payloads, failureConverterPath: failures, payloadCodecs } = options ?? {};
+  return {
+    payloadConverter: payloads
+      ? requiredExport(require(payloads), payloads, 'payloadConverter', ['toPayload', 'fromPayload'])
+      : defaultDataConverter.payloadConverter,
+    failureConverter: failures
+      ? requiredExport(require(failures), failures, 'failureConverter', ['errorToFailure', 'failureToError'])
+      : defaultDataConverter.failureConverter,
+    payloadCodecs: payloadCodecs ?? [],
+  };
+}
+
+export function stepTimeout(options: CommonOptions): number {
+  if (options.debugMode ?? Boolean(process.env['TEMPORAL_DEBUG'])) return 0;
+  return options.workflowThreadTimeout === undefined ? DEFAULT_TIMEOUT : msToNumber(options.workflowThreadTimeout);
+}

@@ -1,0 +1,104 @@
+/** Bundles workflow code into one function, whose every call makes the modules anew. */
+
+import { builtinModules } from 'node:module';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import type { Plugin } from 'esbuild';
+
+export interface BundleOptions {
+  /** The module that exports the workflows, as `require.resolve('./workflows')` gives it. */
+  workflowsPath: string;
+  payloadConverterPath?: string;
+  failureConverterPath?: string;
+  /** Modules that workflow code imports but never calls. */
+  ignoreModules?: string[];
+}
+
+export interface WorkflowBundleWithSourceMap {
+  /** JavaScript, with its source map inline. */
+  code: string;
+}
+
+/** The bundle's name in stack traces, before they are mapped to its sources. */
+export const BUNDLE_NAME = 'workflow-bundle.js';
+
+const SHARED = ['@durably/common', '@durably/workflow'];
+const BUILT_IN = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
+
+/** What surrounds a bundle. Names of the worker's realm that modules may not share are parameters. */
+const BANNER = '(function (require, module, exports, globalThis) { "use strict";';
+const FOOTER = '});';
+
+/** Bundles ahead of time: pass the result as `workflowBundle`, or write its code to a file and pass its `codePath`. */
+export async function bundleWorkflowCode(options: BundleOptions): Promise<WorkflowBundleWithSourceMap> {
+  const { workflowsPath, payloadConverterPath, failureConverterPath, ignoreModules = [] } = options;
+  if (!isAbsolute(workflowsPath)) {
+    throw new TypeError(
+      `workflowsPath must be an absolute path, such as require.resolve('./workflows') gives, not ${JSON.stringify(workflowsPath)}`,
+    );
+  }
+  const { build } = await import('esbuild');
+  const lines = [`export * as workflows from ${JSON.stringify(workflowsPath)};`];
+  if (payloadConverterPath) lines.push(`export * as payloadConverter from ${JSON.stringify(payloadConverterPath)};`);
+  if (failureConverterPath) lines.push(`export * as failureConverter from ${JSON.stringify(failureConverterPath)};`);
+  try {
+    const built = await build({
+      stdin: { contents: lines.join('\n'), resolveDir: dirname(workflowsPath), sourcefile: 'workflows' },
+      outfile: resolve(BUNDLE_NAME),
+      write: false,
+      bundle: true,
+      format: 'cjs',
+      platform: 'neutral',
+      mainFields: ['browser', 'module', 'main'],
+      conditions: ['workflow', 'browser', 'import', 'require'],
+      target: 'node20',
+      keepNames: true,
+      sourcemap: 'inline',
+      logLevel: 'silent',
+      banner: { js: BANNER },
+      footer: { js: FOOTER },
+      plugins: [boundaries(new Set(ignoreModules))],
+    });
+    return { code: built.outputFiles[0]!.text };
+  } catch (error) {
+    throw readable(error);
+  }
+}
+
+/** Leaves to the context what it shares, and keeps out what workflows can't have. */
+function boundaries(ignored: ReadonlySet<string>): Plugin {
+  return {
+    name: 'workflow-boundaries',
+    setup(build) {
+      build.onResolve({ filter: /^[^./]/ }, ({ path, importer }) => {
+        if (SHARED.includes(path)) return { path, external: true };
+        if (ignored.has(path)) return { path, namespace: 'ignored' };
+        if (BUILT_IN.has(path) || path === '@durably/activity' || path === '@durably/client' || path === '@durably/worker') {
+          const advice = path.startsWith('@durably/')
+            ? 'import only its types (import type …)'
+            : 'move what needs it to an activity, or list it in ignoreModules if it is never called';
+          return { errors: [{ text: `workflow code imports '${path}', which is not deterministic: ${advice}`, notes: [{ text: importer }] }] };
+        }
+        return undefined;
+      });
+      build.onLoad({ filter: /.*/, namespace: 'ignored' }, ({ path }) => ({
+        contents: `module.exports = new Proxy({}, { get(_, name) { if (name === '__esModule') return undefined; throw new Error(${JSON.stringify(`module '${path}' is ignored in workflows: nothing of it can be used: `)} + String(name)); } });`,
+        loader: 'js',
+      }));
+    },
+  };
+}
+
+interface Message {
+  text: string;
+  location: { file: string; line: number; lineText: string } | null;
+}
+
+/** The bundler's error as lines that say where and what. */
+function readable(error: unknown): unknown {
+  const messages = (error as { errors?: Message[] }).errors;
+  if (!Array.isArray(messages)) return error;
+  const lines = messages.map(({ text, location }) =>
+    location ? `${location.file}:${location.line}: ${text}\n    ${location.lineText.trim()}` : text,
+  );
+  return new Error(`Failed to bundle the workflow code:\n  ${lines.join('\n  ')}`);
+}

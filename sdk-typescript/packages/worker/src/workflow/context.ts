@@ -1,0 +1,151 @@
+/**
+ * The realm that workflow code runs in: one V8 context per worker, with built-ins that can't be changed, and the user's
+ * modules made anew for each run.
+ *
+ * Its microtasks run when a step ends and at no other time, so a step returns when nothing in the workflow can go on.
+ */
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import vm from 'node:vm';
+import type { LogLevel, LogMetadata, Logger } from '@durably/common';
+import type { Activation, Bundle, Conclusion, Host, RunOptions } from '@durably/workflow/lib/runtime/host';
+import type { Run } from '@durably/workflow/lib/runtime/index';
+import { BUNDLE_NAME } from './bundler';
+import { Positions } from './source-map';
+
+/** What the code in `workflow-runtime.js` exports. */
+type Runtime = typeof import('@durably/workflow/lib/runtime/index');
+type BundleFunction = (require: unknown, module: { exports: unknown }, exports: object, globals: object) => void;
+
+/** Classes that a context lacks, from this realm; workflows get subclasses of them. */
+const FOREIGN = { TextEncoder, TextDecoder, URL, URLSearchParams };
+/** What calls into the context; not visible to workflows as anything that they could use. */
+const SLOT = '__durably_step';
+
+export interface ContextOptions {
+  code: string;
+  logger: Logger;
+  /** How long a step may take before its workflow task fails; 0 for no limit. */
+  timeout: number;
+}
+
+/** A workflow blocked the worker for too long. */
+export class DeadlockError extends Error {
+  override readonly name = 'DeadlockError';
+}
+
+export class WorkflowContext {
+  private readonly context: vm.Context;
+  private readonly script = new vm.Script(`${SLOT}.call()`, { filename: 'step.js' });
+  private readonly slot: { call: () => void } = { call: () => {} };
+  private readonly runtime: Runtime;
+  private readonly bundle: BundleFunction;
+  private readonly positions: Positions;
+  /** The promises of the context, to tell its rejections from others. */
+  readonly Promise: PromiseConstructor;
+
+  constructor(private readonly options: ContextOptions) {
+    const globals: Record<string, unknown> = { ...FOREIGN };
+    Object.defineProperty(globals, SLOT, { value: this.slot, enumerable: false });
+    this.context = vm.createContext(globals, { name: 'durably workflows', microtaskMode: 'afterEvaluate' });
+    this.positions = new Positions(options.code);
+    this.runtime = this.load(join(__dirname, '..', 'workflow-runtime.js'));
+    this.Promise = vm.runInContext('Promise', this.context) as PromiseConstructor;
+    this.step(() => this.runtime.install(this.host(), [...Object.keys(FOREIGN), SLOT]));
+    // What nothing in the context can do any more, its global object can't either.
+    Object.freeze(globals);
+    const bundled = new vm.Script(options.code, { filename: BUNDLE_NAME }).runInContext(this.context) as unknown;
+    if (typeof bundled !== 'function') throw new TypeError('the workflow bundle is not one: make it with bundleWorkflowCode');
+    this.bundle = bundled as BundleFunction;
+  }
+
+  private load(path: string): Runtime {
+    const code = `(function (exports, module) { ${readFileSync(path, 'utf8')}\nreturn module.exports; })`;
+    const module = { exports: {} };
+    const make = vm.runInContext(code, this.context, { filename: 'workflow-runtime.js' }) as (
+      exports: object,
+      module: { exports: object },
+    ) => Runtime;
+    return make(module.exports, module);
+  }
+
+  private host(): Host {
+    const { logger } = this.options;
+    return {
+      log: (level: LogLevel, message: string, meta: LogMetadata) => logger.log(level, message, { ...meta }),
+      console: (method, args) => console[method](...args),
+      locate: (stack) => this.positions.locate(stack),
+      mapStack: (stack) => this.positions.mapStack(stack),
+      AsyncLocalStorage,
+    };
+  }
+
+  /** Calls into the context, and runs all that becomes ready by it. */
+  private step<T>(fn: () => T): T {
+    let result: { value: T } | undefined;
+    this.slot.call = () => {
+      result = { value: fn() };
+    };
+    const { timeout } = this.options;
+    try {
+      this.script.runInContext(this.context, timeout > 0 ? { timeout } : {});
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
+      // What is left of the step must not run as part of the next.
+      this.slot.call = () => {};
+      this.script.runInContext(this.context, { timeout: 100 });
+      throw new DeadlockError(
+        `Workflow code did not yield for ${timeout / 1000} s, and nothing else could run in this process. ` +
+          'Look for an endless loop, or for heavy computation, which belongs into an activity.',
+      );
+    } finally {
+      this.slot.call = () => {};
+    }
+    return result!.value;
+  }
+
+  /** A new run, which has to be activated next. */
+  createRun(options: Omit<RunOptions, 'instantiate'>): Run {
+    const instantiate = (): Bundle => {
+      const module = { exports: {} as Bundle };
+      this.bundle(this.runtime.requireModule, module, module.exports, this.runtime.runGlobals());
+      return module.exports;
+    };
+    try {
+      return this.step(() => this.runtime.createRun({ ...options, instantiate }));
+    } finally {
+      this.runtime.leave();
+    }
+  }
+
+  /** Applies an activation; `conclude` tells what came of it. */
+  activate(run: Run, activation: Activation): void {
+    const { runtime } = this;
+    try {
+      const batches = runtime.enter(run, () => run.begin(activation));
+      for (const jobs of batches) {
+        this.step(() => run.apply(jobs));
+        while (run.hasConditions && this.step(() => run.unblock()) > 0);
+      }
+    } catch (error) {
+      run.failTask(error);
+    } finally {
+      runtime.leave();
+    }
+  }
+
+  conclude(run: Run): Conclusion {
+    const { runtime } = this;
+    try {
+      return runtime.enter(run, () => run.conclude());
+    } finally {
+      runtime.leave();
+    }
+  }
+
+  mapStack(stack: string): string {
+    return this.positions.mapStack(stack);
+  }
+}

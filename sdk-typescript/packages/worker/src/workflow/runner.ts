@@ -1,0 +1,134 @@
+/** The runs that a worker has cached: applies activations to them, and answers. */
+
+import type { FailureConverter, PayloadCodec, PayloadConverter } from '@durably/common';
+import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
+import { type durably, mapPayloads } from '@durably/proto';
+import type { Run } from '@durably/workflow/lib/runtime/index';
+import type { WorkflowContext } from './context';
+
+type Activation = durably.core.v1.WorkflowActivation;
+type Completion = durably.core.v1.IWorkflowCompletion;
+
+export interface RunnerOptions {
+  context: WorkflowContext;
+  payloadConverter: PayloadConverter;
+  failureConverter: FailureConverter;
+  codecs: readonly PayloadCodec[];
+  failureErrorTypes: readonly string[];
+  buildId: string;
+  /** Bytes that a cached run occupies before it waits for anything. */
+  runWeight: number;
+  respond(completion: Completion): void;
+}
+
+const PENDING_WEIGHT = 1_000;
+
+/** Rejections of the context of the runner that has activated last belong to the run that it activated last. */
+let lastActivated: { runner: WorkflowRunner; run: Run } | undefined;
+
+export class WorkflowRunner {
+  private readonly runs = new Map<string, Run>();
+
+  constructor(private readonly options: RunnerOptions) {
+    listenForRejections();
+  }
+
+  /** Begins to answer an activation. */
+  handle(activation: Activation): void {
+    if (this.options.codecs.length === 0) {
+      this.schedule(activation);
+      return;
+    }
+    const decode = (payloads: any[]) => decodePayloads(this.options.codecs, payloads);
+    mapPayloads('durably.core.v1.WorkflowActivation', activation, decode).then(
+      () => this.schedule(activation),
+      (error: unknown) => this.refuse(activation.runId, error),
+    );
+  }
+
+  /**
+   * Applies the activation, and answers in a turn of its own: in between, Node.js tells which rejections nobody handled.
+   * Both turns are of the same phase of the event loop, so nothing waits for it.
+   */
+  private schedule(activation: Activation): void {
+    const { runId, jobs } = activation;
+    if (jobs.some((job) => job.evict)) {
+      this.runs.delete(runId);
+      this.options.respond({ runId, success: {} });
+      return;
+    }
+    let run: Run | undefined;
+    setImmediate(() => {
+      try {
+        run = this.runs.get(runId) ?? this.create(activation);
+        lastActivated = { runner: this, run };
+        this.options.context.activate(run, activation);
+      } catch (error) {
+        this.refuse(runId, error);
+      }
+    });
+    setImmediate(() => {
+      lastActivated = undefined;
+      if (run) this.answer(runId, run);
+    });
+  }
+
+  private create(activation: Activation): Run {
+    const { runId } = activation;
+    const { context, failureErrorTypes, buildId } = this.options;
+    const run = context.createRun({ runId, activation, failureErrorTypes, buildId });
+    this.runs.set(runId, run);
+    return run;
+  }
+
+  private answer(runId: string, run: Run): void {
+    const { failure, commands, usedFlags, pending } = this.options.context.conclude(run);
+    const cacheBytes = this.options.runWeight + PENDING_WEIGHT * pending;
+    const completion = failure ? { runId, failure: { failure } } : { runId, success: { commands, usedFlags, cacheBytes } };
+    this.send(completion);
+  }
+
+  private send(completion: Completion): void {
+    const { codecs, respond } = this.options;
+    if (codecs.length === 0) {
+      respond(completion);
+      return;
+    }
+    const encode = (payloads: any[]) => encodePayloads(codecs, payloads);
+    mapPayloads('durably.core.v1.WorkflowCompletion', completion, encode).then(
+      () => respond(completion),
+      (error: unknown) => this.refuse(completion.runId ?? '', error),
+    );
+  }
+
+  /** Fails the workflow task by an error of the worker, or of code that belongs to no run yet. */
+  private refuse(runId: string, error: unknown): void {
+    const { context, failureConverter, payloadConverter, respond } = this.options;
+    if (error instanceof Error && error.stack) error.stack = context.mapStack(error.stack);
+    respond({ runId, failure: { failure: failureConverter.errorToFailure(error, payloadConverter) } });
+  }
+
+  /** Whether the promise is one of workflows, and the rejection was taken note of. */
+  owns(promise: unknown): boolean {
+    return promise instanceof this.options.context.Promise;
+  }
+}
+
+let isListening = false;
+
+/** A rejection that no workflow handled fails its task; others get what Node.js does without us. */
+function listenForRejections(): void {
+  if (isListening) return;
+  isListening = true;
+  process.on('unhandledRejection', (reason, promise) => {
+    if (lastActivated?.runner.owns(promise)) {
+      lastActivated.run.rejectionUnhandled(reason);
+      return;
+    }
+    if (process.listenerCount('unhandledRejection') > 1) return;
+    // As Node.js without a listener.
+    setImmediate(() => {
+      throw reason;
+    });
+  });
+}
