@@ -64,7 +64,8 @@ export { type Next, composeInterceptors } from './interceptors';
 export * from './interfaces';
 export type { LogLevel, LogMetadata, Logger } from './logger';
 export { type Priority, compilePriority, decodePriority } from './priority';
-export { type History, type HistoryAndWorkflowId, historyFromJSON, historyToJSON } from './proto-utils';
+// Not `historyFromJSON` and its like (lib/proto-utils): this module is part of every workflow context, the codec is not.
+export type { History, HistoryAndWorkflowId } from './proto-utils';
 export { type RetryPolicy, compileRetryPolicy, decompileRetryPolicy } from './retry-policy';
 export {
   type SearchAttributeKey,
