@@ -1,0 +1,174 @@
+/** Connections: options, metadata, deadlines, raw services, what goes wrong. */
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import {
+  Client,
+  Connection,
+  type ConnectionOptions,
+  ServiceError,
+  isGrpcCancelledError,
+  isGrpcDeadlineError,
+  isGrpcServiceError,
+} from '@durably/client';
+import { connectOptions } from '@durably/client/lib/connection-options';
+import { methodsOf } from '@durably/proto';
+import { messageOf, tableOf } from '@durably/proto/lib/tables';
+import { embedded } from './hand';
+
+/** Fields that the options below leave unset on purpose. */
+const EXCEPTIONS: Record<string, string[]> = {
+  // Clients name theirs with each request; workers with their options.
+  'durably.core.v1.ConnectOptions': ['namespace', 'apiKey'],
+  // What `tls: false` means.
+  'durably.core.v1.TlsOptions': ['disabled'],
+  // What an interval of `undefined` means.
+  'durably.core.v1.KeepAliveOptions': ['disabled'],
+};
+
+test('each option of the contract is offered', () => {
+  const pem = Buffer.from('pem');
+  const options: Required<Omit<ConnectionOptions, 'apiKey' | 'connectTimeout' | 'interceptors'>> = {
+    address: 'localhost',
+    tls: { serverNameOverride: 'a', serverRootCACertificate: pem, clientCertPair: { crt: pem, key: pem } },
+    metadata: { A: 'b' },
+    channelArgs: { 'grpc.keepalive_time_ms': 1, 'grpc.keepalive_timeout_ms': 1 },
+    retry: { initialInterval: 1, maxInterval: 1, maxElapsedTime: 1, maxRetries: 1 },
+    identity: 'me',
+    embedded: { namespaces: ['orders'], listen: '127.0.0.1:0', timeSkipping: true },
+  };
+  const check = (name: string, message: Record<string, unknown>): void => {
+    const table = tableOf(name);
+    const unset = table.fields.filter((field) => message[field.name] === undefined || message[field.name] === null);
+    assert.deepEqual(unset.map((field) => field.name), EXCEPTIONS[name] ?? [], name);
+    for (const field of table.fields) {
+      const value = message[field.name];
+      if (field.of.startsWith('durably.core.v1.') && value) check(messageOf(field).name, value as Record<string, unknown>);
+    }
+  };
+  check('durably.core.v1.ConnectOptions', connectOptions(options) as Record<string, unknown>);
+});
+
+test('addresses get their port, and options that contradict each other are refused', () => {
+  const target = (address?: string) => connectOptions({ address }).target;
+  assert.equal(target(), 'localhost:7233');
+  assert.equal(target('host'), 'host:7233');
+  assert.equal(target('host:80'), 'host:80');
+  assert.equal(target('https://host:80'), 'https://host:80');
+  assert.equal(target('embedded:/tmp/state.db'), 'embedded:/tmp/state.db');
+  assert.deepEqual(connectOptions({ tls: false, apiKey: 'k' }).tls, { disabled: true });
+  assert.deepEqual(connectOptions({ apiKey: () => 'k' }).tls, {});
+  assert.equal(connectOptions({ tls: null }).tls, undefined);
+  assert.deepEqual(connectOptions({ channelArgs: { 'grpc.keepalive_time_ms': undefined } }).keepAlive, { disabled: true });
+  assert.throws(() => connectOptions({ apiKey: 'k', metadata: { Authorization: 'x' } }), /only one makes sense/);
+  assert.throws(() => connectOptions({ credentials: {} } as ConnectionOptions), /credentials is not supported/);
+  assert.throws(() => connectOptions({ interceptors: [() => undefined] as never }), /interceptors/);
+  assert.throws(() => connectOptions({ metadata: { a: Buffer.of(1) as never } }), /must be a string/);
+});
+
+test('raw services have every method, and say what the server says', async (t) => {
+  const { connection } = await embedded(t);
+  for (const service of ['workflowservice.v1.WorkflowService', 'operatorservice.v1.OperatorService'] as const) {
+    const raw: object = service.startsWith('w') ? connection.workflowService : connection.operatorService;
+    const names = methodsOf(`temporal.api.${service}`).map(({ name }) => name[0]!.toLowerCase() + name.slice(1));
+    assert.deepEqual(Object.keys(raw).sort(), names.sort());
+  }
+  const info = await connection.workflowService.getSystemInfo();
+  assert.ok(info.capabilities);
+  const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace: 'default' });
+  assert.equal(namespaceInfo!.name, 'default');
+  assert.deepEqual(await connection.healthService.check({}), { status: 1 });
+  await assert.rejects(connection.workflowService.describeNamespace({ namespace: 'nowhere' }), (error) => {
+    assert.ok(isGrpcServiceError(error));
+    assert.equal(error.code, 5);
+    assert.match(error.details, /nowhere/);
+    return true;
+  });
+});
+
+test('a server that is not there is named', async () => {
+  await assert.rejects(Connection.connect({ address: '127.0.0.1:1', connectTimeout: '200ms' }), (error) => {
+    assert.ok(error instanceof ServiceError);
+    assert.match(error.message, /127\.0\.0\.1:1/);
+    assert.ok(isGrpcServiceError(error.cause));
+    return true;
+  });
+});
+
+test('a lazy connection connects with its first call, and a closed one refuses calls', async () => {
+  const connection = Connection.lazy({ address: 'embedded:' });
+  const { count } = await new Client({ connection }).workflow.count();
+  assert.equal(count, 0);
+  await connection.ensureConnected();
+  await connection.close();
+  await connection.close();
+  await assert.rejects(connection.workflowService.getSystemInfo(), /the connection is closed/);
+  await Connection.lazy({ address: 'embedded:' }).close();
+});
+
+test('calls end with their deadline, or when they are given up', async (t) => {
+  const { connection, client } = await embedded(t);
+  const handle = await client.workflow.start('x', { workflowId: 'a', taskQueue: 'q' });
+  const late = client.withDeadline(Date.now() + 30, () => handle.result());
+  await assert.rejects(late, (error) => isGrpcDeadlineError(error) && !isGrpcCancelledError(error));
+  const passed = client.withDeadline(new Date(0), () => connection.workflowService.getSystemInfo());
+  await assert.rejects(passed, isGrpcDeadlineError);
+  const giveUp = new AbortController();
+  const given = client.withAbortSignal(giveUp.signal, () => handle.result());
+  giveUp.abort();
+  await assert.rejects(given, isGrpcCancelledError);
+  await assert.rejects(
+    client.withAbortSignal(giveUp.signal, () => handle.describe()),
+    isGrpcCancelledError,
+  );
+});
+
+/** A server that answers every call with an empty message, and keeps the headers. */
+async function recorder(t: TestContext): Promise<{ address: string; headers: Record<string, unknown>[] }> {
+  const headers: Record<string, unknown>[] = [];
+  const server = createServer();
+  server.on('stream', (stream, received) => {
+    headers.push(received);
+    stream.on('error', () => undefined);
+    stream.resume();
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.end(Buffer.alloc(5));
+  });
+  const sessions = new Set<{ destroy(): void }>();
+  server.on('session', (session) => sessions.add(session));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  });
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, headers };
+}
+
+test('calls carry metadata and API keys', async (t) => {
+  const { address, headers } = await recorder(t);
+  const connection = await Connection.connect({ address, tls: false, apiKey: 'one', metadata: { Shop: 'north' } });
+  t.after(() => connection.close());
+  const call = async () => {
+    await connection.workflowService.getSystemInfo();
+    const { authorization, shop, clerk, 'client-name': name } = headers.at(-1)!;
+    return { authorization, shop, clerk, name };
+  };
+  const plain = { authorization: 'Bearer one', shop: 'north', clerk: undefined, name: 'durably-typescript' };
+  assert.deepEqual(await call(), plain);
+  const inner = () => connection.withMetadata({ Clerk: 'Ann' }, call);
+  assert.deepEqual(await connection.withMetadata({ shop: 'south' }, inner), { ...plain, shop: 'south', clerk: 'Ann' });
+  assert.deepEqual(await connection.withApiKey('two', call), { ...plain, authorization: 'Bearer two' });
+  connection.setApiKey('three');
+  assert.deepEqual(await call(), { ...plain, authorization: 'Bearer three' });
+  let keys = 0;
+  const rotating = Connection.lazy({ address, tls: false, apiKey: () => `key ${++keys}` });
+  t.after(() => rotating.close());
+  await rotating.workflowService.getSystemInfo();
+  const before = headers.at(-1)!['authorization'];
+  await rotating.workflowService.getSystemInfo();
+  assert.notEqual(headers.at(-1)!['authorization'], before);
+  assert.throws(() => Connection.lazy({ address: 'embedded:' }).setApiKey('k'), /without an API key/);
+});
