@@ -35,10 +35,10 @@ export function msOptionalToTs(duration: Duration | undefined | null): google.pr
   return duration === undefined || duration === null ? undefined : msToTs(duration);
 }
 
-/** Milliseconds of a timestamp or duration message. */
+/** Whole milliseconds of a timestamp or duration message. */
 export function tsToMs(time: Timestamp | null | undefined): number {
   if (time === null || time === undefined) throw new ValueError('Expected timestamp, got null or undefined');
-  return Number(time.seconds ?? 0) * 1000 + (time.nanos ?? 0) / 1_000_000;
+  return Number(time.seconds ?? 0) * 1000 + Math.floor((time.nanos ?? 0) / 1_000_000);
 }
 
 export function optionalTsToMs(time: Timestamp | null | undefined): number | undefined {

@@ -25,7 +25,7 @@ const SHARED = ['@durably/common', '@durably/workflow'];
 const BUILT_IN = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
 
 /** What surrounds a bundle. Names of the worker's realm that modules may not share are parameters. */
-const BANNER = '(function (require, module, exports, globalThis) { "use strict";';
+const BANNER = '(function (require, module, exports, globalThis, global) { "use strict";';
 const FOOTER = '});';
 
 /** Bundles ahead of time: pass the result as `workflowBundle`, or write its code to a file and pass its `codePath`. */

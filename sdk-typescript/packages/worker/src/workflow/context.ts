@@ -17,7 +17,7 @@ import { Positions } from './source-map';
 
 /** What the code in `workflow-runtime.js` exports. */
 type Runtime = typeof import('@durably/workflow/lib/runtime/index');
-type BundleFunction = (require: unknown, module: { exports: unknown }, exports: object, globals: object) => void;
+type BundleFunction = (require: unknown, module: { exports: unknown }, exports: object, globalThis: object, global: object) => void;
 
 /** Classes that a context lacks, from this realm; workflows get subclasses of them. */
 const FOREIGN = { TextEncoder, TextDecoder, URL, URLSearchParams };
@@ -49,13 +49,16 @@ export class WorkflowContext {
   constructor(private readonly options: ContextOptions) {
     const globals: Record<string, unknown> = { ...FOREIGN };
     Object.defineProperty(globals, SLOT, { value: this.slot, enumerable: false });
-    this.context = vm.createContext(globals, { name: 'durably workflows', microtaskMode: 'afterEvaluate' });
+    this.context = vm.createContext(globals, {
+      name: 'durably workflows',
+      microtaskMode: 'afterEvaluate',
+      // Code made of strings would reach the global object, which can't be frozen.
+      codeGeneration: { strings: false, wasm: false },
+    });
     this.positions = new Positions(options.code);
     this.runtime = this.load(join(__dirname, '..', 'workflow-runtime.js'));
     this.Promise = vm.runInContext('Promise', this.context) as PromiseConstructor;
     this.step(() => this.runtime.install(this.host(), [...Object.keys(FOREIGN), SLOT]));
-    // What nothing in the context can do any more, its global object can't either.
-    Object.freeze(globals);
     const bundled = new vm.Script(options.code, { filename: BUNDLE_NAME }).runInContext(this.context) as unknown;
     if (typeof bundled !== 'function') throw new TypeError('the workflow bundle is not one: make it with bundleWorkflowCode');
     this.bundle = bundled as BundleFunction;
@@ -110,7 +113,8 @@ export class WorkflowContext {
   createRun(options: Omit<RunOptions, 'instantiate'>): Run {
     const instantiate = (): Bundle => {
       const module = { exports: {} as Bundle };
-      this.bundle(this.runtime.requireModule, module, module.exports, this.runtime.runGlobals());
+      const globals = this.runtime.runGlobals();
+      this.bundle(this.runtime.requireModule, module, module.exports, globals, globals);
       return module.exports;
     };
     try {

@@ -14,18 +14,37 @@ export type { Run } from './run';
 
 const modules: Readonly<Record<string, unknown>> = { '@durably/common': common, '@durably/workflow': workflow };
 
+/** The globals of all runs, which none can change. */
+let shared: object;
+
 /** Called once per context, with names of globals that belong to other realms. */
 export function install(host: Host, foreign: readonly string[]): void {
   const globals = globalThis as Record<string, unknown>;
   const others = new Set<unknown>([host, ...Object.values(host), globalThis]);
-  for (const name of foreign) others.add(globals[name]);
+  for (const name of foreign) addRealm(others, globals[name]);
   installGlobals(host);
-  harden([...builtIns(), ...Object.values(modules)], others);
-  for (const name of Object.getOwnPropertyNames(globals)) {
-    const property = Object.getOwnPropertyDescriptor(globals, name);
-    if (property?.configurable && 'value' in property) {
+  // What the last match of any run was.
+  for (const name of Object.getOwnPropertyNames(RegExp)) {
+    if (!['length', 'name', 'prototype'].includes(name)) Reflect.deleteProperty(RegExp, name);
+  }
+  const library = Object.values(modules).flatMap((module) => [module, ...Object.values(module as object)]);
+  harden([...builtIns(), ...library], others);
+  const properties = Object.getOwnPropertyDescriptors(globals);
+  for (const name of foreign) if (name.startsWith('__')) delete properties[name];
+  shared = Object.freeze(Object.create(Object.prototype, properties));
+  for (const [name, property] of Object.entries(properties)) {
+    if (property.configurable && 'value' in property) {
       Object.defineProperty(globals, name, { ...property, writable: false, configurable: false });
     }
+  }
+}
+
+/** Adds a class of another realm, with all that it inherits from there. */
+function addRealm(others: Set<unknown>, value: unknown): void {
+  for (let of = value; of !== null && of !== undefined; of = Object.getPrototypeOf(of)) {
+    others.add(of);
+    const { prototype } = of as { prototype?: unknown };
+    if (prototype && !others.has(prototype)) addRealm(others, prototype);
   }
 }
 
@@ -47,8 +66,8 @@ export function requireModule(name: string): unknown {
 
 /** The globals of one run: what it adds is its own. */
 export function runGlobals(): object {
-  const globals = Object.create(globalThis) as Record<string, unknown>;
-  globals['globalThis'] = globals;
+  const globals = Object.create(shared) as Record<string, unknown>;
+  for (const name of ['globalThis', 'global']) Object.defineProperty(globals, name, { value: globals });
   return globals;
 }
 
