@@ -80,6 +80,14 @@ impl Config {
         if unix.is_none() && tcp.is_none() {
             return Err(error("[listen] names no address: give `unix`, `tcp`, or both"));
         }
+        // A server on a state file listens there itself, for other processes that open the file.
+        let servers =
+            connect.target.strip_prefix("embedded:").map(|state| PathBuf::from(format!("{state}.sock")));
+        if unix.is_some() && unix == servers {
+            return Err(error(
+                "[listen]: unix names the socket of the embedded server itself, STATE.sock: choose another name",
+            ));
+        }
         refuse_rest(&listen, "[listen]")?;
         let mut limits = section(&mut file, "limits")?;
         let body_bytes = match limits.remove("body_bytes") {
@@ -226,6 +234,7 @@ mod tests {
             ("[connect]\ntarget = ", "TOML"),
             ("[listen]\nunix = \"x\"\n", "lacks `target`"),
             ("[connect]\ntarget = \"embedded:\"\n", "names no address"),
+            ("[connect]\ntarget = \"embedded:a/b\"\n[listen]\nunix = \"a/b.sock\"\n", "choose another name"),
             ("[connect]\ntarget = \"embedded:\"\ntarge = 1\n[listen]\nunix = \"x\"\n", "targe"),
             (&format!("{BASE}tcp = \"127.0.0.1:0\"\n"), "needs token_file"),
             (&format!("{BASE}tcp = \"0.0.0.0:1\"\n"), "not on loopback"),

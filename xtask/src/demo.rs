@@ -28,6 +28,7 @@ enum Lang {
     Python,
     Go,
     Java,
+    Shell,
 }
 
 const PROGRAM: &str = "examples/python/order.py";
@@ -83,6 +84,10 @@ fn install(shell: &Shell, lang: Lang) -> Result<Vec<PathBuf>, Failure> {
         Lang::Java => {
             heading("1. compile the Java program, and build the sidecar that it works through");
             java::order_program(shell)
+        }
+        Lang::Shell => {
+            heading("1. look for curl and jq; compile the Java program, and build the sidecar");
+            java::shell_program(shell)
         }
     }
 }

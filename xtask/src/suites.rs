@@ -43,7 +43,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "go", run: go::tests },
     Suite { name: "go, nothing cached", run: go::tests_uncached },
     Suite { name: "go, imports changed", run: our_go },
-    Suite { name: "java", run: java::tests },
+    Suite { name: "java and shell", run: java::tests },
     Suite { name: "docs", run: docs },
     Suite { name: "official SDK", run: official_sdk },
     Suite { name: "kill", run: kill },
