@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::fetch;
-use crate::go;
+use crate::go::{self, Profile};
 use crate::python::Venv;
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
@@ -43,12 +43,13 @@ enum Sdk {
     OfficialTypescript,
     OurPython,
     OurGo,
+    OurTypescript,
 }
 
 impl Sdk {
     /// Some behaviours are about what only one language has, and bear its name; the official SDK is their yardstick.
     fn is_concerned(self, behaviour: &str) -> bool {
-        !behaviour.starts_with("typescript_") || self == Sdk::OfficialTypescript
+        !behaviour.starts_with("typescript_") || matches!(self, Sdk::OfficialTypescript | Sdk::OurTypescript)
     }
 }
 
@@ -88,6 +89,19 @@ const COLUMNS: &[Column] = &[
     Column { name: "durably-go@embedded", sdk: Sdk::OurGo, server: Server::Embedded, yardstick: false },
     Column { name: "durably-go@durably", sdk: Sdk::OurGo, server: Server::Durably, yardstick: false },
     Column { name: "durably-go@temporal", sdk: Sdk::OurGo, server: Server::Temporal, yardstick: false },
+    Column {
+        name: "durably-ts@embedded",
+        sdk: Sdk::OurTypescript,
+        server: Server::Embedded,
+        yardstick: false,
+    },
+    Column { name: "durably-ts@durably", sdk: Sdk::OurTypescript, server: Server::Durably, yardstick: false },
+    Column {
+        name: "durably-ts@temporal",
+        sdk: Sdk::OurTypescript,
+        server: Server::Temporal,
+        yardstick: false,
+    },
     Column {
         name: "temporalio@temporal",
         sdk: Sdk::OfficialPython,
@@ -256,6 +270,9 @@ fn program(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
         Sdk::OfficialGo => shell.command(suites::go_conformance(shell)?),
         Sdk::OfficialTypescript => {
             typescript_programs::conformance(shell, typescript_programs::Sdk::Official)?
+        }
+        Sdk::OurTypescript => {
+            typescript_programs::conformance(shell, typescript_programs::Sdk::Ours(Profile::Debug))?
         }
         Sdk::OurGo => shell.command(go::conformance(shell)?),
     })

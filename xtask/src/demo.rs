@@ -11,6 +11,7 @@ use crate::go;
 use crate::java;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
+use crate::typescript_programs;
 
 #[derive(Args)]
 pub(crate) struct DemoArgs {
@@ -28,6 +29,7 @@ enum Lang {
     Python,
     Go,
     Java,
+    Typescript,
     Shell,
 }
 
@@ -80,6 +82,10 @@ fn install(shell: &Shell, lang: Lang) -> Result<Vec<PathBuf>, Failure> {
         Lang::Go => {
             heading("1. build the Go program with our SDK");
             Ok(vec![go::order_program(shell)?])
+        }
+        Lang::Typescript => {
+            heading("1. install the TypeScript packages");
+            typescript_programs::order_program(shell)
         }
         Lang::Java => {
             heading("1. compile the Java program, and build the sidecar that it works through");

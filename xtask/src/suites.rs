@@ -17,6 +17,7 @@ use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::tally::{Count, Tally, count_cargo, count_pytest};
 use crate::tidy;
+use crate::typescript_programs;
 
 #[derive(Args)]
 pub(crate) struct TestArgs {
@@ -43,6 +44,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "go", run: go::tests },
     Suite { name: "go, nothing cached", run: go::tests_uncached },
     Suite { name: "go, imports changed", run: our_go },
+    Suite { name: "typescript, imports changed", run: our_typescript },
+    Suite { name: "typescript, order program", run: typescript_programs::order_program_tests },
     Suite { name: "java and shell", run: java::tests },
     Suite { name: "docs", run: docs },
     Suite { name: "official SDK", run: official_sdk },
@@ -158,14 +161,19 @@ fn our_go(shell: &Shell) -> Result<Count, Failure> {
     conformance::one_column(shell, "durably-go@durably")
 }
 
+/// The conformance programs, written for the official TypeScript SDK, with ours.
+fn our_typescript(shell: &Shell) -> Result<Count, Failure> {
+    conformance::one_column(shell, "durably-ts@durably")
+}
+
 /// The kill test in the size that fits every test run; `cargo xtask conformance` runs it in full.
 fn kill(shell: &Shell) -> Result<Count, Failure> {
     kill_test(shell, 40, 4)
 }
 
 /// Runs the kill test: `orders` under way while processes are killed `kills` times. The workflows run on workers of
-/// the official SDK, then of ours, then in two worker processes of ours that are killed like the server; the second
-/// of those keeps nothing in its cache.
+/// the official SDK, then of ours, then in two worker processes of ours that are killed like the server, in Python and in
+/// TypeScript; the second of each two keeps nothing in its cache.
 pub(crate) fn kill_test(shell: &Shell, orders: u32, kills: u32) -> Result<Count, Failure> {
     let server = binary(shell)?;
     let venv = official_venv(shell)?;
@@ -175,8 +183,14 @@ pub(crate) fn kill_test(shell: &Shell, orders: u32, kills: u32) -> Result<Count,
         venv.python().display()
     );
     let workers = [worker.clone(), format!("{worker} --cache 0")];
+    let typescript = format!(
+        "node {} --address {{address}} --queue {{queue}}",
+        typescript_programs::order_worker(shell)?.display()
+    );
+    let typescript = [typescript.clone(), format!("{typescript} --cache 0")];
+    let runs = [("temporalio", &[][..]), ("durably", &[]), ("durably", &workers), ("durably", &typescript)];
     let mut count = Count::default();
-    for (package, workers) in [("temporalio", &[][..]), ("durably", &[]), ("durably", &workers)] {
+    for (package, workers) in runs {
         let mut test = shell.command(venv.python());
         test.arg("tests/kill/kill_test.py").arg("--server").arg(&server).args(["--package", package]);
         test.args(["--orders", &orders.to_string(), "--kills", &kills.to_string()]);

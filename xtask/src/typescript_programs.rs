@@ -3,28 +3,36 @@
 //! They are written for the official packages. [`compiled`] copies them below `target/`, changes the scope of their
 //! imports for our SDK, and nothing else, and compiles them there.
 
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::go::Profile;
 use crate::shell::{self, Failure, Shell};
+use crate::suites;
+use crate::tally::Count;
 
 /// The packages that the programs are compiled against.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sdk {
     Official,
+    Ours(Profile),
 }
 
 impl Sdk {
     fn folder(self) -> &'static str {
         match self {
             Sdk::Official => "official",
+            Sdk::Ours(Profile::Debug) => "durably",
+            Sdk::Ours(Profile::Release) => "durably-release",
         }
     }
 
     fn scope(self) -> &'static str {
         match self {
             Sdk::Official => OFFICIAL,
+            Sdk::Ours(_) => "'@durably/",
         }
     }
 }
@@ -42,10 +50,35 @@ pub(crate) fn conformance(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
     node(shell, &compiled(shell, sdk)?.join("conformance/runner.js"))
 }
 
+/// The workflow worker of the kill test, with our SDK.
+pub(crate) fn order_worker(shell: &Shell) -> Result<PathBuf, Failure> {
+    Ok(compiled(shell, Sdk::Ours(Profile::Debug))?.join("kill/order_worker.js"))
+}
+
+/// Builds the order program; its command line, up to its arguments.
+pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
+    Ok(vec!["node".into(), build_order_program(shell)?.join("lib/order.js")])
+}
+
+/// The order program's own test.
+pub(crate) fn order_program_tests(shell: &Shell) -> Result<Count, Failure> {
+    let folder = build_order_program(shell)?;
+    let done = shell::stream(node(shell, Path::new("--test"))?.arg("lib/").current_dir(folder))?;
+    Ok(Count::of(done.success))
+}
+
+fn build_order_program(shell: &Shell) -> Result<PathBuf, Failure> {
+    let folder = shell.root().join("examples/typescript");
+    install_ours(shell, Profile::Debug, &folder)?;
+    shell::run(shell.command("npm").args(["run", "--silent", "build"]).current_dir(&folder))?;
+    Ok(folder)
+}
+
 /// The SDK benchmark, by SDK.
 pub(crate) fn benchmarks(shell: &Shell) -> Result<Vec<(&'static str, Command)>, Failure> {
     let official = node(shell, &compiled(shell, Sdk::Official)?.join("bench/sdk_bench.js"))?;
-    Ok(vec![("sdk-typescript", official)])
+    let ours = node(shell, &compiled(shell, Sdk::Ours(Profile::Release))?.join("bench/sdk_bench.js"))?;
+    Ok(vec![("sdk-typescript", official), ("durably", ours)])
 }
 
 fn node(shell: &Shell, script: &Path) -> Result<Command, Failure> {
@@ -61,6 +94,12 @@ fn node(shell: &Shell, script: &Path) -> Result<Command, Failure> {
 fn compiled(shell: &Shell, sdk: Sdk) -> Result<PathBuf, Failure> {
     let peers = install_peers(shell)?;
     let folder = peers.join(sdk.folder());
+    if let Sdk::Ours(profile) = sdk {
+        fs::create_dir_all(&folder)?;
+        // It makes the folder a project of its own, whose packages npm leaves alone in the one around it.
+        fs::write(folder.join("package.json"), "{\"private\": true}")?;
+        install_ours(shell, profile, &folder)?;
+    }
     for made in SOURCES.iter().map(|(_, name)| *name).chain(["lib"]) {
         let _ = fs::remove_dir_all(folder.join(made));
     }
@@ -89,6 +128,47 @@ fn install_peers(shell: &Shell) -> Result<PathBuf, Failure> {
     shell::quiet(shell.command("npm").args(["install", "--no-audit", "--no-fund"]).current_dir(&folder))?;
     fs::write(stamp, wanted)?;
     Ok(folder)
+}
+
+/// Installs our packages in a folder as a user would: from their tarballs.
+fn install_ours(shell: &Shell, profile: Profile, folder: &Path) -> Result<(), Failure> {
+    let tarballs = packed(shell, profile)?;
+    // Their version stays the same while their contents change.
+    let _ = fs::remove_dir_all(folder.join("node_modules/@durably"));
+    let _ = fs::remove_file(folder.join("node_modules/.package-lock.json"));
+    let mut npm = shell.command("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock"]).args(tarballs);
+    shell::quiet(npm.current_dir(folder))?;
+    Ok(())
+}
+
+/// Builds our packages with the addon of a profile, and packs them.
+fn packed(shell: &Shell, profile: Profile) -> Result<Vec<PathBuf>, Failure> {
+    match profile {
+        Profile::Debug => suites::build_workspace(shell)?,
+        Profile::Release => {
+            shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-bridge-node"]))?;
+        }
+    }
+    let sdk = shell.root().join("sdk-typescript");
+    let types = sdk.join("packages/proto/src/generated");
+    shell::quiet(
+        shell.cargo(["run", "--quiet", "-p", "durably-proto", "--example", "typescript", "--"]).arg(types),
+    )?;
+    shell::quiet(shell.command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&sdk))?;
+    shell::run(shell.command("npm").args(["run", "build"]).current_dir(&sdk))?;
+    let library = format!("{DLL_PREFIX}durably_node{DLL_SUFFIX}");
+    fs::copy(
+        shell.target().join(profile.folder()).join(library),
+        sdk.join("packages/core-bridge/durably.node"),
+    )?;
+    let folder = shell.target().join("npm").join(profile.folder());
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    let mut pack = shell.command("npm");
+    pack.args(["pack", "--workspaces", "--pack-destination"]).arg(&folder);
+    shell::quiet(pack.current_dir(&sdk))?;
+    suites::files_below(&folder, "tgz")
 }
 
 /// Copies what is TypeScript below `from`, with the imports of the SDK.
