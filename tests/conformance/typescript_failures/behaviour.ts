@@ -56,7 +56,7 @@ export async function check(env: Env): Promise<void> {
   });
   assert.deepEqual(await env.execute(reports, 'text'), {
     ...exhausted,
-    cause: { ...application, message: 'just text', type: '' },
+    cause: { ...application, message: 'just text' },
     root: 'just text',
   });
   assert.match(await env.execute(unknownActivity), /missing.*fails/s);

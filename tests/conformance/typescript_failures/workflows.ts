@@ -16,7 +16,7 @@ import type { activities } from './behaviour';
 function plain(error: unknown): unknown {
   if (error instanceof ApplicationFailure) {
     const { name, message, type, nonRetryable, details, cause } = error;
-    return { name, message, type, nonRetryable, details, cause: plain(cause) };
+    return { name, message, type: type || undefined, nonRetryable, details, cause: plain(cause) };
   }
   return error instanceof Error ? { name: error.name, message: error.message, cause: plain(error.cause) } : error;
 }

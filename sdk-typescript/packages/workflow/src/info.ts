@@ -22,10 +22,9 @@ export interface WorkflowInfo {
   readonly continuedFromExecutionRunId?: string;
   readonly startTime: Date;
   readonly runStartTime: Date;
-  /** Milliseconds, as all time-outs here. */
-  readonly executionTimeout?: number;
-  readonly runTimeout?: number;
-  readonly taskTimeout: number;
+  readonly executionTimeoutMs?: number;
+  readonly runTimeoutMs?: number;
+  readonly taskTimeoutMs: number;
   readonly retryPolicy?: RetryPolicy;
   /** Starts at 1. */
   readonly attempt: number;

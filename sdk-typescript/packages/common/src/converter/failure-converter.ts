@@ -85,8 +85,7 @@ export class DefaultFailureConverter implements FailureConverter {
       return { ...this.common(error, payloads), ...infoOf(error, payloads) };
     }
     if (isError(error)) return this.common(error, payloads);
-    const advice =
-      ' [A non-Error value was thrown from your code. We recommend throwing Error objects so that we can provide a stack trace]';
+    const advice = ' [thrown without an Error around it: throw Errors, and failures come with their stack]';
     return { source: FAILURE_SOURCE, message: describe(error) + advice };
   }
 

@@ -77,7 +77,7 @@ export class WorkflowContext {
   private host(): Host {
     const { logger } = this.options;
     return {
-      log: (level: LogLevel, message: string, meta: LogMetadata) => logger.log(level, message, { ...meta }),
+      log: (level: LogLevel, message: string, meta: LogMetadata) => logger.log(level, message, detached(meta)),
       console: (method, args) => console[method](...args),
       locate: (stack) => this.positions.locate(stack),
       mapStack: (stack) => this.positions.mapStack(stack),
@@ -151,5 +151,14 @@ export class WorkflowContext {
 
   mapStack(stack: string): string {
     return this.positions.mapStack(stack);
+  }
+}
+
+/** A copy for a logger that keeps its entries: the run goes on, and may change what it has logged. */
+function detached(meta: LogMetadata): LogMetadata {
+  try {
+    return structuredClone(meta);
+  } catch {
+    return { ...meta };
   }
 }
