@@ -1,12 +1,6 @@
 /** Runs the activities of a worker. */
 
-import {
-  type ActivityCancellationDetails,
-  CompleteAsyncError,
-  Context,
-  type Info,
-  runInContext,
-} from '@durably/activity';
+import { CompleteAsyncError, Context, type Info, runInContext } from '@durably/activity';
 import {
   ApplicationFailure,
   CancelledFailure,
@@ -20,13 +14,13 @@ import {
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
 import { optionalTsToMs } from '@durably/common/lib/time';
 import { type durably, mapPayloads } from '@durably/proto';
+import { type CancelReason, Cancellation } from './cancellation';
 
 type Start = durably.core.v1.ActivityStart;
 type Completion = durably.core.v1.IActivityCompletion;
-type Reason = 'CANCELLED' | 'NOT_FOUND' | 'TIMED_OUT' | 'WORKER_SHUTDOWN' | 'PAUSED' | 'RESET' | 'UNKNOWN';
 
 /** By the numbers of `ActivityCancel.Reason`. */
-const REASONS: readonly Reason[] = ['UNKNOWN', 'CANCELLED', 'NOT_FOUND', 'TIMED_OUT', 'WORKER_SHUTDOWN', 'PAUSED', 'RESET'];
+const REASONS: readonly CancelReason[] = ['UNKNOWN', 'CANCELLED', 'NOT_FOUND', 'TIMED_OUT', 'WORKER_SHUTDOWN', 'PAUSED', 'RESET'];
 
 export interface ActivityRunnerOptions {
   activities: ReadonlyMap<string, (...args: any[]) => unknown>;
@@ -36,12 +30,8 @@ export interface ActivityRunnerOptions {
   respond(request: durably.core.v1.IWorkerRequest): void;
 }
 
-interface Attempt {
-  cancel(reason: Reason): void;
-}
-
 export class ActivityRunner {
-  private readonly attempts = new Map<string, Attempt>();
+  private readonly attempts = new Map<string, Cancellation>();
 
   constructor(private readonly options: ActivityRunnerOptions) {}
 
@@ -64,30 +54,17 @@ export class ActivityRunner {
 
   private async run(start: Start): Promise<Completion> {
     const { taskToken } = start;
-    const controller = new AbortController();
-    let reason: Reason | undefined;
-    let reject!: (error: CancelledFailure) => void;
-    const cancelled = new Promise<never>((_, no) => {
-      reject = no;
-    });
-    cancelled.catch(() => undefined);
-    const cancel = (why: Reason) => {
-      if (reason !== undefined) return;
-      reason = why;
-      const failure = new CancelledFailure(why);
-      reject(failure);
-      controller.abort(failure);
-    };
-    this.attempts.set(key(taskToken), { cancel });
+    const cancellation = new Cancellation();
+    this.attempts.set(key(taskToken), cancellation);
     try {
       if (this.options.converter.payloadCodecs.length > 0) await this.decode(start);
       const context = new Context({
         info: this.infoOf(start),
-        cancelled,
-        cancellationSignal: controller.signal,
+        cancelled: cancellation.cancelled,
+        cancellationSignal: cancellation.signal,
         heartbeat: (details) => this.heartbeat(taskToken, details),
         logger: this.options.logger,
-        cancellationDetails: () => (reason === undefined ? undefined : detailsOf(reason)),
+        cancellationDetails: () => cancellation.details,
         headers: start.headers,
       });
       const args = arrayFromPayloads(this.options.converter.payloadConverter, start.input);
@@ -95,7 +72,7 @@ export class ActivityRunner {
       const payload = this.options.converter.payloadConverter.toPayload(result);
       return await this.encoded({ taskToken, completed: { result: payload } });
     } catch (error) {
-      return await this.failed(taskToken, error, reason);
+      return await this.failed(taskToken, error, cancellation.reason);
     }
   }
 
@@ -115,7 +92,7 @@ export class ActivityRunner {
     );
   }
 
-  private async failed(taskToken: Uint8Array, error: unknown, reason: Reason | undefined): Promise<Completion> {
+  private async failed(taskToken: Uint8Array, error: unknown, reason: CancelReason | undefined): Promise<Completion> {
     const { failureConverter, payloadConverter } = this.options.converter;
     if (error instanceof CompleteAsyncError) return { taskToken, willCompleteAsync: {} };
     const isAbort = error instanceof Error && error.name === 'AbortError';
@@ -185,15 +162,4 @@ export class ActivityRunner {
 
 function key(taskToken: Uint8Array): string {
   return Buffer.from(taskToken.buffer, taskToken.byteOffset, taskToken.byteLength).toString('base64');
-}
-
-function detailsOf(reason: Reason): ActivityCancellationDetails {
-  return {
-    notFound: reason === 'NOT_FOUND',
-    cancelRequested: reason === 'CANCELLED',
-    paused: reason === 'PAUSED',
-    timedOut: reason === 'TIMED_OUT',
-    workerShutdown: reason === 'WORKER_SHUTDOWN',
-    reset: reason === 'RESET',
-  };
 }
