@@ -34,7 +34,7 @@ impl Frontend {
         _: UnlockTimeSkippingRequest,
     ) -> Result<UnlockTimeSkippingResponse, ServiceError> {
         self.virtual_clock()?;
-        self.executions().unlock_time_skipping()?;
+        self.executions().unlock_time_skipping().await?;
         Ok(UnlockTimeSkippingResponse {})
     }
 

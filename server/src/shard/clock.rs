@@ -18,7 +18,7 @@ pub(super) struct Clock {
     /// Stands still at this time instead of following the system's clock; for tests that must repeat.
     #[cfg(test)]
     frozen: Option<i64>,
-    /// Time is skipped only while this is 0. A virtual clock starts with 1.
+    /// Locks less unlocks; each task that is under way counts as one more lock. A virtual clock starts with 1.
     locks: Mutex<i64>,
 }
 
@@ -57,8 +57,8 @@ impl Clock {
         self.kind == ClockKind::Virtual
     }
 
-    pub(super) fn may_skip(&self) -> bool {
-        self.is_virtual() && *self.locks.lock() == 0
+    pub(super) fn may_skip(&self, tasks_under_way: usize) -> bool {
+        self.is_virtual() && *self.locks.lock() + tasks_under_way as i64 <= 0
     }
 
     /// Moves a virtual clock to `time`, never back.
@@ -73,10 +73,10 @@ impl Clock {
         *self.locks.lock() += 1;
     }
 
-    /// False when it was not locked.
-    pub(super) fn unlock(&self) -> bool {
+    /// False when it was not locked. An activity that sleeps by this clock takes its own lock away.
+    pub(super) fn unlock(&self, tasks_under_way: usize) -> bool {
         let mut locks = self.locks.lock();
-        if *locks == 0 {
+        if *locks + tasks_under_way as i64 <= 0 {
             return false;
         }
         *locks -= 1;

@@ -247,9 +247,13 @@ impl Executions {
         Ok(())
     }
 
-    pub fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
+    pub async fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
         self.require_virtual_clock()?;
-        if !self.inner.clock.unlock() {
+        let clock = self.inner.clock.clone();
+        let unlocked = self.call_later(0, move |shard, reply| {
+            let _ = reply.send(Ok(clock.unlock(shard.tasks_under_way())));
+        });
+        if !unlocked.await? {
             return Err(not_locked());
         }
         self.wake_shards();
@@ -272,7 +276,7 @@ impl Executions {
         let until = self.inner.clock.now().after(nanos.max(0));
         let clock = self.inner.clock.clone();
         let slept = self.call_later(0, move |shard, reply| {
-            if clock.unlock() {
+            if clock.unlock(shard.tasks_under_way()) {
                 shard.sleep(until, Sleeper { reply, locks: true });
             } else {
                 let _ = reply.send(Err(not_locked()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use durably_proto::temporal::api::workflowservice::v1::PollActivityTaskQueueResponse;
 use tokio::sync::oneshot;
 
-use super::{clock::Clock, driver::Shard, executions::stopping, inbox::Inbox};
+use super::{clock::Clock, driver::Shard, executions::stopping, inbox::Inbox, runs::Slot};
 use crate::{
     ServiceError,
     engine::{Dispatch, Input, Output, Poller, SECOND, Time, WorkflowTaskGrant},
@@ -234,20 +234,21 @@ impl Shard {
         self.sleepers.insert((until, self.use_counter), sleeper);
     }
 
-    /// Whether a worker has a task or is about to get one, so that a virtual clock must wait. A workflow task always
-    /// counts; an activity only if somebody serves its queue.
-    pub(super) fn tasks_under_way(&self) -> bool {
+    /// Tasks that a worker has or is about to get, for which a virtual clock must wait. A workflow task always counts;
+    /// an activity only if somebody serves its queue.
+    pub(super) fn tasks_under_way(&self) -> usize {
         let (now, real) = (self.now(), Clock::real().0);
-        self.runs.values().any(|slot| {
+        let of = |slot: &Slot| {
             let namespace_id = &slot.run.key().namespace_id;
-            slot.outstanding > 0
-                || slot.run.pending_dispatch(now).into_iter().any(|dispatch| match dispatch {
-                    Dispatch::WorkflowTask { .. } => true,
-                    Dispatch::Activity { queue, .. } => {
-                        let key = queue_key(namespace_id, &queue, QueueKind::Activity);
-                        self.matching.has_poller(&key, real, WORKER_MEMORY)
-                    }
-                })
-        })
+            let pending = slot.run.pending_dispatch(now).into_iter().filter(|dispatch| match dispatch {
+                Dispatch::WorkflowTask { .. } => true,
+                Dispatch::Activity { queue, .. } => {
+                    let key = queue_key(namespace_id, queue, QueueKind::Activity);
+                    self.matching.has_poller(&key, real, WORKER_MEMORY)
+                }
+            });
+            slot.outstanding + pending.count()
+        };
+        self.runs.values().map(of).sum()
     }
 }

@@ -330,7 +330,7 @@ async fn with_a_virtual_clock_an_hour_passes_at_once() {
     let task = poll(&on, "tq").await;
     let before = on.current_time();
     respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
-    on.unlock_time_skipping().unwrap();
+    on.unlock_time_skipping().await.unwrap();
     let task = poll(&on, "tq").await;
     assert!(kinds(&task.history.as_ref().unwrap().events).contains(&EventType::TimerFired));
     assert!(on.current_time() - before >= 3600 * SECOND);
@@ -338,6 +338,22 @@ async fn with_a_virtual_clock_an_hour_passes_at_once() {
     respond(&on, &task, vec![complete()]).await.unwrap();
     on.unlock_time_skipping_with_sleep(86_400 * SECOND).await.unwrap();
     assert!(on.current_time() - before >= 90_000 * SECOND);
+}
+
+#[tokio::test]
+async fn a_task_under_way_holds_a_virtual_clock_until_it_sleeps_itself() {
+    let on = open(Arc::new(MemoryStore::default()), ClockKind::Virtual);
+    on.unlock_time_skipping().await.unwrap();
+    assert!(on.unlock_time_skipping().await.is_err(), "it is not locked any more");
+    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    let before = on.current_time();
+    on.unlock_time_skipping_with_sleep(86_400 * SECOND).await.unwrap();
+    assert!(on.current_time() - before >= 86_400 * SECOND);
+    assert!(
+        respond(&on, &task, vec![complete()]).await.is_err(),
+        "the workflow task has timed out meanwhile"
+    );
 }
 
 #[tokio::test]
