@@ -44,19 +44,26 @@ test('time skips while a result is awaited, and stands otherwise', async (t) => 
     assert.equal(await workflow.execute<typeof rest>('rest', { ...options(), args: [3] }), 3);
     const after = await environment.currentTimeMs();
     assert.ok(after - before >= 3 * DAY && after - before < 4 * DAY, `${after - before} ms`);
-    const handle = await workflow.start<typeof rest>('rest', { ...options(), args: [2] });
+    const handle = await workflow.start<typeof rest>('rest', { ...options(), args: [10] });
     assert.ok((await environment.currentTimeMs()) - after < DAY);
-    await Promise.all([handle.result(), workflow.execute<typeof rest>('rest', { ...options(), args: [1] })]);
-    assert.ok((await environment.currentTimeMs()) - after >= 2 * DAY);
+    await Promise.all([handle.result(), workflow.execute<typeof rest>('rest', { ...options(), args: [2] })]);
+    assert.ok((await environment.currentTimeMs()) - after >= 10 * DAY);
   });
 });
 
-test('a sleep moves the clock', async (t) => {
+test('a sleep moves the clock, for tests and for activities', async (t) => {
   const environment = await skipping(t);
   const before = await environment.currentTimeMs();
   await environment.sleep('2 days');
   const passed = (await environment.currentTimeMs()) - before;
   assert.ok(passed >= 2 * DAY && passed < 3 * DAY, `${passed} ms`);
+  const late = async () => {
+    await environment.sleep('20 days');
+    return 'activity';
+  };
+  const worker = await workerOf(environment, { late });
+  const winner = worker.runUntil(() => environment.client.workflow.execute<typeof race>('race', options()));
+  assert.equal(await winner, 'timer');
 });
 
 test('a local environment has the real clock, a namespace of its own, and a port if asked', async (t) => {

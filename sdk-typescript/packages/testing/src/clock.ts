@@ -1,5 +1,6 @@
 /** The clock of a server that skips time: it stands, unless somebody waits for a result or sleeps. */
 
+import { inActivityContext } from '@durably/activity';
 import type { Connection, TestService } from '@durably/client';
 import { type Duration, msToTs, tsToMs } from '@durably/common/lib/time';
 
@@ -43,12 +44,13 @@ export class Clock {
     }
   }
 
-  /** Moves the clock. Where somebody waits, time skips anyway, and this waits with them. */
+  /** Moves the clock. Where somebody waits, time skips anyway, unless an activity holds it: that one lets go itself. */
   async sleep(duration: Duration): Promise<void> {
     const request = { duration: msToTs(duration) };
     const slept = await this.inOrder(async () => {
       // One call, so that time can't run on between the end of the sleep and a lock. Only its beginning is in order.
-      const sleep = this.waiting > 0 ? this.service.sleep : this.service.unlockTimeSkippingWithSleep;
+      const skips = this.waiting === 0 || inActivityContext();
+      const sleep = skips ? this.service.unlockTimeSkippingWithSleep : this.service.sleep;
       return { done: this.connection.withDeadline(Date.now() + A_DAY, () => sleep(request)) };
     });
     await slept.done;
