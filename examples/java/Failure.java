@@ -1,3 +1,5 @@
+import java.util.Arrays;
+
 /**
  * Something that has failed, in the form in which it travels: a {@code temporal.api.failure.v1.Failure}.
  *
@@ -16,7 +18,7 @@ final class Failure extends RuntimeException {
     static Failure of(String type, String message, Object... details) {
         return new Failure(Json.object(
                 "message", message, "source", "Java",
-                "applicationFailureInfo", Json.object("type", type, "details", java.util.List.of(details))));
+                "applicationFailureInfo", Json.object("type", type, "details", Arrays.asList(details))));
     }
 
     /** An answer that no retry will change, and that nobody has to be woken for. */
@@ -59,6 +61,6 @@ final class Failure extends RuntimeException {
     static Failure cancelled(Object... details) {
         return new Failure(Json.object(
                 "message", "cancelled", "source", "Java",
-                "canceledFailureInfo", Json.object("details", java.util.List.of(details))));
+                "canceledFailureInfo", Json.object("details", Arrays.asList(details))));
     }
 }

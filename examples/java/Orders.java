@@ -77,7 +77,7 @@ final class Orders {
             var sidecar = new Sidecar(arguments.sidecar(), Files.readString(arguments.tokenFile()).strip());
             isExact = new Orders(sidecar, arguments).run(arguments, null);
         } else {
-            try (var running = Sidecar.start("embedded:" + arguments.state(), QUEUE, arguments.state())) {
+            try (var running = Sidecar.start("embedded:" + arguments.state(), QUEUE, arguments.state(), "max_concurrent_activities = 16")) {
                 isExact = new Orders(new Sidecar(running.address(), running.token()), arguments).run(arguments, running.process());
             }
         }

@@ -1,5 +1,6 @@
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -85,7 +86,7 @@ final class Run {
     /** Schedules an activity. The options are the fields of {@code ScheduleActivity} in core.proto. */
     Later start(String activity, Json options, Object... arguments) {
         long seq = ++lastActivity;
-        command("scheduleActivity", options.with("seq", seq, "activityType", activity, "arguments", List.of(arguments)));
+        command("scheduleActivity", options.with("seq", seq, "activityType", activity, "arguments", Arrays.asList(arguments)));
         var later = new Later("activity", seq);
         activities.put(seq, later);
         return later;

@@ -87,8 +87,9 @@ final class Sidecar {
      * Starts {@code durably sidecar} for one task queue. Its files lie beside {@code state}, under names that begin like it.
      *
      * @param target what it connects to: {@code embedded:FILE}, or the {@code HOST:PORT} of a server
+     * @param options further lines of {@code [[worker]]}
      */
-    static Running start(String target, String queue, Path state) throws IOException {
+    static Running start(String target, String queue, Path state, String... options) throws IOException {
         var token = UUID.randomUUID().toString();
         var tokenFile = Path.of(state + ".token");
         Files.writeString(tokenFile, token);
@@ -102,8 +103,8 @@ final class Sidecar {
                 token_file = %s
                 [[worker]]
                 task_queue = %s
-                max_concurrent_activities = 16
-                """.formatted(new Json(target), new Json(tokenFile.toString()), new Json(queue)));
+                %s
+                """.formatted(new Json(target), new Json(tokenFile.toString()), new Json(queue), String.join("\n", options)));
         var process = new ProcessBuilder(System.getProperty("durably", "durably"), "sidecar", "--config", config.toString(), "--stop-with-stdin")
                 .redirectError(ProcessBuilder.Redirect.appendTo(Path.of(state + ".log").toFile()))
                 .start();

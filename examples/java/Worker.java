@@ -1,3 +1,4 @@
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,6 +17,8 @@ final class Worker implements AutoCloseable {
     interface Activity {
         Object run(Attempt attempt) throws Exception;
     }
+
+    private static final System.Logger LOG = System.getLogger(Worker.class.getName());
 
     private final Sidecar sidecar;
     private final String path;
@@ -74,7 +77,7 @@ final class Worker implements AutoCloseable {
             } catch (RuntimeException error) {
                 // An answer came too late, or the sidecar is away. It will send again whatever still matters.
                 if (isClosed) return;
-                System.getLogger("worker").log(System.Logger.Level.DEBUG, error.toString());
+                LOG.log(System.Logger.Level.DEBUG, error.toString());
                 if (!(error instanceof Sidecar.Refused refused) || refused.isPassing()) pause();
             }
         }
@@ -94,7 +97,9 @@ final class Worker implements AutoCloseable {
             if (old != null) old.evict();
         }
         var run = Objects.requireNonNull(runs.get(id), "an activation of a run that is not ours");
-        sidecar.post(path + "workflow-completions", run.activate(activation));
+        var completion = run.activate(activation);
+        if (completion.has("failure")) LOG.log(System.Logger.Level.WARNING, "the workflow's code failed, and is tried again: {0}", completion);
+        sidecar.post(path + "workflow-completions", completion);
     }
 
     private void run(Json start) {
@@ -142,7 +147,7 @@ final class Worker implements AutoCloseable {
 
         /** Says how far it is. Throws {@link Failure#cancelled} when it should stop. */
         void heartbeat(Object... details) {
-            if (sendHeartbeat.apply(List.of(details)).has("cancel")) throw Failure.cancelled();
+            if (sendHeartbeat.apply(Arrays.asList(details)).has("cancel")) throw Failure.cancelled();
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::go::{self, Profile};
 use crate::python::Venv;
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
+use crate::square;
 use crate::suites;
 use crate::tally::{Count, count_pytest};
 use crate::typescript_programs;
@@ -143,6 +144,8 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
         table.values().flat_map(BTreeMap::values).filter(|cell| matches!(cell, Cell::Red(_))).count() as u64;
     if args.behaviours.is_empty() && args.column.is_empty() {
         failed += demo_on_temporal(shell)?.failed;
+        heading("the square of languages");
+        failed += square::tests(shell)?.failed;
         if !args.no_kill {
             heading("kill test");
             failed += suites::kill_test(shell, 200, 20)?.failed;

@@ -185,10 +185,15 @@ pub(crate) fn load_generators(shell: &Shell) -> Result<[(&'static str, PathBuf);
 
 /// Builds the order program.
 pub(crate) fn order_program(shell: &Shell) -> Result<PathBuf, Failure> {
-    let binary = shell.target().join("peers").join("order-go");
+    program(shell, "examples/go", "order-go")
+}
+
+/// Builds the program in the folder `module`, which uses our SDK, to `target/peers/NAME`.
+pub(crate) fn program(shell: &Shell, module: &str, name: &str) -> Result<PathBuf, Failure> {
+    let binary = shell.target().join("peers").join(name);
     let mut build = go(shell, Profile::Debug)?;
     build.args(["build", "-o"]).arg(&binary).arg(".");
-    shell::run(build.current_dir(shell.root().join("examples/go")))?;
+    shell::run(build.current_dir(shell.root().join(module)))?;
     Ok(binary)
 }
 

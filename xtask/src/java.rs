@@ -15,7 +15,7 @@ use crate::tally::Count;
 const ORDERS: usize = 30;
 
 /// Why the examples can't run here, if they can't.
-fn lacks_java(shell: &Shell) -> Option<String> {
+pub(crate) fn lacks_java(shell: &Shell) -> Option<String> {
     match shell::quiet(shell.command("javac").arg("-version")) {
         Ok(version) if major(&version) >= 17 => None,
         Ok(version) => Some(format!("{} is too old: Java 17 or newer is needed", version.trim())),
@@ -31,7 +31,7 @@ fn major(version: &str) -> u32 {
 }
 
 /// Compiles the Java sources of some folders to `target/java/NAME`.
-pub(crate) fn classes(shell: &Shell, name: &str, folders: &[&str]) -> Result<PathBuf, Failure> {
+fn classes(shell: &Shell, name: &str, folders: &[&str]) -> Result<PathBuf, Failure> {
     if let Some(lack) = lacks_java(shell) {
         return Err(Failure::new(lack));
     }
@@ -49,9 +49,14 @@ pub(crate) fn classes(shell: &Shell, name: &str, folders: &[&str]) -> Result<Pat
 
 /// Builds the Java order program; its command line, up to its arguments.
 pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
-    let classes = classes(shell, "order", &["examples/java"])?;
+    program(shell, "Orders", &["examples/java"])
+}
+
+/// Builds the Java program with the main class `main`, which starts a sidecar; its command line, up to its arguments.
+pub(crate) fn program(shell: &Shell, main: &str, folders: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+    let classes = classes(shell, main, folders)?;
     let sidecar = suites::binary(shell)?;
-    Ok(vec!["java".into(), property("durably", &sidecar), "-cp".into(), classes, "Orders".into()])
+    Ok(vec!["java".into(), property("durably", &sidecar), "-cp".into(), classes, main.into()])
 }
 
 /// Builds what the shell order program needs; its command line, up to its arguments.
@@ -59,7 +64,7 @@ pub(crate) fn shell_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
     if let Some(lack) = lacks_shell(shell) {
         return Err(Failure::new(lack));
     }
-    let classes = classes(shell, "order", &["examples/java"])?;
+    let classes = classes(shell, "Orders", &["examples/java"])?;
     let sidecar = suites::binary(shell)?;
     let set = |name: &str, value: &Path| format!("{name}={}", value.display()).into();
     let program = "examples/shell/orders.sh".into();

@@ -14,6 +14,7 @@ mod python;
 mod servers;
 mod shell;
 mod sidecar;
+mod square;
 mod suites;
 mod tally;
 mod tidy;

@@ -15,6 +15,7 @@ use crate::go;
 use crate::java;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
+use crate::square;
 use crate::tally::{Count, Tally, count_cargo, count_pytest};
 use crate::tidy;
 use crate::typescript_programs;
@@ -49,6 +50,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "java and shell", run: java::tests },
     Suite { name: "docs", run: docs },
     Suite { name: "official SDK", run: official_sdk },
+    Suite { name: "square of languages", run: square::tests },
     Suite { name: "kill", run: kill },
 ];
 
@@ -210,7 +212,12 @@ pub(crate) fn official_venv(shell: &Shell) -> Result<Venv, Failure> {
     Venv::with_requirements(shell, "venv-official", "tests/requirements-official.txt")
 }
 
-fn pytest(shell: &Shell, venv: &Venv, folders: &[&str], env: &[(&str, &str)]) -> Result<Count, Failure> {
+pub(crate) fn pytest(
+    shell: &Shell,
+    venv: &Venv,
+    folders: &[&str],
+    env: &[(&str, &str)],
+) -> Result<Count, Failure> {
     let mut pytest = shell.command(venv.python());
     pytest.args(["-m", "pytest", "-q", "--color=no", "-o"]);
     pytest.arg(format!("cache_dir={}", shell.target().join("pytest").display()));
