@@ -11,7 +11,7 @@
 
 import { appendFileSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { Client, type WorkflowHandle } from '@durably/client';
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@durably/common';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@durably/worker';
@@ -234,7 +234,7 @@ async function main(): Promise<number> {
   }
   // Retries and the like go to a file, so that the screen shows the orders.
   const logger = new DefaultLogger('INFO', ({ level, message, meta }) => {
-    appendFileSync(`${state}.log`, `${new Date().toISOString()} ${level} ${message} ${JSON.stringify(meta ?? {})}\n`);
+    appendFileSync(`${state}.log`, `${new Date().toISOString()} ${level} ${message} ${inspect(meta, { breakLength: Infinity })}\n`);
   });
   Runtime.install({ logger });
 

@@ -1,16 +1,24 @@
-/** What workflows and activities log arrives once, replay or not, and says where it comes from. */
+/** What workflows and activities log arrives once, replay or not, and says where it comes from; so do their failures. */
 
 import { strict as assert } from 'node:assert';
-import { Context, log } from '@temporalio/activity';
-import { type Env, logged } from '../harness/harness';
-import { logs } from './workflows';
+import { ApplicationFailure, Context, log } from '@temporalio/activity';
+import { WorkflowFailedError } from '@temporalio/client';
+import { type Env, failure, logged } from '../harness/harness';
+import { fails, logs } from './workflows';
 
 export const activities = {
   async notes(): Promise<void> {
     log.info('works', { number: 2 });
     Context.current().log.debug('too fine to be shown');
   },
+
+  async refuses(isBenign: boolean): Promise<void> {
+    throw ApplicationFailure.create({ message: 'refused', category: isBenign ? 'BENIGN' : undefined });
+  },
 };
+
+/** What has been logged about a workflow. */
+const about = (workflowId: string) => logged.filter(({ meta }) => meta?.workflowId === workflowId);
 
 export const ownWorkers = true;
 
@@ -18,9 +26,18 @@ export async function check(env: Env): Promise<void> {
   // Without a cache, each task replays what is before it.
   const worker = await env.worker({ activities, maxCachedWorkflows: 0 });
   const handle = await env.start(logs);
-  await worker.runUntil(handle.result());
-  const lines = logged.filter(({ meta }) => meta?.workflowId === handle.workflowId);
-  const told = lines.filter(({ message }) => /begins|slept|works|ends/.test(message));
+  const warnings: string[][] = [];
+  await worker.runUntil(async () => {
+    await handle.result();
+    for (const isBenign of [false, true]) {
+      const failing = await env.start(fails, isBenign);
+      await failure(failing.result(), WorkflowFailedError);
+      warnings.push(about(failing.workflowId).map(({ level, message }) => `${level} ${message}`));
+    }
+  });
+  // A benign failure is nobody's concern.
+  assert.deepEqual(warnings, [['WARN Activity failed', 'WARN Workflow failed'], ['WARN Workflow failed']]);
+  const told = about(handle.workflowId).filter(({ message }) => /begins|slept|works|ends/.test(message));
   assert.deepEqual(
     told.map(({ level, message }) => `${level} ${message}`),
     ['INFO begins', 'WARN has slept', 'INFO works', 'ERROR ends'],

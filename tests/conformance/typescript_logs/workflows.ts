@@ -1,9 +1,9 @@
 /** The workflows of this behaviour, on their own because they are bundled. */
 
-import { log, proxyActivities, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, log, proxyActivities, sleep } from '@temporalio/workflow';
 import type { activities } from './behaviour';
 
-const { notes } = proxyActivities<typeof activities>({ startToCloseTimeout: '1 minute' });
+const { notes, refuses } = proxyActivities<typeof activities>({ startToCloseTimeout: '1 minute', retry: { maximumAttempts: 1 } });
 
 export async function logs(): Promise<void> {
   log.info('begins', { number: 1 });
@@ -11,4 +11,9 @@ export async function logs(): Promise<void> {
   log.warn('has slept');
   await notes();
   log.error('ends', { deep: { list: [1] } });
+}
+
+export async function fails(isBenign: boolean): Promise<void> {
+  await refuses(isBenign).catch(() => undefined);
+  throw ApplicationFailure.nonRetryable('of no use');
 }

@@ -3,6 +3,7 @@
 import { CompleteAsyncError, Context, type Info, runInContext } from '@durably/activity';
 import {
   ApplicationFailure,
+  ApplicationFailureCategory,
   CancelledFailure,
   type LoadedDataConverter,
   type Logger,
@@ -56,6 +57,7 @@ export class ActivityRunner {
     const { taskToken } = start;
     const cancellation = new Cancellation();
     this.attempts.set(key(taskToken), cancellation);
+    let { logger } = this.options;
     try {
       if (this.options.converter.payloadCodecs.length > 0) await this.decode(start);
       const context = new Context({
@@ -67,12 +69,13 @@ export class ActivityRunner {
         cancellationDetails: () => cancellation.details,
         headers: start.headers,
       });
+      logger = context.log;
       const args = arrayFromPayloads(this.options.converter.payloadConverter, start.input);
       const result = await runInContext(context, async () => await this.functionOf(start.activityType)(...args));
       const payload = this.options.converter.payloadConverter.toPayload(result);
       return await this.encoded({ taskToken, completed: { result: payload } });
     } catch (error) {
-      return await this.failed(taskToken, error, cancellation.reason);
+      return await this.failed(taskToken, error, cancellation.reason, logger);
     }
   }
 
@@ -92,7 +95,12 @@ export class ActivityRunner {
     );
   }
 
-  private async failed(taskToken: Uint8Array, error: unknown, reason: CancelReason | undefined): Promise<Completion> {
+  private async failed(
+    taskToken: Uint8Array,
+    error: unknown,
+    reason: CancelReason | undefined,
+    logger: Logger,
+  ): Promise<Completion> {
     const { failureConverter, payloadConverter } = this.options.converter;
     if (error instanceof CompleteAsyncError) return { taskToken, willCompleteAsync: {} };
     const isAbort = error instanceof Error && error.name === 'AbortError';
@@ -101,6 +109,8 @@ export class ActivityRunner {
       return await this.encoded({ taskToken, cancelled: failureConverter.errorToFailure(failure, payloadConverter) });
     }
     const failure = error instanceof CancelledFailure ? error : ensureApplicationFailure(error);
+    const isBenign = failure instanceof ApplicationFailure && failure.category === ApplicationFailureCategory.BENIGN;
+    logger.log(isBenign ? 'DEBUG' : 'WARN', 'Activity failed', { error });
     try {
       return await this.encoded({ taskToken, failed: failureConverter.errorToFailure(failure, payloadConverter) });
     } catch (second) {

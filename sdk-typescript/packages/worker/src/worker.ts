@@ -207,6 +207,7 @@ function runnerOf(
   const { logger } = Runtime.instance();
   return new WorkflowRunner({
     context: new WorkflowContext({ code, logger, timeout: stepTimeout(options) }),
+    logger,
     payloadConverter: converter.payloadConverter,
     failureConverter: converter.failureConverter,
     codecs: converter.payloadCodecs,

@@ -8,6 +8,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { types } from 'node:util';
 import vm from 'node:vm';
 import type { LogLevel, LogMetadata, Logger } from '@durably/common';
 import type { Activation, Bundle, Conclusion, Host, RunOptions } from '@durably/workflow/lib/runtime/host';
@@ -156,9 +157,14 @@ export class WorkflowContext {
 
 /** A copy for a logger that keeps its entries: the run goes on, and may change what it has logged. */
 function detached(meta: LogMetadata): LogMetadata {
-  try {
-    return structuredClone(meta);
-  } catch {
-    return { ...meta };
-  }
+  const copy = (value: unknown): unknown => {
+    // An error keeps its class and what it carries.
+    if (types.isNativeError(value)) return value;
+    try {
+      return structuredClone(value);
+    } catch {
+      return value;
+    }
+  };
+  return Object.fromEntries(Object.entries(meta).map(([key, value]) => [key, copy(value)]));
 }

@@ -1,6 +1,6 @@
 /** The runs that a worker has cached: applies activations to them, and answers. */
 
-import type { FailureConverter, PayloadCodec, PayloadConverter } from '@durably/common';
+import type { FailureConverter, Logger, PayloadCodec, PayloadConverter } from '@durably/common';
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
 import { type durably, mapPayloads } from '@durably/proto';
 import type { Run } from '@durably/workflow/lib/runtime/index';
@@ -11,6 +11,7 @@ type Completion = durably.core.v1.IWorkflowCompletion;
 
 export interface RunnerOptions {
   context: WorkflowContext;
+  logger: Logger;
   payloadConverter: PayloadConverter;
   failureConverter: FailureConverter;
   codecs: readonly PayloadCodec[];
@@ -103,8 +104,9 @@ export class WorkflowRunner {
 
   /** Fails the workflow task by an error of the worker, or of code that belongs to no run yet. */
   private refuse(runId: string, error: unknown): void {
-    const { context, failureConverter, payloadConverter, respond } = this.options;
+    const { context, logger, failureConverter, payloadConverter, respond } = this.options;
     if (error instanceof Error && error.stack) error.stack = context.mapStack(error.stack);
+    logger.warn('Workflow task failed, and is tried again', { runId, error });
     respond({ runId, failure: { failure: failureConverter.errorToFailure(error, payloadConverter) } });
   }
 

@@ -199,6 +199,7 @@ export class Run {
   conclude(): Conclusion {
     const { commands, usedFlags, taskError } = this;
     const failure = taskError && this.taskFailureOf(taskError.error);
+    if (taskError) this.warn('Workflow task failed, and is tried again', taskError.error);
     return { commands, usedFlags, failure, pending: this.timers.size + this.activities.size + this.conditions.size };
   }
 
@@ -232,8 +233,14 @@ export class Run {
   fail(error: unknown): void {
     if (error instanceof ContinueAsNew) this.close({ continueAsNew: error.command });
     else if (this.cancelled && isCancellation(error)) this.close({ cancelWorkflow: {} });
-    else if (this.failsWorkflow(error)) this.close({ failWorkflow: { failure: this.failureOf(error) } });
-    else this.failTask(error);
+    else if (this.failsWorkflow(error)) {
+      this.close({ failWorkflow: { failure: this.failureOf(error) } });
+      if (!this.isReplaying) this.warn('Workflow failed', error);
+    } else this.failTask(error);
+  }
+
+  private warn(message: string, error: unknown): void {
+    host().log('WARN', message, { ...this.logAttributes(), error });
   }
 
   private failsWorkflow(error: unknown): boolean {
