@@ -175,8 +175,9 @@ fn plain(payload: &Value) -> Option<Value> {
         b"json/plain" => {
             let data = STANDARD.decode(payload.get("data")?.as_str()?).ok()?;
             let value: Value = serde_json::from_slice(&data).ok()?;
-            // Written plainly, these would be read as something else.
-            let is_ambiguous = value.is_null() || value.as_object().is_some_and(|o| o.contains_key(RAW));
+            // Written plainly, this would be read as something else. (A null comes back as the empty payload, which
+            // every language takes for the same.)
+            let is_ambiguous = value.as_object().is_some_and(|o| o.contains_key(RAW));
             (!is_ambiguous).then_some(value)
         }
         _ => None,
@@ -203,6 +204,10 @@ mod tests {
 
     #[test]
     fn payloads_are_their_plain_values() {
+        assert_eq!(
+            write(PAYLOADS, &Payloads { payloads: vec![payload("json/plain", b"null")] }).unwrap(),
+            json!([null])
+        );
         let plain = json!([{"id": 7, "tags": ["a", null]}, null, "ü", 1.5, true]);
         let read: Payloads = read(PAYLOADS, json!({})).unwrap_or_default();
         assert!(read.payloads.is_empty());
@@ -222,7 +227,6 @@ mod tests {
         let odd = [
             payload("binary/plain", &[0, 255]),
             payload("json/plain", b"not json"),
-            payload("json/plain", b"null"),
             payload("json/plain", br#"{"$payload":1}"#),
             labelled,
             Payload::default(),

@@ -9,6 +9,7 @@ use crate::java;
 use crate::shell::{Failure, Shell};
 use crate::suites;
 use crate::tally::Count;
+use crate::typescript_programs;
 
 /// A side of the square.
 struct Language {
@@ -22,6 +23,7 @@ struct Language {
 const LANGUAGES: &[Language] = &[
     Language { name: "python", lack: |_| None, worker: python },
     Language { name: "go", lack: |_| None, worker: go },
+    Language { name: "typescript", lack: |_| None, worker: typescript_programs::square_worker },
     Language { name: "java", lack: java::lacks_java, worker: java },
 ];
 

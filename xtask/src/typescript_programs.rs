@@ -42,8 +42,12 @@ const OFFICIAL: &str = "'@temporalio/";
 /// The official packages, the compiler and its settings.
 const PEERS: &str = "tests/peers/typescript";
 /// Where programs are, and their folder in the copy.
-const SOURCES: &[(&str, &str)] =
-    &[("tests/conformance", "conformance"), ("tests/kill", "kill"), ("bench/typescript", "bench")];
+const SOURCES: &[(&str, &str)] = &[
+    ("tests/conformance", "conformance"),
+    ("tests/kill", "kill"),
+    ("tests/square", "square"),
+    ("bench/typescript", "bench"),
+];
 
 /// The conformance programs.
 pub(crate) fn conformance(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
@@ -53,6 +57,11 @@ pub(crate) fn conformance(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
 /// The workflow worker of the kill test, with our SDK.
 pub(crate) fn order_worker(shell: &Shell) -> Result<PathBuf, Failure> {
     Ok(compiled(shell, Sdk::Ours(Profile::Debug))?.join("kill/order_worker.js"))
+}
+
+/// The worker of the square, with our SDK; its command line.
+pub(crate) fn square_worker(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
+    Ok(vec!["node".into(), compiled(shell, Sdk::Ours(Profile::Debug))?.join("square/worker.js")])
 }
 
 /// Builds the order program; its command line, up to its arguments.
