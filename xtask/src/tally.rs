@@ -75,6 +75,16 @@ pub(crate) fn count_pytest(stdout: &str) -> Count {
     sum(last.into_iter())
 }
 
+/// Reads the lines `pass 3` and `fail 0` that Node's test runner ends with, behind whatever mark its reporter likes.
+pub(crate) fn count_node(stdout: &str) -> Count {
+    let figure = |word: &str| {
+        let mut lines =
+            stdout.lines().rev().map(|line| line.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()));
+        lines.find_map(|line| line.strip_prefix(word)?.trim().parse().ok()).unwrap_or(0)
+    };
+    Count { passed: figure("pass "), failed: figure("fail ") + figure("cancelled ") }
+}
+
 fn has_failure(line: &str) -> bool {
     line.contains("failed") || line.contains("error")
 }
@@ -116,6 +126,15 @@ mod tests {
             count_pytest("= 1 failed, 7 passed, 2 skipped, 1 error in 9.87s =\n"),
             Count { passed: 7, failed: 2 }
         );
+    }
+
+    #[test]
+    fn reads_what_node_ends_with() {
+        for mark in ["#", "ℹ"] {
+            let stdout =
+                format!("ok 1 - pass 9\n{mark} tests 6\n{mark} pass 3\n{mark} fail 2\n{mark} cancelled 1\n");
+            assert_eq!(count_node(&stdout), Count { passed: 3, failed: 3 });
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::go::Profile;
 use crate::shell::{self, Failure, Shell};
 use crate::suites;
-use crate::tally::Count;
+use crate::tally::{Count, count_node};
 
 /// The packages that the programs are compiled against.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub(crate) fn square_worker(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
     Ok(vec!["node".into(), compiled(shell, Sdk::Ours(Profile::Debug))?.join("square/worker.js")])
 }
 
+/// The SDK's own tests.
+pub(crate) fn sdk_tests(shell: &Shell) -> Result<Count, Failure> {
+    let tests = build_ours(shell, Profile::Debug)?.join("tests");
+    let files = suites::files_below(&tests.join("lib"), "js")?;
+    let files = files.into_iter().filter(|file| file.to_string_lossy().ends_with(".test.js"));
+    let done = shell::stream(node(shell, Path::new("--test"))?.args(files).current_dir(tests))?;
+    Ok(count_node(&done.stdout).and_exit(done.success))
+}
+
 /// Builds the order program; its command line, up to its arguments.
 pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
     Ok(vec!["node".into(), build_order_program(shell)?.join("lib/order.js")])
@@ -73,7 +82,7 @@ pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
 pub(crate) fn order_program_tests(shell: &Shell) -> Result<Count, Failure> {
     let folder = build_order_program(shell)?;
     let done = shell::stream(node(shell, Path::new("--test"))?.arg("lib/").current_dir(folder))?;
-    Ok(Count::of(done.success))
+    Ok(count_node(&done.stdout).and_exit(done.success))
 }
 
 fn build_order_program(shell: &Shell) -> Result<PathBuf, Failure> {
@@ -153,6 +162,18 @@ fn install_ours(shell: &Shell, profile: Profile, folder: &Path) -> Result<(), Fa
 
 /// Builds our packages with the addon of a profile, and packs them.
 fn packed(shell: &Shell, profile: Profile) -> Result<Vec<PathBuf>, Failure> {
+    let sdk = build_ours(shell, profile)?;
+    let folder = shell.target().join("npm").join(profile.folder());
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    let mut pack = shell.command("npm");
+    pack.args(["pack", "--workspaces", "--pack-destination"]).arg(&folder);
+    shell::quiet(pack.current_dir(&sdk))?;
+    suites::files_below(&folder, "tgz")
+}
+
+/// Builds our packages, their tests included, with the addon of a profile; gives their folder.
+fn build_ours(shell: &Shell, profile: Profile) -> Result<PathBuf, Failure> {
     match profile {
         Profile::Debug => suites::build_workspace(shell)?,
         Profile::Release => {
@@ -171,13 +192,7 @@ fn packed(shell: &Shell, profile: Profile) -> Result<Vec<PathBuf>, Failure> {
         shell.target().join(profile.folder()).join(library),
         sdk.join("packages/core-bridge/durably.node"),
     )?;
-    let folder = shell.target().join("npm").join(profile.folder());
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder)?;
-    let mut pack = shell.command("npm");
-    pack.args(["pack", "--workspaces", "--pack-destination"]).arg(&folder);
-    shell::quiet(pack.current_dir(&sdk))?;
-    suites::files_below(&folder, "tgz")
+    Ok(sdk)
 }
 
 /// Copies what is TypeScript below `from`, with the imports of the SDK.
