@@ -1,6 +1,7 @@
 /** Writing activities. Names and semantics are those of `@temporalio/activity`. */
 
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Client } from '@durably/client';
 import {
   ActivityFailure,
   ApplicationFailure,
@@ -84,6 +85,7 @@ export interface ContextOptions {
   logger: Logger;
   cancellationDetails(): ActivityCancellationDetails | undefined;
   headers?: Headers;
+  client?: Client;
 }
 
 /** What the running code of an activity has at hand: `Context.current()`. */
@@ -137,6 +139,13 @@ export class Context {
   get cancellationDetails(): ActivityCancellationDetails | undefined {
     return this.options.cancellationDetails();
   }
+
+  /** A client of the worker's connection and namespace. */
+  get client(): Client {
+    const { client } = this.options;
+    if (client === undefined) throw new IllegalStateError('No client: give one to the MockActivityEnvironment');
+    return client;
+  }
 }
 
 function attributesOf(info: Info): Record<string, unknown> {
@@ -162,6 +171,11 @@ export function inActivityContext(): boolean {
 
 export function activityInfo(): Info {
   return Context.current().info;
+}
+
+/** A client of the worker's connection and namespace. */
+export function getClient(): Client {
+  return Context.current().client;
 }
 
 export function heartbeat(details?: unknown): void {

@@ -7,7 +7,7 @@ import type { ConnectionLike, Metadata } from './types';
 
 export interface BaseClientOptions {
   /** Converts values to payloads. Default: JSON. */
-  dataConverter?: DataConverter;
+  dataConverter?: DataConverter | LoadedDataConverter;
   /** Shown in histories. Default: the connection's, `PID@HOST`. */
   identity?: string;
   /** Default: one to localhost, made with the first call. */

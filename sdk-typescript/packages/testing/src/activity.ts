@@ -2,6 +2,7 @@
 
 import { EventEmitter } from 'node:events';
 import { type ActivityCancellationDetails, Context, type Info, runInContext } from '@durably/activity';
+import type { Client } from '@durably/client';
 import type { ActivityFunction, Logger } from '@durably/common';
 import { DefaultLogger } from '@durably/worker';
 import { type CancelReason, Cancellation } from '@durably/worker/lib/cancellation';
@@ -9,6 +10,8 @@ import { type CancelReason, Cancellation } from '@durably/worker/lib/cancellatio
 export interface MockActivityEnvironmentOptions {
   /** Where the activity's log goes. Default: standard error. */
   logger?: Logger;
+  /** What the activity's `getClient` returns. */
+  client?: Client;
 }
 
 /** What an activity's info says unless told otherwise. */
@@ -53,6 +56,7 @@ export class MockActivityEnvironment extends EventEmitter {
       heartbeat: (details) => void this.emit('heartbeat', details),
       logger: opts?.logger ?? new DefaultLogger(),
       cancellationDetails: () => cancellation.details,
+      client: opts?.client,
     });
   }
 

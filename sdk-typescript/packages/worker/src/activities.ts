@@ -1,5 +1,6 @@
 /** Runs the activities of a worker. */
 
+import type { Client } from '@durably/client';
 import { CompleteAsyncError, Context, type Info, runInContext } from '@durably/activity';
 import {
   ApplicationFailure,
@@ -28,6 +29,7 @@ export interface ActivityRunnerOptions {
   converter: LoadedDataConverter;
   logger: Logger;
   taskQueue: string;
+  client: Client;
   respond(request: durably.core.v1.IWorkerRequest): void;
 }
 
@@ -68,6 +70,7 @@ export class ActivityRunner {
         logger: this.options.logger,
         cancellationDetails: () => cancellation.details,
         headers: start.headers,
+        client: this.options.client,
       });
       logger = context.log;
       const args = arrayFromPayloads(this.options.converter.payloadConverter, start.input);

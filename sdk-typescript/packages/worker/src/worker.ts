@@ -1,6 +1,7 @@
 /** Workers: they take tasks of one task queue, and run workflows and activities. */
 
 import { type LoadedDataConverter, IllegalStateError } from '@durably/common';
+import { Client } from '@durably/client';
 import { msOptionalToNumber } from '@durably/common/lib/time';
 import { type BridgeClient, type BridgeWorker } from '@durably/core-bridge';
 import type { durably } from '@durably/proto';
@@ -43,6 +44,7 @@ export class Worker {
   private constructor(
     readonly options: WorkerOptions,
     private readonly client: BridgeClient,
+    connection: NativeConnection,
     /** Closed with the worker: nobody else knows it. */
     private readonly ownConnection: NativeConnection | undefined,
     private readonly workflows: WorkflowRunner | undefined,
@@ -54,6 +56,7 @@ export class Worker {
       converter,
       logger: Runtime.instance().logger,
       taskQueue: options.taskQueue,
+      client: new Client({ connection, namespace: options.namespace, dataConverter: converter }),
       respond: (request) => this.request(request),
     });
   }
@@ -71,8 +74,9 @@ export class Worker {
     let worker: Worker | undefined;
     const workflows = code === undefined ? undefined : runnerOf(code, options, converter, (request) => worker?.request(request));
     const own = options.connection ? undefined : await NativeConnection.connect({ address: process.env['TEMPORAL_ADDRESS'] });
-    const client = await (options.connection ?? own!).bridgeClient();
-    worker = new Worker(options, client, own, workflows, converter);
+    const connection = options.connection ?? own!;
+    const client = await connection.bridgeClient();
+    worker = new Worker(options, client, connection, own, workflows, converter);
     return worker;
   }
 

@@ -1,0 +1,46 @@
+/** The packages from ES modules and from CommonJS, and what they export. */
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+
+/** What programs of the official SDK import most. */
+const NAMES: Record<string, string[]> = {
+  activity: ['Context', 'CompleteAsyncError', 'heartbeat', 'log', 'sleep', 'activityInfo', 'ApplicationFailure'],
+  client: [
+    'ApplicationFailure',
+    'AsyncCompletionClient',
+    'CancelledFailure',
+    'Client',
+    'Connection',
+    'QueryNotRegisteredError',
+    'QueryRejectCondition',
+    'QueryRejectedError',
+    'ServiceError',
+    'WorkflowClient',
+    'WorkflowContinuedAsNewError',
+    'WorkflowExecutionAlreadyStartedError',
+    'WorkflowFailedError',
+    'WorkflowIdConflictPolicy',
+    'WorkflowIdReusePolicy',
+    'WorkflowNotFoundError',
+    'defaultPayloadConverter',
+    'isGrpcServiceError',
+  ],
+  common: ['ApplicationFailure', 'DefaultPayloadConverter', 'TypedSearchAttributes', 'defineSearchAttributeKey'],
+  testing: ['MockActivityEnvironment', 'TestWorkflowEnvironment', 'TimeSkippingWorkflowClient', 'defaultActivityInfo'],
+  worker: ['DefaultLogger', 'NativeConnection', 'Runtime', 'Worker', 'bundleWorkflowCode'],
+};
+
+const run = promisify(execFile);
+
+for (const [name, names] of Object.entries(NAMES)) {
+  test(`@durably/${name} can be imported and required`, async () => {
+    const esm = `import { ${names.join(', ')} } from '@durably/${name}'; console.log([${names.join(', ')}].includes(undefined))`;
+    const { stdout: imported } = await run(process.execPath, ['--input-type=module', '--eval', esm], { cwd: __dirname });
+    assert.equal(imported, 'false\n');
+    const required = require(`@durably/${name}`) as Record<string, unknown>;
+    for (const one of names) assert.ok(one in required, one);
+  });
+}
