@@ -1,7 +1,8 @@
 """The kill test: orders under way while processes are killed again and again, the server's on one state file.
 
 Workflows run on a Python SDK's worker in this process (`--package`), or in worker processes of any language
-(`--worker COMMAND`, repeatable), which are killed and started again like the server. Activities are done by hand on raw RPCs, so that
+(`--worker COMMAND`, repeatable), which are killed and started again like the server, and like the sidecar that they work through
+with `--sidecar`. Activities are done by hand on raw RPCs, so that
 this program knows which completions the server has acknowledged: it keeps them in a ledger. Likewise it
 notes each acknowledged start and signal. After the last kill it holds what the server says against that:
 
@@ -222,6 +223,24 @@ def server_command(args: argparse.Namespace, port: int, file: pathlib.Path) -> l
     return [args.server, "server", "start-dev", "--headless", "--port", str(port), "--db-filename", str(file)]
 
 
+def sidecar(args: argparse.Namespace, target: str, folder: pathlib.Path) -> tuple[Server, dict[str, str]]:
+    """A sidecar, and what workers need to find it. Its cache is smaller than the load."""
+    port = free_port()
+    token = folder / "token"
+    token.write_text("kill-test-kill-test")
+    config = folder / "sidecar.toml"
+    config.write_text(
+        f"""
+        connect.target = "{target}"
+        listen = {{ tcp = "127.0.0.1:{port}", token_file = "{token}" }}
+        limits.application_timeout = "1s"
+        worker = [{{ task_queue = "{QUEUE}", activities = false, max_cached_workflows = 10 }}]
+        """
+    )
+    command = [args.server, "sidecar", "--config", str(config)]
+    return Server("sidecar", command, "listening"), {"sidecar": f"127.0.0.1:{port}", "token": str(token)}
+
+
 async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
     rng = random.Random(args.seed)
     ledger = Ledger()
@@ -231,8 +250,13 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
     orders = load_orders(args.package)
     target = f"127.0.0.1:{port}"
     client = await Client.connect(target)
+    places = {"address": target, "queue": QUEUE}
+    between: list[Server] = []
+    if args.sidecar:
+        process, doors = sidecar(args, target, folder)
+        between, places = [process], places | doors
     workers = [
-        Server(f"worker {i}", [part.format(address=target, queue=QUEUE) for part in shlex.split(command)], "ready")
+        Server(f"worker {i}", [part.format(**places) for part in shlex.split(command)], "ready")
         for i, command in enumerate(args.worker, 1)
     ]
     hands = [asyncio.create_task(work(client, ledger, f"hand-{i}")) for i in range(ACTIVITY_WORKERS)]
@@ -244,6 +268,8 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
 
     try:
         async with contextlib.AsyncExitStack() as stack:
+            for process in between:
+                await process.start()
             if workers:
                 await asyncio.gather(*(worker.start() for worker in workers))
             else:
@@ -253,7 +279,7 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
                 placed.append(
                     asyncio.create_task(place_order(client, orders, ledger, number, random.Random(seed)))
                 )
-            kills = asyncio.create_task(kill_again_and_again([server, *workers], args.kills, rng, progress))
+            kills = asyncio.create_task(kill_again_and_again([server, *between, *workers], args.kills, rng, progress))
             try:
                 await finish(asyncio.gather(kills, *placed), hands, args.limit, progress)
             except TimeoutError:
@@ -264,7 +290,7 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> Ledger:
     finally:
         for task in [*hands, *placed]:
             task.cancel()
-        for process in [*workers, server]:
+        for process in [*workers, *between, server]:
             await process.kill()
     repeated = sum(count > 1 for count in ledger.attempts.values())
     slowest = max(server.recoveries[1:], default=0.0)
@@ -336,6 +362,9 @@ def main() -> int:
         action="append",
         default=[],
         help="a worker process for the workflow Order, with {address} and {queue} in its arguments; it prints `ready`",
+    )
+    parser.add_argument(
+        "--sidecar", action="store_true", help="workers go through a sidecar: {sidecar} is its address, {token} its token's file"
     )
     parser.add_argument("--orders", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::fetch;
 use crate::go::{self, Profile};
+use crate::kill;
 use crate::python::Venv;
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell, heading};
@@ -148,7 +149,7 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
         failed += square::tests(shell)?.failed;
         if !args.no_kill {
             heading("kill test");
-            failed += suites::kill_test(shell, 200, 20)?.failed;
+            failed += kill::test(shell, kill::Size::Full)?.failed;
         }
     }
     if failed == 0 { Ok(()) } else { Err(Failure::new(format!("conformance: {failed} red"))) }

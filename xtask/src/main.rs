@@ -10,6 +10,7 @@ mod demo;
 mod fetch;
 mod go;
 mod java;
+mod kill;
 mod python;
 mod servers;
 mod shell;

@@ -13,6 +13,7 @@ use crate::conformance;
 use crate::fetch;
 use crate::go;
 use crate::java;
+use crate::kill;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::square;
@@ -52,7 +53,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "docs", run: docs },
     Suite { name: "official SDK", run: official_sdk },
     Suite { name: "square of languages", run: square::tests },
-    Suite { name: "kill", run: kill },
+    Suite { name: "kill", run: small_kill },
 ];
 
 pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
@@ -170,42 +171,8 @@ fn our_typescript(shell: &Shell) -> Result<Count, Failure> {
 }
 
 /// The kill test in the size that fits every test run; `cargo xtask conformance` runs it in full.
-fn kill(shell: &Shell) -> Result<Count, Failure> {
-    kill_test(shell, 40, 4)
-}
-
-/// Runs the kill test: `orders` under way while processes are killed `kills` times. The workflows run on workers of
-/// the official SDK, then of ours, then in two worker processes of ours that are killed like the server, in Python and in
-/// TypeScript; the second of each two keeps nothing in its cache.
-pub(crate) fn kill_test(shell: &Shell, orders: u32, kills: u32) -> Result<Count, Failure> {
-    let server = binary(shell)?;
-    let venv = official_venv(shell)?;
-    package_venv(shell)?;
-    let worker = format!(
-        "{} tests/kill/order_worker.py --address {{address}} --queue {{queue}}",
-        venv.python().display()
-    );
-    let workers = [worker.clone(), format!("{worker} --cache 0")];
-    let typescript = format!(
-        "node {} --address {{address}} --queue {{queue}}",
-        typescript_programs::order_worker(shell)?.display()
-    );
-    let typescript = [typescript.clone(), format!("{typescript} --cache 0")];
-    let runs = [("temporalio", &[][..]), ("durably", &[]), ("durably", &workers), ("durably", &typescript)];
-    let mut count = Count::default();
-    for (package, workers) in runs {
-        let mut test = shell.command(venv.python());
-        test.arg("tests/kill/kill_test.py").arg("--server").arg(&server).args(["--package", package]);
-        test.args(["--orders", &orders.to_string(), "--kills", &kills.to_string()]);
-        for worker in workers {
-            test.args(["--worker", worker]);
-        }
-        // The harness itself needs the official SDK, so ours is reached from its sources.
-        test.env("PYTHONPATH", shell.root().join("sdk-python")).env("PYTHONDONTWRITEBYTECODE", "1");
-        let done = shell::stream_filtered(&mut test, |line| !line.contains(" WARN "))?;
-        count = count.plus(Count::of(done.success));
-    }
-    Ok(count)
+fn small_kill(shell: &Shell) -> Result<Count, Failure> {
+    kill::test(shell, kill::Size::Small)
 }
 
 /// The environment of the official Python SDK, which acts as client and worker towards our server.
