@@ -36,7 +36,8 @@ export async function bundleWorkflowCode(options: BundleOptions): Promise<Workfl
       `workflowsPath must be an absolute path, such as require.resolve('./workflows') gives, not ${JSON.stringify(workflowsPath)}`,
     );
   }
-  const { build } = await import('esbuild');
+  // Loaded when it is needed. By `require`: test runners that run programs in contexts of their own allow no import().
+  const { build } = require('esbuild') as typeof import('esbuild');
   const lines = [`export * as workflows from ${JSON.stringify(workflowsPath)};`];
   if (payloadConverterPath) lines.push(`export * as payloadConverter from ${JSON.stringify(payloadConverterPath)};`);
   if (failureConverterPath) lines.push(`export * as failureConverter from ${JSON.stringify(failureConverterPath)};`);
