@@ -1,8 +1,17 @@
 /** Connections: options, metadata, deadlines, raw services, what goes wrong. */
 
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http2';
+import { readFileSync } from 'node:fs';
+import {
+  type Http2SecureServer,
+  type Http2Server,
+  type SecureServerOptions,
+  type ServerHttp2Stream,
+  createSecureServer,
+  createServer,
+} from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   Client,
@@ -53,8 +62,9 @@ test('each option of the contract is offered', () => {
 
 test('addresses get their port, and options that contradict each other are refused', () => {
   const target = (address?: string) => connectOptions({ address }).target;
-  assert.equal(target(), 'localhost:7233');
+  assert.equal(target(), '127.0.0.1:7233');
   assert.equal(target('host'), 'host:7233');
+  assert.equal(Connection.lazy({ address: 'host' }).options.address, 'host:7233');
   assert.equal(target('host:80'), 'host:80');
   assert.equal(target('https://host:80'), 'https://host:80');
   assert.equal(target('embedded:/tmp/state.db'), 'embedded:/tmp/state.db');
@@ -125,11 +135,16 @@ test('calls end with their deadline, or when they are given up', async (t) => {
   );
 });
 
+interface Recorder {
+  readonly address: string;
+  readonly headers: Record<string, unknown>[];
+}
+
 /** A server that answers every call with an empty message, and keeps the headers. */
-async function recorder(t: TestContext): Promise<{ address: string; headers: Record<string, unknown>[] }> {
+async function recorder(t: TestContext, tls?: SecureServerOptions): Promise<Recorder> {
   const headers: Record<string, unknown>[] = [];
-  const server = createServer();
-  server.on('stream', (stream, received) => {
+  const server: Http2Server | Http2SecureServer = tls ? createSecureServer(tls) : createServer();
+  server.on('stream', (stream: ServerHttp2Stream, received: Record<string, unknown>) => {
     headers.push(received);
     stream.on('error', () => undefined);
     stream.resume();
@@ -138,7 +153,7 @@ async function recorder(t: TestContext): Promise<{ address: string; headers: Rec
     stream.end(Buffer.alloc(5));
   });
   const sessions = new Set<{ destroy(): void }>();
-  server.on('session', (session) => sessions.add(session));
+  server.on('session', (session: { destroy(): void }) => sessions.add(session));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => {
     for (const session of sessions) session.destroy();
@@ -171,4 +186,38 @@ test('calls carry metadata and API keys', async (t) => {
   await rotating.workflowService.getSystemInfo();
   assert.notEqual(headers.at(-1)!['authorization'], before);
   assert.throws(() => Connection.lazy({ address: 'embedded:' }).setApiKey('k'), /without an API key/);
+});
+
+/** Certificates of the core's tests. */
+function pem(name: string): Buffer {
+  return readFileSync(join(__dirname, '../../../core/tests/tls', name));
+}
+
+test('TLS options reach the server, and what is not trusted is refused', async (t) => {
+  const { address, headers } = await recorder(t, {
+    cert: pem('server.pem'),
+    key: pem('server.key.pem'),
+    ca: pem('ca.pem'),
+    requestCert: true,
+    rejectUnauthorized: true,
+  });
+  const tls = {
+    serverRootCACertificate: pem('ca.pem'),
+    serverNameOverride: 'durably.test',
+    clientCertPair: { crt: pem('client.pem'), key: pem('client.key.pem') },
+  };
+  const connection = await Connection.connect({ address, tls });
+  t.after(() => connection.close());
+  assert.equal(headers.length, 1);
+  const refused = async (options: ConnectionOptions) => {
+    const retry = { maxRetries: 1, initialInterval: 1 };
+    await assert.rejects(Connection.connect({ address, retry, connectTimeout: '5s', ...options }), ServiceError);
+  };
+  await refused({ tls: { ...tls, serverNameOverride: undefined } });
+  await refused({ tls: { ...tls, serverRootCACertificate: undefined } });
+  await refused({ tls: { ...tls, clientCertPair: undefined } });
+  await refused({ tls: true });
+  await refused({ tls: false });
+  await refused({ apiKey: 'key' });
+  assert.equal(headers.length, 1);
 });

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ApplicationFailure, Client, WorkflowFailedError } from '@durably/client';
+import { ApplicationFailure, Client, type WorkflowClientInterceptor, WorkflowFailedError } from '@durably/client';
 import { type Payload, type PayloadCodec, defaultPayloadConverter } from '@durably/common';
 import { commands, embedded, payloads } from './hand';
 
@@ -115,4 +115,17 @@ test('interceptors see, change and answer calls', async (t) => {
   const [signal] = events!.flatMap((event) => event.workflowExecutionSignaledEventAttributes ?? []);
   assert.equal(signal!.input!.payloads!.length, 2);
   assert.equal(events!.at(-1)!.workflowExecutionTerminatedEventAttributes!.reason, 'over!');
+});
+
+test('interceptors are made for each workflow where older programs do so', async (t) => {
+  const made: string[] = [];
+  const calls = [
+    ({ workflowId }: { workflowId: string }) => {
+      made.push(workflowId);
+      return { query: async () => workflowId } satisfies WorkflowClientInterceptor;
+    },
+  ];
+  const { client } = await embedded(t, {}, { interceptors: { workflow: { calls } } });
+  assert.equal(await client.workflow.getHandle('w').query('anything'), 'w');
+  assert.deepEqual(made, ['w']);
 });

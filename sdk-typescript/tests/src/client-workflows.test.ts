@@ -20,7 +20,14 @@ import {
   WorkflowNotFoundError,
   isGrpcServiceError,
 } from '@durably/client';
-import { type QueryDefinition, type SignalDefinition, TypedSearchAttributes, defineSearchAttributeKey } from '@durably/common';
+import {
+  type QueryDefinition,
+  type SignalDefinition,
+  TypedSearchAttributes,
+  defineSearchAttributeKey,
+} from '@durably/common';
+import { historyFromJSON } from '@durably/common/lib/proto-utils';
+import { History } from '@durably/proto';
 import { all, commands, embedded, payloads } from './hand';
 
 /** What awaiting the handle's result throws. */
@@ -301,6 +308,19 @@ test('counts come in groups, as far as the server makes any', async (t) => {
       { count: 6, groupValues: ['Running'] },
     ],
   });
+});
+
+test('a history that is kept as JSON is the same when it is read', async (t) => {
+  const hand = await embedded(t);
+  const options = { ...hand.options(), args: [{ a: 'ü' }], memo: { m: 1 }, workflowRunTimeout: 1500 };
+  const handle = await hand.client.workflow.start('x', options);
+  await handle.signal('s', 'value');
+  await hand.answer(commands.complete('done'));
+  const history = await handle.fetchHistory();
+  const kept = JSON.stringify(history);
+  assert.match(kept, /EVENT_TYPE_WORKFLOW_EXECUTION_STARTED/);
+  const read = historyFromJSON(JSON.parse(kept));
+  assert.deepEqual(History.encode(read), History.encode(history));
 });
 
 test('a handle is restricted to its run or its chain', async (t) => {

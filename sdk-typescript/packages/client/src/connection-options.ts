@@ -46,7 +46,7 @@ export interface ConnectionOptions {
   /**
    * `host`, `host:port`, `https://host:port`, `embedded:` or `embedded:PATH`. The port defaults to 7233.
    *
-   * @default localhost:7233
+   * @default 127.0.0.1:7233
    */
   address?: string;
   /** Encrypt the connection. Default: if there is an API key, or the address says `https`. */
@@ -69,6 +69,9 @@ export interface ConnectionOptions {
   embedded?: EmbeddedServerOptions;
 }
 
+/** Where a server is expected that nobody gave the address of. */
+export const LOCAL_TARGET = '127.0.0.1:7233';
+
 /** Options of the official SDK that mean objects of grpc-js, which is not used here. */
 const FOREIGN = ['credentials', 'callCredentials', 'proxy'];
 
@@ -86,7 +89,7 @@ export function connectOptions(options: ConnectionOptions): durably.core.v1.ICon
     throw new TypeError('Both `apiKey` and an `Authorization` header were given: only one makes sense');
   }
   return {
-    target: target(options.address ?? 'localhost'),
+    target: target(options.address ?? LOCAL_TARGET),
     identity: options.identity,
     clientName: 'durably-typescript',
     clientVersion: pkg.version,

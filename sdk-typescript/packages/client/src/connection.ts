@@ -17,8 +17,6 @@ import type {
 } from './types';
 
 
-export const LOCAL_TARGET = '127.0.0.1:7233';
-
 /**
  * A connection to a server. Clients, and namespaces, may share it.
  *
@@ -61,11 +59,15 @@ export class Connection implements ConnectionLike {
     return new this(options ?? {});
   }
 
-  protected constructor(readonly options: ConnectionOptions) {
+  /** The options that the connection was made with, with the address in full. */
+  readonly options: ConnectionOptions & { readonly address: string };
+
+  protected constructor(options: ConnectionOptions) {
     const { apiKey } = options;
     this.apiKey = typeof apiKey === 'string' ? () => apiKey : apiKey;
     this.retry = options.interceptors === undefined;
     this.message = connectOptions(options);
+    this.options = { ...options, address: this.message.target ?? '' };
     const service = (name: string): any =>
       makeService(name, (method, request) => this.call(name, method, request));
     this.workflowService = service('temporal.api.workflowservice.v1.WorkflowService');
@@ -91,7 +93,7 @@ export class Connection implements ConnectionLike {
       if (!isGrpcServiceError(error)) throw error;
       // An old server, which is none the worse for it.
       if (error.code === status.UNIMPLEMENTED) return;
-      const address = this.options.address ?? LOCAL_TARGET;
+      const { address } = this.options;
       throw new ServiceError(`Failed to connect to Temporal server at ${address}: ${error.details}`, { cause: error });
     }
   }

@@ -26,12 +26,13 @@ export * from '@durably/common/lib/workflow-options';
 export * from './async-completion-client';
 export { type BaseClientOptions } from './base-client';
 export * from './client';
-export { Connection, LOCAL_TARGET } from './connection';
-export type {
-  ConnectionOptions,
-  ConnectionRetryOptions,
-  EmbeddedServerOptions,
-  TLSConfig,
+export { Connection } from './connection';
+export {
+  type ConnectionOptions,
+  type ConnectionRetryOptions,
+  type EmbeddedServerOptions,
+  LOCAL_TARGET,
+  type TLSConfig,
 } from './connection-options';
 export * from './errors';
 export * from './interceptors';

@@ -87,7 +87,13 @@ export interface WorkflowClientInterceptor {
   describe?: (input: WorkflowDescribeInput, next: Next<this, 'describe'>) => Promise<DescribeWorkflowExecutionResponse>;
 }
 
+/** @deprecated Give the interceptors themselves. */
+export interface WorkflowClientInterceptors {
+  /** Each makes the interceptor for one workflow. */
+  calls?: ((input: { workflowId: string; runId?: string }) => WorkflowClientInterceptor)[];
+}
+
 /** Interceptors of the parts of a `Client`. */
 export interface ClientInterceptors {
-  workflow?: WorkflowClientInterceptor[];
+  workflow?: WorkflowClientInterceptor[] | WorkflowClientInterceptors;
 }

@@ -13,6 +13,7 @@ import {
 } from '@durably/common';
 import { composeInterceptors } from '@durably/common/lib/interceptors';
 import { decodeFromPayloadsAtIndex, encodeToPayloads } from '@durably/common/lib/internal-non-workflow';
+import { historyToJSON } from '@durably/common/lib/proto-utils';
 import { BaseClient, type BaseClientOptions, type LoadedWithDefaults, given } from './base-client';
 import { Connection } from './connection';
 import { QueryNotRegisteredError, QueryRejectedError, isGrpcServiceError, status } from './errors';
@@ -20,6 +21,7 @@ import { decodeCount, describeExecution, rethrowGrpcError } from './helpers';
 import type {
   WorkflowCancelInput,
   WorkflowClientInterceptor,
+  WorkflowClientInterceptors,
   WorkflowDescribeInput,
   WorkflowQueryInput,
   WorkflowSignalInput,
@@ -56,7 +58,7 @@ import {
 
 export interface WorkflowClientOptions extends BaseClientOptions {
   /** See, change or replace what this client asks of the server; the first is the outermost. */
-  interceptors?: WorkflowClientInterceptor[];
+  interceptors?: WorkflowClientInterceptor[] | WorkflowClientInterceptors;
   /** In which states of the workflow a query is not put to it. Default: it always is. */
   queryRejectCondition?: QueryRejectCondition;
 }
@@ -115,7 +117,7 @@ export class WorkflowClient extends BaseClient {
   }
 
   private begin<T extends Workflow>(workflow: string | T, options: WorkflowStartOptions<T>): Promise<WorkflowStartOutput> {
-    const { interceptors } = this.options;
+    const interceptors = this.interceptorsFor(options.workflowId);
     // Interceptors of the older kind know the run's id only.
     const start = async (input: WorkflowStartInput): Promise<WorkflowStartOutput> => {
       let details: WorkflowStartOutput | undefined;
@@ -151,7 +153,8 @@ export class WorkflowClient extends BaseClient {
       signalArgs?: unknown[];
       args?: unknown[];
     };
-    const call = composeInterceptors(this.options.interceptors, 'signalWithStart', (input: WorkflowSignalWithStartInput) =>
+    const interceptors = this.interceptorsFor(rest.workflowId);
+    const call = composeInterceptors(interceptors, 'signalWithStart', (input: WorkflowSignalWithStartInput) =>
       this.signalWithStartHandler(input),
     );
     const signaledRunId = await call({
@@ -222,7 +225,8 @@ export class WorkflowClient extends BaseClient {
 
   private handle<T extends Workflow>(target: HandleTarget): WorkflowHandle<T> {
     const { workflowId, runId, firstExecutionRunId, runIdForResult, followRuns } = target;
-    const { interceptors, queryRejectCondition } = this.options;
+    const { queryRejectCondition } = this.options;
+    const interceptors = this.interceptorsFor(workflowId, runId);
     const workflowExecution = { workflowId, runId };
     const through = <K extends keyof WorkflowClientInterceptor>(name: K, handler: (input: any) => Promise<any>) =>
       composeInterceptors(interceptors, name, handler as never) as (input: any) => Promise<any>;
@@ -261,6 +265,13 @@ export class WorkflowClient extends BaseClient {
     return handle;
   }
 
+  private interceptorsFor(workflowId: string, runId?: string): WorkflowClientInterceptor[] {
+    const { interceptors } = this.options;
+    return Array.isArray(interceptors)
+      ? interceptors
+      : (interceptors.calls ?? []).map((factory) => factory({ workflowId, runId }));
+  }
+
   private async history(workflowId: string, runId: string | undefined): Promise<History> {
     const { namespace } = this.options;
     const events: NonNullable<History['events']> = [];
@@ -275,7 +286,7 @@ export class WorkflowClient extends BaseClient {
       events.push(...(page.history?.events ?? []));
       nextPageToken = page.nextPageToken;
     } while (nextPageToken.length > 0);
-    return { events };
+    return withJson({ events });
   }
 
   private async startHandler({ workflowType, headers, options }: WorkflowStartInput): Promise<WorkflowStartOutput> {
@@ -347,6 +358,11 @@ export class WorkflowClient extends BaseClient {
       .describeWorkflowExecution({ namespace, execution: input.workflowExecution })
       .catch((error: unknown) => rethrowGrpcError(error, 'Failed to describe workflow', input.workflowExecution));
   }
+}
+
+/** `JSON.stringify` of the history gives the form in which tools show and workers replay it. */
+function withJson(history: History): History {
+  return Object.defineProperty(history, 'toJSON', { value: () => historyToJSON(history) });
 }
 
 function nameOf(definition: string | { readonly name: string }): string {
