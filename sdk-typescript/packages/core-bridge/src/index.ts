@@ -4,6 +4,7 @@
  * Everything that the core has to say is taken in one buffer per turn of the event loop; see `bridge-node/`.
  */
 
+import { AsyncResource } from 'node:async_hooks';
 import {
   AwaitWorkflow,
   Call,
@@ -48,8 +49,11 @@ let busy = 0;
 let keepAlive: NodeJS.Timeout | undefined;
 let port: NativePort | undefined;
 
+/** Where no `AsyncLocalStorage` of whoever is first to connect is in force: it would reach all that the core begins. */
+const outside = new AsyncResource('durably');
+
 function thePort(): NativePort {
-  return (port ??= new addon.Port(drain));
+  return (port ??= outside.runInAsyncScope(() => new addon.Port(drain)));
 }
 
 /** The addon's wake-up doesn't keep the process alive, so that an idle connection doesn't. What is awaited does. */

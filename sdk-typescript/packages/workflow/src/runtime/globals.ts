@@ -4,12 +4,13 @@ import type { CancellationScope } from '../cancellation-scope';
 import { DeterminismViolationError } from '../errors';
 import { currentRun, maybeCurrentRun } from './current';
 import type { AsyncStorage, Host } from './host';
+import { webClasses } from './web';
 
 let theHost: Host | undefined;
 let storage: AsyncStorage<CancellationScope> | undefined;
 
 /** The machine's clock, for `unsafe.now`. */
-export const machineNow: () => number = Date.now.bind(Date);
+export const machineNow: () => number = Object.freeze(Date.now.bind(Date));
 
 export function host(): Host {
   if (theHost === undefined) throw new Error('the workflow context has no host');
@@ -32,7 +33,7 @@ export function installGlobals(host: Host): void {
   globals['clearTimeout'] = clearTimeout;
   globals['console'] = consoleOf(host);
   globals['queueMicrotask'] = (callback: () => void) => void Promise.resolve().then(callback);
-  wrapForeign(globals);
+  Object.assign(globals, webClasses(globalThis));
   // When the garbage collector runs is nothing that a workflow may depend on.
   for (const name of ['WeakRef', 'FinalizationRegistry']) {
     globals[name] = function forbidden(): never {
@@ -68,20 +69,6 @@ function setTimeout(callback: (...args: unknown[]) => unknown, delay?: number, .
 
 function clearTimeout(handle: unknown): void {
   if (typeof handle === 'number') currentRun('clearTimeout').cancelTimer(handle);
-}
-
-/** Gives users classes of this context in front of those of the worker's, which must not be changed from here. */
-function wrapForeign(globals: Record<string, unknown>): void {
-  const { TextEncoder: Encoder, TextDecoder: Decoder, URL: Url, URLSearchParams: Parameters } = globalThis;
-  globals['TextEncoder'] = class TextEncoder {
-    readonly encoding = 'utf-8';
-    encode(text?: string): Uint8Array {
-      return new Uint8Array(new Encoder().encode(text));
-    }
-  };
-  globals['TextDecoder'] = class TextDecoder extends Decoder {};
-  globals['URL'] = class URL extends Url {};
-  globals['URLSearchParams'] = class URLSearchParams extends Parameters {};
 }
 
 /** Lines of a workflow's console appear once, with its name, and not again in replays. */

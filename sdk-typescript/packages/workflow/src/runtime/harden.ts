@@ -54,13 +54,14 @@ function enableOverride(object: object, key: PropertyKey): void {
   const property = Object.getOwnPropertyDescriptor(object, key);
   if (!property?.configurable || !('value' in property)) return;
   const { value, enumerable } = property;
-  Object.defineProperty(object, key, {
-    enumerable: enumerable ?? false,
-    configurable: false,
-    get: () => value as unknown,
-    set(this: object, mine: unknown) {
-      if (this === object) throw new TypeError(`Cannot assign to ${String(key)}: it is shared by all workflows`);
-      Object.defineProperty(this, key, { value: mine, enumerable: true, writable: true, configurable: true });
-    },
-  });
+  const get = () => value as unknown;
+  const set = function (this: object, mine: unknown) {
+    if (this === object) throw new TypeError(`Cannot assign to ${String(key)}: it is shared by all workflows`);
+    Object.defineProperty(this, key, { value: mine, enumerable: true, writable: true, configurable: true });
+  };
+  Object.defineProperty(object, key, { enumerable: enumerable ?? false, configurable: false, get, set });
+  for (const accessor of [get, set]) {
+    Object.freeze(accessor.prototype);
+    Object.freeze(accessor);
+  }
 }

@@ -30,7 +30,8 @@ export function install(host: Host, foreign: readonly string[]): void {
   const library = Object.values(modules).flatMap((module) => [module, ...Object.values(module as object)]);
   harden([...builtIns(), ...library], others);
   const properties = Object.getOwnPropertyDescriptors(globals);
-  for (const name of foreign) if (name.startsWith('__')) delete properties[name];
+  // The global object itself can't be frozen: nothing may lead there.
+  for (const name of ['globalThis', ...foreign]) if (name.includes('__') || name === 'globalThis') delete properties[name];
   shared = Object.freeze(Object.create(Object.prototype, properties));
   for (const [name, property] of Object.entries(properties)) {
     if (property.configurable && 'value' in property) {
