@@ -197,9 +197,11 @@ class Reader {
       case 1:
         this.at += 8;
         break;
-      case 2:
-        this.at += this.varint();
+      case 2: {
+        const length = this.varint();
+        this.at += length;
         break;
+      }
       case 5:
         this.at += 4;
         break;

@@ -125,7 +125,7 @@ export class WorkflowContext {
     }
   }
 
-  /** Applies an activation; `conclude` tells what came of it. */
+  /** Applies an activation; `conclude` tells what came of it. Throws only a `DeadlockError`, which it tells too. */
   activate(run: Run, activation: Activation): void {
     const { runtime } = this;
     try {
@@ -136,6 +136,7 @@ export class WorkflowContext {
       }
     } catch (error) {
       run.failTask(error);
+      if (error instanceof DeadlockError) throw error;
     } finally {
       runtime.leave();
     }

@@ -4,7 +4,7 @@ import type { FailureConverter, Logger, PayloadCodec, PayloadConverter } from '@
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
 import { type durably, mapPayloads } from '@durably/proto';
 import type { Run } from '@durably/workflow/lib/runtime/index';
-import type { WorkflowContext } from './context';
+import { DeadlockError, type WorkflowContext } from './context';
 
 type Activation = durably.core.v1.WorkflowActivation;
 type Completion = durably.core.v1.IWorkflowCompletion;
@@ -65,7 +65,8 @@ export class WorkflowRunner {
         lastActivated = { runner: this, run };
         this.options.context.activate(run, activation);
       } catch (error) {
-        this.refuse(runId, error);
+        if (run === undefined) this.refuse(runId, error);
+        if (error instanceof DeadlockError) recoverFromTermination();
       }
     });
     setImmediate(() => {
@@ -114,6 +115,16 @@ export class WorkflowRunner {
   owns(promise: unknown): boolean {
     return promise instanceof this.options.context.Promise;
   }
+}
+
+/**
+ * Code that was terminated inside a promise's reaction has left Node.js believing that it is still there, which would end
+ * the process as soon as the turn does. Only an exception that leaves the turn makes it forget; nobody else sees this one.
+ */
+function recoverFromTermination(): void {
+  if (process.hasUncaughtExceptionCaptureCallback()) return;
+  process.setUncaughtExceptionCaptureCallback(() => process.setUncaughtExceptionCaptureCallback(null));
+  throw new Error('workflow code was terminated');
 }
 
 let isListening = false;

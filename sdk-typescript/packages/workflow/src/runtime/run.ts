@@ -292,8 +292,11 @@ export class Run {
 
   // -- Commands
 
-  private command(command: Command, at: Error, summary?: string): void {
+  private checkWritable(): void {
     if (this.isQuerying) throw new DeterminismViolationError('Query handlers only read: they cannot wait or start anything');
+  }
+
+  private command(command: Command, at: Error, summary?: string): void {
     if (this.closed) return;
     if (this.isReplaying) command.location = host().locate(at.stack);
     if (summary) command.userMetadata = { summary: this.payloadConverter.toPayload(summary) };
@@ -306,6 +309,7 @@ export class Run {
 
   /** Resolves after the time; rejects when the scope is cancelled. */
   sleep(millis: number, scope: CancellationScope, summary?: string): Promise<void> {
+    this.checkWritable();
     const seq = ++this.last.timer;
     const at = new Error();
     return new Promise((resolve, reject) => {
@@ -334,6 +338,7 @@ export class Run {
 
   /** `setTimeout`: a timer of no scope. */
   callLater(millis: number, callback: () => void): number {
+    this.checkWritable();
     const seq = ++this.last.timer;
     const at = new Error();
     this.command({ startTimer: { seq, startToFireTimeout: msToTs(Math.max(1, millis)) } }, at);
@@ -351,6 +356,7 @@ export class Run {
     scope: CancellationScope,
     summary?: string,
   ): Promise<unknown> {
+    this.checkWritable();
     const seq = ++this.last.activity;
     const at = new Error();
     return new Promise((resolve, reject) => {
@@ -376,12 +382,12 @@ export class Run {
 
   /** Resolves when the function returns true; it is asked whenever something has happened. */
   waitFor(fn: () => boolean, scope: CancellationScope): Promise<void> {
+    this.checkWritable();
     return new Promise((resolve, reject) => {
       if (scope.consideredCancelled) {
         scope.cancelRequested.catch(reject);
         return;
       }
-      if (this.isQuerying) throw new DeterminismViolationError('Query handlers only read: they cannot wait');
       const seq = ++this.last.condition;
       const forget = !scope.cancellable
         ? undefined
