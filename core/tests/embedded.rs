@@ -107,7 +107,12 @@ async fn namespaces_and_ports_are_options() {
     let remote = Client::connect(remote).await.expect("it listens");
     start(&remote, "w", "one", "").await;
     assert_eq!(describe(&remote, "one").await, Ok(()));
-    remote.close().await;
+    let request = AwaitWorkflow { workflow_id: "one".into(), ..Default::default() };
+    let (awaited, ()) = tokio::join!(remote.await_workflow(request), async {
+        tokio::task::yield_now().await;
+        remote.close().await;
+    });
+    assert_eq!(awaited.expect_err("it is closed while it waits").code, 1);
     owner.close().await;
 }
 

@@ -72,6 +72,7 @@ async fn embedded(path: &str, options: &ConnectOptions) -> Result<Inner, CallErr
 fn inner(options: &ConnectOptions, transport: Transport) -> Inner {
     Inner {
         transport: parking_lot::RwLock::new(Some(transport)),
+        closed: tokio::sync::watch::Sender::new(false),
         identity: if options.identity.is_empty() { default_identity() } else { options.identity.clone() },
         client_name: options.client_name.clone(),
         client_version: options.client_version.clone(),

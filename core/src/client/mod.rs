@@ -57,6 +57,8 @@ struct Scope {
 pub(crate) struct Inner {
     /// `None` once closed.
     transport: RwLock<Option<Transport>>,
+    /// Set to true when the client is closed, for calls that are under way.
+    closed: tokio::sync::watch::Sender<bool>,
     target: String,
     identity: String,
     client_name: String,
@@ -97,7 +99,7 @@ impl Client {
     /// Carries out one unary call of Temporal's API. Failures are values, never panics.
     pub fn call(&self, call: Call) -> BoxFuture<'_, CallResult> {
         Box::pin(async move {
-            let result = match self.try_call(call).await {
+            let result = match self.unless_closed(self.try_call(call)).await {
                 Ok(response) => call_result::Result::Response(response),
                 Err(error) => call_result::Result::Error(error),
             };
@@ -140,7 +142,22 @@ impl Client {
 
     /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED).
     pub fn await_workflow(&self, request: AwaitWorkflow) -> BoxFuture<'_, Result<WorkflowResult, CallError>> {
-        Box::pin(await_workflow::await_workflow(self, request))
+        Box::pin(self.unless_closed(await_workflow::await_workflow(self, request)))
+    }
+
+    /// Ends what the user waits for when the client is closed. Workers end by themselves, with what they still have to say.
+    async fn unless_closed<T>(
+        &self,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let mut closed = self.inner.closed.subscribe();
+        tokio::select! {
+            biased;
+            result = work => result,
+            _ = closed.wait_for(|closed| *closed) => {
+                Err(call_error(Code::Cancelled, "the client was closed while the call was under way"))
+            }
+        }
     }
 
     /// The same connection, for another namespace; an empty one leaves it as it is.
@@ -181,10 +198,11 @@ impl Client {
         self.inner.capabilities.get_or_try_init(|| connect::ask_capabilities(self)).await
     }
 
-    /// Ends the connection for all clones. An embedded server that this process owns is shut down, with everything
+    /// Ends the connection for all clones, and the calls that are under way. An embedded server that this process owns is shut down, with everything
     /// on disk, when this returns. Calls after it fail.
     pub fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.transport.write().take();
+        self.inner.closed.send_replace(true);
         Box::pin(async move {
             #[cfg(feature = "embedded")]
             if let Some(embedded) = &self.inner.embedded {

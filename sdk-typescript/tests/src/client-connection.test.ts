@@ -188,6 +188,19 @@ test('calls carry metadata and API keys', async (t) => {
   assert.throws(() => Connection.lazy({ address: 'embedded:' }).setApiKey('k'), /without an API key/);
 });
 
+test('closing a connection ends what is awaited over it', async (t) => {
+  const { connection, client } = await embedded(t);
+  const { firstExecutionRunId } = await client.workflow.start('x', { workflowId: 'a', taskQueue: 'q' });
+  const awaited = client.workflow.result('a', firstExecutionRunId);
+  const polled = connection.workflowService.pollWorkflowTaskQueue({ taskQueue: { name: 'elsewhere' } });
+  // The server may still answer the poll, with nothing; it forgets nobody who waits.
+  const ended = Promise.all([assert.rejects(awaited, isGrpcCancelledError), Promise.allSettled([polled])]);
+  // Both are on their way when this one is answered.
+  await connection.workflowService.getSystemInfo();
+  await connection.close();
+  await ended;
+});
+
 /** Certificates of the core's tests. */
 function pem(name: string): Buffer {
   return readFileSync(join(__dirname, '../../../core/tests/tls', name));
