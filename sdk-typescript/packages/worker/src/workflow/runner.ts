@@ -31,7 +31,7 @@ export class WorkflowRunner {
   private readonly runs = new Map<string, Run>();
 
   constructor(private readonly options: RunnerOptions) {
-    listenForRejections();
+    interceptRejections();
   }
 
   /** Begins to answer an activation. */
@@ -127,21 +127,22 @@ function recoverFromTermination(): void {
   throw new Error('workflow code was terminated');
 }
 
-let isListening = false;
+let isIntercepting = false;
 
-/** A rejection that no workflow handled fails its task; others get what Node.js does without us. */
-function listenForRejections(): void {
-  if (isListening) return;
-  isListening = true;
-  process.on('unhandledRejection', (reason, promise) => {
-    if (lastActivated?.runner.owns(promise)) {
-      lastActivated.run.rejectionUnhandled(reason);
-      return;
+/**
+ * A rejection that no workflow handled fails its task. Not a listener: one would change what becomes of all others, and
+ * those of users and of test runners would hear of rejections that are none of theirs.
+ */
+function interceptRejections(): void {
+  if (isIntercepting) return;
+  isIntercepting = true;
+  const emit = process.emit as (...args: any[]) => boolean;
+  const intercepting = (event: string, ...args: unknown[]): boolean => {
+    if (event === 'unhandledRejection' && lastActivated?.runner.owns(args[1])) {
+      lastActivated.run.rejectionUnhandled(args[0]);
+      return true;
     }
-    if (process.listenerCount('unhandledRejection') > 1) return;
-    // As Node.js without a listener.
-    setImmediate(() => {
-      throw reason;
-    });
-  });
+    return Reflect.apply(emit, process, [event, ...args]);
+  };
+  process.emit = intercepting as typeof process.emit;
 }
