@@ -25,8 +25,8 @@ import java.util.concurrent.atomic.AtomicInteger;
  * </pre>
  *
  * There is no server to install and no SDK: the program starts {@code durably sidecar}, which holds the server and keeps its state in one
- * file, and talks HTTP to it. The payment ledger is another file, which stands for the world outside; at the end it proves that each
- * payment was made once.
+ * file, and talks HTTP to it. ({@code -Ddurably=FILE} says where that binary is, if not on the PATH.) The payment ledger is another file,
+ * which stands for the world outside; at the end it proves that each payment was made once.
  *
  * <p>With {@code --sidecar HOST:PORT} it uses a sidecar that runs already, and leaves the steps to another application: examples/shell
  * has one.
@@ -70,18 +70,23 @@ final class Orders {
         orders = read(arguments.orders());
     }
 
-    public static void main(String[] words) throws Exception {
-        var arguments = Arguments.parse(words);
-        boolean isExact;
+    public static void main(String[] words) {
+        try {
+            System.exit(run(Arguments.parse(words)) ? 0 : 1);
+        } catch (Exception error) {
+            System.err.println("error: " + (error instanceof IllegalArgumentException ? error.getMessage() : error));
+            System.exit(1);
+        }
+    }
+
+    private static boolean run(Arguments arguments) throws Exception {
         if (arguments.sidecar() != null) {
             var sidecar = new Sidecar(arguments.sidecar(), Files.readString(arguments.tokenFile()).strip());
-            isExact = new Orders(sidecar, arguments).run(arguments, null);
-        } else {
-            try (var running = Sidecar.start("embedded:" + arguments.state(), QUEUE, arguments.state(), "max_concurrent_activities = 16")) {
-                isExact = new Orders(new Sidecar(running.address(), running.token()), arguments).run(arguments, running.process());
-            }
+            return new Orders(sidecar, arguments).run(arguments, null);
         }
-        System.exit(isExact ? 0 : 1);
+        try (var running = Sidecar.start("embedded:" + arguments.state(), QUEUE, arguments.state(), "max_concurrent_activities = 16")) {
+            return new Orders(new Sidecar(running.address(), running.token()), arguments).run(arguments, running.process());
+        }
     }
 
     /** Runs all orders and shows how they ended; tells whether the ledger agrees. */
@@ -213,12 +218,13 @@ final class Orders {
     }
 
     /** With the charge of this number, kills the sidecar and this process: the money is taken, nobody was told. */
-    private void maybeDie(String order, int fatal, Process sidecar) {
+    private synchronized void maybeDie(String order, int fatal, Process sidecar) {
         try {
             if (ledger.requests().size() < fatal) return;
             System.out.println("The money of order " + order + " is taken; sidecar and application die before they can say so.");
-            var dying = List.of("kill", "-9", String.valueOf(sidecar.pid()), String.valueOf(ProcessHandle.current().pid()));
-            new ProcessBuilder(dying).start().waitFor();
+            // Stopped first, this process can't see the sidecar die and act on it.
+            var kill = "kill -STOP %2$d; kill -9 %1$d %2$d".formatted(sidecar.pid(), ProcessHandle.current().pid());
+            new ProcessBuilder("sh", "-c", kill).start().waitFor();
         } catch (IOException | InterruptedException error) {
             throw new IllegalStateException(error);
         }

@@ -8,6 +8,7 @@ import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.UUID;
 
@@ -92,6 +93,9 @@ final class Sidecar {
     static Running start(String target, String queue, Path state, String... options) throws IOException {
         var token = UUID.randomUUID().toString();
         var tokenFile = Path.of(state + ".token");
+        // For nobody else's eyes.
+        Files.deleteIfExists(tokenFile);
+        Files.createFile(tokenFile, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
         Files.writeString(tokenFile, token);
         var config = Path.of(state + ".sidecar.toml");
         // A JSON string is a TOML string too.

@@ -108,6 +108,8 @@ maybe_die() {
     # One of us is the killer: the one that takes the list.
     if ((charges >= DIE_AT)) && mv "$PROCESSES" "$PROCESSES.dying" 2>/dev/null; then
         echo "The money of order $1 is taken; sidecar and applications die before they can say so." >&2
+        # The last one listed is the main program. Stopped first, it can't see the others die and tidy up.
+        kill -STOP "$(tail -n 1 "$PROCESSES.dying")"
         xargs kill -9 <"$PROCESSES.dying"
     fi
 }

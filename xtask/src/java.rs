@@ -109,9 +109,9 @@ fn survives_a_crash(shell: &Shell, name: &str, program: &[PathBuf]) -> Result<Co
         command
     };
     let status = shell::status(&mut start(&["--crash-midway"]))?;
-    let paid_midway = paid(&folder.path().join("orders.db.ledger"))?;
+    let (charged_midway, _) = ledger(&folder.path().join("orders.db.ledger"))?;
     let done = shell::stream(&mut start(&[]))?;
-    let paid = paid(&folder.path().join("orders.db.ledger"))?;
+    let (charged, refunded) = ledger(&folder.path().join("orders.db.ledger"))?;
 
     let mut findings = Vec::new();
     let mut expect = |holds: bool, what: &str| {
@@ -120,12 +120,13 @@ fn survives_a_crash(shell: &Shell, name: &str, program: &[PathBuf]) -> Result<Co
         }
     };
     expect(demo::died_by_sigkill(status), "the first run was to die by SIGKILL");
-    expect((ORDERS / 2..ORDERS).contains(&paid_midway.len()), "the first run was to die midway");
+    expect((ORDERS / 2..ORDERS).contains(&charged_midway.len()), "the first run was to die midway");
     expect(done.success, "the second run failed");
     for text in ["All 30 orders are closed", "open from an earlier run", "goes on in another process"] {
         expect(done.stdout.contains(text), &format!("the second run doesn't say `{text}`"));
     }
-    let once = format!("Each of the {} shipped orders was charged exactly once", paid.len());
+    let paid = charged.difference(&refunded).count();
+    let once = format!("Each of the {paid} shipped orders was charged exactly once");
     expect(done.stdout.contains(&once), &format!("the second run doesn't say `{once}`"));
     for finding in &findings {
         println!("{name}: {finding}");
@@ -133,18 +134,16 @@ fn survives_a_crash(shell: &Shell, name: &str, program: &[PathBuf]) -> Result<Co
     Ok(Count::of(findings.is_empty()))
 }
 
-/// Orders that have paid and kept their goods, by the ledger.
-fn paid(ledger: &Path) -> Result<BTreeSet<String>, Failure> {
-    let mut paid = BTreeSet::new();
-    let mut refunded = BTreeSet::new();
-    for line in fs::read_to_string(ledger)?.lines() {
+/// The orders that were charged, and those that got their money back.
+fn ledger(file: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), Failure> {
+    let (mut charged, mut refunded) = (BTreeSet::new(), BTreeSet::new());
+    for line in fs::read_to_string(file)?.lines() {
         let entry: Value = serde_json::from_str(line)
             .map_err(|error| Failure::new(format!("the ledger's line `{line}`: {error}")))?;
-        let key = entry["key"].as_str().unwrap_or_default().to_owned();
-        let list = if entry["what"] == "charge" { &mut paid } else { &mut refunded };
-        list.insert(key);
+        let list = if entry["what"] == "charge" { &mut charged } else { &mut refunded };
+        list.insert(entry["key"].as_str().unwrap_or_default().to_owned());
     }
-    Ok(&paid - &refunded)
+    Ok((charged, refunded))
 }
 
 #[cfg(test)]
