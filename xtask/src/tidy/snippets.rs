@@ -28,7 +28,7 @@ const RUNNABLE: &[&str] = &[
 ];
 
 /// Where a snippet's original may live: what is there is run by the suites.
-const ORIGINS: &[&str] = &["tests/", "examples/"];
+const ORIGINS: &[&str] = &["tests/", "examples/", "sdk-typescript/tests/"];
 
 /// A fenced block of a Markdown file.
 struct Block<'a> {

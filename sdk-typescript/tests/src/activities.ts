@@ -1,0 +1,5 @@
+/** The activities of the README. */
+
+export async function greet(name: string): Promise<string> {
+  return `Hello, ${name}!`;
+}

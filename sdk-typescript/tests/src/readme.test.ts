@@ -1,0 +1,56 @@
+/** The programs of the README, as they stand there. */
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Client } from '@durably/client';
+import { TestWorkflowEnvironment } from '@durably/testing';
+import { NativeConnection, Worker } from '@durably/worker';
+import * as activities from './activities';
+import { greeting } from './workflows/greeting';
+
+// snippet: main
+async function main(): Promise<string> {
+  const connection = await NativeConnection.connect({ address: 'embedded:greetings.db' }); // or 'localhost:7233'
+  const client = new Client({ connection });
+  const worker = await Worker.create({
+    connection,
+    taskQueue: 'greetings',
+    workflowsPath: require.resolve('./workflows/greeting'),
+    activities,
+  });
+  const result = await worker.runUntil(
+    client.workflow.execute(greeting, { args: ['Ann'], workflowId: 'greet-ann', taskQueue: 'greetings' }),
+  );
+  await connection.close();
+  return result;
+}
+// end snippet
+
+test('the first program runs', async (t) => {
+  const before = process.cwd();
+  const folder = await mkdtemp(join(tmpdir(), 'durably-'));
+  process.chdir(folder);
+  t.after(async () => {
+    process.chdir(before);
+    await rm(folder, { recursive: true });
+  });
+  assert.equal(await main(), 'Hello, Ann!');
+});
+
+// snippet: test
+test('a greeting takes its time', async (t) => {
+  const environment = await TestWorkflowEnvironment.createTimeSkipping();
+  t.after(() => environment.teardown());
+  const worker = await Worker.create({
+    connection: environment.nativeConnection,
+    taskQueue: 'test',
+    workflowsPath: require.resolve('./workflows/greeting'),
+    activities: { greet: async (name: string) => `mocked ${name}` },
+  });
+  const options = { args: ['Bob'] as [string], workflowId: 'greet-bob', taskQueue: 'test' };
+  assert.equal(await worker.runUntil(environment.client.workflow.execute(greeting, options)), 'mocked Bob');
+});
+// end snippet
