@@ -45,6 +45,7 @@ const PEERS: &str = "tests/peers/typescript";
 const SOURCES: &[(&str, &str)] = &[
     ("tests/conformance", "conformance"),
     ("tests/kill", "kill"),
+    ("tests/replay", "replay"),
     ("tests/square", "square"),
     ("bench/typescript", "bench"),
 ];

@@ -1,5 +1,6 @@
 /** Starts workflows and talks to them. */
 
+import { toJson } from '@durably/proto';
 import {
   type BaseWorkflowHandle,
   type History,
@@ -13,7 +14,6 @@ import {
 } from '@durably/common';
 import { composeInterceptors } from '@durably/common/lib/interceptors';
 import { decodeFromPayloadsAtIndex, encodeToPayloads } from '@durably/common/lib/internal-non-workflow';
-import { historyToJSON } from '@durably/common/lib/proto-utils';
 import { BaseClient, type BaseClientOptions, type LoadedWithDefaults, given } from './base-client';
 import { Connection } from './connection';
 import { QueryNotRegisteredError, QueryRejectedError, isGrpcServiceError, status } from './errors';
@@ -362,7 +362,7 @@ export class WorkflowClient extends BaseClient {
 
 /** `JSON.stringify` of the history gives the form in which tools show and workers replay it. */
 function withJson(history: History): History {
-  return Object.defineProperty(history, 'toJSON', { value: () => historyToJSON(history) });
+  return Object.defineProperty(history, 'toJSON', { value: () => toJson('temporal.api.history.v1.History', history) });
 }
 
 function nameOf(definition: string | { readonly name: string }): string {

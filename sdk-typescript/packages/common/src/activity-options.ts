@@ -7,12 +7,12 @@ import type { Duration } from './time';
 
 /** What happens to an activity, and to the workflow that waits for it, when the scope around the call is cancelled. */
 export const ActivityCancellationType = Object.freeze({
+  /** Don't ask; go on at once. */
+  ABANDON: 'ABANDON',
   /** Ask the activity to stop; go on at once. The default. */
   TRY_CANCEL: 'TRY_CANCEL',
   /** Ask the activity to stop; go on when it has ended, however it ends. */
   WAIT_CANCELLATION_COMPLETED: 'WAIT_CANCELLATION_COMPLETED',
-  /** Don't ask; go on at once. */
-  ABANDON: 'ABANDON',
 } as const);
 export type ActivityCancellationType = keyof typeof ActivityCancellationType;
 export const ACTIVITY_CANCELLATION_TYPES: EnumNumbers<ActivityCancellationType> = {

@@ -18,7 +18,7 @@ export function historyFromJSON(json: unknown): History {
   return fromJson(HISTORY, json) as History;
 }
 
-/** A history as a value for `JSON.stringify`. */
-export function historyToJSON(history: History): unknown {
-  return toJson(HISTORY, history);
+/** The JSON text of a history, as other tools of Temporal read it. */
+export function historyToJSON(history: History): string {
+  return JSON.stringify(toJson(HISTORY, history), undefined, 2);
 }

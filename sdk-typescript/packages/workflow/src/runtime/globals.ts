@@ -1,6 +1,6 @@
 /** What the language offers that isn't the same in every replay, made so: time, randomness, timers, the console. */
 
-import type { CancellationScope } from '../cancellation-scope';
+import { CancellationScope } from '../cancellation-scope';
 import { DeterminismViolationError } from '../errors';
 import { currentRun, maybeCurrentRun } from './current';
 import type { AsyncStorage, Host } from './host';
@@ -62,13 +62,28 @@ function deterministicDate(Real: DateConstructor): DateConstructor {
   return replaced;
 }
 
-/** A durable timer with a callback. Not cancelled with scopes. */
+/** A durable timer with a callback, in a scope of its own: cancelled with the scope around it, and by `clearTimeout`. */
 function setTimeout(callback: (...args: unknown[]) => unknown, delay?: number, ...args: unknown[]): number {
-  return currentRun('setTimeout').callLater(Number(delay) || 0, () => callback(...args));
+  const run = currentRun('setTimeout');
+  const scope = new CancellationScope();
+  const slept = scope.runTimed(() => run.sleep(Math.max(1, Number(delay) || 0), scope));
+  const handle = run.lastTimer;
+  run.timeouts.set(handle, scope);
+  slept.then(
+    () => {
+      run.timeouts.delete(handle);
+      callback(...args);
+    },
+    () => run.timeouts.delete(handle),
+  );
+  return handle;
 }
 
 function clearTimeout(handle: unknown): void {
-  if (typeof handle === 'number') currentRun('clearTimeout').cancelTimer(handle);
+  const { timeouts } = currentRun('clearTimeout');
+  const scope = timeouts.get(handle as number);
+  timeouts.delete(handle as number);
+  scope?.cancel();
 }
 
 /** Lines of a workflow's console appear once, with its name, and not again in replays. */

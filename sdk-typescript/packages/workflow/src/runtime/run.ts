@@ -37,6 +37,8 @@ export class Run {
   payloadConverter: PayloadConverter = defaultPayloadConverter;
   failureConverter: FailureConverter = defaultFailureConverter;
   readonly handlers = new Handlers(this);
+  /** Of `setTimeout`, by what it has returned. */
+  readonly timeouts = new Map<number, CancellationScope>();
   /** Made while this run is current, as everything that asks for the current run. */
   rootScope!: CancellationScope;
   private workflow: ((...args: unknown[]) => unknown) | undefined;
@@ -336,19 +338,9 @@ export class Run {
     });
   }
 
-  /** `setTimeout`: a timer of no scope. */
-  callLater(millis: number, callback: () => void): number {
-    this.checkWritable();
-    const seq = ++this.last.timer;
-    const at = new Error();
-    this.command({ startTimer: { seq, startToFireTimeout: msToTs(Math.max(1, millis)) } }, at);
-    new Promise((resolve, reject) => this.timers.set(seq, { resolve, reject, at })).then(callback);
-    return seq;
-  }
-
-  cancelTimer(seq: number): void {
-    const pending = this.take(this.timers, seq);
-    if (pending) this.command({ cancelTimer: { seq } }, pending.at);
+  /** The number of the timer that was begun last. */
+  get lastTimer(): number {
+    return this.last.timer;
   }
 
   scheduleActivity(

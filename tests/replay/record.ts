@@ -1,0 +1,62 @@
+/**
+ * Records histories of `workflows.ts`: `record.js --address HOST:PORT --out FOLDER`. Those in `histories/` were recorded with
+ * the official SDK against a real Temporal server.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import * as proto from '@temporalio/proto';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import * as activities from './activities';
+import { approve, cancellations, cleansUp, order, turns } from './workflows';
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { address: { type: 'string' }, out: { type: 'string' } } });
+  const { address, out = '.' } = values;
+  const client = new Client({ connection: await Connection.connect({ address }), identity: 'recorder' });
+  const connection = await NativeConnection.connect({ address });
+  const taskQueue = 'replay';
+  const worker = await Worker.create({
+    connection,
+    taskQueue,
+    identity: 'recorder',
+    workflowsPath: require.resolve('./workflows'),
+    activities,
+  });
+  const start = (workflow: (amount: number) => Promise<unknown>, amount: number) =>
+    client.workflow.start(workflow, { workflowId: randomUUID(), taskQueue, args: [amount] });
+  async function save(name: string, handle: WorkflowHandle): Promise<void> {
+    await handle.result().catch(() => undefined);
+    const { temporal } = proto;
+    const { events } = await handle.fetchHistory();
+    // Stack traces name the recording machine's paths, and nothing depends on them.
+    for (const event of events ?? []) {
+      const failed = event.activityTaskFailedEventAttributes?.failure;
+      if (failed) failed.stackTrace = '';
+    }
+    writeFileSync(join(out, `${name}.binpb`), temporal.api.history.v1.History.encode({ events }).finish());
+  }
+  await worker.runUntil(async () => {
+    for (const amount of [1, 2, 3]) {
+      const ordered = await start(order, amount);
+      await ordered.signal(approve, true);
+      await save(`typescript-order-${amount}`, ordered);
+      await save(`typescript-turns-${amount}`, await start(turns, amount));
+    }
+    await save('typescript-cancellations', await start(cancellations, 1));
+    const cancelled = await start(cleansUp, 1);
+    await cancelled.cancel();
+    await save('typescript-cleansUp', cancelled);
+  });
+}
+
+main().then(
+  () => process.exit(0),
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);
