@@ -47,6 +47,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "go, nothing cached", run: go::tests_uncached },
     Suite { name: "go, imports changed", run: our_go },
     Suite { name: "typescript", run: typescript_programs::sdk_tests },
+    Suite { name: "typescript, nothing cached", run: typescript_programs::tests_uncached },
     Suite { name: "typescript, imports changed", run: our_typescript },
     Suite { name: "typescript, order program", run: typescript_programs::order_program_tests },
     Suite { name: "java and shell", run: java::tests },

@@ -67,7 +67,21 @@ pub(crate) fn square_worker(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
 
 /// The SDK's own tests.
 pub(crate) fn sdk_tests(shell: &Shell) -> Result<Count, Failure> {
-    node_tests(shell, &build_ours(shell, Profile::Debug)?.join("tests"))
+    node_tests(shell, &build_ours(shell, Profile::Debug)?.join("tests"), &[])
+}
+
+/// The same tests, and the conformance programs, with workers that cache no workflow: each workflow task replays from the
+/// start.
+pub(crate) fn tests_uncached(shell: &Shell) -> Result<Count, Failure> {
+    let uncached = [("DURABLY_TEST_MAX_CACHED_WORKFLOWS", "0")];
+    let count = node_tests(shell, &build_ours(shell, Profile::Debug)?.join("tests"), &uncached)?;
+    let folder = tempfile::tempdir()?;
+    let mut programs = conformance(shell, Sdk::Ours(Profile::Debug))?;
+    programs.arg("--address").arg(format!("embedded:{}", folder.path().join("state.db").display()));
+    let done = shell::stream_filtered(programs.envs(uncached), |line| line.starts_with("{\"behaviour\""))?;
+    let lines = |text| done.stdout.lines().filter(|line| line.contains(text)).count() as u64;
+    let behaviours = Count { passed: lines("\"ok\":true"), failed: lines("\"ok\":false") };
+    Ok(count.plus(behaviours.and_exit(done.success)))
 }
 
 /// Builds the order program; its command line, up to its arguments.
@@ -77,15 +91,17 @@ pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
 
 /// The order program's own test.
 pub(crate) fn order_program_tests(shell: &Shell) -> Result<Count, Failure> {
-    node_tests(shell, &build_order_program(shell)?)
+    node_tests(shell, &build_order_program(shell)?, &[])
 }
 
 /// Runs the compiled tests of a folder. Node 20 takes a folder's name for that, later versions don't.
-fn node_tests(shell: &Shell, folder: &Path) -> Result<Count, Failure> {
+fn node_tests(shell: &Shell, folder: &Path, env: &[(&str, &str)]) -> Result<Count, Failure> {
     let files = suites::files_below(&folder.join("lib"), "js")?;
     let files = files.into_iter().filter(|file| file.to_string_lossy().ends_with(".test.js"));
     let mut tests = node(shell, Path::new("--test"))?;
-    let done = shell::stream(tests.arg("--test-timeout=300000").args(files).current_dir(folder))?;
+    let done = shell::stream(
+        tests.arg("--test-timeout=300000").args(files).envs(env.iter().copied()).current_dir(folder),
+    )?;
     Ok(count_node(&done.stdout).and_exit(done.success))
 }
 

@@ -21,6 +21,9 @@ export interface Behaviour {
 /** What has been logged so far, by all workers: the runner collects it here. */
 export const logged: LogEntry[] = [];
 
+/** With 0, every workflow task replays its run from the first event. */
+const MAX_CACHED = process.env.DURABLY_TEST_MAX_CACHED_WORKFLOWS ? Number(process.env.DURABLY_TEST_MAX_CACHED_WORKFLOWS) : undefined;
+
 /** What `check` works with. */
 export class Env {
   readonly started: WorkflowHandle[] = [];
@@ -59,8 +62,9 @@ export class Env {
 
   /** A worker for this behaviour's workflows, not yet running. */
   async worker(options: Partial<WorkerOptions>): Promise<Worker> {
+    const { taskQueue, workflowsPath } = this;
     const connection = await NativeConnection.connect({ address: this.address });
-    return await Worker.create({ connection, taskQueue: this.taskQueue, workflowsPath: this.workflowsPath, ...options });
+    return await Worker.create({ connection, taskQueue, workflowsPath, maxCachedWorkflows: MAX_CACHED, ...options });
   }
 }
 

@@ -99,7 +99,11 @@ export class WorkflowContext {
       if ((error as { code?: string }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
       // What is left of the step must not run as part of the next.
       this.slot.call = () => {};
-      this.script.runInContext(this.context, { timeout: 100 });
+      try {
+        this.script.runInContext(this.context, { timeout: 100 });
+      } catch {
+        // It was cut off too; then there is nothing left of it.
+      }
       throw new DeadlockError(
         `Workflow code did not yield for ${timeout / 1000} s, and nothing else could run in this process. ` +
           'Look for an endless loop, or for heavy computation, which belongs into an activity.',
