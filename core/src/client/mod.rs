@@ -151,12 +151,17 @@ impl Client {
         work: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let mut closed = self.inner.closed.subscribe();
+        if *closed.borrow() {
+            // It says by itself that it can't begin.
+            return work.await;
+        }
         tokio::select! {
+            // The end of an embedded server wakes both; the reason is that the client was closed.
             biased;
-            result = work => result,
             _ = closed.wait_for(|closed| *closed) => {
                 Err(call_error(Code::Cancelled, "the client was closed while the call was under way"))
             }
+            result = work => result,
         }
     }
 
@@ -201,8 +206,8 @@ impl Client {
     /// Ends the connection for all clones, and the calls that are under way. An embedded server that this process owns is shut down, with everything
     /// on disk, when this returns. Calls after it fail.
     pub fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.transport.write().take();
         self.inner.closed.send_replace(true);
+        self.inner.transport.write().take();
         Box::pin(async move {
             #[cfg(feature = "embedded")]
             if let Some(embedded) = &self.inner.embedded {
