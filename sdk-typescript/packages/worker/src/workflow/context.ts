@@ -122,21 +122,24 @@ export class WorkflowContext {
       this.bundle(this.runtime.requireModule, module, module.exports, globals, globals);
       return module.exports;
     };
-    try {
-      return this.step(() => this.runtime.createRun({ ...options, instantiate }));
-    } finally {
-      this.runtime.leave();
-    }
+    return this.runtime.createRun({ ...options, instantiate });
   }
 
   /** Applies an activation; `conclude` tells what came of it. Throws only a `DeadlockError`, which it tells too. */
   activate(run: Run, activation: Activation): void {
     const { runtime } = this;
     try {
-      const batches = runtime.enter(run, () => run.begin(activation));
-      for (const jobs of batches) {
+      runtime.enter(run);
+      // A step that can be interrupted costs a thread: most activations are one.
+      const [, ...others] = this.step(() => {
+        const batches = run.begin(activation);
+        if (batches[0]) run.apply(batches[0]);
+        return batches;
+      });
+      this.settleConditions(run);
+      for (const jobs of others) {
         this.step(() => run.apply(jobs));
-        while (run.hasConditions && this.step(() => run.unblock()) > 0);
+        this.settleConditions(run);
       }
     } catch (error) {
       run.failTask(error);
@@ -146,10 +149,15 @@ export class WorkflowContext {
     }
   }
 
+  private settleConditions(run: Run): void {
+    while (run.hasConditions && this.step(() => run.unblock()) > 0);
+  }
+
   conclude(run: Run): Conclusion {
     const { runtime } = this;
     try {
-      return runtime.enter(run, () => run.conclude());
+      runtime.enter(run);
+      return run.conclude();
     } finally {
       runtime.leave();
     }

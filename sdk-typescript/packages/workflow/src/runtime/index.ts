@@ -1,8 +1,6 @@
 /** What the worker calls inside the workflow context. */
 
 import * as common from '@durably/common';
-import { requiredExport } from '@durably/common/lib/converter/data-converter';
-import { CancellationScope } from '../cancellation-scope';
 import * as workflow from '../index';
 import { setCurrentRun } from './current';
 import { installGlobals } from './globals';
@@ -72,32 +70,17 @@ export function runGlobals(): object {
   return globals;
 }
 
-/** The run of a first activation. Its modules are made, and its jobs are to be applied. */
+/** The run of a first activation. Its modules are made when that is applied. */
 export function createRun(options: RunOptions): Run {
-  // Modules may compute with dates and random numbers while they are loaded: they need a run, and the run needs them.
-  const run: Run = new Run(options);
-  enter(run, () => {
-    run.rootScope = new CancellationScope({ isRoot: true });
-    const bundle = options.instantiate();
-    const { payloadConverter, failureConverter } = bundle;
-    if (payloadConverter) {
-      run.payloadConverter = requiredExport(payloadConverter, 'payloadConverterPath', 'payloadConverter', ['toPayload', 'fromPayload']);
-    }
-    if (failureConverter) {
-      run.failureConverter = requiredExport(failureConverter, 'failureConverterPath', 'failureConverter', ['errorToFailure', 'failureToError']);
-    }
-    run.load(bundle.workflows);
-  });
-  return run;
+  return new Run(options);
 }
 
-/** Runs the function as part of the run. */
-export function enter<T>(run: Run, fn: () => T): T {
+/** What follows is of the run. */
+export function enter(run: Run): void {
   setCurrentRun(run);
-  return fn();
 }
 
-/** After continuations have run too. */
+/** After all continuations have run. */
 export function leave(): void {
   setCurrentRun(undefined);
 }

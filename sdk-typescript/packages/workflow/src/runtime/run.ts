@@ -7,11 +7,12 @@
 
 import type { FailureConverter, PayloadConverter } from '@durably/common';
 import { defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
+import { requiredExport } from '@durably/common/lib/converter/data-converter';
 import { arrayFromPayloads, defaultPayloadConverter } from '@durably/common/lib/converter/payload-converter';
 import { CancelledFailure, TemporalFailure, isCancellation } from '@durably/common/lib/failure';
 import { msToTs, tsToMs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
-import type { CancellationScope } from '../cancellation-scope';
+import { CancellationScope } from '../cancellation-scope';
 import { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from '../errors';
 import type { WorkflowInfo } from '../info';
 import { host, machineNow } from './globals';
@@ -68,18 +69,31 @@ export class Run {
     this.random = randomOf(start.randomnessSeed);
   }
 
-  /** Finds the workflow among what the user's modules export: by its name, or the default export for all others. */
-  load(workflows: Record<string, unknown>): void {
+  /** Makes the user's modules. They may compute with dates and random numbers already. */
+  private load(): void {
+    this.rootScope = new CancellationScope({ isRoot: true });
+    const { workflows, payloadConverter, failureConverter } = this.options.instantiate();
+    if (payloadConverter) {
+      const methods = ['toPayload', 'fromPayload'];
+      this.payloadConverter = requiredExport(payloadConverter, 'payloadConverterPath', 'payloadConverter', methods);
+    }
+    if (failureConverter) {
+      const methods = ['errorToFailure', 'failureToError'];
+      this.failureConverter = requiredExport(failureConverter, 'failureConverterPath', 'failureConverter', methods);
+    }
+    this.workflow = this.find(workflows);
+  }
+
+  /** The workflow among what the modules export: by its name, or the default export for all others. */
+  private find(workflows: Record<string, unknown>): (...args: unknown[]) => unknown {
     const type = this.start.workflowType;
     const found = (Object.hasOwn(workflows, type) ? workflows[type] : undefined) ?? workflows['default'];
-    if (typeof found !== 'function') {
-      const known = Object.keys(workflows).filter((name) => typeof workflows[name] === 'function');
-      throw new TypeError(
-        `Failed to initialize workflow of type '${type}': no such function is exported by the workflow bundle; ` +
-          `there are: ${known.join(', ') || 'none'}`,
-      );
-    }
-    this.workflow = found as (...args: unknown[]) => unknown;
+    if (typeof found === 'function') return found as (...args: unknown[]) => unknown;
+    const known = Object.keys(workflows).filter((name) => typeof workflows[name] === 'function');
+    throw new TypeError(
+      `Failed to initialize workflow of type '${type}': no such function is exported by the workflow bundle; ` +
+        `there are: ${known.join(', ') || 'none'}`,
+    );
   }
 
   private get fixedInfo(): FixedInfo {
@@ -107,7 +121,7 @@ export class Run {
 
   // -- Activations
 
-  /** Takes what is new, and tells the groups of jobs after each of which continuations run. */
+  /** Takes what is new (the first time, the user's modules), and tells the groups of jobs after each of which continuations run. */
   begin(activation: Activation): Job[][] {
     this.activation = activation;
     this.isReplaying = activation.isReplaying;
@@ -116,6 +130,12 @@ export class Run {
     this.usedFlags = [];
     this.taskError = undefined;
     for (const flag of activation.availableFlags) this.flags.add(flag);
+    try {
+      if (this.workflow === undefined) this.load();
+    } catch (error) {
+      this.failTask(error);
+      return [];
+    }
     const signals = activation.jobs.filter((job) => job.signal);
     const others = activation.jobs.filter((job) => !job.signal);
     this.isQuerying = others.some((job) => job.query);
