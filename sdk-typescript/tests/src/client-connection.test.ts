@@ -24,41 +24,7 @@ import {
 } from '@durably/client';
 import { connectOptions } from '@durably/client/lib/connection-options';
 import { methodsOf } from '@durably/proto';
-import { messageOf, tableOf } from '@durably/proto/lib/tables';
 import { embedded } from './hand';
-
-/** Fields that the options below leave unset on purpose. */
-const EXCEPTIONS: Record<string, string[]> = {
-  // Clients name theirs with each request; workers with their options.
-  'durably.core.v1.ConnectOptions': ['namespace', 'apiKey'],
-  // What `tls: false` means.
-  'durably.core.v1.TlsOptions': ['disabled'],
-  // What an interval of `undefined` means.
-  'durably.core.v1.KeepAliveOptions': ['disabled'],
-};
-
-test('each option of the contract is offered', () => {
-  const pem = Buffer.from('pem');
-  const options: Required<Omit<ConnectionOptions, 'apiKey' | 'connectTimeout' | 'interceptors'>> = {
-    address: 'localhost',
-    tls: { serverNameOverride: 'a', serverRootCACertificate: pem, clientCertPair: { crt: pem, key: pem } },
-    metadata: { A: 'b' },
-    channelArgs: { 'grpc.keepalive_time_ms': 1, 'grpc.keepalive_timeout_ms': 1 },
-    retry: { initialInterval: 1, maxInterval: 1, maxElapsedTime: 1, maxRetries: 1 },
-    identity: 'me',
-    embedded: { namespaces: ['orders'], listen: '127.0.0.1:0', timeSkipping: true },
-  };
-  const check = (name: string, message: Record<string, unknown>): void => {
-    const table = tableOf(name);
-    const unset = table.fields.filter((field) => message[field.name] === undefined || message[field.name] === null);
-    assert.deepEqual(unset.map((field) => field.name), EXCEPTIONS[name] ?? [], name);
-    for (const field of table.fields) {
-      const value = message[field.name];
-      if (field.of.startsWith('durably.core.v1.') && value) check(messageOf(field).name, value as Record<string, unknown>);
-    }
-  };
-  check('durably.core.v1.ConnectOptions', connectOptions(options) as Record<string, unknown>);
-});
 
 test('addresses get their port, and options that contradict each other are refused', () => {
   const target = (address?: string) => connectOptions({ address }).target;
