@@ -145,6 +145,8 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
         table.values().flat_map(BTreeMap::values).filter(|cell| matches!(cell, Cell::Red(_))).count() as u64;
     if args.behaviours.is_empty() && args.column.is_empty() {
         failed += demo_on_temporal(shell)?.failed;
+        heading("the TypeScript SDK in other releases of Node.js");
+        failed += typescript_programs::tests_in_other_releases(shell)?.failed;
         heading("the square of languages");
         failed += square::tests(shell)?.failed;
         if !args.no_kill {

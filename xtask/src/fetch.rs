@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::shell::{self, Failure, Shell};
+use crate::toolchains::GO;
 
 /// A real Temporal server (`tests/peers/temporal-server`) as a binary under `target/peers`.
 pub(crate) fn temporal_server(shell: &Shell) -> Result<PathBuf, Failure> {
@@ -19,6 +20,7 @@ pub(crate) fn go_program(shell: &Shell, module: &str, package: &str, name: &str)
     if is_newer(&binary, newest_source(&sources)?) {
         return Ok(binary);
     }
+    GO.release(shell)?;
     if name == "temporal-server" {
         println!(
             "the first build of the Temporal server compiles for several minutes; later ones take seconds"

@@ -12,6 +12,7 @@ use crate::fetch;
 use crate::shell::{self, Failure, Shell};
 use crate::suites;
 use crate::tally::Count;
+use crate::toolchains::GO;
 
 /// The messages of the contract in Go, as committed.
 const MESSAGES: &str = "sdk-go/internal/core";
@@ -36,9 +37,7 @@ impl Profile {
 
 /// Go, set up to link the library of a profile, which is built.
 fn go(shell: &Shell, profile: Profile) -> Result<Command, Failure> {
-    if shell::quiet(shell.command("go").arg("version")).is_err() {
-        return Err(Failure::new("there is no Go toolchain: install Go 1.25 or later (https://go.dev/dl)"));
-    }
+    GO.release(shell)?;
     match profile {
         Profile::Debug => suites::build_workspace(shell)?,
         Profile::Release => {

@@ -10,31 +10,14 @@ use crate::demo;
 use crate::shell::{self, Failure, Shell};
 use crate::suites;
 use crate::tally::Count;
+use crate::toolchains::JAVA;
 
 /// Orders of one run of a test.
 const ORDERS: usize = 30;
 
-/// Why the examples can't run here, if they can't.
-pub(crate) fn lacks_java(shell: &Shell) -> Option<String> {
-    match shell::quiet(shell.command("javac").arg("-version")) {
-        Ok(version) if major(&version) >= 17 => None,
-        Ok(version) => Some(format!("{} is too old: Java 17 or newer is needed", version.trim())),
-        Err(_) => Some("there is no `javac`: install a JDK, 17 or newer (https://adoptium.net)".to_owned()),
-    }
-}
-
-/// The 17 of `javac 17.0.15`.
-fn major(version: &str) -> u32 {
-    let digits: String =
-        version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or(0)
-}
-
 /// Compiles the Java sources of some folders to `target/java/NAME`.
 fn classes(shell: &Shell, name: &str, folders: &[&str]) -> Result<PathBuf, Failure> {
-    if let Some(lack) = lacks_java(shell) {
-        return Err(Failure::new(lack));
-    }
+    JAVA.release(shell)?;
     let classes = shell.target().join("java").join(name);
     let _ = fs::remove_dir_all(&classes);
     fs::create_dir_all(&classes)?;
@@ -86,10 +69,6 @@ fn property(name: &str, value: &Path) -> PathBuf {
 
 /// The order programs: killed midway, all orders end well all the same.
 pub(crate) fn tests(shell: &Shell) -> Result<Count, Failure> {
-    if let Some(lack) = lacks_java(shell) {
-        println!("skipped, because {lack}");
-        return Ok(Count::default());
-    }
     let java = survives_a_crash(shell, "java", &order_program(shell)?)?;
     if let Some(lack) = lacks_shell(shell) {
         println!("the shell program is skipped, because {lack}");
@@ -144,14 +123,4 @@ fn ledger(file: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), Failure> 
         list.insert(entry["key"].as_str().unwrap_or_default().to_owned());
     }
     Ok((charged, refunded))
-}
-
-#[cfg(test)]
-mod tests_of_this_file {
-    use super::*;
-
-    #[test]
-    fn versions_are_read() {
-        assert_eq!((major("javac 17.0.15\n"), major("javac 21"), major("")), (17, 21, 0));
-    }
 }

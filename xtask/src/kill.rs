@@ -7,6 +7,7 @@ use crate::java;
 use crate::shell::{self, Failure, Shell};
 use crate::suites;
 use crate::tally::Count;
+use crate::toolchains::JAVA;
 use crate::typescript_programs;
 
 /// How much of it.
@@ -68,7 +69,7 @@ fn runs(shell: &Shell, size: Size, python: &Path) -> Result<Vec<Run>, Failure> {
     let mut runs =
         vec![here("temporalio"), here("durably"), and_uncached(&python), and_uncached(&typescript)];
 
-    let java = if let Some(lack) = java::lacks_java(shell) {
+    let java = if let Some(lack) = JAVA.lack(shell) {
         println!("the kill test does without Java, because {lack}");
         None
     } else {

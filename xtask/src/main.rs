@@ -19,6 +19,7 @@ mod square;
 mod suites;
 mod tally;
 mod tidy;
+mod toolchains;
 mod typescript_programs;
 
 use std::path::PathBuf;

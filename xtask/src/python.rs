@@ -111,6 +111,12 @@ impl Venv {
     }
 }
 
+/// The release of that interpreter.
+pub(crate) fn release(shell: &Shell) -> Result<String, Failure> {
+    let version = shell::quiet(shell.command(interpreter(shell)?).arg("--version"))?;
+    Ok(version.trim().trim_start_matches("Python ").to_owned())
+}
+
 /// The first suitable interpreter: `DURABLY_PYTHON` if it is set, else the usual names.
 fn interpreter(shell: &Shell) -> Result<PathBuf, Failure> {
     if let Some(chosen) = std::env::var_os("DURABLY_PYTHON") {

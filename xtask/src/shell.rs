@@ -184,14 +184,5 @@ fn missing(command: &Command, error: &std::io::Error) -> Failure {
     if error.kind() != std::io::ErrorKind::NotFound {
         return Failure::new(format!("cannot run `{program}`: {error}"));
     }
-    let remedy = match program.as_str() {
-        "go" => "Go 1.24 or newer is needed for this command: https://go.dev/dl",
-        "python3" | "python" => {
-            "Python 3.10 or newer is needed for this command: https://www.python.org/downloads"
-        }
-        "java" | "javac" => "A JDK, 17 or newer, is needed for this command: https://adoptium.net",
-        "git" => "git is needed for this command: https://git-scm.com/downloads",
-        _ => "install it, or check PATH",
-    };
-    Failure::new(format!("`{program}` is not there. {remedy}"))
+    Failure::new(format!("`{program}` is not there: install it, or check PATH"))
 }

@@ -9,22 +9,22 @@ use crate::java;
 use crate::shell::{Failure, Shell};
 use crate::suites;
 use crate::tally::Count;
+use crate::toolchains::{GO, JAVA, NODE, PYTHON, Toolchain};
 use crate::typescript_programs;
 
 /// A side of the square.
 struct Language {
     name: &'static str,
-    /// What is missing on this machine, if the language may be missing.
-    lack: fn(&Shell) -> Option<String>,
+    toolchain: &'static Toolchain,
     /// Builds the worker; its command line, up to the address and the task queue.
     worker: fn(&Shell) -> Result<Vec<PathBuf>, Failure>,
 }
 
 const LANGUAGES: &[Language] = &[
-    Language { name: "python", lack: |_| None, worker: python },
-    Language { name: "go", lack: |_| None, worker: go },
-    Language { name: "typescript", lack: |_| None, worker: typescript_programs::square_worker },
-    Language { name: "java", lack: java::lacks_java, worker: java },
+    Language { name: "python", toolchain: &PYTHON, worker: python },
+    Language { name: "go", toolchain: &GO, worker: go },
+    Language { name: "typescript", toolchain: &NODE, worker: typescript_programs::square_worker },
+    Language { name: "java", toolchain: &JAVA, worker: java },
 ];
 
 fn python(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
@@ -43,7 +43,9 @@ fn java(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
 pub(crate) fn tests(shell: &Shell) -> Result<Count, Failure> {
     let mut workers = serde_json::Map::new();
     for language in LANGUAGES {
-        if let Some(lack) = (language.lack)(shell) {
+        if language.toolchain.is_optional
+            && let Some(lack) = language.toolchain.lack(shell)
+        {
             println!("the square does without {}, because {lack}", language.name);
             continue;
         }

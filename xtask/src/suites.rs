@@ -19,6 +19,7 @@ use crate::shell::{self, Failure, Shell, heading};
 use crate::square;
 use crate::tally::{Count, Tally, count_cargo, count_pytest};
 use crate::tidy;
+use crate::toolchains::{self, GCC, GO, JAVA, NODE, NPM, PYTHON, Toolchain};
 use crate::typescript_programs;
 
 #[derive(Args)]
@@ -28,36 +29,47 @@ pub(crate) struct TestArgs {
     only: Vec<String>,
 }
 
-/// One suite: its name in the summary, and what runs it.
+/// One suite: its name in the summary, the toolchains without which it can't run, and what runs it.
 struct Suite {
     name: &'static str,
+    needs: &'static [&'static Toolchain],
     run: fn(&Shell) -> Result<Count, Failure>,
+}
+
+const fn suite(
+    name: &'static str,
+    needs: &'static [&'static Toolchain],
+    run: fn(&Shell) -> Result<Count, Failure>,
+) -> Suite {
+    Suite { name, needs, run }
 }
 
 /// In the order in which they are cheapest to fail.
 const SUITES: &[Suite] = &[
-    Suite { name: "rustfmt", run: format },
-    Suite { name: "tidy", run: tidiness },
-    Suite { name: "clippy", run: clippy },
-    Suite { name: "rust", run: rust },
-    Suite { name: "python", run: python },
-    Suite { name: "python, nothing cached", run: python_uncached },
-    Suite { name: "mypy --strict", run: mypy },
-    Suite { name: "go", run: go::tests },
-    Suite { name: "go, nothing cached", run: go::tests_uncached },
-    Suite { name: "go, imports changed", run: our_go },
-    Suite { name: "typescript", run: typescript_programs::sdk_tests },
-    Suite { name: "typescript, nothing cached", run: typescript_programs::tests_uncached },
-    Suite { name: "typescript, imports changed", run: our_typescript },
-    Suite { name: "typescript, order program", run: typescript_programs::order_program_tests },
-    Suite { name: "java and shell", run: java::tests },
-    Suite { name: "docs", run: docs },
-    Suite { name: "official SDK", run: official_sdk },
-    Suite { name: "square of languages", run: square::tests },
-    Suite { name: "kill", run: small_kill },
+    suite("rustfmt", &[], format),
+    suite("tidy", &[], tidiness),
+    suite("clippy", &[], clippy),
+    suite("rust", &[&GCC], rust),
+    suite("python", &[&PYTHON], python),
+    suite("python, nothing cached", &[&PYTHON], python_uncached),
+    suite("mypy --strict", &[&PYTHON], mypy),
+    suite("go", &[&GO, &GCC], go::tests),
+    suite("go, nothing cached", &[&GO, &GCC], go::tests_uncached),
+    suite("go, imports changed", &[&GO, &GCC], our_go),
+    suite("typescript", &[&NODE, &NPM], typescript_programs::sdk_tests),
+    suite("typescript, nothing cached", &[&NODE, &NPM], typescript_programs::tests_uncached),
+    suite("typescript, imports changed", &[&NODE, &NPM], our_typescript),
+    suite("typescript, order program", &[&NODE, &NPM], typescript_programs::order_program_tests),
+    suite("java and shell", &[&JAVA], java::tests),
+    suite("docs", &[&PYTHON], docs),
+    suite("official SDK", &[&PYTHON], official_sdk),
+    suite("square of languages", &[&PYTHON, &GO, &NODE, &NPM], square::tests),
+    suite("kill", &[&PYTHON, &GO, &NODE, &NPM], small_kill),
 ];
 
 pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
+    heading("toolchains");
+    toolchains::report(shell);
     let mut tally = Tally::new();
     for suite in SUITES {
         if !args.only.is_empty() && !args.only.iter().any(|text| suite.name.contains(text.as_str())) {
@@ -65,11 +77,8 @@ pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
         }
         heading(suite.name);
         let started = Instant::now();
-        let count = (suite.run)(shell).unwrap_or_else(|failure| {
-            println!("{failure}");
-            Count::of(false)
-        });
-        tally.add(suite.name, count, started.elapsed());
+        let (name, count) = run_or_say_why_not(shell, suite);
+        tally.add(&name, count, started.elapsed());
     }
     heading("summary");
     println!("{}", tally.summary());
@@ -78,6 +87,22 @@ pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
         return Err(Failure::new("some suites failed"));
     }
     Ok(())
+}
+
+/// Runs the suite, unless a toolchain is missing; what to call the outcome, and the outcome.
+fn run_or_say_why_not(shell: &Shell, suite: &Suite) -> (String, Count) {
+    for toolchain in suite.needs {
+        if let Some(lack) = toolchain.lack(shell) {
+            println!("not run: {lack}");
+            let count = if toolchain.is_optional { Count::default() } else { Count::of(false) };
+            return (format!("{} (no {})", suite.name, toolchain.name), count);
+        }
+    }
+    let count = (suite.run)(shell).unwrap_or_else(|failure| {
+        println!("{failure}");
+        Count::of(false)
+    });
+    (suite.name.to_owned(), count)
 }
 
 fn format(shell: &Shell) -> Result<Count, Failure> {

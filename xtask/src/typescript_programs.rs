@@ -12,6 +12,7 @@ use crate::go::Profile;
 use crate::shell::{self, Failure, Shell};
 use crate::suites;
 use crate::tally::{Count, count_node};
+use crate::toolchains::{NODE, NPM};
 
 /// The packages that the programs are compiled against.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,44 @@ pub(crate) fn tests_uncached(shell: &Shell) -> Result<Count, Failure> {
     Ok(count.plus(behaviours.and_exit(done.success)))
 }
 
+/// Releases of Node.js, beside the one that is installed, in which the SDK must work.
+const NODE_RELEASES: &[&str] = &["22.23.3", "24.21.0"];
+
+/// The SDK's own tests in other releases of Node.js: built-ins and the engine's habits differ, the addon doesn't.
+pub(crate) fn tests_in_other_releases(shell: &Shell) -> Result<Count, Failure> {
+    let tests = build_ours(shell, Profile::Debug)?.join("tests");
+    let mut sum = Count::default();
+    for release in NODE_RELEASES {
+        println!("Node.js {release}");
+        let path = install_node(shell, release)?;
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::env::join_paths(std::iter::once(path).chain(std::env::split_paths(&inherited)))
+            .map_err(|error| Failure::new(error.to_string()))?;
+        sum = sum.plus(node_tests(shell, &tests, &[("PATH", &all.to_string_lossy())])?);
+    }
+    Ok(sum)
+}
+
+/// Installs a release of Node.js from the package registry; gives the folder of its binary.
+fn install_node(shell: &Shell, release: &str) -> Result<PathBuf, Failure> {
+    let folder = shell.target().join("peers").join(format!("node-{release}"));
+    let (system, machine) = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("macos", machine) => ("darwin", machine),
+        (system, machine) => (system, machine),
+    };
+    let machine = if machine == "aarch64" { "arm64" } else { "x64" };
+    let package = format!("node-{system}-{machine}");
+    let binaries = folder.join("node_modules").join(&package).join("bin");
+    if !binaries.join("node").exists() {
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("package.json"), "{\"private\": true}")?;
+        let mut npm = shell.command("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock"]);
+        shell::quiet(npm.arg(format!("{package}@{release}")).current_dir(&folder))?;
+    }
+    Ok(binaries)
+}
+
 /// Builds the order program; its command line, up to its arguments.
 pub(crate) fn order_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
     Ok(vec!["node".into(), build_order_program(shell)?.join("lib/order.js")])
@@ -120,9 +159,7 @@ pub(crate) fn benchmarks(shell: &Shell) -> Result<Vec<(&'static str, Command)>, 
 }
 
 fn node(shell: &Shell, script: &Path) -> Result<Command, Failure> {
-    if shell::quiet(shell.command("node").arg("--version")).is_err() {
-        return Err(Failure::new("there is no Node.js: install Node.js 20 or later (https://nodejs.org)"));
-    }
+    NODE.release(shell)?;
     let mut command = shell.command("node");
     command.arg("--enable-source-maps").arg(script);
     Ok(command)
@@ -194,6 +231,8 @@ fn packed(shell: &Shell, profile: Profile) -> Result<Vec<PathBuf>, Failure> {
 
 /// Builds our packages, their tests included, with the addon of a profile; gives their folder.
 fn build_ours(shell: &Shell, profile: Profile) -> Result<PathBuf, Failure> {
+    NODE.release(shell)?;
+    NPM.release(shell)?;
     match profile {
         Profile::Debug => suites::build_workspace(shell)?,
         Profile::Release => {

@@ -11,11 +11,14 @@ function roots(): Record<string, unknown> {
   const generators = [(function* () {})(), (async function* () {})(), [][Symbol.iterator](), 'x'.matchAll(/x/g)];
   const made = [new Date(0), Promise.resolve(), new URL('http://a/?b=1'), new TextEncoder(), new TextDecoder(), workflow.workflowInfo()];
   const errors = [attempt(() => new URL('no url')), attempt(() => (undefined as any).x), attempt(() => JSON.parse('{'))];
+  const segments = new Intl.Segmenter().segment('x');
+  const { Iterator } = globalThis as any;
+  const later = Iterator ? [([].values() as any).map((x: unknown) => x), Iterator.from({ next: () => ({ done: true }) })] : [];
   return {
     globals: globalThis,
     inherited: Object.getPrototypeOf(globalThis),
     workflow,
-    values: [...literals, ...generators, ...made, ...errors],
+    values: [...literals, ...generators, ...made, ...errors, segments, segments[Symbol.iterator](), ...later],
   };
 }
 

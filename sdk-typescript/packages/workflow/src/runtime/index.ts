@@ -47,13 +47,25 @@ function addRealm(others: Set<unknown>, value: unknown): void {
   }
 }
 
-/** All built-ins, also those that only syntax reaches. */
+/** All built-ins, also those that only syntax and calls reach. */
 function builtIns(): unknown[] {
   const globals = globalThis as Record<string, unknown>;
   const named = Object.getOwnPropertyNames(globals).map((name) => Object.getOwnPropertyDescriptor(globals, name)?.value);
   const iterators = [[][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ''[Symbol.iterator]()];
   const functions = [async () => {}, function* () {}, async function* () {}, 'a'.matchAll(/a/g)];
-  return [...named, ...[...iterators, ...functions].map((of) => Object.getPrototypeOf(of))];
+  const segments = new Intl.Segmenter().segment('a');
+  const later = [segments, segments[Symbol.iterator](), ...iteratorHelpers()];
+  // An error's `stack` is an accessor of its own in later versions of V8, with functions that all errors have in common.
+  return [...named, new Error(), ...[...iterators, ...functions, ...later].map((of) => Object.getPrototypeOf(of))];
+}
+
+/** The iterators that the iterators of later versions make. */
+function iteratorHelpers(): unknown[] {
+  type Helpers = { from(iterator: object): object; prototype: { map(fn: () => void): object } };
+  const { Iterator } = globalThis as unknown as { Iterator?: Helpers };
+  if (Iterator === undefined) return [];
+  const mapped = Iterator.prototype.map.call([].values(), () => {});
+  return [mapped, Iterator.from({ next: () => ({ done: true }) })];
 }
 
 /** What `require` gives to workflow code: the rest is in its bundle. */
