@@ -46,10 +46,12 @@ const PEERS: &str = "tests/peers/typescript";
 const SOURCES: &[(&str, &str)] = &[
     ("tests/conformance", "conformance"),
     ("tests/kill", "kill"),
-    ("tests/replay", "replay"),
     ("tests/square", "square"),
     ("bench/typescript", "bench"),
 ];
+
+/// What records the histories that our SDK's tests replay.
+const RECORDER: (&str, &str) = ("tests/replay", "replay");
 
 /// The conformance programs.
 pub(crate) fn conformance(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
@@ -175,10 +177,11 @@ fn compiled(shell: &Shell, sdk: Sdk) -> Result<PathBuf, Failure> {
         fs::write(folder.join("package.json"), "{\"private\": true}")?;
         install_ours(shell, profile, &folder)?;
     }
-    for made in SOURCES.iter().map(|(_, name)| *name).chain(["lib"]) {
+    for made in SOURCES.iter().chain([&RECORDER]).map(|(_, name)| *name).chain(["lib"]) {
         let _ = fs::remove_dir_all(folder.join(made));
     }
-    for (source, name) in SOURCES {
+    let recorder = (sdk == Sdk::Official).then_some(&RECORDER);
+    for (source, name) in SOURCES.iter().chain(recorder) {
         copy_sources(&shell.root().join(source), &folder.join(name), sdk)?;
     }
     fs::copy(shell.root().join(PEERS).join("tsconfig.json"), folder.join("tsconfig.json"))?;
