@@ -108,7 +108,7 @@ export class ApplicationFailure extends TemporalFailure {
 
   /** From any error, with its stack trace; `type` is its name unless told otherwise. */
   static fromError(error: Error | unknown, overrides?: ApplicationFailureOptions): ApplicationFailure {
-    const message = (isError(error) && String(error.message)) || String(error);
+    const message = messageOf(error);
     const type = (isError(error) && (error.constructor?.name || error.name)) || undefined;
     const cause = isError(error) && error.cause instanceof Error ? error.cause : undefined;
     const failure = this.create({ message, type, cause, ...overrides });
@@ -182,6 +182,19 @@ export class ChildWorkflowFailure extends TemporalFailure {
   }
 }
 named(ChildWorkflowFailure, 'ChildWorkflowFailure');
+
+/** What a thrown value says: of what is no error, as much as can be told. */
+function messageOf(thrown: unknown): string {
+  if (typeof thrown !== 'object' || thrown === null) return String(thrown);
+  const { message } = thrown as { message?: unknown };
+  if (typeof message === 'string' && message !== '') return message;
+  if (isError(thrown)) return String(thrown);
+  try {
+    return JSON.stringify(thrown);
+  } catch {
+    return String(thrown);
+  }
+}
 
 /** Whether the value is an error, also one of another realm. */
 export function isError(value: unknown): value is Error {

@@ -17,6 +17,7 @@ export {
   BinaryPayloadConverter,
   CompositePayloadConverter,
   DefaultPayloadConverter,
+  type EncodingType,
   JsonPayloadConverter,
   METADATA_ENCODING_KEY,
   type Payload,

@@ -1,6 +1,7 @@
 /** Values that servers index, so that workflows can be listed by them. */
 
-import { type Payload, type PayloadConverter, decode, defaultPayloadConverter, encode } from './converter/payload-converter';
+import { type Payload, type PayloadConverter, defaultPayloadConverter } from './converter/payload-converter';
+import { decode, encode } from './encoding';
 import { ValueError } from './errors';
 
 export const SearchAttributeType = Object.freeze({

@@ -26,7 +26,8 @@ export function msOptionalToNumber(duration: Duration | undefined): number | und
 /** The `google.protobuf.Duration` of a duration. */
 export function msToTs(duration: Duration): google.protobuf.IDuration {
   const millis = msToNumber(duration);
-  if (!Number.isFinite(millis) || millis < 0) throw new ValueError(`Invalid duration ${duration}: must not be negative`);
+  if (!Number.isFinite(millis)) throw new ValueError(`Invalid duration ${duration}: must be a finite number of milliseconds`);
+  if (millis < 0) throw new ValueError(`Invalid duration ${duration}: must not be negative`);
   const seconds = Math.floor(millis / 1000);
   return { seconds, nanos: Math.round((millis - seconds * 1000) * 1_000_000) };
 }

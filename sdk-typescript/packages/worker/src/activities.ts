@@ -8,12 +8,15 @@ import {
   CancelledFailure,
   type LoadedDataConverter,
   type Logger,
+  type Payload,
   arrayFromPayloads,
   decodePriority,
   decompileRetryPolicy,
   ensureApplicationFailure,
 } from '@durably/common';
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
+import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
+import { about } from '@durably/common/lib/converter/payload-converter';
 import { optionalTsToMs } from '@durably/common/lib/time';
 import { type durably, mapPayloads } from '@durably/proto';
 import { type CancelReason, Cancellation } from './cancellation';
@@ -75,8 +78,7 @@ export class ActivityRunner {
       logger = context.log;
       const args = arrayFromPayloads(this.options.converter.payloadConverter, start.input);
       const result = await runInContext(context, async () => await this.functionOf(start.activityType)(...args));
-      const payload = this.options.converter.payloadConverter.toPayload(result);
-      return await this.encoded({ taskToken, completed: { result: payload } });
+      return await this.encoded({ taskToken, completed: { result: this.resultOf(start.activityType, result) } });
     } catch (error) {
       return await this.failed(taskToken, error, cancellation.reason, logger);
     }
@@ -85,6 +87,14 @@ export class ActivityRunner {
   private async decode(start: Start): Promise<void> {
     const { payloadCodecs } = this.options.converter;
     await mapPayloads('durably.core.v1.ActivityStart', start, (payloads) => decodePayloads(payloadCodecs, payloads));
+  }
+
+  private resultOf(type: string, result: unknown): Payload {
+    try {
+      return this.options.converter.payloadConverter.toPayload(result);
+    } catch (error) {
+      throw about(`The result of activity ${type}`, error);
+    }
   }
 
   private functionOf(type: string): (...args: any[]) => unknown {
@@ -119,7 +129,15 @@ export class ActivityRunner {
     } catch (second) {
       // The failure itself can't be converted: say so, rather than nothing.
       const why = second instanceof Error ? second.message : String(second);
-      return { taskToken, failed: { message: `${failure.message} (and it could not be converted: ${why})`, applicationFailureInfo: {} } };
+      const { type, nonRetryable } = failure instanceof ApplicationFailure ? failure : {};
+      return {
+        taskToken,
+        failed: {
+          message: `${failure.message} (its details could not be converted: ${why})`,
+          stackTrace: cutoffStackTrace(failure.stack),
+          applicationFailureInfo: { type: type ?? '', nonRetryable: nonRetryable ?? false },
+        },
+      };
     }
   }
 

@@ -3,12 +3,15 @@
 import {
   type ActivityFunction,
   type ActivityOptions,
+  type Payload,
+  type PayloadConverter,
   type UntypedActivities,
   compilePriority,
   compileRetryPolicy,
   toPayloads,
 } from '@durably/common';
 import { ACTIVITY_CANCELLATION_TYPES } from '@durably/common/lib/activity-options';
+import { about } from '@durably/common/lib/converter/payload-converter';
 import { enumNumber } from '@durably/common/lib/enums';
 import { msOptionalToTs } from '@durably/common/lib/time';
 import { CancellationScope } from './cancellation-scope';
@@ -40,7 +43,7 @@ export function scheduleActivity<R>(activityType: string, args: unknown[], optio
     activityId: options.activityId,
     activityType,
     taskQueue: options.taskQueue,
-    arguments: toPayloads(run.payloadConverter, ...args),
+    arguments: argumentsOf(activityType, args, run.payloadConverter),
     scheduleToCloseTimeout: msOptionalToTs(options.scheduleToCloseTimeout),
     scheduleToStartTimeout: msOptionalToTs(options.scheduleToStartTimeout),
     startToCloseTimeout: msOptionalToTs(options.startToCloseTimeout),
@@ -51,6 +54,14 @@ export function scheduleActivity<R>(activityType: string, args: unknown[], optio
     priority: options.priority && compilePriority(options.priority),
   };
   return run.scheduleActivity(activity, CancellationScope.current(), options.summary) as Promise<R>;
+}
+
+function argumentsOf(activityType: string, args: unknown[], converter: PayloadConverter): Payload[] | undefined {
+  try {
+    return toPayloads(converter, ...args);
+  } catch (error) {
+    throw about(`Activity ${activityType}`, error);
+  }
 }
 
 /**

@@ -32,20 +32,26 @@ export interface DefaultFailureConverterOptions {
   encodeCommonAttributes: boolean;
 }
 
-/** Frames below these are the SDK's, which say nothing to users. */
-const OWN_FRAME = /[\\/](?:@durably[\\/](?!test)|sdk-typescript[\\/]packages[\\/])\w|workflow-runtime\.js|\(?node:/;
+/** Frames of the SDK, which say nothing to users. */
+const OWN_FRAME =
+  /[\\/](?:@durably[\\/](?!test)|sdk-typescript[\\/]packages[\\/])\w|workflow-runtime\.js|workflow-bundle\.js|\bstep\.js:|\(?node:/;
+/** Frames of the language itself: they may be between those of users, and between those of the SDK. */
+const BUILT_IN_FRAME = /\((?:<anonymous>|native)\)$|\(index \d+\)$/;
 
 /** A stack trace down to the first frame of the SDK below the user's. */
 export function cutoffStackTrace(stack: string | undefined): string {
   const lines = (stack ?? '').split('\n');
   const frames = lines.filter((line) => /^\s+at /.test(line));
   const kept: string[] = [];
+  // Built-ins count with the user's frame that follows them, if one does.
+  let built: string[] = [];
   for (const frame of frames) {
-    if (OWN_FRAME.test(frame)) {
-      if (kept.length > 0) break;
-      continue;
-    }
-    kept.push(frame);
+    if (BUILT_IN_FRAME.test(frame)) {
+      if (kept.length > 0) built.push(frame);
+    } else if (!OWN_FRAME.test(frame)) {
+      kept.push(...built, frame);
+      built = [];
+    } else if (kept.length > 0) break;
   }
   return kept.join('\n');
 }

@@ -1,6 +1,7 @@
 /** Values to payloads and back. */
 
 import type { temporal } from '@durably/proto';
+import { decode, encode } from '../encoding';
 import { PayloadConverterError, ValueError } from '../errors';
 
 export type Payload = temporal.api.common.v1.IPayload;
@@ -16,18 +17,7 @@ export const encodingTypes = Object.freeze({
   METADATA_ENCODING_PROTOBUF: 'binary/protobuf',
 });
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
-/** UTF-8 bytes. */
-export function encode(text: string): Uint8Array {
-  return encoder.encode(text);
-}
-
-/** Text of UTF-8 bytes. */
-export function decode(bytes: Uint8Array): string {
-  return decoder.decode(bytes);
-}
+export type EncodingType = (typeof encodingTypes)[keyof typeof encodingTypes];
 
 /** Used by the SDK to turn values into payloads and back. Your own one has to be deterministic. */
 export interface PayloadConverter {
@@ -58,7 +48,20 @@ export class RawValue<_T = unknown> {
 }
 
 export function toPayloads(converter: PayloadConverter, ...values: unknown[]): Payload[] | undefined {
-  return values.length === 0 ? undefined : values.map((value) => converter.toPayload(value));
+  if (values.length === 0) return undefined;
+  return values.map((value, index) => {
+    try {
+      return converter.toPayload(value);
+    } catch (error) {
+      throw about(`argument ${index + 1}`, error);
+    }
+  });
+}
+
+/** The error, with a word on what could not be converted. */
+export function about(what: string, error: unknown): unknown {
+  if (error instanceof ValueError) error.message = `${what}: ${error.message}`;
+  return error;
 }
 
 export function mapToPayloads(converter: PayloadConverter, map: Record<string, unknown>): Record<string, Payload> {
@@ -111,7 +114,7 @@ export class CompositePayloadConverter implements PayloadConverter {
       const payload = converter.toPayload(value);
       if (payload !== undefined) return payload;
     }
-    throw new ValueError(`Unable to convert ${describe(value)} to payload`);
+    throw new ValueError(`Unable to convert ${describe(value)} to payload${whyNoJson(value)}`);
   }
 
   fromPayload<T>(payload: Payload): T {
@@ -124,7 +127,25 @@ export class CompositePayloadConverter implements PayloadConverter {
 
 function describe(value: unknown): string {
   if (typeof value === 'object' && value !== null) return `an object of ${value.constructor?.name ?? 'no class'}`;
-  return typeof value === 'function' ? `the function ${value.name}` : String(value);
+  if (typeof value === 'bigint') return `the BigInt ${value}`;
+  return typeof value === 'function' ? `the function ${value.name || '(without a name)'}` : String(value);
+}
+
+/** What JSON has against it: nothing else could take the value. */
+function whyNoJson(value: unknown): string {
+  if (typeof value === 'function' || typeof value === 'symbol') return ': JSON has no such values';
+  let last = '';
+  try {
+    JSON.stringify(value, (key, part: unknown) => {
+      last = key;
+      return part;
+    });
+    return '';
+  } catch (error) {
+    // Of a circular structure, the engine draws the way around on further lines.
+    const message = (error as Error).message.replace(/\n\s*/g, ' ');
+    return last === '' || message.includes("'") ? `: ${message}` : `: ${message} (property '${last}')`;
+  }
 }
 
 const ENCODINGS = {

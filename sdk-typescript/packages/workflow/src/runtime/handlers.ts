@@ -1,7 +1,8 @@
 /** Signals and queries of a run: handlers, what arrived before them, and what answers without the user's code. */
 
-import type { HandlerUnfinishedPolicy } from '@durably/common';
-import { arrayFromPayloads } from '@durably/common/lib/converter/payload-converter';
+import type { HandlerUnfinishedPolicy, Payload } from '@durably/common';
+import { about, arrayFromPayloads } from '@durably/common/lib/converter/payload-converter';
+import { DeterminismViolationError } from '../errors';
 import { ReferenceErrorMessage } from './names';
 import type { durably } from '@durably/proto';
 import type { Run } from './run';
@@ -63,11 +64,19 @@ export class Handlers {
   query(job: QueryJob): void {
     const { run } = this;
     this.answer(job)
-      .then((value) => run.payloadConverter.toPayload(value))
+      .then((value) => this.toPayload(job.name, value))
       .then(
         (succeeded) => run.answer({ queryAnswer: { id: job.id, succeeded } }),
         (error: unknown) => run.answer({ queryAnswer: { id: job.id, failed: run.failureOf(error) } }),
       );
+  }
+
+  private toPayload(query: string, value: unknown): Payload {
+    try {
+      return this.run.payloadConverter.toPayload(value);
+    } catch (error) {
+      throw about(`The answer to query ${query}`, error);
+    }
   }
 
   private async answer(job: QueryJob): Promise<unknown> {
@@ -75,8 +84,8 @@ export class Handlers {
     if (builtIn !== undefined) return builtIn();
     const args = arrayFromPayloads(this.run.payloadConverter, job.arguments);
     const found = this.queries.get(job.name);
-    if (found) return await found.handler(...args);
-    if (this.defaultQuery) return await this.defaultQuery(job.name, ...args);
+    if (found) return immediate(job.name, found.handler(...args));
+    if (this.defaultQuery) return immediate(job.name, this.defaultQuery(job.name, ...args));
     const known = [...this.queries.keys()].join(' ');
     throw new ReferenceErrorMessage(
       `Workflow did not register a handler for ${job.name}. Registered queries: [${known}]`,
@@ -120,4 +129,15 @@ export class Handlers {
   unfinished(): string[] {
     return [...this.running].filter((one) => one.unfinishedPolicy === 'WARN_AND_ABANDON').map((one) => one.name);
   }
+}
+
+function immediate(query: string, value: unknown): unknown {
+  if (value instanceof Promise) {
+    // Whatever becomes of it: the answer is this error.
+    value.catch(() => undefined);
+    throw new DeterminismViolationError(
+      `Query handlers should not return a Promise: the one of ${query} has to answer at once, from the workflow's state`,
+    );
+  }
+  return value;
 }

@@ -6,10 +6,10 @@
  */
 
 import type { FailureConverter, PayloadConverter } from '@durably/common';
-import { defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
+import { cutoffStackTrace, defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
 import { requiredExport } from '@durably/common/lib/converter/data-converter';
-import { arrayFromPayloads, defaultPayloadConverter } from '@durably/common/lib/converter/payload-converter';
-import { CancelledFailure, TemporalFailure, isCancellation } from '@durably/common/lib/failure';
+import { about, arrayFromPayloads, defaultPayloadConverter } from '@durably/common/lib/converter/payload-converter';
+import { ActivityFailure, CancelledFailure, TemporalFailure, isCancellation } from '@durably/common/lib/failure';
 import { msToTs, tsToMs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import { CancellationScope } from '../cancellation-scope';
@@ -21,6 +21,15 @@ import type { Activation, Command, Conclusion, Failure, Job, RunOptions } from '
 import { type FixedInfo, makeInfo } from './make-info';
 import { withAdvice } from './names';
 import { type Random, randomOf } from './random';
+
+/** With the causes: "Activity task failed" alone says little. */
+function describeRejection(reason: unknown): string {
+  const messages: string[] = [];
+  for (let of = reason; of instanceof Error && messages.length < 5; of = of.cause) {
+    messages.push(of instanceof ActivityFailure ? `${of.message} (${of.activityType})` : of.message);
+  }
+  return messages.join(': ') || String(reason);
+}
 
 /** Of the official SDK: all jobs of an activation are applied before any continuation runs. */
 const SINGLE_BATCH = 2;
@@ -188,7 +197,10 @@ export class Run {
     }
     const failure = failed ?? cancelled;
     if (!failure) throw new TypeError('the core sent an activity result without a status');
-    pending.reject(this.failureConverter.failureToError(failure, this.payloadConverter));
+    const error = this.failureConverter.failureToError(failure, this.payloadConverter);
+    // The stack of where the activity was called; where it failed, the cause's tells.
+    error.stack = `${error.name}: ${error.message}\n${cutoffStackTrace(host().mapStack(pending.at.stack ?? ''))}`;
+    pending.reject(error);
   }
 
   private take(from: Map<number, Pending>, seq: number): Pending | undefined {
@@ -227,8 +239,10 @@ export class Run {
 
   /** A promise of this run was rejected, and nobody cared. */
   rejectionUnhandled(reason: unknown): void {
-    const message = reason instanceof Error ? reason.message : String(reason);
-    const error = new UnhandledRejectionError(`Unhandled Promise rejection: ${message}`, reason);
+    const error = new UnhandledRejectionError(
+      `Unhandled Promise rejection: ${describeRejection(reason)}. Await the promise, or catch what it is rejected with.`,
+      reason,
+    );
     if (reason instanceof Error) error.stack = reason.stack;
     this.failTask(error);
   }
@@ -247,7 +261,7 @@ export class Run {
     try {
       this.close({ completeWorkflow: { result: this.payloadConverter.toPayload(result) } });
     } catch (error) {
-      this.fail(error);
+      this.fail(about(`The result of workflow ${this.start.workflowType}`, error));
     }
   }
 
