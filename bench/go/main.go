@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +69,8 @@ type Figures struct {
 	ServerCPU  float64 `json:"server_cpu_ms_per_workflow"`
 	WorkerCPU  float64 `json:"worker_cpu_ms_per_workflow"`
 	ServerRSS  float64 `json:"server_rss_mb"`
+	// Calls of C functions, per workflow task of a mode whose steps take one each; 0 without a core behind the SDK.
+	BridgeCalls float64 `json:"bridge_calls_per_workflow_task"`
 }
 
 func main() {
@@ -150,6 +153,7 @@ func measure(c client.Client, pid int, limit time.Duration, m mode) (Figures, er
 		began    = time.Now()
 		server   = cpu(pid)
 		own      = cpu(os.Getpid())
+		crossed  = runtime.NumCgoCall()
 		deadline = began.Add(limit)
 	)
 	for range m.concurrent {
@@ -177,7 +181,8 @@ func measure(c client.Client, pid int, limit time.Duration, m mode) (Figures, er
 		Mode: m.name, Runs: n, Concurrent: m.concurrent, Steps: m.steps,
 		PerSecond: float64(n) / elapsed, P50: latency[n/2], P99: latency[min(n*99/100, n-1)],
 		ServerCPU: (cpu(pid) - server) * 1000 / float64(n), WorkerCPU: (cpu(os.Getpid()) - own) * 1000 / float64(n),
-		ServerRSS: rss(pid),
+		ServerRSS:   rss(pid),
+		BridgeCalls: float64(runtime.NumCgoCall()-crossed) / float64(n*(m.steps+1)),
 	}, nil
 }
 

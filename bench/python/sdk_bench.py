@@ -66,6 +66,27 @@ async def measure(one: Any, name: str, runs: int, concurrent: int, steps: int) -
     }
 
 
+async def bridge_calls(one: Any, runs: int, concurrent: int, steps: int) -> dict[str, Any]:
+    """Counts the calls from Python into our extension module, in a run of its own: looking at each call takes time."""
+    calls = 0
+
+    def look(_frame: types.FrameType, event: str, called: Any) -> None:
+        nonlocal calls
+        if event == "c_call":
+            owner = getattr(called, "__self__", None)
+            module = owner.__name__ if isinstance(owner, types.ModuleType) else type(owner).__module__
+            calls += module == "durably._bridge"
+
+    sys.setprofile(look)
+    try:
+        await measure(one, "bridge", runs, concurrent, steps)
+    finally:
+        sys.setprofile(None)
+    # Each step takes a workflow task, and the end one more.
+    per_task = calls / (runs * (steps + 1))
+    return {"mode": "bridge", "concurrent": concurrent, "steps": steps, "bridge_calls_per_workflow_task": per_task}
+
+
 async def replay(worker: Any, workflows: types.ModuleType, handle: Any) -> dict[str, Any]:
     """Replays one long history several times; gives events per second."""
     history = await handle.fetch_history()
@@ -99,6 +120,9 @@ async def main() -> None:
         await asyncio.gather(*(one(1) for _ in range(20)))
         for name, runs, concurrent, steps in RUNS:
             print(json.dumps(await measure(one, name, runs, concurrent, steps)), flush=True)
+        if args.package == "durably":
+            for _, runs, concurrent, steps in RUNS:
+                print(json.dumps(await bridge_calls(one, runs, concurrent, steps)), flush=True)
         if args.replay:
             handle = await client.start_workflow(
                 workflows.Steps.run, args.replay, id=str(uuid.uuid4()), task_queue=QUEUE

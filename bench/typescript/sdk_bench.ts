@@ -32,6 +32,33 @@ export const activities = {
   },
 };
 
+/** Counts calls into the native addon, if there is one of ours: to be called before the first connection. */
+function countBridgeCalls(): () => number | undefined {
+  let calls = 0;
+  let bridge: { addon: { Port: { new (...args: any[]): any; prototype: object } } };
+  try {
+    bridge = require('@durably/core-bridge/lib/addon');
+  } catch {
+    return () => undefined;
+  }
+  const { addon } = bridge;
+  class CountingPort extends addon.Port {}
+  for (const name of Object.getOwnPropertyNames(addon.Port.prototype)) {
+    const method = (addon.Port.prototype as Record<string, unknown>)[name];
+    if (name === 'constructor' || typeof method !== 'function') continue;
+    Object.defineProperty(CountingPort.prototype, name, {
+      value(this: object, ...args: unknown[]) {
+        calls += 1;
+        return method.apply(this, args);
+      },
+    });
+  }
+  addon.Port = CountingPort;
+  return () => calls;
+}
+
+const bridgeCalls = countBridgeCalls();
+
 /** Runs workflows, `concurrent` at a time; gives throughput, latency and this process's CPU, all its threads included. */
 async function measure(mode: Mode, one: (steps: number) => Promise<void>) {
   const latency: number[] = [];
@@ -46,6 +73,7 @@ async function measure(mode: Mode, one: (steps: number) => Promise<void>) {
   }
   const began = performance.now();
   const before = process.cpuUsage();
+  const crossed = bridgeCalls() ?? NaN;
   await Promise.all(Array.from({ length: mode.concurrent }, take));
   const { user, system } = process.cpuUsage(before);
   const seconds = (performance.now() - began) / 1000;
@@ -56,6 +84,8 @@ async function measure(mode: Mode, one: (steps: number) => Promise<void>) {
     p50_ms: latency[Math.floor(mode.runs / 2)],
     p99_ms: latency[Math.floor(mode.runs * 0.99)],
     sdk_cpu_ms_per_workflow: (user + system) / 1000 / mode.runs,
+    // Each step takes a workflow task, and the end one more. Not there without a bridge of ours.
+    bridge_calls_per_workflow_task: ((bridgeCalls() ?? NaN) - crossed) / (mode.runs * (mode.steps + 1)),
   };
 }
 
