@@ -10,7 +10,8 @@ import { connectOptions } from '@durably/client/lib/connection-options';
 import { messageType } from '@durably/proto';
 import { type Field, tableOf } from '@durably/proto/lib/tables';
 import type { WorkerOptions } from '@durably/worker';
-import { coreOptions } from '@durably/worker/lib/worker-options';
+import { checkWorkerOptions } from '@durably/worker/lib/check-options';
+import { coreOptions, failureTypesOf } from '@durably/worker/lib/worker-options';
 
 /** A field is set by options that are given alone, or has none for a reason. */
 type Origin<Options> = { by: Options; is: unknown } | { without: string };
@@ -108,6 +109,7 @@ const OPTIONS: Record<keyof WorkerOptions, 'contract' | 'sdk'> = {
   workflowsPath: 'sdk', // bundled here; tells `workflows`
   workflowBundle: 'sdk', // the same
   activities: 'sdk', // tells `activities`
+  enableNonLocalActivities: 'sdk', // tells `activities`
   bundlerOptions: 'sdk', // bundling is done here
   dataConverter: 'sdk', // the core looks into no payload
   workflowFailureErrorTypes: 'sdk', // which errors are failures is decided here
@@ -185,4 +187,31 @@ test('each option of a connection reaches the contract, and each field of the co
   }
   const pair = connectOptions({ tls: { clientCertPair: { crt: Buffer.from('crt'), key: PEM } } }).tls!;
   assert.deepEqual(arrived('durably.core.v1.TlsOptions', pair), { clientCert: 'crt', clientPrivateKey: 'pem' });
+});
+
+test('what a worker cannot do as it was asked, it refuses', () => {
+  const refused = (options: object, message: RegExp) =>
+    assert.throws(() => checkWorkerOptions({ taskQueue: 'q', ...options }), { name: 'TypeError', message });
+  refused({ maxConcurrentActivityTaskExecution: 5 }, /maxConcurrentActivityTaskExecution: there is no such option; .*maxCached/);
+  refused({ interceptors: { activity: [() => ({})] } }, /interceptors of workers are not there yet/);
+  refused({ sinks: { logger: { info: { fn: () => undefined } } } }, /sinks are not there yet/);
+  refused({ bundlerOptions: { webpackConfigHook: () => ({}) } }, /bundled without webpack/);
+  refused({ connection: {} }, /await NativeConnection\.connect/);
+  for (const value of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '5']) {
+    refused({ maxConcurrentActivityTaskExecutions: value }, /must be a positive integer, not/);
+  }
+  refused({ maxCachedWorkflows: -1 }, /maxCachedWorkflows must be an integer, 0 or more, not -1/);
+  refused({ maxActivitiesPerSecond: 0 }, /must be a positive number, not 0/);
+  refused({ nonStickyToStickyPollRatio: 1.5 }, /between 0 and 1, not 1\.5/);
+  checkWorkerOptions({ taskQueue: 'q', maxCachedWorkflows: 0, maxActivitiesPerSecond: 0.5 });
+  // What asks for nothing, or only tunes the official SDK.
+  const harmless = { interceptors: { activity: [], workflowModules: [] }, sinks: {}, plugins: [], reuseV8Context: true };
+  checkWorkerOptions({ taskQueue: 'q', ...harmless, tuner: undefined } as WorkerOptions);
+});
+
+test('errors that fail workflows are named for all types, or for each', () => {
+  assert.deepEqual(failureTypesOf(undefined, 'order'), []);
+  assert.deepEqual(failureTypesOf(['A'], 'order'), ['A']);
+  assert.deepEqual(failureTypesOf({ '*': ['A'], order: ['B'], other: ['C'] }, 'order'), ['A', 'B']);
+  assert.deepEqual(failureTypesOf({ order: ['B'] }, 'toString'), []);
 });

@@ -114,3 +114,28 @@ test('queries answer at once, with what can be converted', async () => {
     await handle.terminate();
   });
 });
+
+test('errors of users fail the workflow if they are listed', async () => {
+  await withWorker(
+    'misuse',
+    async (env) => {
+      const error = await env.execute('throwsOutOfStock').catch((error: unknown) => error);
+      assert.ok(error instanceof WorkflowFailedError && error.cause instanceof ApplicationFailure);
+      assert.deepEqual([error.cause.message, error.cause.type], ['none left', 'OutOfStock']);
+      assert.match(error.cause.stack ?? '', /throwsOutOfStock.*misuse\.ts:\d+/);
+    },
+    { workflowFailureErrorTypes: { throwsOutOfStock: ['OutOfStock'] } },
+  );
+});
+
+test('a query that nobody answers says what may be missing, and starts say what their options lack', async () => {
+  await withWorker('misuse', async ({ client }) => {
+    const handle = await client.workflow.start('nothing', { workflowId: 'lonely', taskQueue: 'nobody' });
+    const query = client.withDeadline(Date.now() + 50, () => handle.query('asks'));
+    await assert.rejects(query, /is one running that polls the task queue of this workflow\?/);
+    await handle.terminate();
+    const start = (options: unknown) => client.workflow.start('nothing', options as never);
+    await assert.rejects(start(undefined), /Missing WorkflowOptions: workflowId and taskQueue/);
+    await assert.rejects(start({ workflowId: 'a', taskQueue: 'q', args: 'Ann' }), /args must be an array/);
+  });
+});

@@ -16,7 +16,7 @@ import { composeInterceptors } from '@durably/common/lib/interceptors';
 import { decodeFromPayloadsAtIndex, encodeToPayloads } from '@durably/common/lib/internal-non-workflow';
 import { BaseClient, type BaseClientOptions, type LoadedWithDefaults, given } from './base-client';
 import { Connection } from './connection';
-import { QueryNotRegisteredError, QueryRejectedError, isGrpcServiceError, status } from './errors';
+import { QueryNotRegisteredError, QueryRejectedError, ServiceError, isGrpcServiceError, status } from './errors';
 import { decodeCount, describeExecution, rethrowGrpcError } from './helpers';
 import type {
   WorkflowCancelInput,
@@ -116,7 +116,11 @@ export class WorkflowClient extends BaseClient {
     return this.result(options.workflowId, runId, { followRuns: options.followRuns });
   }
 
-  private begin<T extends Workflow>(workflow: string | T, options: WorkflowStartOptions<T>): Promise<WorkflowStartOutput> {
+  private async begin<T extends Workflow>(
+    workflow: string | T,
+    options: WorkflowStartOptions<T>,
+  ): Promise<WorkflowStartOutput> {
+    const compiled = compileWorkflowOptions(options as WorkflowOptions & { args?: unknown[] });
     const interceptors = this.interceptorsFor(options.workflowId);
     // Interceptors of the older kind know the run's id only.
     const start = async (input: WorkflowStartInput): Promise<WorkflowStartOutput> => {
@@ -135,7 +139,7 @@ export class WorkflowClient extends BaseClient {
     )({
       workflowType: extractWorkflowType(workflow),
       headers: {},
-      options: compileWorkflowOptions(options as WorkflowOptions & { args?: unknown[] }),
+      options: compiled,
     });
   }
 
@@ -330,6 +334,10 @@ export class WorkflowClient extends BaseClient {
       .catch((error: unknown) => {
         if (isGrpcServiceError(error) && error.code === status.INVALID_ARGUMENT) {
           throw new QueryNotRegisteredError(error.details, error.code);
+        }
+        if (isGrpcServiceError(error) && error.code === status.DEADLINE_EXCEEDED) {
+          const advice = 'Queries are answered by a worker: is one running that polls the task queue of this workflow?';
+          throw new ServiceError(`Failed to query Workflow: ${error.details}. ${advice}`, { cause: error });
         }
         rethrowGrpcError(error, 'Failed to query Workflow', execution);
       });

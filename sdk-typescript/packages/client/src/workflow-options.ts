@@ -35,6 +35,10 @@ export interface CompiledWorkflowOptions extends WithCompiledWorkflowOptions<Wor
 
 /** Throws a TypeError for options that no server could accept. */
 export function compileWorkflowOptions(options: WorkflowOptions & { args?: readonly unknown[] }): CompiledWorkflowOptions {
+  if (!options) throw new TypeError('Missing WorkflowOptions: workflowId and taskQueue are required');
+  if (options.args !== undefined && !Array.isArray(options.args)) {
+    throw new TypeError('WorkflowOptions.args must be an array of the arguments of the workflow function');
+  }
   if (!options.taskQueue) throw new TypeError('Missing WorkflowOptions.taskQueue');
   if (!options.workflowId) throw new TypeError('Missing WorkflowOptions.workflowId');
   if ((options as { versioningOverride?: unknown }).versioningOverride !== undefined) {

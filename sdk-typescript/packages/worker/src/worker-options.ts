@@ -1,9 +1,7 @@
 /** What a worker is made with, and how that is said to the core. */
 
 import { readFileSync } from 'node:fs';
-import type { DataConverter, Duration, LoadedDataConverter } from '@durably/common';
-import { defaultDataConverter } from '@durably/common';
-import { requiredExport } from '@durably/common/lib/converter/data-converter';
+import type { DataConverter, Duration } from '@durably/common';
 import { msOptionalToTs, msToNumber } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import type { NativeConnection } from './connection';
@@ -24,8 +22,11 @@ export interface CommonOptions {
   workflowBundle?: WorkflowBundleOption;
   bundlerOptions?: { ignoreModules?: string[] };
   dataConverter?: DataConverter;
-  /** Names of errors that fail the workflow; all others fail the task, so that a fix can be deployed. */
-  workflowFailureErrorTypes?: string[];
+  /**
+   * Names of errors that fail the workflow, by the workflow's type, or `'*'` for all: `{ '*': ['OutOfStock'] }`. All
+   * others fail the task, so that a fix can be deployed. A list is one for all types.
+   */
+  workflowFailureErrorTypes?: Record<string, string[]> | string[];
   /** What this code is called in histories. */
   buildId?: string;
   /** Default: the connection's. */
@@ -44,6 +45,8 @@ export interface WorkerOptions extends CommonOptions {
   namespace?: string;
   /** Async functions by name. */
   activities?: object;
+  /** False: take no activities, which workers elsewhere run. Default true. */
+  enableNonLocalActivities?: boolean;
   /** Cached workflows; 0 for none, so that each task replays. Default: as many as fit the core's limits. */
   maxCachedWorkflows?: number;
   maxCachedBytes?: number;
@@ -69,11 +72,13 @@ export interface WorkerOptions extends CommonOptions {
 export interface ReplayWorkerOptions extends CommonOptions {
   namespace?: string;
   taskQueue?: string;
+  /** No effect here. */
+  replayName?: string;
 }
 
 const DEFAULT_TIMEOUT = 5_000;
 
-/** The core's options. What is wrong with a number, the core says. */
+/** The core's options. */
 export function coreOptions(
   options: WorkerOptions,
   has: { workflows: boolean; activities: boolean },
@@ -98,7 +103,7 @@ export function coreOptions(
     maxActivitiesPerSecond: options.maxActivitiesPerSecond,
     maxTaskQueueActivitiesPerSecond: options.maxTaskQueueActivitiesPerSecond,
     maxEagerActivities: options.maxEagerActivityReservationsPerWorkflowTask,
-    disableEagerActivities: options.disableEagerActivityExecution,
+    disableEagerActivities: options.disableEagerActivityExecution || options.maxEagerActivityReservationsPerWorkflowTask === 0,
     maxHeartbeatThrottleInterval: msOptionalToTs(options.maxHeartbeatThrottleInterval),
     defaultHeartbeatThrottleInterval: msOptionalToTs(options.defaultHeartbeatThrottleInterval),
     gracefulShutdownTimeout: msOptionalToTs(options.shutdownGraceTime || undefined),
@@ -144,21 +149,15 @@ export async function bundleOf(options: CommonOptions): Promise<string | undefin
   return bundle.code;
 }
 
-/** The data converter with its modules loaded into this realm. */
-export function loadDataConverter(options: DataConverter | undefined): LoadedDataConverter {
-  const { payloadConverterPath: payloads, failureConverterPath: failures, payloadCodecs } = options ?? {};
-  return {
-    payloadConverter: payloads
-      ? requiredExport(require(payloads), payloads, 'payloadConverter', ['toPayload', 'fromPayload'])
-      : defaultDataConverter.payloadConverter,
-    failureConverter: failures
-      ? requiredExport(require(failures), failures, 'failureConverter', ['errorToFailure', 'failureToError'])
-      : defaultDataConverter.failureConverter,
-    payloadCodecs: payloadCodecs ?? [],
-  };
-}
-
 export function stepTimeout(options: CommonOptions): number {
   if (options.debugMode ?? Boolean(process.env['TEMPORAL_DEBUG'])) return 0;
   return options.workflowThreadTimeout === undefined ? DEFAULT_TIMEOUT : msToNumber(options.workflowThreadTimeout);
+}
+
+/** The names of errors that fail workflows of the type. */
+export function failureTypesOf(types: CommonOptions['workflowFailureErrorTypes'], workflowType: string): readonly string[] {
+  if (types === undefined) return [];
+  if (Array.isArray(types)) return types;
+  const own = Object.hasOwn(types, workflowType) ? types[workflowType] : undefined;
+  return [...(types['*'] ?? []), ...(own ?? [])];
 }

@@ -2,10 +2,12 @@
 
 import { type LoadedDataConverter, IllegalStateError } from '@durably/common';
 import { Client } from '@durably/client';
+import { loadDataConverter } from '@durably/common/lib/internal-non-workflow';
 import { msOptionalToNumber } from '@durably/common/lib/time';
 import { type BridgeClient, type BridgeWorker } from '@durably/core-bridge';
 import type { durably } from '@durably/proto';
 import { ActivityRunner } from './activities';
+import { checkWorkerOptions } from './check-options';
 import { NativeConnection } from './connection';
 import { CombinedWorkerRunError, GracefulShutdownPeriodExpiredError, TransportError } from './errors';
 import { type HistoryToReplay, type ReplayResult, replayHistories } from './replay';
@@ -17,7 +19,7 @@ import {
   activitiesOf,
   bundleOf,
   coreOptions,
-  loadDataConverter,
+  failureTypesOf,
   stepTimeout,
 } from './worker-options';
 import { WorkflowContext } from './workflow/context';
@@ -66,6 +68,7 @@ export class Worker {
     if (typeof options?.taskQueue !== 'string' || options.taskQueue === '') {
       throw new TypeError('Worker.create: taskQueue is required');
     }
+    checkWorkerOptions(options);
     const converter = loadDataConverter(options.dataConverter);
     const code = await bundleOf(options);
     if (code === undefined && activitiesOf(options.activities).size === 0) {
@@ -99,7 +102,11 @@ export class Worker {
       throw new IllegalStateError('Poller was already started: a worker runs once, make another');
     }
     const runtime = Runtime.instance();
-    const has = { workflows: this.workflows !== undefined, activities: activitiesOf(this.options.activities).size > 0 };
+    const takesActivities = this.options.enableNonLocalActivities !== false;
+    const has = {
+      workflows: this.workflows !== undefined,
+      activities: takesActivities && activitiesOf(this.options.activities).size > 0,
+    };
     this.state = 'RUNNING';
     try {
       this.bridge = this.client.startWorker(coreOptions(this.options, has), (event) => this.take(event));
@@ -215,7 +222,7 @@ function runnerOf(
     payloadConverter: converter.payloadConverter,
     failureConverter: converter.failureConverter,
     codecs: converter.payloadCodecs,
-    failureErrorTypes: options.workflowFailureErrorTypes ?? [],
+    failureErrorTypes: (workflowType) => failureTypesOf(options.workflowFailureErrorTypes, workflowType),
     buildId: options.buildId ?? '',
     // The code itself is shared; what modules make of it is not.
     runWeight: 16_000 + Math.round(code.length / 40),

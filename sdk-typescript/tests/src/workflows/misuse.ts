@@ -56,3 +56,9 @@ export async function answersLater(): Promise<void> {
   setHandler(tells, () => 1n);
   await condition(() => false);
 }
+
+export class OutOfStock extends Error {}
+
+export async function throwsOutOfStock(): Promise<void> {
+  throw new OutOfStock('none left');
+}

@@ -15,7 +15,7 @@ export interface RunnerOptions {
   payloadConverter: PayloadConverter;
   failureConverter: FailureConverter;
   codecs: readonly PayloadCodec[];
-  failureErrorTypes: readonly string[];
+  failureErrorTypes(workflowType: string): readonly string[];
   buildId: string;
   /** Bytes that a cached run occupies before it waits for anything. */
   runWeight: number;
@@ -78,7 +78,8 @@ export class WorkflowRunner {
   private create(activation: Activation): Run {
     const { runId } = activation;
     const { context, failureErrorTypes, buildId } = this.options;
-    const run = context.createRun({ runId, activation, failureErrorTypes, buildId });
+    const workflowType = activation.jobs.find((job) => job.initialize)?.initialize?.workflowType ?? '';
+    const run = context.createRun({ runId, activation, failureErrorTypes: [...failureErrorTypes(workflowType)], buildId });
     this.runs.set(runId, run);
     return run;
   }

@@ -9,7 +9,13 @@ import type { FailureConverter, PayloadConverter } from '@durably/common';
 import { cutoffStackTrace, defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
 import { requiredExport } from '@durably/common/lib/converter/data-converter';
 import { about, arrayFromPayloads, defaultPayloadConverter } from '@durably/common/lib/converter/payload-converter';
-import { ActivityFailure, CancelledFailure, TemporalFailure, isCancellation } from '@durably/common/lib/failure';
+import {
+  ActivityFailure,
+  CancelledFailure,
+  TemporalFailure,
+  ensureTemporalFailure,
+  isCancellation,
+} from '@durably/common/lib/failure';
 import { msToTs, tsToMs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import { CancellationScope } from '../cancellation-scope';
@@ -270,7 +276,7 @@ export class Run {
     if (error instanceof ContinueAsNew) this.close({ continueAsNew: error.command });
     else if (this.cancelled && isCancellation(error)) this.close({ cancelWorkflow: {} });
     else if (this.failsWorkflow(error)) {
-      this.close({ failWorkflow: { failure: this.failureOf(error) } });
+      this.close({ failWorkflow: { failure: this.failureOf(ensureTemporalFailure(error)) } });
       if (!this.isReplaying) this.warn('Workflow failed', error);
     } else this.failTask(error);
   }
