@@ -23,9 +23,7 @@ final class Failure extends RuntimeException {
 
     /** An answer that no retry will change, and that nobody has to be woken for. */
     static Failure refusal(String type, String message) {
-        var failure = of(type, message);
-        return new Failure(failure.content.with("applicationFailureInfo", Json.object(
-                "type", type, "nonRetryable", true, "category", "APPLICATION_ERROR_CATEGORY_BENIGN")));
+        return of(type, message).with("nonRetryable", true, "category", "APPLICATION_ERROR_CATEGORY_BENIGN");
     }
 
     /** Any exception of a step: tried again, with its class as type. */
@@ -34,6 +32,11 @@ final class Failure extends RuntimeException {
         var failure = of(error.getClass().getSimpleName(), String.valueOf(error.getMessage()));
         var cause = error.getCause();
         return cause == null ? failure : failure.because(from(cause));
+    }
+
+    /** This failure with more fields of its {@code ApplicationFailureInfo}, given as name, value, and so on. */
+    Failure with(Object... fields) {
+        return new Failure(content.with("applicationFailureInfo", content.get("applicationFailureInfo").with(fields)));
     }
 
     Failure because(Failure cause) {

@@ -1,3 +1,5 @@
+import java.math.BigDecimal;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,6 +26,11 @@ record Json(Object value) {
         var object = new LinkedHashMap<>(members());
         object.putAll(object(members).members());
         return new Json(object);
+    }
+
+    /** A time as a {@code google.protobuf.Duration}. */
+    static Json of(Duration duration) {
+        return new Json(BigDecimal.valueOf(duration.toMillis(), 3).toPlainString() + "s");
     }
 
     boolean has(String name) {

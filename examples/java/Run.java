@@ -1,9 +1,11 @@
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.Semaphore;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -30,6 +32,7 @@ final class Run {
         private final String kind;
         private final long seq;
         private Json resolution;
+        private Runnable then;
 
         private Later(String kind, long seq) {
             this.kind = kind;
@@ -38,6 +41,12 @@ final class Run {
 
         boolean isDone() {
             return resolution != null;
+        }
+
+        /** Runs this once it is done, in the order in which things happened. It must not wait. */
+        void then(Runnable then) {
+            if (isDone()) then.run();
+            else this.then = then;
         }
 
         /** Waits; then the activity's result, or its failure as an exception. */
@@ -59,10 +68,16 @@ final class Run {
     /** The run is dropped: its thread unwinds without issuing anything. */
     private static final class Evicted extends Error {}
 
+    /** The code has asked for a new run in this one's place. */
+    private static final class ContinuedAsNew extends Error {}
+
     private final Map<String, Code> workflows;
     private final Semaphore codesTurn = new Semaphore(0);
     private final Semaphore ourTurn = new Semaphore(0);
     private Thread thread;
+    private Json info = Json.NULL;
+    private Instant now;
+    private Random random;
     private boolean isOver;
     private boolean isEvicted;
     private boolean isCancelRequested;
@@ -99,7 +114,7 @@ final class Run {
 
     Later timer(Duration duration) {
         long seq = ++lastTimer;
-        command("startTimer", Json.object("seq", seq, "startToFireTimeout", duration.toMillis() / 1000.0 + "s"));
+        command("startTimer", Json.object("seq", seq, "startToFireTimeout", Json.of(duration)));
         var later = new Later("timer", seq);
         timers.put(seq, later);
         return later;
@@ -107,6 +122,27 @@ final class Run {
 
     void sleep(Duration duration) {
         timer(duration).get();
+    }
+
+    /** What the run was started with: an {@code InitializeWorkflow} of core.proto. */
+    Json info() {
+        return info;
+    }
+
+    /** The time, as the history has it: the same when the code is run again. */
+    Instant now() {
+        return now;
+    }
+
+    /** Random numbers that are the same when the code is run again. */
+    Random random() {
+        return random;
+    }
+
+    /** Ends this run and starts the next one in its place. The options are the fields of {@code ContinueAsNew} in core.proto. */
+    void continueAsNew(Json options, Object... arguments) {
+        command("continueAsNew", options.with("arguments", Arrays.asList(arguments)));
+        throw new ContinuedAsNew();
     }
 
     /** Waits until the condition holds. If the workflow is cancelled meanwhile, throws {@link Failure#cancelled} once. */
@@ -145,6 +181,7 @@ final class Run {
     /** Applies a {@code WorkflowActivation}, lets the code go on, and returns the {@code WorkflowCompletion}. */
     Json activate(Json activation) {
         commands = new ArrayList<>();
+        now = Instant.parse(activation.get("timestamp").text());
         try {
             activation.get("jobs").list().forEach(this::apply);
             letCodeRun();
@@ -170,17 +207,24 @@ final class Run {
         else if (job.has("fireTimer")) resolve(timers, job.get("fireTimer"));
         else if (job.has("resolveActivity")) resolve(activities, job.get("resolveActivity"));
         else if (job.has("cancel")) isCancelRequested = true;
-        // There are no random numbers here that could be seeded anew.
-        else if (!job.has("updateRandomSeed")) throw new IllegalStateException("unknown job: " + job);
+        else if (job.has("updateRandomSeed")) seed(job.get("updateRandomSeed"));
+        else throw new IllegalStateException("unknown job: " + job);
     }
 
     private void initialize(Json job) {
         var type = job.get("workflowType").text();
         var code = workflows.get(type);
+        info = job;
+        seed(job);
         if (code == null) throw new IllegalStateException("no workflow " + type + "; there are " + workflows.keySet());
         thread = new Thread(() -> live(code, job.get("arguments").list()), job.get("workflowId").text());
         thread.setDaemon(true);
         thread.start();
+    }
+
+    private void seed(Json job) {
+        // An unsigned number; proto3 leaves out a zero.
+        random = new Random(Long.parseUnsignedLong("0" + job.get("randomnessSeed").text()));
     }
 
     private void signal(Json signal) {
@@ -204,7 +248,9 @@ final class Run {
 
     private void resolve(Map<Long, Later> waiting, Json job) {
         var later = waiting.remove(job.get("seq").number());
-        if (later != null) later.resolution = job.get("result");
+        if (later == null) return;
+        later.resolution = job.get("result");
+        if (later.then != null) later.then.run();
     }
 
     private void letCodeRun() {
@@ -221,6 +267,8 @@ final class Run {
             command("completeWorkflow", Json.object("result", code.run(this, arguments)));
         } catch (Evicted evicted) {
             return;
+        } catch (ContinuedAsNew ends) {
+            // The command is there already.
         } catch (Failure failure) {
             if (failure.isCancellation()) command("cancelWorkflow", Json.object("details", failure.details().list()));
             else command("failWorkflow", Json.object("failure", failure.content));

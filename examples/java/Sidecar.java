@@ -10,6 +10,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 
 /** A sidecar's HTTP interface (docs/sidecar.md), reached over loopback TCP with its token. */
@@ -17,10 +19,16 @@ final class Sidecar {
     /** The sidecar has refused a request. The message says why and what to do. */
     static final class Refused extends RuntimeException {
         final int status;
+        /** gRPC's name of what is wrong, such as {@code NOT_FOUND}. */
+        final String code;
+        /** What else the server has said: messages of {@code temporal.api.errordetails.v1}. */
+        final List<Json> details;
 
-        Refused(int status, String message) {
-            super(message);
+        Refused(int status, Json error) {
+            super(error.get("message").text());
             this.status = status;
+            code = error.get("code").text();
+            details = error.get("details").list();
         }
 
         /** 503: the sidecar can't reach its server at the moment. */
@@ -60,7 +68,7 @@ final class Sidecar {
             var response = http.send(request, HttpResponse.BodyHandlers.ofString());
             var answer = response.body().isEmpty() ? Json.NULL : Json.parse(response.body());
             if (response.statusCode() < 400) return answer;
-            throw new Refused(response.statusCode(), answer.get("error").get("message").text());
+            throw new Refused(response.statusCode(), answer.get("error"));
         } catch (IOException error) {
             throw new UncheckedIOException("the sidecar at " + root + " does not answer", error);
         } catch (InterruptedException interrupted) {
@@ -84,13 +92,18 @@ final class Sidecar {
         }
     }
 
+    /** Starts {@code durably sidecar} for one task queue, with further lines of its {@code [[worker]]}. */
+    static Running start(String target, String queue, Path state, String... options) throws IOException {
+        return start(target, state, Map.of(queue, List.of(options)));
+    }
+
     /**
-     * Starts {@code durably sidecar} for one task queue. Its files lie beside {@code state}, under names that begin like it.
+     * Starts {@code durably sidecar}. Its files lie beside {@code state}, under names that begin like it.
      *
      * @param target what it connects to: {@code embedded:FILE}, or the {@code HOST:PORT} of a server
-     * @param options further lines of {@code [[worker]]}
+     * @param queues the task queues, each with further lines of its {@code [[worker]]}
      */
-    static Running start(String target, String queue, Path state, String... options) throws IOException {
+    static Running start(String target, Path state, Map<String, List<String>> queues) throws IOException {
         var token = UUID.randomUUID().toString();
         var tokenFile = Path.of(state + ".token");
         // For nobody else's eyes.
@@ -99,16 +112,19 @@ final class Sidecar {
         Files.writeString(tokenFile, token);
         var config = Path.of(state + ".sidecar.toml");
         // A JSON string is a TOML string too.
-        Files.writeString(config, """
+        var text = new StringBuilder("""
                 [connect]
                 target = %s
                 [listen]
                 tcp = "127.0.0.1:0"
                 token_file = %s
+                """.formatted(new Json(target), new Json(tokenFile.toString())));
+        queues.forEach((queue, options) -> text.append("""
                 [[worker]]
                 task_queue = %s
                 %s
-                """.formatted(new Json(target), new Json(tokenFile.toString()), new Json(queue), String.join("\n", options)));
+                """.formatted(new Json(queue), String.join("\n", options))));
+        Files.writeString(config, text);
         var process = new ProcessBuilder(System.getProperty("durably", "durably"), "sidecar", "--config", config.toString(), "--stop-with-stdin")
                 .redirectError(ProcessBuilder.Redirect.appendTo(Path.of(state + ".log").toFile()))
                 .start();

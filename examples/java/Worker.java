@@ -18,6 +18,9 @@ final class Worker implements AutoCloseable {
         Object run(Attempt attempt) throws Exception;
     }
 
+    /** What an activity's code returns if somebody else will say how it ended, by its task token or its ids. */
+    static final Object ELSEWHERE = new Object();
+
     private static final System.Logger LOG = System.getLogger(Worker.class.getName());
 
     private final Sidecar sidecar;
@@ -109,7 +112,10 @@ final class Worker implements AutoCloseable {
         try {
             var code = activities.get(attempt.type());
             if (code == null) throw Failure.refusal("NotFound", "no activity " + attempt.type() + "; there are " + activities.keySet());
-            completion = completion.with("completed", Json.object("result", code.run(attempt)));
+            var result = code.run(attempt);
+            completion = result == ELSEWHERE
+                    ? completion.with("willCompleteAsync", Json.object())
+                    : completion.with("completed", Json.object("result", result));
         } catch (Exception error) {
             var failure = Failure.from(error);
             completion = completion.with(failure.isCancellation() ? "cancelled" : "failed", failure.content);

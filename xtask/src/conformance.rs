@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::fetch;
 use crate::go::{self, Profile};
+use crate::java;
 use crate::kill;
 use crate::python::Venv;
 use crate::servers::Running;
@@ -21,6 +22,7 @@ use crate::shell::{self, Failure, Shell, heading};
 use crate::square;
 use crate::suites;
 use crate::tally::{Count, count_pytest};
+use crate::toolchains::JAVA;
 use crate::typescript_programs;
 
 #[derive(Args)]
@@ -46,12 +48,19 @@ enum Sdk {
     OurPython,
     OurGo,
     OurTypescript,
+    /// No SDK: a Java program, through the sidecar.
+    SidecarJava,
 }
 
 impl Sdk {
     /// Some behaviours are about what only one language has, and bear its name; the official SDK is their yardstick.
     fn is_concerned(self, behaviour: &str) -> bool {
         !behaviour.starts_with("typescript_") || matches!(self, Sdk::OfficialTypescript | Sdk::OurTypescript)
+    }
+
+    /// Why this machine can't run its programs, if a toolchain is missing that may be.
+    fn lack(self, shell: &Shell) -> Option<String> {
+        if self == Sdk::SidecarJava { JAVA.lack(shell) } else { None }
     }
 }
 
@@ -105,6 +114,19 @@ const COLUMNS: &[Column] = &[
         yardstick: false,
     },
     Column {
+        name: "sidecar-java@embedded",
+        sdk: Sdk::SidecarJava,
+        server: Server::Embedded,
+        yardstick: false,
+    },
+    Column { name: "sidecar-java@durably", sdk: Sdk::SidecarJava, server: Server::Durably, yardstick: false },
+    Column {
+        name: "sidecar-java@temporal",
+        sdk: Sdk::SidecarJava,
+        server: Server::Temporal,
+        yardstick: false,
+    },
+    Column {
         name: "temporalio@temporal",
         sdk: Sdk::OfficialPython,
         server: Server::Temporal,
@@ -133,7 +155,14 @@ type Table = BTreeMap<String, BTreeMap<&'static str, Cell>>;
 pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> {
     let behaviours = behaviours(shell, &args.behaviours)?;
     let skips = Skips::read(shell)?;
-    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| is_wanted(column, args)).collect();
+    let mut columns: Vec<&Column> = COLUMNS.iter().filter(|column| is_wanted(column, args)).collect();
+    columns.retain(|column| {
+        let lack = column.sdk.lack(shell);
+        if let Some(lack) = &lack {
+            println!("the column {} is left out, because {lack}", column.name);
+        }
+        lack.is_none()
+    });
     let mut table = Table::new();
     for column in &columns {
         heading(column.name);
@@ -218,8 +247,10 @@ fn behaviours(shell: &Shell, only: &[String]) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for entry in fs::read_dir(shell.root().join(FOLDER))? {
         let path = entry?.path();
-        if ["py", "go", "ts"].iter().any(|ext| path.join(format!("behaviour.{ext}")).exists()) {
-            found.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let programs = ["behaviour.py", "behaviour.go", "behaviour.ts", &java::class_of(&name)];
+        if programs.iter().any(|program| path.join(program).exists()) {
+            found.push(name);
         }
     }
     found.sort();
@@ -281,6 +312,12 @@ fn program(shell: &Shell, sdk: Sdk) -> Result<Command, Failure> {
             typescript_programs::conformance(shell, typescript_programs::Sdk::Ours(Profile::Debug))?
         }
         Sdk::OurGo => shell.command(go::conformance(shell)?),
+        Sdk::SidecarJava => {
+            let words = java::program(shell, "Runner", &["examples/java", FOLDER])?;
+            let mut command = shell.command(&words[0]);
+            command.args(&words[1..]);
+            command
+        }
     })
 }
 

@@ -42,6 +42,17 @@ pub(crate) fn program(shell: &Shell, main: &str, folders: &[&str]) -> Result<Vec
     Ok(vec!["java".into(), property("durably", &sidecar), "-cp".into(), classes, main.into()])
 }
 
+/// The file of a conformance behaviour's program: `ActivityResult.java` of `activity_result`.
+pub(crate) fn class_of(behaviour: &str) -> String {
+    let mut name = String::new();
+    for word in behaviour.split('_') {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    format!("{name}.java")
+}
+
 /// Builds what the shell order program needs; its command line, up to its arguments.
 pub(crate) fn shell_program(shell: &Shell) -> Result<Vec<PathBuf>, Failure> {
     if let Some(lack) = lacks_shell(shell) {

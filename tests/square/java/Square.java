@@ -52,9 +52,8 @@ final class Square {
     }
 
     private static Object refuse(Worker.Attempt attempt) {
-        var why = Failure.of("Refused", "no, ü", Json.object("code", 7), "ü").content;
-        var forGood = why.with("applicationFailureInfo", why.get("applicationFailureInfo").with("nonRetryable", true));
-        throw new Failure(forGood).because(Failure.of("Deeper", "deep down"));
+        throw Failure.of("Refused", "no, ü", Json.object("code", 7), "ü").with("nonRetryable", true)
+                .because(Failure.of("Deeper", "deep down"));
     }
 
     private static Object resume(Worker.Attempt attempt) {

@@ -1,0 +1,87 @@
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.UUID;
+import java.util.function.BooleanSupplier;
+
+/** What a behaviour's {@code check} works with. */
+final class Env {
+    final Sidecar sidecar;
+    final String queue;
+    private final List<Execution> started = new ArrayList<>();
+
+    Env(Sidecar sidecar, String queue) {
+        this.sidecar = sidecar;
+        this.queue = queue;
+    }
+
+    /** A workflow id that no other program uses. */
+    String newId() {
+        return queue + "-" + UUID.randomUUID();
+    }
+
+    /** Starts a workflow on this behaviour's task queue; its history is replayed after {@code check}. */
+    Execution start(String workflow, Object... arguments) {
+        return startWith(Json.object(), workflow, arguments);
+    }
+
+    /** The same, with other fields of {@code StartWorkflowExecutionRequest}. */
+    Execution startWith(Json options, String workflow, Object... arguments) {
+        var request = options.has("workflowId") ? options : options.with("workflowId", newId());
+        request = request.with("workflowType", workflow, "taskQueue", queue, "arguments", Arrays.asList(arguments));
+        var answer = sidecar.post("/v1/workflows", request);
+        var execution = new Execution(sidecar, answer.get("workflowId").text(), answer.get("runId").text());
+        started.add(execution);
+        return execution;
+    }
+
+    /** Starts a workflow and awaits its result. */
+    Json execute(String workflow, Object... arguments) {
+        return start(workflow, arguments).result();
+    }
+
+    /**
+     * Replays what has been started. All of it has ended, so nothing of it is in a cache any more: a query has to go through the whole history
+     * first. A query that no workflow has then says so, and nothing else.
+     */
+    void replayAll() {
+        for (var execution : started) {
+            expectRefusal("INVALID_ARGUMENT", "no such query", () -> execution.query("no-such-query"));
+        }
+    }
+
+    /** Asks until the condition holds: for what a server may answer a little later, such as a list. */
+    void eventually(String what, BooleanSupplier condition) throws InterruptedException {
+        var deadline = System.nanoTime() + 20_000_000_000L;
+        while (!condition.getAsBoolean()) {
+            expect(System.nanoTime() < deadline, "not within 20 s: " + what);
+            Thread.sleep(50);
+        }
+    }
+
+    static void expect(boolean holds, Object what) {
+        if (!holds) throw new AssertionError(what);
+    }
+
+    /** Both are, or can be written as, JSON. */
+    static void expectEqual(Object expected, Object found) {
+        var message = "expected " + new Json(expected) + ", found " + new Json(found);
+        expect(Objects.equals(plain(expected), plain(found)), message);
+    }
+
+    private static Object plain(Object value) {
+        return Json.parse(new Json(value).toString()).value();
+    }
+
+    /** The sidecar refuses the request with gRPC's code and with these words; what it says. */
+    static Sidecar.Refused expectRefusal(String code, String words, Runnable request) {
+        try {
+            request.run();
+        } catch (Sidecar.Refused refused) {
+            expect(refused.code.equals(code) && refused.getMessage().contains(words), refused.code + ": " + refused.getMessage());
+            return refused;
+        }
+        throw new AssertionError("the request has succeeded; expected " + code);
+    }
+}
