@@ -1,6 +1,8 @@
 //! Runs other programs for a person who watches: prints each command, streams its output, and says
 //! which toolchain is missing, and how to get it, when one is.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -40,6 +42,8 @@ pub(crate) struct Finished {
 pub(crate) struct Shell {
     root: PathBuf,
     target: PathBuf,
+    /// The steps that [`Shell::once`] has done.
+    done: RefCell<HashSet<String>>,
 }
 
 impl Shell {
@@ -52,7 +56,16 @@ impl Shell {
         };
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-        Ok(Self { root, target })
+        Ok(Self { root, target, done: RefCell::default() })
+    }
+
+    /// Does what several suites build on, when the first of them asks for it. A step that fails is tried again.
+    pub(crate) fn once(&self, step: &str, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        if !self.done.borrow().contains(step) {
+            work()?;
+            self.done.borrow_mut().insert(step.to_owned());
+        }
+        Ok(())
     }
 
     pub(crate) fn root(&self) -> &Path {

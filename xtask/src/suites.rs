@@ -128,7 +128,9 @@ fn clippy(shell: &Shell) -> Result<Count, Failure> {
 /// One selection of packages and targets for all that follows: another one would unify features
 /// differently and compile dependencies twice.
 pub(crate) fn build_workspace(shell: &Shell) -> Result<(), Failure> {
-    shell::run(&mut shell.cargo(["build", "--workspace", "--all-targets"]))
+    shell.once("build the workspace", || {
+        shell::run(&mut shell.cargo(["build", "--workspace", "--all-targets"]))
+    })
 }
 
 fn rust(shell: &Shell) -> Result<Count, Failure> {

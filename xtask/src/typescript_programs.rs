@@ -171,11 +171,18 @@ fn node(shell: &Shell, script: &Path) -> Result<Command, Failure> {
 fn compiled(shell: &Shell, sdk: Sdk) -> Result<PathBuf, Failure> {
     let peers = install_peers(shell)?;
     let folder = peers.join(sdk.folder());
+    shell.once(&format!("compile the programs of {}", sdk.folder()), || {
+        compile(shell, sdk, &peers, &folder)
+    })?;
+    Ok(folder.join("lib"))
+}
+
+fn compile(shell: &Shell, sdk: Sdk, peers: &Path, folder: &Path) -> Result<(), Failure> {
     if let Sdk::Ours(profile) = sdk {
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(folder)?;
         // It makes the folder a project of its own, whose packages npm leaves alone in the one around it.
         fs::write(folder.join("package.json"), "{\"private\": true}")?;
-        install_ours(shell, profile, &folder)?;
+        install_ours(shell, profile, folder)?;
     }
     for made in SOURCES.iter().chain([&RECORDER]).map(|(_, name)| *name).chain(["lib"]) {
         let _ = fs::remove_dir_all(folder.join(made));
@@ -186,8 +193,7 @@ fn compiled(shell: &Shell, sdk: Sdk) -> Result<PathBuf, Failure> {
     }
     fs::copy(shell.root().join(PEERS).join("tsconfig.json"), folder.join("tsconfig.json"))?;
     let compiler = peers.join("node_modules/typescript/bin/tsc");
-    shell::run(node(shell, &compiler)?.arg("--project").arg(&folder))?;
-    Ok(folder.join("lib"))
+    shell::run(node(shell, &compiler)?.arg("--project").arg(folder))
 }
 
 /// Installs what `tests/peers/typescript` names, unless it is there already.
@@ -234,6 +240,12 @@ fn packed(shell: &Shell, profile: Profile) -> Result<Vec<PathBuf>, Failure> {
 
 /// Builds our packages, their tests included, with the addon of a profile; gives their folder.
 fn build_ours(shell: &Shell, profile: Profile) -> Result<PathBuf, Failure> {
+    let sdk = shell.root().join("sdk-typescript");
+    shell.once(&format!("build the TypeScript SDK, {}", profile.folder()), || build(shell, profile, &sdk))?;
+    Ok(sdk)
+}
+
+fn build(shell: &Shell, profile: Profile, sdk: &Path) -> Result<(), Failure> {
     NODE.release(shell)?;
     NPM.release(shell)?;
     match profile {
@@ -242,19 +254,18 @@ fn build_ours(shell: &Shell, profile: Profile) -> Result<PathBuf, Failure> {
             shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-bridge-node"]))?;
         }
     }
-    let sdk = shell.root().join("sdk-typescript");
     let types = sdk.join("packages/proto/src/generated");
     shell::quiet(
         shell.cargo(["run", "--quiet", "-p", "durably-proto", "--example", "typescript", "--"]).arg(types),
     )?;
-    shell::quiet(shell.command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&sdk))?;
-    shell::run(shell.command("npm").args(["run", "build"]).current_dir(&sdk))?;
+    shell::quiet(shell.command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(sdk))?;
+    shell::run(shell.command("npm").args(["run", "build"]).current_dir(sdk))?;
     let library = format!("{DLL_PREFIX}durably_node{DLL_SUFFIX}");
     fs::copy(
         shell.target().join(profile.folder()).join(library),
         sdk.join("packages/core-bridge/durably.node"),
     )?;
-    Ok(sdk)
+    Ok(())
 }
 
 /// Copies what is TypeScript below `from`, with the imports of the SDK.
