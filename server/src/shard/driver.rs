@@ -2,7 +2,7 @@
 //! answers and dispatches. What arrives during a commit is the next batch; nothing waits on purpose.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::ControlFlow,
     sync::Arc,
     time::Duration,
@@ -53,6 +53,8 @@ pub(super) struct Shard {
     pub(super) task_id: i64,
     pub(super) bytes: usize,
     pub(super) use_counter: u64,
+    /// Closed runs in memory, in the order in which they closed or were read.
+    pub(super) closed: VecDeque<i64>,
 
     /// When runs in memory want their timers handled.
     pub(super) timers: BTreeSet<(Time, i64)>,
@@ -101,6 +103,7 @@ impl Shard {
             task_id: lease << 32,
             bytes: 0,
             use_counter: 0,
+            closed: VecDeque::new(),
             timers: BTreeSet::new(),
             sleeping: BTreeSet::new(),
             sleepers: BTreeMap::new(),

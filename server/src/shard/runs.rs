@@ -21,6 +21,8 @@ use crate::{
 
 /// How much memory runs may take before those unused for longest are dropped from it.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
+/// How many closed runs stay in memory. Who awaits their results asks soon after; later the store answers.
+const CLOSED_RUNS: usize = 1_000;
 
 /// A run in memory.
 pub(super) struct Slot {
@@ -30,6 +32,8 @@ pub(super) struct Slot {
     /// In the list of what this batch stores.
     pub touched: bool,
     due: Option<Time>,
+    /// In the queue of closed runs.
+    is_closed: bool,
     weight: usize,
     last_use: u64,
     /// Tasks with workers, as counted in the total.
@@ -161,6 +165,7 @@ impl Shard {
             new_row,
             touched: false,
             due: None,
+            is_closed: false,
             weight: 0,
             last_use: self.use_counter,
             outstanding: 0,
@@ -251,6 +256,10 @@ impl Shard {
         self.bytes = self.bytes + weight - slot.weight;
         slot.weight = weight;
         slot.outstanding = slot.run.outstanding();
+        if !slot.is_closed && !slot.run.is_open() {
+            slot.is_closed = true;
+            self.closed.push_back(seq);
+        }
     }
 
     /// Drops a run from memory, changes and all.
@@ -268,16 +277,29 @@ impl Shard {
         }
     }
 
+    /// Drops closed runs, but for those that closed last.
+    fn evict_closed(&mut self) {
+        for _ in CLOSED_RUNS..self.closed.len() {
+            let Some(seq) = self.closed.pop_front() else { return };
+            match self.runs.get(&seq) {
+                Some(slot) if is_idle(slot) => self.unload(seq),
+                // A query waits for it.
+                Some(_) => self.closed.push_back(seq),
+                None => {}
+            }
+        }
+    }
+
     /// Drops runs that have not been used for longest until memory is within its bound. Runs with tasks stay.
     pub(super) fn evict(&mut self) {
+        self.evict_closed();
         if self.bytes <= CACHE_BYTES {
             return;
         }
-        let idle = |slot: &Slot| slot.run.can_unload() && !slot.run.is_runnable();
         let mut candidates: Vec<(u64, i64)> = self
             .runs
             .iter()
-            .filter(|(_, slot)| idle(slot))
+            .filter(|(_, slot)| is_idle(slot))
             .map(|(seq, slot)| (slot.last_use, *seq))
             .collect();
         candidates.sort_unstable();
@@ -293,6 +315,10 @@ impl Shard {
             }
         }
     }
+}
+
+fn is_idle(slot: &Slot) -> bool {
+    slot.run.can_unload() && !slot.run.is_runnable()
 }
 
 fn fetch(store: &dyn Store, seq: i64, id: i64) -> Result<LoadedEvent, ReadError> {

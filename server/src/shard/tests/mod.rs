@@ -409,3 +409,27 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     assert!(events.windows(2).all(|pair| pair[0].task_id < pair[1].task_id), "task ids grow");
     again.shutdown().await;
 }
+
+#[tokio::test]
+async fn closed_runs_leave_memory_and_are_found_in_the_store() {
+    let on = memory();
+    for number in 0..1_100 {
+        on.start_workflow(&namespace(), start_request(&format!("w{number}"))).await.unwrap();
+        let task = poll(&on, "tq").await;
+        respond(&on, &task, vec![complete()]).await.unwrap();
+    }
+    on.start_workflow(&namespace(), start_request("open")).await.unwrap();
+    let (in_memory, queued) = on.call(0, |shard| Ok((shard.runs.len(), shard.closed.len()))).await.unwrap();
+    assert!(in_memory <= 1_010, "{in_memory} runs are in memory");
+    assert!(queued <= 1_010, "{queued} closed runs are remembered");
+    let last = kinds(&history(&on, "w0").await).pop();
+    assert_eq!(last, Some(EventType::WorkflowExecutionCompleted));
+    // Its id can be used again, as before.
+    on.start_workflow(
+        &namespace(),
+        StartWorkflowExecutionRequest { request_id: "2".into(), ..start_request("w0") },
+    )
+    .await
+    .unwrap();
+    assert_eq!(poll(&on, "tq").await.workflow_execution.unwrap().workflow_id, "open");
+}
