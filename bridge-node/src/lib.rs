@@ -200,7 +200,9 @@ pub fn descriptors() -> Buffer {
 pub fn install_logs(filter: String) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&filter)
         .map_err(|error| Error::from_reason(format!("`{filter}` is not a log filter: {error}")))?;
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let colors = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors);
+    let _ = lines.with_writer(std::io::stderr).try_init();
     Ok(())
 }
 

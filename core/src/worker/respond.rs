@@ -157,7 +157,9 @@ impl Responder {
     /// Reports the first failure of a task. Later attempts are left to time out: reported, they would be retried
     /// without a pause.
     pub(super) async fn fail(&self, task: TaskFailed) {
+        // A target of its own: SDKs that log these failures themselves, with the user's logger, leave it out.
         tracing::warn!(
+            target: "durably_core::task_failed",
             attempt = task.attempt,
             cause = task.cause.as_str_name(),
             "a workflow task failed: {}",

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { WorkflowFailedError } from '@durably/client';
 import { ActivityFailure, ApplicationFailure } from '@durably/common';
-import { type Env, withWorker } from './worker';
+import { type Env, logged, withWorker } from './worker';
 
 const activities = {
   echo: async (value: unknown) => value,
@@ -138,4 +139,39 @@ test('a query that nobody answers says what may be missing, and starts say what 
     await assert.rejects(start(undefined), /Missing WorkflowOptions: workflowId and taskQueue/);
     await assert.rejects(start({ workflowId: 'a', taskQueue: 'q', args: 'Ann' }), /args must be an array/);
   });
+});
+
+test('what workflows log arrives as objects of this realm, with the user lines of errors', async () => {
+  await withWorker('misuse', async (env) => {
+    const handle = await env.start('logsThings');
+    await handle.result();
+    const { meta } = logged.find((entry) => entry.message === 'things' && entry.meta?.['workflowId'] === handle.workflowId)!;
+    const { circle, error, when, names } = meta as Record<string, any>;
+    assert.equal(circle.self, circle);
+    assert.deepEqual({ ...circle, self: 0 }, { point: { x: 1 }, call: '[Function: named]', big: 1n, self: 0 });
+    assert.ok(when instanceof Date && names instanceof Map && error instanceof TypeError);
+    assert.match(inspect(error), /^TypeError: inner\n\s+at .*logsThings.*misuse\.ts:\d+:\d+\) \{\n\s+\[cause\]: RangeError: cause/);
+  });
+});
+
+test('a task that fails is logged once, with what to do, whether code or core failed it', async () => {
+  const about = (workflowId: string) => logged.filter(({ meta }) => meta?.['workflowId'] === workflowId);
+  await withWorker(
+    'misuse',
+    async (env) => {
+      const thrower = await env.start('throwsOutOfStock');
+      await env.taskFailure(thrower);
+      const [first] = about(thrower.workflowId);
+      assert.match(first!.message, /tried again; to fail the workflow instead, throw an ApplicationFailure/);
+      await thrower.terminate();
+      const differing = await env.start('looksAtReplay');
+      await env.taskFailure(differing);
+      while (about(differing.workflowId).length === 0) await env.client.workflow.count();
+      const [found] = about(differing.workflowId);
+      assert.equal((found!.meta!['error'] as Error).name, 'DeterminismViolationError');
+      assert.match(inspect(found!.meta!['error']), /history: ActivityTaskScheduled\(echo[^]*code: {4}TimerStarted.*misuse\.ts:\d+/);
+      await differing.terminate();
+    },
+    { activities, maxCachedWorkflows: 0 },
+  );
 });

@@ -10,10 +10,13 @@ export interface RuntimeOptions {
   /** Signals that shut all workers down. Default: SIGINT, SIGTERM, SIGQUIT, SIGUSR2. */
   shutdownSignals?: NodeJS.Signals[];
   telemetryOptions?: {
-    /** The core's own log, on standard error. Default `{ filter: 'warn' }`; see `makeTelemetryFilterString`. */
+    /** The core's own log, on standard error. Default: warnings that workers don't log; see `makeTelemetryFilterString`. */
     logging?: { filter?: string };
   };
 }
+
+/** Failed workflow tasks are logged by workers, with the lines of the user's code. */
+const CORE_LOG = 'warn,durably_core::task_failed=off';
 
 interface Stoppable {
   shutdown(): void;
@@ -32,7 +35,7 @@ export class Runtime {
   private constructor(readonly options: RuntimeOptions) {
     this.logger = options.logger ?? new DefaultLogger();
     this.signals = options.shutdownSignals ?? ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGUSR2'];
-    installLogs(options.telemetryOptions?.logging?.filter ?? process.env['DURABLY_LOG'] ?? 'warn');
+    installLogs(options.telemetryOptions?.logging?.filter ?? process.env['DURABLY_LOG'] ?? CORE_LOG);
   }
 
   static install(options: RuntimeOptions): Runtime {

@@ -75,7 +75,7 @@ export class Worker {
       throw new TypeError('Worker.create: pass workflowsPath, workflowBundle or activities: a worker without any has nothing to do');
     }
     let worker: Worker | undefined;
-    const workflows = code === undefined ? undefined : runnerOf(code, options, converter, (request) => worker?.request(request));
+    const workflows = code === undefined ? undefined : runnerOf(code, options, converter, true, (request) => worker?.request(request));
     const own = options.connection ? undefined : await NativeConnection.connect({ address: process.env['TEMPORAL_ADDRESS'] });
     const connection = options.connection ?? own!;
     const client = await connection.bridgeClient();
@@ -187,7 +187,7 @@ export class Worker {
     const converter = loadDataConverter(options.dataConverter);
     const code = await bundleOf(options);
     if (code === undefined) throw new TypeError('ReplayWorkerOptions: workflowsPath or workflowBundle is required');
-    yield* replayHistories(options, histories, (respond) => runnerOf(code, options, converter, respond));
+    yield* replayHistories(options, histories, (respond) => runnerOf(code, options, converter, false, respond));
   }
 }
 
@@ -213,6 +213,7 @@ function runnerOf(
   code: string,
   options: CommonOptions,
   converter: LoadedDataConverter,
+  tellsCoreFailures: boolean,
   respond: (request: durably.core.v1.IWorkerRequest) => void,
 ): WorkflowRunner {
   const { logger } = Runtime.instance();
@@ -226,6 +227,7 @@ function runnerOf(
     buildId: options.buildId ?? '',
     // The code itself is shared; what modules make of it is not.
     runWeight: 16_000 + Math.round(code.length / 40),
+    tellsCoreFailures,
     respond: (completion) => respond({ workflow: completion }),
   });
 }

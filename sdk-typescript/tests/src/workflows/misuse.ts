@@ -1,6 +1,6 @@
 /** Workflows with the mistakes that users make, for tests that read what they are told. */
 
-import { condition, defineQuery, proxyActivities, setHandler, sleep } from '@durably/workflow';
+import { condition, defineQuery, log, proxyActivities, setHandler, sleep, workflowInfo } from '@durably/workflow';
 
 const { echo, refuse, misspelt } = proxyActivities<{
   echo(value: unknown): Promise<unknown>;
@@ -61,4 +61,21 @@ export class OutOfStock extends Error {}
 
 export async function throwsOutOfStock(): Promise<void> {
   throw new OutOfStock('none left');
+}
+
+class Point {
+  constructor(readonly x: number) {}
+}
+
+export async function logsThings(): Promise<void> {
+  const error = new TypeError('inner', { cause: new RangeError('cause') });
+  const circle: Record<string, unknown> = { point: new Point(1), call: function named() {}, big: 1n };
+  circle['self'] = circle;
+  log.info('things', { circle, error, when: new Date(0), names: new Map([[1, { a: 2 }]]) });
+}
+
+/** Does something else when it is replayed. */
+export async function looksAtReplay(): Promise<void> {
+  if (workflowInfo().unsafe.isReplaying) await sleep('1 hour');
+  await echo(1);
 }

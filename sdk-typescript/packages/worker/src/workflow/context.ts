@@ -8,12 +8,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { types } from 'node:util';
 import vm from 'node:vm';
 import type { LogLevel, LogMetadata, Logger } from '@durably/common';
 import type { Activation, Bundle, Conclusion, Host, RunOptions } from '@durably/workflow/lib/runtime/host';
 import type { Run } from '@durably/workflow/lib/runtime/index';
 import { BUNDLE_NAME } from './bundler';
+import { detached } from './detached';
 import { Positions } from './source-map';
 
 /** What the code in `workflow-runtime.js` exports. */
@@ -77,11 +77,13 @@ export class WorkflowContext {
 
   private host(): Host {
     const { logger } = this.options;
+    const mapStack = (stack: string) => this.positions.mapStack(stack);
+    const copy = (value: unknown) => detached(value, mapStack);
     return {
-      log: (level: LogLevel, message: string, meta: LogMetadata) => logger.log(level, message, detached(meta)),
-      console: (method, args) => console[method](...args),
+      log: (level: LogLevel, message: string, meta: LogMetadata) => logger.log(level, message, copy(meta) as LogMetadata),
+      console: (method, args) => console[method](...args.map(copy)),
       locate: (stack) => this.positions.locate(stack),
-      mapStack: (stack) => this.positions.mapStack(stack),
+      mapStack,
       AsyncLocalStorage,
     };
   }
@@ -166,18 +168,4 @@ export class WorkflowContext {
   mapStack(stack: string): string {
     return this.positions.mapStack(stack);
   }
-}
-
-/** A copy for a logger that keeps its entries: the run goes on, and may change what it has logged. */
-function detached(meta: LogMetadata): LogMetadata {
-  const copy = (value: unknown): unknown => {
-    // An error keeps its class and what it carries.
-    if (types.isNativeError(value)) return value;
-    try {
-      return structuredClone(value);
-    } catch {
-      return value;
-    }
-  };
-  return Object.fromEntries(Object.entries(meta).map(([key, value]) => [key, copy(value)]));
 }

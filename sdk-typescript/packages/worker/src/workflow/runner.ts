@@ -19,16 +19,25 @@ export interface RunnerOptions {
   buildId: string;
   /** Bytes that a cached run occupies before it waits for anything. */
   runWeight: number;
+  /** Whether to log tasks that the core has failed. Who replays a history is told anyway. */
+  tellsCoreFailures: boolean;
   respond(completion: Completion): void;
 }
 
 const PENDING_WEIGHT = 1_000;
+
+/** `Evict.Reason`s after which the task is tried again, and which this side may not know of. */
+const NONDETERMINISM = 3;
+const ACTIVATION_FAILED = 4;
+const CORE_FAILED_TASK: readonly number[] = [NONDETERMINISM, ACTIVATION_FAILED];
 
 /** Rejections of the context of the runner that has activated last belong to the run that it activated last. */
 let lastActivated: { runner: WorkflowRunner; run: Run } | undefined;
 
 export class WorkflowRunner {
   private readonly runs = new Map<string, Run>();
+  /** Runs whose last task failed here: they are evicted for that, which was logged. */
+  private readonly failed = new Set<string>();
 
   constructor(private readonly options: RunnerOptions) {
     interceptRejections();
@@ -53,9 +62,9 @@ export class WorkflowRunner {
    */
   private schedule(activation: Activation): void {
     const { runId, jobs } = activation;
-    if (jobs.some((job) => job.evict)) {
-      this.runs.delete(runId);
-      this.options.respond({ runId, success: {} });
+    const evict = jobs.find((job) => job.evict)?.evict;
+    if (evict) {
+      this.forget(runId, evict);
       return;
     }
     let run: Run | undefined;
@@ -75,6 +84,20 @@ export class WorkflowRunner {
     });
   }
 
+  private forget(runId: string, { reason, message }: durably.core.v1.Evict): void {
+    const run = this.runs.get(runId);
+    this.runs.delete(runId);
+    const isOurs = this.failed.delete(runId);
+    // What the core found out about the task, such as that the code does what the history doesn't say.
+    if (this.options.tellsCoreFailures && !isOurs && CORE_FAILED_TASK.includes(reason)) {
+      const name = reason === NONDETERMINISM ? 'DeterminismViolationError' : 'Error';
+      const error = Object.assign(new Error(message), { stack: `${name}: ${message}` });
+      Object.defineProperty(error, 'name', { value: name });
+      this.options.logger.warn('Workflow task failed, and is tried again', { ...run?.logAttributes(), runId, error });
+    }
+    this.options.respond({ runId, success: {} });
+  }
+
   private create(activation: Activation): Run {
     const { runId } = activation;
     const { context, failureErrorTypes, buildId } = this.options;
@@ -87,6 +110,7 @@ export class WorkflowRunner {
   private answer(runId: string, run: Run): void {
     const { failure, commands, usedFlags, pending } = this.options.context.conclude(run);
     const cacheBytes = this.options.runWeight + PENDING_WEIGHT * pending;
+    if (failure) this.failed.add(runId);
     const completion = failure ? { runId, failure: { failure } } : { runId, success: { commands, usedFlags, cacheBytes } };
     this.send(completion);
   }
@@ -109,6 +133,7 @@ export class WorkflowRunner {
     const { context, logger, failureConverter, payloadConverter, respond } = this.options;
     if (error instanceof Error && error.stack) error.stack = context.mapStack(error.stack);
     logger.warn('Workflow task failed, and is tried again', { runId, error });
+    this.failed.add(runId);
     respond({ runId, failure: { failure: failureConverter.errorToFailure(error, payloadConverter) } });
   }
 

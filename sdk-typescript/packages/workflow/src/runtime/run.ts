@@ -28,6 +28,12 @@ import { type FixedInfo, makeInfo } from './make-info';
 import { withAdvice } from './names';
 import { type Random, randomOf } from './random';
 
+/** What surprises at first: errors that are no failures leave the workflow open, so that a fix can be deployed. */
+function adviceOn(error: unknown): string {
+  const isSdks = error instanceof DeterminismViolationError || error instanceof UnhandledRejectionError;
+  return isSdks ? '' : '; to fail the workflow instead, throw an ApplicationFailure or list the error in workflowFailureErrorTypes';
+}
+
 /** With the causes: "Activity task failed" alone says little. */
 function describeRejection(reason: unknown): string {
   const messages: string[] = [];
@@ -239,7 +245,7 @@ export class Run {
   conclude(): Conclusion {
     const { commands, usedFlags, taskError } = this;
     const failure = taskError && this.taskFailureOf(taskError.error);
-    if (taskError) this.warn('Workflow task failed, and is tried again', taskError.error);
+    if (taskError) this.warn(`Workflow task failed, and is tried again${adviceOn(taskError.error)}`, taskError.error);
     return { commands, usedFlags, failure, pending: this.timers.size + this.activities.size + this.conditions.size };
   }
 
