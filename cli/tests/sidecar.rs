@@ -246,6 +246,81 @@ async fn an_order_runs_over_plain_http() {
 }
 
 #[tokio::test]
+async fn an_activity_may_end_elsewhere() {
+    const COMPLETIONS: &str = "/v1/activity-completions";
+    let sidecar = Process::start(QUEUE);
+    sidecar.begin("order-1", "flow", "1s").await;
+    let task = sidecar.poll("hand").await;
+    let token = task["activityStart"]["taskToken"].clone();
+    let leaves = json!({"taskToken": token, "willCompleteAsync": {}});
+    assert_eq!(sidecar.post(&work("hand", "activity-completions"), leaves).await.status, 204);
+    let beat = json!({"workflowId": "order-1", "activityId": "1", "details": ["half"]});
+    let beat = sidecar.post("/v1/activity-heartbeats", beat).await;
+    assert_eq!((beat.status, beat.body), (200, json!({})));
+    let described = sidecar.get("/v1/workflows/order-1").await.body;
+    assert_eq!(described["pendingActivities"][0]["heartbeatDetails"], json!(["half"]));
+
+    for (wrong, words) in [
+        (json!({"completed": {}}), "by its taskToken, or by"),
+        (json!({"workflowId": "order-1", "completed": {}}), "workflowId and activityId"),
+        (json!({"taskToken": token, "workflowId": "order-1", "completed": {}}), "by its taskToken, or by"),
+        (json!({"taskToken": token}), "say how it ended"),
+        (json!({"taskToken": token, "completed": {"resul": 1}}), "resul"),
+    ] {
+        let reply = sidecar.post(COMPLETIONS, wrong.clone()).await;
+        assert_eq!((reply.status, reply.code()), (400, "INVALID_ARGUMENT"), "{wrong}");
+        assert!(reply.body["error"]["message"].as_str().unwrap().contains(words), "{wrong}: {}", reply.body);
+    }
+    let completed = json!({"taskToken": token, "completed": {"result": {"receipt": "r-7"}}});
+    assert_eq!(sidecar.post(COMPLETIONS, completed.clone()).await.status, 204);
+    assert_eq!(sidecar.post(COMPLETIONS, completed).await.code(), "NOT_FOUND");
+    let event = sidecar.poll("flow").await;
+    let resolved = &event["workflow"]["jobs"][0]["resolveActivity"]["result"]["completed"]["result"];
+    assert_eq!(resolved, &json!({"receipt": "r-7"}));
+}
+
+#[tokio::test]
+async fn a_client_signals_with_start_counts_and_calls_what_it_likes() {
+    let sidecar = Process::start(QUEUE);
+    let greet = |name: &str| json!({"workflowId": "a", "workflowType": "Greets", "taskQueue": "q", "signalName": "greet", "signalArguments": [name]});
+    let first = sidecar.post("/v1/signal-with-start", greet("Ann")).await.body;
+    let second = sidecar.post("/v1/signal-with-start", greet("Bob")).await.body;
+    assert!(first["runId"].is_string());
+    assert_eq!(
+        (&first["workflowId"], &first),
+        (&json!("a"), &second),
+        "the second one signals the first one's run"
+    );
+    let event = sidecar.poll("flow").await;
+    let greeted: Vec<_> =
+        event["workflow"]["jobs"].as_array().unwrap().iter().map(|job| &job["signal"]["arguments"]).collect();
+    assert_eq!(greeted[1..], [&json!(["Ann"]), &json!(["Bob"])], "{event}");
+
+    let start = json!({"workflowId": "a", "workflowType": "Greets", "taskQueue": "q"});
+    let twice = sidecar.post("/v1/workflows", start).await;
+    assert_eq!((twice.status, twice.code()), (409, "ALREADY_EXISTS"));
+    let detail = &twice.body["error"]["details"][0];
+    assert_eq!(detail["runId"], first["runId"]);
+    assert_eq!(
+        detail["@type"],
+        "type.googleapis.com/temporal.api.errordetails.v1.WorkflowExecutionAlreadyStartedFailure"
+    );
+
+    let filter = "/v1/workflow-count?query=WorkflowType%20%3D%20%27Greets%27";
+    assert_eq!(sidecar.get(filter).await.body["count"], "1");
+    let call = json!({"execution": {"workflowId": "a"}, "maximumPageSize": 1});
+    let page = sidecar.post("/v1/calls/GetWorkflowExecutionHistoryReverse", call).await.body;
+    assert_eq!(page["history"]["events"].as_array().map(Vec::len), Some(1), "{page}");
+    let unknown = sidecar.post("/v1/calls/NoSuchCall", json!({})).await;
+    assert_eq!((unknown.status, unknown.code()), (404, "NOT_FOUND"));
+
+    let end = json!({"reason": "enough", "details": ["first", 2]});
+    assert_eq!(sidecar.post("/v1/workflows/a/terminate", end).await.status, 204);
+    let result = sidecar.result("a").await;
+    assert_eq!((&result["reason"], &result["details"]), (&json!("enough"), &json!(["first", 2])));
+}
+
+#[tokio::test]
 async fn a_run_whose_application_has_gone_is_replayed_to_the_next() {
     let sidecar = Process::start(IMPATIENT);
     sidecar.begin("order-1", "first", "0.001s").await;

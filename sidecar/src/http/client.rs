@@ -15,10 +15,14 @@ use crate::{Shared, json};
 const API: &str = "temporal.api.workflowservice.v1";
 
 /// Calls `method` with the plain JSON `request`; answers with the plain JSON of its response.
-async fn call(shared: &Shared, method: &str, request: Value) -> Result<Value, ApiError> {
+pub(super) async fn call(shared: &Shared, method: &str, request: Value) -> Result<Value, ApiError> {
+    exchange(shared, method, request, true).await
+}
+
+async fn exchange(shared: &Shared, method: &str, request: Value, retry: bool) -> Result<Value, ApiError> {
     let request = json::read_bytes(&format!("{API}.{method}Request"), request)
         .map_err(|e| ApiError::invalid(e.to_string()))?;
-    let call = Call { method: method.to_owned(), request: request.into(), retry: true, ..Default::default() };
+    let call = Call { method: method.to_owned(), request: request.into(), retry, ..Default::default() };
     match shared.client.call(call).await.result {
         Some(Answer::Response(response)) => json::write_bytes(&format!("{API}.{method}Response"), &response)
             .map_err(|e| unreadable(&e.to_string())),
@@ -38,10 +42,14 @@ fn execution(ask: &Ask) -> Value {
 
 /// Takes `arguments`, a list of plain values, out of the body.
 fn arguments(body: &mut Map<String, Value>) -> Result<Value, ApiError> {
-    match body.remove("arguments") {
+    values(body, "arguments")
+}
+
+fn values(body: &mut Map<String, Value>, name: &str) -> Result<Value, ApiError> {
+    match body.remove(name) {
         None => Ok(Value::Array(Vec::new())),
         Some(list @ Value::Array(_)) => Ok(list),
-        Some(_) => Err(ApiError::invalid("arguments must be a list, also of a single one: [value]")),
+        Some(_) => Err(ApiError::invalid(format!("{name} must be a list, also of a single one: [value]"))),
     }
 }
 
@@ -55,24 +63,40 @@ fn refuse_rest(body: &Map<String, Value>) -> Result<(), ApiError> {
 }
 
 pub(super) fn start(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move { begin(&shared, "StartWorkflowExecution", ask.object()?).await }.boxed()
+}
+
+pub(super) fn signal_with_start(
+    shared: Arc<Shared>,
+    ask: Ask,
+) -> BoxFuture<'static, Result<Reply, ApiError>> {
     async move {
         let mut body = ask.object()?;
-        if body.contains_key("input") {
-            return Err(ApiError::invalid("give `arguments`, a list of plain values, in place of `input`"));
+        if body.contains_key("signalInput") {
+            return Err(ApiError::invalid("give `signalArguments`, a list, in place of `signalInput`"));
         }
-        let input = arguments(&mut body)?;
-        body.insert("input".into(), input);
-        for name in ["workflowType", "taskQueue"] {
-            if let Some(Value::String(plain)) = body.get(name) {
-                let message = json!({ "name": plain });
-                body.insert(name.into(), message);
-            }
-        }
-        let id = body.get("workflowId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let answer = call(&shared, "StartWorkflowExecution", body.into()).await?;
-        Ok(Reply::Json(json!({ "workflowId": id, "runId": answer["runId"] })))
+        let input = values(&mut body, "signalArguments")?;
+        body.insert("signalInput".into(), input);
+        begin(&shared, "SignalWithStartWorkflowExecution", body).await
     }
     .boxed()
+}
+
+async fn begin(shared: &Shared, method: &str, mut body: Map<String, Value>) -> Result<Reply, ApiError> {
+    if body.contains_key("input") {
+        return Err(ApiError::invalid("give `arguments`, a list of plain values, in place of `input`"));
+    }
+    let input = arguments(&mut body)?;
+    body.insert("input".into(), input);
+    for name in ["workflowType", "taskQueue"] {
+        if let Some(Value::String(plain)) = body.get(name) {
+            let message = json!({ "name": plain });
+            body.insert(name.into(), message);
+        }
+    }
+    let id = body.get("workflowId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let answer = call(shared, method, body.into()).await?;
+    Ok(Reply::Json(json!({ "workflowId": id, "runId": answer["runId"] })))
 }
 
 pub(super) fn list(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
@@ -88,6 +112,14 @@ pub(super) fn list(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<R
             request.insert("pageSize".into(), size.into());
         }
         Ok(Reply::Json(call(&shared, "ListWorkflowExecutions", request.into()).await?))
+    }
+    .boxed()
+}
+
+pub(super) fn count(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let request = json!({ "query": ask.query("query") });
+        Ok(Reply::Json(call(&shared, "CountWorkflowExecutions", request).await?))
     }
     .boxed()
 }
@@ -195,21 +227,41 @@ pub(super) fn query(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<
 }
 
 pub(super) fn cancel(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
-    end(shared, ask, "RequestCancelWorkflowExecution")
+    async move {
+        let mut body = ask.object()?;
+        let reason = reason(&mut body);
+        refuse_rest(&body)?;
+        let request = json!({ "workflowExecution": execution(&ask), "reason": reason });
+        call(&shared, "RequestCancelWorkflowExecution", request).await?;
+        Ok(Reply::Nothing)
+    }
+    .boxed()
 }
 
 pub(super) fn terminate(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
-    end(shared, ask, "TerminateWorkflowExecution")
-}
-
-fn end(shared: Arc<Shared>, ask: Ask, method: &'static str) -> BoxFuture<'static, Result<Reply, ApiError>> {
     async move {
         let mut body = ask.object()?;
-        let reason = body.remove("reason").unwrap_or_else(|| "".into());
+        let (reason, details) = (reason(&mut body), values(&mut body, "details")?);
         refuse_rest(&body)?;
-        let request = json!({ "workflowExecution": execution(&ask), "reason": reason });
-        call(&shared, method, request).await?;
+        let request = json!({ "workflowExecution": execution(&ask), "reason": reason, "details": details });
+        call(&shared, "TerminateWorkflowExecution", request).await?;
         Ok(Reply::Nothing)
+    }
+    .boxed()
+}
+
+fn reason(body: &mut Map<String, Value>) -> Value {
+    body.remove("reason").unwrap_or_else(|| "".into())
+}
+
+/// Any call of Temporal's API. It is not retried: only the application knows whether it may be.
+pub(super) fn any(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let method = ask.path("method");
+        if json::descriptor(&format!("{API}.{method}Request")).is_err() {
+            return Err(ApiError::not_found(format!("there is no call `{method}` in {API}.WorkflowService")));
+        }
+        Ok(Reply::Json(exchange(&shared, method, ask.object()?.into(), false).await?))
     }
     .boxed()
 }

@@ -1,23 +1,26 @@
-//! Errors as JSON: `{"error": {"code", "message"}}` with gRPC's code and the HTTP status that goes with it.
+//! Errors as JSON: `{"error": {"code", "message", "details"}}` with gRPC's code and the HTTP status that goes with it.
 
 use axum::{body::Body, response::Response};
 use durably_core::CallError;
+use durably_proto::google::rpc::Status;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::json;
+use prost::Message as _;
+use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::desk::Refusal;
+use crate::{desk::Refusal, json};
 
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    details: Vec<Value>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), details: Vec::new() }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -29,7 +32,11 @@ impl ApiError {
     }
 
     pub(super) fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if !self.details.is_empty() {
+            error["details"] = self.details.into();
+        }
+        let body = json!({ "error": error });
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -68,6 +75,18 @@ impl From<CallError> for ApiError {
             Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
             Code::Ok | Code::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         };
-        Self { status, code, message: error.message }
+        Self { status, code, message: error.message, details: details(&error.status) }
     }
+}
+
+/// The details of an encoded `google.rpc.Status` in proto3's mapping, those whose type is known.
+fn details(status: &[u8]) -> Vec<Value> {
+    let Ok(status) = Status::decode(status) else { return Vec::new() };
+    let known = status.details.into_iter().filter_map(|detail| {
+        let name = detail.type_url.rsplit('/').next()?;
+        let mut value = json::write_bytes(name, &detail.value).ok()?;
+        value.as_object_mut()?.insert("@type".to_owned(), detail.type_url.into());
+        Some(value)
+    });
+    known.collect()
 }

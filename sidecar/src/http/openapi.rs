@@ -67,7 +67,10 @@ fn operation(route: &Route, schemas: &mut BTreeMap<String, Value>) -> Value {
     let mut operation = json!({
         "summary": route.summary,
         "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
-        "responses": { "default": content(&BodyKind::Object(&[("error", "An object with gRPC's code and a message.")]), schemas) },
+        "responses": { "default": content(&BodyKind::Object(&[(
+            "error",
+            "An object with gRPC's code, a message, and what else the server said as details.",
+        )]), schemas) },
     });
     let success = match route.answer {
         BodyKind::Nothing => json!({ "204": { "description": "Done." } }),

@@ -4,12 +4,14 @@ use axum::routing::MethodFilter;
 
 use super::{
     BodyKind::{Message, Nothing, Object, Text},
-    Route, client, openapi, work,
+    Route, client, elsewhere, openapi, work,
 };
 
 const WAIT: (&str, &str) = ("wait", "How long to wait, such as 30s (the default); at most 60s.");
 const RUN: (&str, &str) = ("runId", "A certain run; default: the current one.");
 const ARGUMENTS: &[(&str, &str)] = &[("arguments", "List of plain values.")];
+const CANCEL: &[(&str, &str)] =
+    &[("cancel", "Why the activity should stop, a reason of ActivityCancel; absent if it should not.")];
 const REASON: &[(&str, &str)] = &[("reason", "Shown in the history.")];
 
 pub(super) const ROUTES: &[Route] = &[
@@ -41,10 +43,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "An activity is alive. The answer says whether it should stop.",
         query: &[],
         body: Message("durably.core.v1.ActivityHeartbeat"),
-        answer: Object(&[(
-            "cancel",
-            "Why the activity should stop, a reason of ActivityCancel; absent if it should not.",
-        )]),
+        answer: Object(CANCEL),
         handler: work::heartbeat,
     },
     Route {
@@ -74,6 +73,25 @@ pub(super) const ROUTES: &[Route] = &[
         body: Message("temporal.api.workflowservice.v1.StartWorkflowExecutionRequest"),
         answer: Object(&[("workflowId", "As given."), ("runId", "Of the run that was started.")]),
         handler: client::start,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/signal-with-start",
+        summary: "Signals a workflow, and starts it first if none is open. Body: as of a start, with any field of \
+                  SignalWithStartWorkflowExecutionRequest, and `signalArguments` in place of `signalInput`.",
+        query: &[],
+        body: Message("temporal.api.workflowservice.v1.SignalWithStartWorkflowExecutionRequest"),
+        answer: Object(&[("workflowId", "As given."), ("runId", "Of the run that has the signal.")]),
+        handler: client::signal_with_start,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/workflow-count",
+        summary: "Counts runs.",
+        query: &[("query", "A list filter; also with GROUP BY.")],
+        body: Nothing,
+        answer: Message("temporal.api.workflowservice.v1.CountWorkflowExecutionsResponse"),
+        handler: client::count,
     },
     Route {
         method: MethodFilter::GET,
@@ -154,9 +172,37 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/v1/workflows/{id}/terminate",
         summary: "Ends the workflow without asking it.",
         query: &[RUN],
-        body: Object(REASON),
+        body: Object(&[("reason", "Shown in the history."), ("details", "List of plain values.")]),
         answer: Nothing,
         handler: client::terminate,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/activity-completions",
+        summary: "How an activity ended that its worker left with `willCompleteAsync`. Body: an ActivityCompletion; \
+                  `workflowId`, `runId` and `activityId` may stand in place of `taskToken`.",
+        query: &[],
+        body: Object(elsewhere::COMPLETION),
+        answer: Nothing,
+        handler: elsewhere::complete,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/activity-heartbeats",
+        summary: "Such an activity is alive. Body: an ActivityHeartbeat, with its task token or ids as above.",
+        query: &[],
+        body: Object(elsewhere::HEARTBEAT),
+        answer: Object(CANCEL),
+        handler: elsewhere::heartbeat,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/calls/{method}",
+        summary: "Any call of Temporal's WorkflowService, such as ResetWorkflowExecution. Body and answer: its request and response.",
+        query: &[],
+        body: Object(&[]),
+        answer: Object(&[]),
+        handler: client::any,
     },
     Route {
         method: MethodFilter::GET,
