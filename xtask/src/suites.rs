@@ -61,6 +61,7 @@ const SUITES: &[Suite] = &[
     suite("typescript, imports changed", &[&NODE, &NPM], our_typescript),
     suite("typescript, order program", &[&NODE, &NPM], typescript_programs::order_program_tests),
     suite("java and shell", &[&JAVA], java::tests),
+    suite("sidecar, conformance in Java", &[&JAVA], sidecar_in_java),
     suite("docs", &[&PYTHON], docs),
     suite("official SDK", &[&PYTHON], official_sdk),
     suite("square of languages", &[&PYTHON, &GO, &NODE, &NPM], square::tests),
@@ -196,6 +197,11 @@ fn our_go(shell: &Shell) -> Result<Count, Failure> {
 /// The conformance programs, written for the official TypeScript SDK, with ours.
 fn our_typescript(shell: &Shell) -> Result<Count, Failure> {
     conformance::one_column(shell, "durably-ts@durably")
+}
+
+/// The conformance programs as Java applications of the sidecar.
+fn sidecar_in_java(shell: &Shell) -> Result<Count, Failure> {
+    conformance::one_column(shell, "sidecar-java@durably")
 }
 
 /// The kill test in the size that fits every test run; `cargo xtask conformance` runs it in full.

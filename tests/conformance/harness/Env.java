@@ -28,9 +28,18 @@ final class Env {
 
     /** The same, with other fields of {@code StartWorkflowExecutionRequest}. */
     Execution startWith(Json options, String workflow, Object... arguments) {
-        var request = options.has("workflowId") ? options : options.with("workflowId", newId());
-        request = request.with("workflowType", workflow, "taskQueue", queue, "arguments", Arrays.asList(arguments));
-        var answer = sidecar.post("/v1/workflows", request);
+        return begin("/v1/workflows", options.has("workflowId") ? options : options.with("workflowId", newId()), workflow, arguments);
+    }
+
+    /** Signals the workflow of this id, and starts it first if it isn't there. */
+    Execution signalWithStart(String id, String signal, Object value, String workflow, Object... arguments) {
+        var options = Json.object("workflowId", id, "signalName", signal, "signalArguments", List.of(value));
+        return begin("/v1/signal-with-start", options, workflow, arguments);
+    }
+
+    private Execution begin(String path, Json options, String workflow, Object... arguments) {
+        var request = options.with("workflowType", workflow, "taskQueue", queue, "arguments", Arrays.asList(arguments));
+        var answer = sidecar.post(path, request);
         var execution = new Execution(sidecar, answer.get("workflowId").text(), answer.get("runId").text());
         started.add(execution);
         return execution;
