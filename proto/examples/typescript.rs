@@ -113,7 +113,7 @@ impl<'a> Known<'a> {
         format!("{name} {number} {label} {}", wire_type(field))
     }
 
-    /// Interfaces inside namespaces, as the packages nest.
+    /// Interfaces, codecs and enums inside namespaces, as the packages nest.
     fn types(&self) -> String {
         let mut scopes: BTreeMap<&str, Vec<(&str, &DescriptorProto)>> = BTreeMap::new();
         for (name, message) in &self.messages {
@@ -123,16 +123,35 @@ impl<'a> Known<'a> {
             let (scope, short) = name.rsplit_once('.').unwrap_or(("", name));
             scopes.entry(scope).or_default().push((short, message));
         }
-        let mut out = format!("{HEADER}\n/** 64 bits: a number where it is exact, a bigint beyond. */\n");
+        let mut out = format!("{HEADER}\nimport {{ type Codec, defineNames }} from '../codec';\n\n");
+        out.push_str("/** 64 bits: a number where it is exact, a bigint beyond. */\n");
         out.push_str("export type Int64 = number | bigint;\n");
-        for (scope, messages) in scopes {
-            let _ = writeln!(out, "\nexport namespace {scope} {{");
+        for (scope, messages) in &scopes {
+            let _ = writeln!(out, "\nexport declare namespace {scope} {{");
             for (name, message) in messages {
                 self.interface(&mut out, name, message, true);
                 self.interface(&mut out, name, message, false);
+                // What is nested in a message has no value, since a name can't be that and a namespace of values.
+                if !self.messages.contains_key(*scope) {
+                    let _ = writeln!(out, "  export const {name}: Codec<I{name}, {name}>;");
+                }
             }
             out.push_str("}\n");
         }
+        for (name, one) in &self.enums {
+            let (scope, short) = name.rsplit_once('.').unwrap_or(("", name));
+            if self.messages.contains_key(scope) {
+                continue;
+            }
+            let _ = writeln!(out, "\nexport declare namespace {scope} {{\n  export const {short}: {{");
+            for value in &one.value {
+                let _ = writeln!(out, "    readonly {}: {};", value.name(), value.number());
+            }
+            out.push_str("  };\n}\n");
+        }
+        out.push_str("\ndeclare const exports: Record<string, unknown>;\n");
+        out.push_str("// The values behind these names, made when they are first used.\n");
+        out.push_str("defineNames(exports, ['durably', 'google', 'temporal']);\n");
         out
     }
 
@@ -171,7 +190,7 @@ fn services(set: &FileDescriptorSet) -> String {
         for service in &file.service {
             let _ = writeln!(
                 out,
-                "\nexport namespace {} {{\n  export interface {} {{",
+                "\nexport declare namespace {} {{\n  export interface {} {{",
                 file.package(),
                 service.name()
             );

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decode, encode, fromJson, toJson } from '@durably/proto';
+import { decode, encode, fromJson, temporal, toJson } from '@durably/proto';
 
 const HISTORY = 'temporal.api.history.v1.History';
 
@@ -70,4 +70,15 @@ test('JSON forms follow protobuf', () => {
   assert.deepEqual(encode(HISTORY, back), encode(HISTORY, history));
   assert.equal(fromJson(HISTORY, { events: [{ eventType: 'WorkflowExecutionStarted' }] }).events[0].eventType, 1);
   assert.throws(() => fromJson(HISTORY, { events: [{ eventType: 'Nonsense' }] }), /"Nonsense" is not a value for/);
+});
+
+test('messages and enums have their names, as codecs of users expect', () => {
+  const { Payload } = temporal.api.common.v1;
+  const bytes: Uint8Array = Payload.encode({ metadata: { encoding: Buffer.from('x') }, data: Buffer.from('y') }).finish();
+  const { metadata, data } = Payload.decode(bytes);
+  assert.deepEqual([Buffer.from(metadata['encoding']!).toString(), Buffer.from(data).toString()], ['x', 'y']);
+  assert.deepEqual(Payload.create({ data }), { data });
+  const event = temporal.api.history.v1.HistoryEvent.fromObject({ eventId: '7', eventType: 'EVENT_TYPE_TIMER_FIRED' });
+  assert.deepEqual([event.eventId, event.eventType], [7, temporal.api.enums.v1.EventType.EVENT_TYPE_TIMER_FIRED]);
+  assert.equal((temporal.api.common.v1 as Record<string, unknown>)['Nothing'], undefined);
 });

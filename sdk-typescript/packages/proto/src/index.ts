@@ -6,7 +6,8 @@ import { durably, temporal } from './generated/types';
 
 export { decode } from './decode';
 export { encode } from './encode';
-export type { Int64, durably, google, temporal } from './generated/types';
+export type { Codec } from './codec';
+export { type Int64, durably, google, temporal } from './generated/types';
 export { fromJson, toJson } from './json';
 export { mapPayloads, type PayloadsMapper } from './payloads';
 export { enumOf, methodsOf, type Method } from './tables';
