@@ -46,6 +46,6 @@ function names(scope: string): object {
 function valueOf(name: string): unknown {
   if (messages[name] !== undefined) return codec(name);
   if (enums[name] !== undefined) return Object.freeze(Object.fromEntries(enumOf(name).numbers));
-  const isPackage = Object.keys(messages).some((one) => one.startsWith(`${name}.`));
+  const isPackage = [messages, enums].some((all) => Object.keys(all).some((one) => one.startsWith(`${name}.`)));
   return isPackage ? names(name) : undefined;
 }
