@@ -18,6 +18,7 @@ import {
 import { loggerOf } from '@durably/common/lib/logger';
 import { searchAttributesToPayloads } from '@durably/common/lib/search-attributes';
 import { msOptionalToTs, msToNumber } from '@durably/common/lib/time';
+import type { temporal } from '@durably/proto';
 import { CancellationScope } from './cancellation-scope';
 import { ContinueAsNew } from './errors';
 import type { WorkflowInfo } from './info';
@@ -82,6 +83,20 @@ export function defineQuery<Ret, Args extends any[] = [], Name extends string = 
   name: Name,
 ): QueryDefinition<Ret, Args, Name> {
   return { type: 'query', name };
+}
+
+/** Where the workflow waits, as stack traces: a query that each workflow answers, as the two that follow. */
+export const stackTraceQuery = defineQuery<string>('__stack_trace');
+/** The same in parts. */
+export const enhancedStackTraceQuery = defineQuery<EnhancedStackTrace>('__enhanced_stack_trace');
+/** The names of its handlers, and its current details. */
+export const workflowMetadataQuery = defineQuery<temporal.api.sdk.v1.IWorkflowMetadata>('__temporal_workflow_metadata');
+
+export interface EnhancedStackTrace {
+  sdk: { name: string; version: string };
+  stacks: { locations: { file_path?: string; line?: number; column?: number; function_name?: string }[] }[];
+  /** By their paths; none here. */
+  sources: Record<string, { line_offset: number; content: string }[]>;
 }
 
 /** What handles a definition: signals may wait, queries answer at once. */

@@ -34,7 +34,7 @@ export interface DefaultFailureConverterOptions {
 
 /** Frames of the SDK, which say nothing to users. */
 const OWN_FRAME =
-  /[\\/](?:@durably[\\/](?!test)|sdk-typescript[\\/]packages[\\/])\w|workflow-runtime\.js|workflow-bundle\.js|\bstep\.js:|\(?node:/;
+  /[\\/](?:@durably[\\/](?!test)|sdk-typescript[\\/]packages[\\/])\w|workflow-runtime\.js|workflow-(?:bundle|entry)\.js|\bstep\.js:|\(?node:/;
 /** Frames of the language itself: they may be between those of users, and between those of the SDK. */
 const BUILT_IN_FRAME = /\((?:<anonymous>|native)\)$|\(index \d+\)$/;
 

@@ -2,7 +2,7 @@
 
 import { builtinModules } from 'node:module';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import type { Plugin } from 'esbuild';
+import type { BuildOptions, Metafile, Plugin } from 'esbuild';
 
 export interface BundleOptions {
   /** The module that exports the workflows, as `require.resolve('./workflows')` gives it. */
@@ -21,7 +21,14 @@ export interface WorkflowBundleWithSourceMap {
 /** The bundle's name in stack traces, before they are mapped to its sources. */
 export const BUNDLE_NAME = 'workflow-bundle.js';
 
-const SHARED = ['@durably/common', '@durably/workflow'];
+/** What the workflow context has already. */
+const SHARED = new Set([
+  '@durably/common',
+  '@durably/workflow',
+  ...['assert', 'assert/strict', 'url', 'util'].flatMap((name) => [name, `node:${name}`]),
+]);
+/** The module that the bundle begins with, in errors and stack traces. */
+const ENTRY = 'workflow-entry.js';
 const BUILT_IN = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
 
 /** What surrounds a bundle. Names of the worker's realm that modules may not share are parameters. */
@@ -41,38 +48,42 @@ export async function bundleWorkflowCode(options: BundleOptions): Promise<Workfl
   const lines = [`export * as workflows from ${JSON.stringify(workflowsPath)};`];
   if (payloadConverterPath) lines.push(`export * as payloadConverter from ${JSON.stringify(payloadConverterPath)};`);
   if (failureConverterPath) lines.push(`export * as failureConverter from ${JSON.stringify(failureConverterPath)};`);
+  const settings = {
+    stdin: { contents: lines.join('\n'), resolveDir: dirname(workflowsPath), sourcefile: ENTRY },
+    outfile: resolve(BUNDLE_NAME),
+    write: false,
+    bundle: true,
+    format: 'cjs',
+    platform: 'neutral',
+    mainFields: ['browser', 'module', 'main'],
+    conditions: ['workflow', 'browser', 'import', 'require'],
+    target: 'node20',
+    keepNames: true,
+    sourcemap: 'inline',
+    logLevel: 'silent',
+    banner: { js: BANNER },
+    footer: { js: FOOTER },
+  } satisfies BuildOptions;
+  const ignored = new Set(ignoreModules);
   try {
-    const built = await build({
-      stdin: { contents: lines.join('\n'), resolveDir: dirname(workflowsPath), sourcefile: 'workflows' },
-      outfile: resolve(BUNDLE_NAME),
-      write: false,
-      bundle: true,
-      format: 'cjs',
-      platform: 'neutral',
-      mainFields: ['browser', 'module', 'main'],
-      conditions: ['workflow', 'browser', 'import', 'require'],
-      target: 'node20',
-      keepNames: true,
-      sourcemap: 'inline',
-      logLevel: 'silent',
-      banner: { js: BANNER },
-      footer: { js: FOOTER },
-      plugins: [boundaries(new Set(ignoreModules))],
-    });
+    const built = await build({ ...settings, plugins: [boundaries(ignored)] });
     return { code: built.outputFiles[0]!.text };
   } catch (error) {
-    throw readable(error);
+    // Once more, for the way that leads to what was refused.
+    const traced = await build({ ...settings, metafile: true, plugins: [boundaries(ignored, true)] }).catch(() => undefined);
+    throw readable(error, importersOf(traced?.metafile));
   }
 }
 
 /** Leaves to the context what it shares, and keeps out what workflows can't have. */
-function boundaries(ignored: ReadonlySet<string>): Plugin {
+function boundaries(ignored: ReadonlySet<string>, letAllPass = false): Plugin {
   return {
     name: 'workflow-boundaries',
     setup(build) {
       build.onResolve({ filter: /^[^./]/ }, ({ path, importer }) => {
-        if (SHARED.includes(path)) return { path, external: true };
+        if (SHARED.has(path)) return { path, external: true };
         if (ignored.has(path)) return { path, namespace: 'ignored' };
+        if (letAllPass && (BUILT_IN.has(path) || path.startsWith('@durably/'))) return { path, external: true };
         if (BUILT_IN.has(path) || path === '@durably/activity' || path === '@durably/client' || path === '@durably/worker') {
           const advice = path.startsWith('@durably/')
             ? 'import only its types (import type …)'
@@ -94,12 +105,35 @@ interface Message {
   location: { file: string; line: number; lineText: string } | null;
 }
 
-/** The bundler's error as lines that say where and what. */
-function readable(error: unknown): unknown {
+/** The bundler's error as lines that say where and what, and through which imports. */
+function readable(error: unknown, importers: ReadonlyMap<string, string>): unknown {
   const messages = (error as { errors?: Message[] }).errors;
   if (!Array.isArray(messages)) return error;
-  const lines = messages.map(({ text, location }) =>
-    location ? `${location.file}:${location.line}: ${text}\n    ${location.lineText.trim()}` : text,
-  );
+  const lines = messages.map(({ text, location }) => {
+    if (!location) return text;
+    if (location.file.endsWith(ENTRY)) return `${text}: pass the path of a module that is there, such as require.resolve('./workflows')`;
+    const line = `${location.file}:${location.line}: ${text}\n    ${location.lineText.trim()}`;
+    return `${line}${wayTo(location.file, importers)}`;
+  });
   return new Error(`Failed to bundle the workflow code:\n  ${lines.join('\n  ')}`);
+}
+
+/** Which file was first to import each. */
+function importersOf(metafile: Metafile | undefined): ReadonlyMap<string, string> {
+  const importers = new Map<string, string>();
+  for (const [importer, { imports }] of Object.entries(metafile?.inputs ?? {})) {
+    for (const { path, external } of imports) if (!external && !importers.has(path)) importers.set(path, importer);
+  }
+  return importers;
+}
+
+/** Empty for the user's own module, which is the first of the way. */
+function wayTo(file: string, importers: ReadonlyMap<string, string>): string {
+  let way = '';
+  const seen = new Set([file]);
+  for (let of = importers.get(file); of !== undefined && !of.endsWith(ENTRY) && !seen.has(of); of = importers.get(of)) {
+    way += `\n    imported by ${of}`;
+    seen.add(of);
+  }
+  return way;
 }

@@ -8,6 +8,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatWithOptions, inspect, isDeepStrictEqual } from 'node:util';
 import vm from 'node:vm';
 import type { LogLevel, LogMetadata, Logger } from '@durably/common';
 import type { Activation, Bundle, Conclusion, Host, RunOptions } from '@durably/workflow/lib/runtime/host';
@@ -60,9 +61,19 @@ export class WorkflowContext {
     this.runtime = this.load(join(__dirname, '..', 'workflow-runtime.js'));
     this.Promise = vm.runInContext('Promise', this.context) as PromiseConstructor;
     this.step(() => this.runtime.install(this.host(), [...Object.keys(FOREIGN), SLOT]));
-    const bundled = new vm.Script(options.code, { filename: BUNDLE_NAME }).runInContext(this.context) as unknown;
-    if (typeof bundled !== 'function') throw new TypeError('the workflow bundle is not one: make it with bundleWorkflowCode');
-    this.bundle = bundled as BundleFunction;
+    this.bundle = this.evaluate(options.code);
+  }
+
+  private evaluate(code: string): BundleFunction {
+    const advice = 'the workflow bundle is not one: make it with bundleWorkflowCode of @durably/worker';
+    let bundled: unknown;
+    try {
+      bundled = new vm.Script(code, { filename: BUNDLE_NAME }).runInContext(this.context);
+    } catch (error) {
+      throw new TypeError(`${advice} (${(error as Error).message})`);
+    }
+    if (typeof bundled !== 'function') throw new TypeError(advice);
+    return bundled as BundleFunction;
   }
 
   private load(path: string): Runtime {
@@ -84,6 +95,9 @@ export class WorkflowContext {
       console: (method, args) => console[method](...args.map(copy)),
       locate: (stack) => this.positions.locate(stack),
       mapStack,
+      inspect: (value) => inspect(copy(value), { customInspect: false }),
+      format: (args) => formatWithOptions({ customInspect: false }, ...args.map(copy)),
+      isDeepStrictEqual,
       AsyncLocalStorage,
     };
   }

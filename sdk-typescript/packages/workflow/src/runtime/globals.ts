@@ -2,6 +2,7 @@
 
 import { CancellationScope } from '../cancellation-scope';
 import { DeterminismViolationError } from '../errors';
+import { AbortController, AbortSignal } from './abort';
 import { currentRun, maybeCurrentRun } from './current';
 import type { AsyncStorage, Host } from './host';
 import { webClasses } from './web';
@@ -33,7 +34,7 @@ export function installGlobals(host: Host): void {
   globals['clearTimeout'] = clearTimeout;
   globals['console'] = consoleOf(host);
   globals['queueMicrotask'] = (callback: () => void) => void Promise.resolve().then(callback);
-  Object.assign(globals, webClasses(globalThis));
+  Object.assign(globals, webClasses(globalThis), { AbortController, AbortSignal });
   // When the garbage collector runs is nothing that a workflow may depend on.
   for (const name of ['WeakRef', 'FinalizationRegistry']) {
     globals[name] = function forbidden(): never {

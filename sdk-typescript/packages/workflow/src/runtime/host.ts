@@ -16,6 +16,10 @@ export interface Host {
   locate(stack: string | undefined): string;
   /** A stack with the positions of the sources instead of the bundle's. */
   mapStack(stack: string): string;
+  /** As `util.inspect` and `util.format`, without calling what objects define for them. */
+  inspect(value: unknown): string;
+  format(args: unknown[]): string;
+  isDeepStrictEqual(a: unknown, b: unknown): boolean;
   readonly AsyncLocalStorage: new <T>() => AsyncStorage<T>;
 }
 

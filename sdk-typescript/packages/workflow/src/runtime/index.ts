@@ -6,11 +6,12 @@ import { setCurrentRun } from './current';
 import { installGlobals } from './globals';
 import { harden } from './harden';
 import type { Activation, Bundle, Host, RunOptions } from './host';
+import { nodeModules } from './node-modules';
 import { Run } from './run';
 
 export type { Run } from './run';
 
-const modules: Readonly<Record<string, unknown>> = { '@durably/common': common, '@durably/workflow': workflow };
+let modules: Readonly<Record<string, unknown>> = { '@durably/common': common, '@durably/workflow': workflow };
 
 /** The globals of all runs, which none can change. */
 let shared: object;
@@ -25,6 +26,7 @@ export function install(host: Host, foreign: readonly string[]): void {
   for (const name of Object.getOwnPropertyNames(RegExp)) {
     if (!['length', 'name', 'prototype'].includes(name)) Reflect.deleteProperty(RegExp, name);
   }
+  modules = { ...modules, ...nodeModules() };
   const library = Object.values(modules).flatMap((module) => [module, ...Object.values(module as object)]);
   harden([...builtIns(), ...library], others);
   const properties = Object.getOwnPropertyDescriptors(globals);

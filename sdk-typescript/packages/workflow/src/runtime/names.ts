@@ -13,12 +13,45 @@ const ADVICE: Readonly<Record<string, string>> = {
   require: 'import at the top of the module',
 };
 
-/** The error's message, and for a name that workflows don't have, what to use instead. */
+/** Functions of `@temporalio/workflow` that this release lacks. */
+const NOT_THERE: ReadonlySet<string> = new Set([
+  'createNexusServiceClient',
+  'defineUpdate',
+  'deprecatePatch',
+  'executeChild',
+  'getExternalWorkflowHandle',
+  'patched',
+  'proxyLocalActivities',
+  'proxySinks',
+  'scheduleLocalActivity',
+  'setDefaultUpdateHandler',
+  'setWorkflowOptions',
+  'startChild',
+  'upsertMemo',
+  'upsertSearchAttributes',
+]);
+
+/** The error's message, and for what workflows don't have, what to use instead. */
 export function withAdvice(error: unknown): void {
-  if (!(error instanceof ReferenceError)) return;
-  const name = /^(\w+) is not defined/.exec(error.message)?.[1];
-  const advice = name === undefined ? undefined : ADVICE[name];
-  if (advice) error.message += `: workflows are deterministic and have no ${name}; ${advice}`;
+  const advice = adviceOn(error);
+  if (advice === undefined) return;
+  const { message } = error as Error;
+  (error as Error).message = `${message}: ${advice}`;
+  // The stack begins with the message as it was.
+  const { stack } = error as Error;
+  if (stack) (error as Error).stack = stack.replace(message, `${message}: ${advice}`);
+}
+
+function adviceOn(error: unknown): string | undefined {
+  if (error instanceof ReferenceError) {
+    const name = /^(\w+) is not defined/.exec(error.message)?.[1] ?? '';
+    return Object.hasOwn(ADVICE, name) ? `workflows are deterministic and have no ${name}; ${ADVICE[name]}` : undefined;
+  }
+  if (!(error instanceof TypeError)) return undefined;
+  const called = /(\w+)\)? is not a function/.exec(error.message)?.[1] ?? '';
+  if (NOT_THERE.has(called)) return `${called} is not in this release of @durably/workflow; its README lists what is not there yet`;
+  const isFrozen = /object is not extensible|Cannot assign to read only property|Cannot delete property/.test(error.message);
+  return isFrozen ? 'what the runs of a worker share (built-ins, @durably/*) is frozen; keep state in variables of your own' : undefined;
 }
 
 /** The error that the official SDK answers a query without a handler with. */

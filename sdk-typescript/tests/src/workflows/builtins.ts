@@ -1,0 +1,57 @@
+/** Workflows that use what Node.js offers them. */
+
+import assert, { AssertionError } from 'node:assert';
+import { URL } from 'node:url';
+import { format, inspect } from 'util';
+import { condition, workflowMetadataQuery } from '@durably/workflow';
+import * as workflow from '@durably/workflow';
+
+declare class AbortController {
+  readonly signal: { aborted: boolean; addEventListener(type: 'abort', listener: () => void): void; throwIfAborted(): void };
+  abort(reason?: unknown): void;
+}
+
+function failing(fn: () => void): string {
+  try {
+    fn();
+  } catch (error) {
+    return `${(error as Error).name}: ${(error as Error).message}`;
+  }
+  return 'nothing failed';
+}
+
+export async function asserts(): Promise<string[]> {
+  assert(true);
+  assert.deepStrictEqual({ a: [1, new Map([[1, 2]])] }, { a: [1, new Map([[1, 2]])] });
+  assert.throws(() => assert.equal(1, 2), AssertionError);
+  assert.throws(() => assert.equal(1, 2), /1 == 2/);
+  await assert.rejects(async () => assert.fail('no'), { message: 'no' });
+  return [
+    failing(() => assert(0, 'zero')),
+    failing(() => assert.strictEqual(1, 2)),
+    failing(() => assert.deepEqual([1], [2])),
+    failing(() => assert.throws(() => undefined)),
+    failing(() => assert.throws(() => assert.fail('another'), RangeError)),
+  ];
+}
+
+export async function formats(): Promise<string[]> {
+  const controller = new AbortController();
+  const seen: string[] = [];
+  controller.signal.addEventListener('abort', () => seen.push('aborted'));
+  controller.abort();
+  seen.push(failing(() => controller.signal.throwIfAborted()));
+  return [inspect({ a: new Map([[1, { b: [] }]]) }), format('%s is %d', 'x', 5), new URL('http://a/b').pathname, ...seen];
+}
+
+export async function patches(): Promise<void> {
+  (workflow as unknown as { patched(id: string): boolean }).patched('x');
+}
+
+export async function adds(): Promise<void> {
+  (Array.prototype as unknown as Record<string, unknown>)['added'] = 1;
+}
+
+export async function waits(): Promise<void> {
+  await condition(() => workflowMetadataQuery.name === '');
+}

@@ -1,0 +1,3 @@
+/** Imports what imports what workflows can't have. */
+
+export { reads } from './imports-node';
