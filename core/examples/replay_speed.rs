@@ -41,8 +41,11 @@ fn main() {
 }
 
 fn replay(history: History) {
-    let (mut run, mut steps) =
-        Run::replay("default", ReplayHistory { workflow_id: "speed".into(), history: Some(history) });
+    let (mut run, mut steps) = Run::replay(
+        "default",
+        HistoryDialect::BySequence,
+        ReplayHistory { workflow_id: "speed".into(), history: Some(history) },
+    );
     let mut seq = 0;
     loop {
         let Some(step) = steps.into_iter().find(|step| !matches!(step, Step::Replayed(_))) else { panic!() };

@@ -41,7 +41,7 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
             run.handle_task(task_with(&server.history, &task, previous, Vec::new()))
         } else {
             program = Program::new(seed);
-            let (run, steps) = Run::start("default", full.clone());
+            let (run, steps) = Run::start("default", HistoryDialect::BySequence, full.clone());
             cached = Some(run);
             steps
         };
@@ -54,7 +54,7 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
         };
         let _ = writeln!(out, "{started}: {}", text::commands(&done.commands));
 
-        let (mut fresh, steps) = Run::start("default", full);
+        let (mut fresh, steps) = Run::start("default", HistoryDialect::BySequence, full);
         let anew = settle(&mut fresh, steps, &mut Program::new(seed), &mut |_| HistoryPage::default());
         assert_eq!(response(&live), response(&anew), "seed {seed}, task {started}, anew");
 
@@ -212,6 +212,7 @@ fn nothing_makes_a_run_panic() {
         if seed % 2 == 0 {
             let (mut run, steps) = Run::replay(
                 "default",
+                HistoryDialect::BySequence,
                 ReplayHistory { history: Some(History { events: history }), ..ReplayHistory::default() },
             );
             settle(&mut run, steps, &mut sdk, &mut fetch);
@@ -219,7 +220,7 @@ fn nothing_makes_a_run_panic() {
         }
         let mut inputs = Random(!seed);
         let first = random_task(&history, &mut inputs);
-        let (mut run, mut steps) = Run::start("default", first);
+        let (mut run, mut steps) = Run::start("default", HistoryDialect::BySequence, first);
         for _ in 0..30 {
             let mut more = poke(&mut run, &history, &mut sdk, &steps, &mut inputs, &mut fetch);
             steps.clear();

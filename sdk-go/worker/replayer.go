@@ -86,7 +86,7 @@ func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.H
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Bridge.Close()) }()
-	options := &core.WorkerOptions{TaskQueue: "replay", Workflows: true, ReplayOnly: true}
+	options := &core.WorkerOptions{TaskQueue: "replay", Workflows: true, ReplayOnly: true, HistoryDialect: core.HistoryDialect_BY_EVENT_ID}
 	env := environment(c, r.Registry, Options{EnableLoggingInReplay: r.options.EnableLoggingInReplay})
 	l, err := startLoop(c, r.Registry, options, env, nil)
 	if err != nil {

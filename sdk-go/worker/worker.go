@@ -159,7 +159,7 @@ func (w *worker) contractOptions() *core.WorkerOptions {
 	o := w.options
 	workflows, activities := w.Counts()
 	options := &core.WorkerOptions{
-		TaskQueue: w.taskQueue, Identity: o.Identity, BuildId: o.BuildID,
+		TaskQueue: w.taskQueue, Identity: o.Identity, BuildId: o.BuildID, HistoryDialect: core.HistoryDialect_BY_EVENT_ID,
 		Workflows: workflows > 0 && !o.DisableWorkflowWorker, Activities: activities > 0 && !o.LocalActivityWorkerOnly,
 		StickyQueueScheduleToStartTimeout: flow.Duration(o.StickyScheduleToStartTimeout),
 		MaxConcurrentWorkflowTasks:        uint32(o.MaxConcurrentWorkflowTaskExecutionSize),

@@ -17,6 +17,7 @@ EXCEPTIONS = {
     core.WorkerOptions: {
         "no_workflow_cache": "is what max_cached_workflows=0 means",
         "activities": "is told by the activities given, of which this worker has none",
+        "history_dialect": "is BY_SEQUENCE, as of the official SDK",
         "replay_only": "is what Replayer is for",
         "activities_on_demand": "is for the sidecar, whose applications come and go",
     },

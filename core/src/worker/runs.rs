@@ -218,7 +218,8 @@ impl Runs {
         let mut inner = cached.inner.lock();
         cache.insert(task.run_id.clone(), Arc::clone(&cached));
         drop(cache);
-        let (run, steps) = Run::start(self.context.client.namespace(), task);
+        let (run, steps) =
+            Run::start(self.context.client.namespace(), self.context.settings.history_dialect, task);
         inner.run = Some(run);
         let jobs = self.carry_out(&cached, &mut inner, steps);
         drop(inner);
@@ -237,7 +238,8 @@ impl Runs {
             self.left.notify_waiters();
             return Jobs::new();
         };
-        let (run, steps) = Run::replay(self.context.client.namespace(), history);
+        let (run, steps) =
+            Run::replay(self.context.client.namespace(), self.context.settings.history_dialect, history);
         let run_id = run.run_id().to_owned();
         let inner = Inner { run: Some(run), is_replay: true, ..Default::default() };
         let cached = Arc::new(Cached { run_id: run_id.clone(), inner: Mutex::new(inner) });

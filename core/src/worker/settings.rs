@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durably_proto::durably::core::v1::{CallError, WorkerOptions};
+use durably_proto::durably::core::v1::{CallError, HistoryDialect, WorkerOptions};
 use tonic::Code;
 
 use crate::{client::error::call_error, convert::duration_or};
@@ -13,6 +13,7 @@ pub(crate) struct Settings {
     pub(crate) task_queue: String,
     pub(crate) identity: String,
     pub(crate) build_id: String,
+    pub(crate) history_dialect: HistoryDialect,
     pub(crate) workflows: bool,
     pub(crate) activities: bool,
     pub(crate) activities_on_demand: bool,
@@ -49,6 +50,8 @@ impl Settings {
         if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
             return Err(invalid("activities per second must be a positive number, or 0 for no limit"));
         }
+        let history_dialect = HistoryDialect::try_from(options.history_dialect)
+            .map_err(|_| invalid("history_dialect is none that this version knows"))?;
         let workflow_slots = or_default(options.max_concurrent_workflow_tasks, 100);
         let activity_slots = or_default(options.max_concurrent_activities, 100);
         let polls = or_default(options.max_concurrent_workflow_task_polls, 5).min(workflow_slots);
@@ -63,6 +66,7 @@ impl Settings {
             task_queue: options.task_queue,
             identity: if options.identity.is_empty() { identity.to_owned() } else { options.identity },
             build_id: options.build_id,
+            history_dialect,
             workflows: options.workflows,
             activities: options.activities,
             activities_on_demand: options.activities_on_demand,

@@ -2,7 +2,8 @@
 
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::{
-    ActivationSuccess, CancelReceived, UpdateRandomSeed, WorkflowActivation, WorkflowCommand, WorkflowJob,
+    ActivationSuccess, CancelReceived, HistoryDialect, UpdateRandomSeed, WorkflowActivation, WorkflowCommand,
+    WorkflowJob,
 };
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::history::v1::HistoryEvent;
@@ -46,6 +47,7 @@ pub(crate) enum Progress {
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
     identity: Identity,
+    dialect: HistoryDialect,
     timeline: Timeline,
     cursor: Cursor,
     jobs: Jobs,
@@ -67,11 +69,12 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    pub(crate) fn new(identity: Identity) -> Execution {
+    pub(crate) fn new(identity: Identity, dialect: HistoryDialect) -> Execution {
         Execution {
             identity,
+            dialect,
             timeline: Timeline::new(),
-            cursor: Cursor::default(),
+            cursor: Cursor::new(dialect),
             jobs: Jobs::default(),
             flags: Flags::default(),
             inherited: Inherited::default(),
@@ -88,6 +91,10 @@ impl Execution {
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    pub(crate) fn dialect(&self) -> HistoryDialect {
+        self.dialect
     }
 
     /// The last event received; 0 before the first.
@@ -188,6 +195,7 @@ impl Execution {
         }
         self.apply(length)?;
         self.last_started_id = self.applied_id;
+        self.cursor.handle_task_start(self.applied_id);
         self.in_task = true;
         Ok(())
     }
@@ -212,7 +220,9 @@ impl Execution {
     }
 
     fn apply(&mut self, length: usize) -> Result<(), Problem> {
-        let compare_ids = self.flags.applies(CoreFlag::IdAndTypeDeterminismChecks, true);
+        // Go's official SDK has always compared, and has no flag for it.
+        let compare_ids = self.dialect == HistoryDialect::ByEventId
+            || self.flags.applies(CoreFlag::IdAndTypeDeterminismChecks, true);
         let mut commands_follow = false;
         for _ in 0..length {
             let Some(event) = self.timeline.pop() else { break };
@@ -304,7 +314,7 @@ impl Execution {
 
     /// The activation that carries the jobs collected so far.
     pub(crate) fn take_activation(&mut self) -> WorkflowActivation {
-        let jobs = self.jobs.take();
+        let jobs = self.jobs.take(self.dialect);
         let is_replaying = self.is_replaying;
         WorkflowActivation { is_replaying, ..self.activation(jobs) }
     }

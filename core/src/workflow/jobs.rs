@@ -1,7 +1,7 @@
 //! The jobs of the next activation, in the order that the contract promises.
 
-use durably_proto::durably::core::v1::WorkflowJob;
 use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::{HistoryDialect, WorkflowJob};
 
 /// Jobs collected since the last activation.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +24,11 @@ impl Jobs {
         self.0.len()
     }
 
-    /// Takes all, ordered by rank and within a rank as they came, which is history order.
-    pub(crate) fn take(&mut self) -> Vec<WorkflowJob> {
-        self.0.sort_by_key(rank);
+    /// Takes all: as they came, which is history order; in the dialect of most SDKs ordered by rank before that.
+    pub(crate) fn take(&mut self, dialect: HistoryDialect) -> Vec<WorkflowJob> {
+        if dialect == HistoryDialect::BySequence {
+            self.0.sort_by_key(rank);
+        }
         self.0.drain(..).map(|job| WorkflowJob { job: Some(job) }).collect()
     }
 }

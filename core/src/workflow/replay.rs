@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use durably_proto::durably::core::v1::WorkflowCommand;
 use durably_proto::durably::core::v1::workflow_job::Job;
+use durably_proto::durably::core::v1::{HistoryDialect, WorkflowCommand};
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::command::v1::command::Attributes as CommandAttributes;
 use durably_proto::temporal::api::sdk::v1::UserMetadata;
 
-use super::machines::{self, BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Sequence};
+use super::machines::{
+    self, BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Naming, Sequence,
+};
 use super::mismatch::{Change, Mismatch};
 
 /// Why the cursor can't go on.
@@ -50,8 +52,11 @@ struct Unrecorded {
 }
 
 /// The machines of one run, and where its commands are on their way into the history.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cursor {
+    dialect: HistoryDialect,
+    /// The start of the task under way.
+    started_id: i64,
     slots: HashMap<Key, Slot>,
     next_key: Key,
     by_seq: HashMap<(Sequence, u32), Key>,
@@ -63,6 +68,34 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
+    pub(crate) fn new(dialect: HistoryDialect) -> Cursor {
+        Cursor {
+            dialect,
+            started_id: 0,
+            slots: HashMap::new(),
+            next_key: 0,
+            by_seq: HashMap::new(),
+            by_origin: HashMap::new(),
+            last_seq: BTreeMap::new(),
+            unsent: Vec::new(),
+            unrecorded: VecDeque::new(),
+        }
+    }
+
+    /// The code is going to work on the task that started with this event.
+    pub(crate) fn handle_task_start(&mut self, event_id: i64) {
+        self.started_id = event_id;
+    }
+
+    /// How the next command's activity or timer is named. The task's completion is the event behind its start, and the
+    /// events of its commands follow in their order.
+    fn naming(&self) -> Naming {
+        match self.dialect {
+            HistoryDialect::BySequence => Naming::Sequence,
+            HistoryDialect::ByEventId => Naming::EventId(self.started_id + 2 + self.unsent.len() as i64),
+        }
+    }
+
     /// Takes a command of the code. Jobs that it causes at once go to `jobs`.
     pub(crate) fn handle_command(
         &mut self,
@@ -74,7 +107,7 @@ impl Cursor {
         let Some(command) = command else {
             return Err(bad("a command of the completion is empty; this version may not know its kind"));
         };
-        match machines::issue(command, inherited).map_err(CursorError::BadCommand)? {
+        match machines::issue(command, inherited, self.naming()).map_err(CursorError::BadCommand)? {
             Issued::Begin { seq, machine, command } => {
                 self.begin(seq, machine, command, user_metadata, location)?;
             }
@@ -165,11 +198,10 @@ impl Cursor {
     /// has ended meanwhile were withdrawn before anybody saw them.
     pub(crate) fn handle_task_end(&mut self, is_replaying: bool) -> Vec<Command> {
         let mut commands = Vec::new();
-        for unsent in std::mem::take(&mut self.unsent) {
-            if !self.slots.contains_key(&unsent.key) {
-                continue;
-            }
+        for mut unsent in std::mem::take(&mut self.unsent) {
+            let Some(slot) = self.slots.get(&unsent.key) else { continue };
             if !is_replaying {
+                slot.machine.finish(&mut unsent.attributes);
                 commands.push(Command {
                     command_type: machines::command_type(&unsent.attributes) as i32,
                     user_metadata: unsent.user_metadata,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use durably_proto::durably::core::v1::workflow_completion::Status;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::{
-    ActivationSuccess, Evict, QueryReceived, ReplayHistory, ReplayResult, WorkflowActivation,
+    ActivationSuccess, Evict, HistoryDialect, QueryReceived, ReplayHistory, ReplayResult, WorkflowActivation,
     WorkflowCompletion, WorkflowJob, evict, query_answer, workflow_command,
 };
 use durably_proto::temporal::api::command::v1::Command;
@@ -85,18 +85,19 @@ type Answers = BTreeMap<String, query_answer::Answer>;
 impl Run {
     /// A run that is not in the cache, with its first task. If the task holds only the end of the history, the first
     /// step asks for the history from its start.
-    pub fn start(namespace: &str, task: WorkflowTask) -> (Run, Vec<Step>) {
-        let mut run = Run::new(Identity {
+    pub fn start(namespace: &str, dialect: HistoryDialect, task: WorkflowTask) -> (Run, Vec<Step>) {
+        let identity = Identity {
             namespace: namespace.to_owned(),
             workflow_id: task.workflow_id.clone(),
             run_id: task.run_id.clone(),
-        });
+        };
+        let mut run = Run::new(identity, dialect);
         let steps = run.begin(task);
         (run, steps)
     }
 
     /// A replay of a history as a file or a server has it. Ends with [`Step::Replayed`] and the eviction.
-    pub fn replay(namespace: &str, replay: ReplayHistory) -> (Run, Vec<Step>) {
+    pub fn replay(namespace: &str, dialect: HistoryDialect, replay: ReplayHistory) -> (Run, Vec<Step>) {
         let events = replay.history.unwrap_or_default().events;
         let started = match events.first().and_then(|event| event.attributes.as_ref()) {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => Some(started),
@@ -107,11 +108,12 @@ impl Run {
             _ => given.to_owned(),
         };
         let run_id = or("", started.map(|started| &started.original_execution_run_id));
-        let mut run = Run::new(Identity {
+        let identity = Identity {
             namespace: namespace.to_owned(),
             workflow_id: or(&replay.workflow_id, started.map(|started| &started.workflow_id)),
             run_id: if run_id.is_empty() { format!("replay-of-{}", replay.workflow_id) } else { run_id },
-        });
+        };
+        let mut run = Run::new(identity, dialect);
         run.assignment = Some(Assignment {
             kind: AssignmentKind::Replay,
             task_token: Bytes::new(),
@@ -125,9 +127,9 @@ impl Run {
         (run, steps)
     }
 
-    fn new(identity: Identity) -> Run {
+    fn new(identity: Identity, dialect: HistoryDialect) -> Run {
         Run {
-            execution: Execution::new(identity),
+            execution: Execution::new(identity, dialect),
             phase: Phase::Idle,
             assignment: None,
             eviction: None,
@@ -484,7 +486,7 @@ impl Run {
     fn let_go(&mut self) -> Vec<Step> {
         let (reason, message) = self.eviction.take().unwrap_or_default();
         if let Some(task) = self.restart.take() {
-            *self = Run::new(self.execution.identity().clone());
+            *self = Run::new(self.execution.identity().clone(), self.execution.dialect());
             return self.begin(task);
         }
         self.phase = Phase::Gone;

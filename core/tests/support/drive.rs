@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use durably_core::workflow::{HistoryPage, Query, Run, Step, WorkflowTask};
-use durably_proto::durably::core::v1::{ReplayHistory, WorkflowActivation, WorkflowCompletion};
+use durably_proto::durably::core::v1::{
+    HistoryDialect, ReplayHistory, WorkflowActivation, WorkflowCompletion,
+};
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
 
@@ -130,8 +132,13 @@ pub(crate) fn response(steps: &[Step]) -> Option<String> {
 
 /// Replays a history in full.
 pub(crate) fn replay(history: &[HistoryEvent], sdk: &mut impl Sdk) -> Vec<Step> {
+    replay_as(HistoryDialect::BySequence, history, sdk)
+}
+
+/// Replays a history of some dialect in full.
+pub(crate) fn replay_as(dialect: HistoryDialect, history: &[HistoryEvent], sdk: &mut impl Sdk) -> Vec<Step> {
     let history = Some(History { events: history.to_vec() });
     let (mut run, steps) =
-        Run::replay("default", ReplayHistory { workflow_id: "order-1".to_owned(), history });
+        Run::replay("default", dialect, ReplayHistory { workflow_id: "order-1".to_owned(), history });
     settle(&mut run, steps, sdk, &mut |_| HistoryPage::default())
 }

@@ -12,6 +12,7 @@
 //!   2 status          (the second live task carries the query "status")
 //!   end status        (a query task at the end)
 //! only replay         (the code is not what wrote the history)
+//! by event id         (the history is of this dialect)
 //! ```
 
 use durably_proto::durably::core::v1::activity_resolution::Status;
@@ -31,6 +32,7 @@ pub(crate) struct Script {
     /// Task number (0: a query task at the end) and query type.
     pub(crate) queries: Vec<(usize, String)>,
     pub(crate) only_replay: bool,
+    pub(crate) dialect: HistoryDialect,
 }
 
 /// Job in words, commands in words, line of the script.
@@ -47,6 +49,9 @@ pub(crate) fn parse(text: &str) -> Script {
         }
         if !line.starts_with(' ') {
             script.only_replay |= words == "only replay";
+            if words == "by event id" {
+                script.dialect = HistoryDialect::ByEventId;
+            }
             section = words;
             continue;
         }

@@ -28,6 +28,52 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type HistoryDialect int32
+
+const (
+	HistoryDialect_BY_SEQUENCE HistoryDialect = 0
+	HistoryDialect_BY_EVENT_ID HistoryDialect = 1
+)
+
+// Enum value maps for HistoryDialect.
+var (
+	HistoryDialect_name = map[int32]string{
+		0: "BY_SEQUENCE",
+		1: "BY_EVENT_ID",
+	}
+	HistoryDialect_value = map[string]int32{
+		"BY_SEQUENCE": 0,
+		"BY_EVENT_ID": 1,
+	}
+)
+
+func (x HistoryDialect) Enum() *HistoryDialect {
+	p := new(HistoryDialect)
+	*p = x
+	return p
+}
+
+func (x HistoryDialect) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HistoryDialect) Descriptor() protoreflect.EnumDescriptor {
+	return file_durably_core_v1_core_proto_enumTypes[0].Descriptor()
+}
+
+func (HistoryDialect) Type() protoreflect.EnumType {
+	return &file_durably_core_v1_core_proto_enumTypes[0]
+}
+
+func (x HistoryDialect) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HistoryDialect.Descriptor instead.
+func (HistoryDialect) EnumDescriptor() ([]byte, []int) {
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{0}
+}
+
 type ActivityCancellationType int32
 
 const (
@@ -61,11 +107,11 @@ func (x ActivityCancellationType) String() string {
 }
 
 func (ActivityCancellationType) Descriptor() protoreflect.EnumDescriptor {
-	return file_durably_core_v1_core_proto_enumTypes[0].Descriptor()
+	return file_durably_core_v1_core_proto_enumTypes[1].Descriptor()
 }
 
 func (ActivityCancellationType) Type() protoreflect.EnumType {
-	return &file_durably_core_v1_core_proto_enumTypes[0]
+	return &file_durably_core_v1_core_proto_enumTypes[1]
 }
 
 func (x ActivityCancellationType) Number() protoreflect.EnumNumber {
@@ -74,7 +120,7 @@ func (x ActivityCancellationType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ActivityCancellationType.Descriptor instead.
 func (ActivityCancellationType) EnumDescriptor() ([]byte, []int) {
-	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{0}
+	return file_durably_core_v1_core_proto_rawDescGZIP(), []int{1}
 }
 
 type Evict_Reason int32
@@ -125,11 +171,11 @@ func (x Evict_Reason) String() string {
 }
 
 func (Evict_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_durably_core_v1_core_proto_enumTypes[1].Descriptor()
+	return file_durably_core_v1_core_proto_enumTypes[2].Descriptor()
 }
 
 func (Evict_Reason) Type() protoreflect.EnumType {
-	return &file_durably_core_v1_core_proto_enumTypes[1]
+	return &file_durably_core_v1_core_proto_enumTypes[2]
 }
 
 func (x Evict_Reason) Number() protoreflect.EnumNumber {
@@ -186,11 +232,11 @@ func (x ActivityCancel_Reason) String() string {
 }
 
 func (ActivityCancel_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_durably_core_v1_core_proto_enumTypes[2].Descriptor()
+	return file_durably_core_v1_core_proto_enumTypes[3].Descriptor()
 }
 
 func (ActivityCancel_Reason) Type() protoreflect.EnumType {
-	return &file_durably_core_v1_core_proto_enumTypes[2]
+	return &file_durably_core_v1_core_proto_enumTypes[3]
 }
 
 func (x ActivityCancel_Reason) Number() protoreflect.EnumNumber {
@@ -1092,6 +1138,7 @@ type WorkerOptions struct {
 	Namespace                         string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Identity                          string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
 	BuildId                           string                 `protobuf:"bytes,3,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	HistoryDialect                    HistoryDialect         `protobuf:"varint,7,opt,name=history_dialect,json=historyDialect,proto3,enum=durably.core.v1.HistoryDialect" json:"history_dialect,omitempty"`
 	Workflows                         bool                   `protobuf:"varint,4,opt,name=workflows,proto3" json:"workflows,omitempty"`
 	Activities                        bool                   `protobuf:"varint,5,opt,name=activities,proto3" json:"activities,omitempty"`
 	MaxCachedBytes                    uint64                 `protobuf:"varint,10,opt,name=max_cached_bytes,json=maxCachedBytes,proto3" json:"max_cached_bytes,omitempty"`
@@ -1173,6 +1220,13 @@ func (x *WorkerOptions) GetBuildId() string {
 		return x.BuildId
 	}
 	return ""
+}
+
+func (x *WorkerOptions) GetHistoryDialect() HistoryDialect {
+	if x != nil {
+		return x.HistoryDialect
+	}
+	return HistoryDialect_BY_SEQUENCE
 }
 
 func (x *WorkerOptions) GetWorkflows() bool {
@@ -4757,13 +4811,14 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"Terminated\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12:\n" +
 	"\adetails\x18\x02 \x01(\v2 .temporal.api.common.v1.PayloadsR\adetailsB\t\n" +
-	"\aoutcome\"\xc5\v\n" +
+	"\aoutcome\"\x8f\f\n" +
 	"\rWorkerOptions\x12\x1d\n" +
 	"\n" +
 	"task_queue\x18\x01 \x01(\tR\ttaskQueue\x12\x1c\n" +
 	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x19\n" +
-	"\bbuild_id\x18\x03 \x01(\tR\abuildId\x12\x1c\n" +
+	"\bbuild_id\x18\x03 \x01(\tR\abuildId\x12H\n" +
+	"\x0fhistory_dialect\x18\a \x01(\x0e2\x1f.durably.core.v1.HistoryDialectR\x0ehistoryDialect\x12\x1c\n" +
 	"\tworkflows\x18\x04 \x01(\bR\tworkflows\x12\x1e\n" +
 	"\n" +
 	"activities\x18\x05 \x01(\bR\n" +
@@ -5073,7 +5128,10 @@ const file_durably_core_v1_core_proto_rawDesc = "" +
 	"\x11ActivityHeartbeat\x12\x1d\n" +
 	"\n" +
 	"task_token\x18\x01 \x01(\fR\ttaskToken\x129\n" +
-	"\adetails\x18\x02 \x03(\v2\x1f.temporal.api.common.v1.PayloadR\adetails*X\n" +
+	"\adetails\x18\x02 \x03(\v2\x1f.temporal.api.common.v1.PayloadR\adetails*2\n" +
+	"\x0eHistoryDialect\x12\x0f\n" +
+	"\vBY_SEQUENCE\x10\x00\x12\x0f\n" +
+	"\vBY_EVENT_ID\x10\x01*X\n" +
 	"\x18ActivityCancellationType\x12\x0e\n" +
 	"\n" +
 	"TRY_CANCEL\x10\x00\x12\x1f\n" +
@@ -5092,235 +5150,237 @@ func file_durably_core_v1_core_proto_rawDescGZIP() []byte {
 	return file_durably_core_v1_core_proto_rawDescData
 }
 
-var file_durably_core_v1_core_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_durably_core_v1_core_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_durably_core_v1_core_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_durably_core_v1_core_proto_goTypes = []any{
-	(ActivityCancellationType)(0),     // 0: durably.core.v1.ActivityCancellationType
-	(Evict_Reason)(0),                 // 1: durably.core.v1.Evict.Reason
-	(ActivityCancel_Reason)(0),        // 2: durably.core.v1.ActivityCancel.Reason
-	(*ConnectOptions)(nil),            // 3: durably.core.v1.ConnectOptions
-	(*TlsOptions)(nil),                // 4: durably.core.v1.TlsOptions
-	(*RetryOptions)(nil),              // 5: durably.core.v1.RetryOptions
-	(*KeepAliveOptions)(nil),          // 6: durably.core.v1.KeepAliveOptions
-	(*EmbeddedOptions)(nil),           // 7: durably.core.v1.EmbeddedOptions
-	(*Call)(nil),                      // 8: durably.core.v1.Call
-	(*CallResult)(nil),                // 9: durably.core.v1.CallResult
-	(*CallError)(nil),                 // 10: durably.core.v1.CallError
-	(*AwaitWorkflow)(nil),             // 11: durably.core.v1.AwaitWorkflow
-	(*WorkflowResult)(nil),            // 12: durably.core.v1.WorkflowResult
-	(*WorkerOptions)(nil),             // 13: durably.core.v1.WorkerOptions
-	(*WorkerEvent)(nil),               // 14: durably.core.v1.WorkerEvent
-	(*ActivityAnswered)(nil),          // 15: durably.core.v1.ActivityAnswered
-	(*ShutDown)(nil),                  // 16: durably.core.v1.ShutDown
-	(*WorkerRequest)(nil),             // 17: durably.core.v1.WorkerRequest
-	(*InitiateShutdown)(nil),          // 18: durably.core.v1.InitiateShutdown
-	(*EvictRun)(nil),                  // 19: durably.core.v1.EvictRun
-	(*WantActivities)(nil),            // 20: durably.core.v1.WantActivities
-	(*ReplayHistory)(nil),             // 21: durably.core.v1.ReplayHistory
-	(*ReplayResult)(nil),              // 22: durably.core.v1.ReplayResult
-	(*WorkflowTaskError)(nil),         // 23: durably.core.v1.WorkflowTaskError
-	(*NonDeterminism)(nil),            // 24: durably.core.v1.NonDeterminism
-	(*WorkflowActivation)(nil),        // 25: durably.core.v1.WorkflowActivation
-	(*WorkflowJob)(nil),               // 26: durably.core.v1.WorkflowJob
-	(*InitializeWorkflow)(nil),        // 27: durably.core.v1.InitializeWorkflow
-	(*FireTimer)(nil),                 // 28: durably.core.v1.FireTimer
-	(*ResolveActivity)(nil),           // 29: durably.core.v1.ResolveActivity
-	(*ActivityResolution)(nil),        // 30: durably.core.v1.ActivityResolution
-	(*ActivitySuccess)(nil),           // 31: durably.core.v1.ActivitySuccess
-	(*SignalReceived)(nil),            // 32: durably.core.v1.SignalReceived
-	(*QueryReceived)(nil),             // 33: durably.core.v1.QueryReceived
-	(*CancelReceived)(nil),            // 34: durably.core.v1.CancelReceived
-	(*UpdateRandomSeed)(nil),          // 35: durably.core.v1.UpdateRandomSeed
-	(*Evict)(nil),                     // 36: durably.core.v1.Evict
-	(*WorkflowCompletion)(nil),        // 37: durably.core.v1.WorkflowCompletion
-	(*ActivationSuccess)(nil),         // 38: durably.core.v1.ActivationSuccess
-	(*ActivationFailure)(nil),         // 39: durably.core.v1.ActivationFailure
-	(*WorkflowCommand)(nil),           // 40: durably.core.v1.WorkflowCommand
-	(*StartTimer)(nil),                // 41: durably.core.v1.StartTimer
-	(*CancelTimer)(nil),               // 42: durably.core.v1.CancelTimer
-	(*ScheduleActivity)(nil),          // 43: durably.core.v1.ScheduleActivity
-	(*RequestCancelActivity)(nil),     // 44: durably.core.v1.RequestCancelActivity
-	(*CompleteWorkflow)(nil),          // 45: durably.core.v1.CompleteWorkflow
-	(*FailWorkflow)(nil),              // 46: durably.core.v1.FailWorkflow
-	(*CancelWorkflow)(nil),            // 47: durably.core.v1.CancelWorkflow
-	(*ContinueAsNew)(nil),             // 48: durably.core.v1.ContinueAsNew
-	(*QueryAnswer)(nil),               // 49: durably.core.v1.QueryAnswer
-	(*ActivityStart)(nil),             // 50: durably.core.v1.ActivityStart
-	(*ActivityCancel)(nil),            // 51: durably.core.v1.ActivityCancel
-	(*ActivityCompletion)(nil),        // 52: durably.core.v1.ActivityCompletion
-	(*WillCompleteAsync)(nil),         // 53: durably.core.v1.WillCompleteAsync
-	(*ActivityHeartbeat)(nil),         // 54: durably.core.v1.ActivityHeartbeat
-	nil,                               // 55: durably.core.v1.ConnectOptions.MetadataEntry
-	nil,                               // 56: durably.core.v1.Call.MetadataEntry
-	nil,                               // 57: durably.core.v1.AwaitWorkflow.MetadataEntry
-	(*WorkflowResult_Terminated)(nil), // 58: durably.core.v1.WorkflowResult.Terminated
-	nil,                               // 59: durably.core.v1.InitializeWorkflow.HeadersEntry
-	nil,                               // 60: durably.core.v1.SignalReceived.HeadersEntry
-	nil,                               // 61: durably.core.v1.QueryReceived.HeadersEntry
-	nil,                               // 62: durably.core.v1.ScheduleActivity.HeadersEntry
-	nil,                               // 63: durably.core.v1.ContinueAsNew.HeadersEntry
-	nil,                               // 64: durably.core.v1.ActivityStart.HeadersEntry
-	(*durationpb.Duration)(nil),       // 65: google.protobuf.Duration
-	(*v11.Payloads)(nil),              // 66: temporal.api.common.v1.Payloads
-	(*v12.Failure)(nil),               // 67: temporal.api.failure.v1.Failure
-	(v1.RetryState)(0),                // 68: temporal.api.enums.v1.RetryState
-	(*v13.History)(nil),               // 69: temporal.api.history.v1.History
-	(*timestamppb.Timestamp)(nil),     // 70: google.protobuf.Timestamp
-	(*v11.Payload)(nil),               // 71: temporal.api.common.v1.Payload
-	(*v11.WorkflowExecution)(nil),     // 72: temporal.api.common.v1.WorkflowExecution
-	(*v11.RetryPolicy)(nil),           // 73: temporal.api.common.v1.RetryPolicy
-	(*v11.Memo)(nil),                  // 74: temporal.api.common.v1.Memo
-	(*v11.SearchAttributes)(nil),      // 75: temporal.api.common.v1.SearchAttributes
-	(*v11.Priority)(nil),              // 76: temporal.api.common.v1.Priority
-	(v1.ContinueAsNewInitiator)(0),    // 77: temporal.api.enums.v1.ContinueAsNewInitiator
-	(*v14.UserMetadata)(nil),          // 78: temporal.api.sdk.v1.UserMetadata
+	(HistoryDialect)(0),               // 0: durably.core.v1.HistoryDialect
+	(ActivityCancellationType)(0),     // 1: durably.core.v1.ActivityCancellationType
+	(Evict_Reason)(0),                 // 2: durably.core.v1.Evict.Reason
+	(ActivityCancel_Reason)(0),        // 3: durably.core.v1.ActivityCancel.Reason
+	(*ConnectOptions)(nil),            // 4: durably.core.v1.ConnectOptions
+	(*TlsOptions)(nil),                // 5: durably.core.v1.TlsOptions
+	(*RetryOptions)(nil),              // 6: durably.core.v1.RetryOptions
+	(*KeepAliveOptions)(nil),          // 7: durably.core.v1.KeepAliveOptions
+	(*EmbeddedOptions)(nil),           // 8: durably.core.v1.EmbeddedOptions
+	(*Call)(nil),                      // 9: durably.core.v1.Call
+	(*CallResult)(nil),                // 10: durably.core.v1.CallResult
+	(*CallError)(nil),                 // 11: durably.core.v1.CallError
+	(*AwaitWorkflow)(nil),             // 12: durably.core.v1.AwaitWorkflow
+	(*WorkflowResult)(nil),            // 13: durably.core.v1.WorkflowResult
+	(*WorkerOptions)(nil),             // 14: durably.core.v1.WorkerOptions
+	(*WorkerEvent)(nil),               // 15: durably.core.v1.WorkerEvent
+	(*ActivityAnswered)(nil),          // 16: durably.core.v1.ActivityAnswered
+	(*ShutDown)(nil),                  // 17: durably.core.v1.ShutDown
+	(*WorkerRequest)(nil),             // 18: durably.core.v1.WorkerRequest
+	(*InitiateShutdown)(nil),          // 19: durably.core.v1.InitiateShutdown
+	(*EvictRun)(nil),                  // 20: durably.core.v1.EvictRun
+	(*WantActivities)(nil),            // 21: durably.core.v1.WantActivities
+	(*ReplayHistory)(nil),             // 22: durably.core.v1.ReplayHistory
+	(*ReplayResult)(nil),              // 23: durably.core.v1.ReplayResult
+	(*WorkflowTaskError)(nil),         // 24: durably.core.v1.WorkflowTaskError
+	(*NonDeterminism)(nil),            // 25: durably.core.v1.NonDeterminism
+	(*WorkflowActivation)(nil),        // 26: durably.core.v1.WorkflowActivation
+	(*WorkflowJob)(nil),               // 27: durably.core.v1.WorkflowJob
+	(*InitializeWorkflow)(nil),        // 28: durably.core.v1.InitializeWorkflow
+	(*FireTimer)(nil),                 // 29: durably.core.v1.FireTimer
+	(*ResolveActivity)(nil),           // 30: durably.core.v1.ResolveActivity
+	(*ActivityResolution)(nil),        // 31: durably.core.v1.ActivityResolution
+	(*ActivitySuccess)(nil),           // 32: durably.core.v1.ActivitySuccess
+	(*SignalReceived)(nil),            // 33: durably.core.v1.SignalReceived
+	(*QueryReceived)(nil),             // 34: durably.core.v1.QueryReceived
+	(*CancelReceived)(nil),            // 35: durably.core.v1.CancelReceived
+	(*UpdateRandomSeed)(nil),          // 36: durably.core.v1.UpdateRandomSeed
+	(*Evict)(nil),                     // 37: durably.core.v1.Evict
+	(*WorkflowCompletion)(nil),        // 38: durably.core.v1.WorkflowCompletion
+	(*ActivationSuccess)(nil),         // 39: durably.core.v1.ActivationSuccess
+	(*ActivationFailure)(nil),         // 40: durably.core.v1.ActivationFailure
+	(*WorkflowCommand)(nil),           // 41: durably.core.v1.WorkflowCommand
+	(*StartTimer)(nil),                // 42: durably.core.v1.StartTimer
+	(*CancelTimer)(nil),               // 43: durably.core.v1.CancelTimer
+	(*ScheduleActivity)(nil),          // 44: durably.core.v1.ScheduleActivity
+	(*RequestCancelActivity)(nil),     // 45: durably.core.v1.RequestCancelActivity
+	(*CompleteWorkflow)(nil),          // 46: durably.core.v1.CompleteWorkflow
+	(*FailWorkflow)(nil),              // 47: durably.core.v1.FailWorkflow
+	(*CancelWorkflow)(nil),            // 48: durably.core.v1.CancelWorkflow
+	(*ContinueAsNew)(nil),             // 49: durably.core.v1.ContinueAsNew
+	(*QueryAnswer)(nil),               // 50: durably.core.v1.QueryAnswer
+	(*ActivityStart)(nil),             // 51: durably.core.v1.ActivityStart
+	(*ActivityCancel)(nil),            // 52: durably.core.v1.ActivityCancel
+	(*ActivityCompletion)(nil),        // 53: durably.core.v1.ActivityCompletion
+	(*WillCompleteAsync)(nil),         // 54: durably.core.v1.WillCompleteAsync
+	(*ActivityHeartbeat)(nil),         // 55: durably.core.v1.ActivityHeartbeat
+	nil,                               // 56: durably.core.v1.ConnectOptions.MetadataEntry
+	nil,                               // 57: durably.core.v1.Call.MetadataEntry
+	nil,                               // 58: durably.core.v1.AwaitWorkflow.MetadataEntry
+	(*WorkflowResult_Terminated)(nil), // 59: durably.core.v1.WorkflowResult.Terminated
+	nil,                               // 60: durably.core.v1.InitializeWorkflow.HeadersEntry
+	nil,                               // 61: durably.core.v1.SignalReceived.HeadersEntry
+	nil,                               // 62: durably.core.v1.QueryReceived.HeadersEntry
+	nil,                               // 63: durably.core.v1.ScheduleActivity.HeadersEntry
+	nil,                               // 64: durably.core.v1.ContinueAsNew.HeadersEntry
+	nil,                               // 65: durably.core.v1.ActivityStart.HeadersEntry
+	(*durationpb.Duration)(nil),       // 66: google.protobuf.Duration
+	(*v11.Payloads)(nil),              // 67: temporal.api.common.v1.Payloads
+	(*v12.Failure)(nil),               // 68: temporal.api.failure.v1.Failure
+	(v1.RetryState)(0),                // 69: temporal.api.enums.v1.RetryState
+	(*v13.History)(nil),               // 70: temporal.api.history.v1.History
+	(*timestamppb.Timestamp)(nil),     // 71: google.protobuf.Timestamp
+	(*v11.Payload)(nil),               // 72: temporal.api.common.v1.Payload
+	(*v11.WorkflowExecution)(nil),     // 73: temporal.api.common.v1.WorkflowExecution
+	(*v11.RetryPolicy)(nil),           // 74: temporal.api.common.v1.RetryPolicy
+	(*v11.Memo)(nil),                  // 75: temporal.api.common.v1.Memo
+	(*v11.SearchAttributes)(nil),      // 76: temporal.api.common.v1.SearchAttributes
+	(*v11.Priority)(nil),              // 77: temporal.api.common.v1.Priority
+	(v1.ContinueAsNewInitiator)(0),    // 78: temporal.api.enums.v1.ContinueAsNewInitiator
+	(*v14.UserMetadata)(nil),          // 79: temporal.api.sdk.v1.UserMetadata
 }
 var file_durably_core_v1_core_proto_depIdxs = []int32{
-	4,   // 0: durably.core.v1.ConnectOptions.tls:type_name -> durably.core.v1.TlsOptions
-	55,  // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
-	5,   // 2: durably.core.v1.ConnectOptions.retry:type_name -> durably.core.v1.RetryOptions
-	6,   // 3: durably.core.v1.ConnectOptions.keep_alive:type_name -> durably.core.v1.KeepAliveOptions
-	7,   // 4: durably.core.v1.ConnectOptions.embedded:type_name -> durably.core.v1.EmbeddedOptions
-	65,  // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
-	65,  // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
-	65,  // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
-	65,  // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
-	65,  // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
-	65,  // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
-	56,  // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
-	10,  // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
-	65,  // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
-	57,  // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
-	66,  // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
-	67,  // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
-	66,  // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
-	58,  // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
-	68,  // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
-	68,  // 20: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
-	65,  // 21: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	65,  // 22: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	65,  // 23: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	65,  // 24: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
-	25,  // 25: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
-	50,  // 26: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
-	51,  // 27: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
-	22,  // 28: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
-	16,  // 29: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
-	15,  // 30: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
-	10,  // 31: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
-	10,  // 32: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
-	37,  // 33: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
-	52,  // 34: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
-	54,  // 35: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
-	21,  // 36: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
-	18,  // 37: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
-	19,  // 38: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
-	20,  // 39: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
-	69,  // 40: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
-	23,  // 41: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
-	24,  // 42: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
-	67,  // 43: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
-	70,  // 44: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
-	26,  // 45: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
-	27,  // 46: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
-	28,  // 47: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
-	29,  // 48: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
-	32,  // 49: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
-	33,  // 50: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
-	34,  // 51: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
-	35,  // 52: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
-	36,  // 53: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
-	71,  // 54: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	59,  // 55: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
-	72,  // 56: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
-	72,  // 57: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
-	65,  // 58: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
-	65,  // 59: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
-	65,  // 60: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
-	73,  // 61: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	74,  // 62: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
-	75,  // 63: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	70,  // 64: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
-	66,  // 65: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
-	67,  // 66: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
-	76,  // 67: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
-	77,  // 68: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
-	30,  // 69: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
-	31,  // 70: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
-	67,  // 71: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
-	67,  // 72: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
-	71,  // 73: durably.core.v1.ActivitySuccess.result:type_name -> temporal.api.common.v1.Payload
-	71,  // 74: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	60,  // 75: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
-	71,  // 76: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	61,  // 77: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
-	1,   // 78: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
-	38,  // 79: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
-	39,  // 80: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
-	40,  // 81: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
-	67,  // 82: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
-	78,  // 83: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
-	41,  // 84: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
-	42,  // 85: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
-	43,  // 86: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
-	44,  // 87: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
-	45,  // 88: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
-	46,  // 89: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
-	47,  // 90: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
-	48,  // 91: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
-	49,  // 92: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
-	65,  // 93: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
-	71,  // 94: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
-	62,  // 95: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
-	65,  // 96: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 97: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	65,  // 98: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 99: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
-	73,  // 100: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	0,   // 101: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
-	76,  // 102: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
-	71,  // 103: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
-	67,  // 104: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	66,  // 105: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
-	71,  // 106: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
-	65,  // 107: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
-	65,  // 108: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
-	74,  // 109: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
-	63,  // 110: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
-	75,  // 111: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	73,  // 112: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	71,  // 113: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
-	67,  // 114: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
-	72,  // 115: durably.core.v1.ActivityStart.workflow_execution:type_name -> temporal.api.common.v1.WorkflowExecution
-	64,  // 116: durably.core.v1.ActivityStart.headers:type_name -> durably.core.v1.ActivityStart.HeadersEntry
-	71,  // 117: durably.core.v1.ActivityStart.input:type_name -> temporal.api.common.v1.Payload
-	71,  // 118: durably.core.v1.ActivityStart.heartbeat_details:type_name -> temporal.api.common.v1.Payload
-	70,  // 119: durably.core.v1.ActivityStart.scheduled_time:type_name -> google.protobuf.Timestamp
-	70,  // 120: durably.core.v1.ActivityStart.current_attempt_scheduled_time:type_name -> google.protobuf.Timestamp
-	70,  // 121: durably.core.v1.ActivityStart.started_time:type_name -> google.protobuf.Timestamp
-	65,  // 122: durably.core.v1.ActivityStart.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 123: durably.core.v1.ActivityStart.start_to_close_timeout:type_name -> google.protobuf.Duration
-	65,  // 124: durably.core.v1.ActivityStart.heartbeat_timeout:type_name -> google.protobuf.Duration
-	73,  // 125: durably.core.v1.ActivityStart.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	76,  // 126: durably.core.v1.ActivityStart.priority:type_name -> temporal.api.common.v1.Priority
-	2,   // 127: durably.core.v1.ActivityCancel.reason:type_name -> durably.core.v1.ActivityCancel.Reason
-	31,  // 128: durably.core.v1.ActivityCompletion.completed:type_name -> durably.core.v1.ActivitySuccess
-	67,  // 129: durably.core.v1.ActivityCompletion.failed:type_name -> temporal.api.failure.v1.Failure
-	67,  // 130: durably.core.v1.ActivityCompletion.cancelled:type_name -> temporal.api.failure.v1.Failure
-	53,  // 131: durably.core.v1.ActivityCompletion.will_complete_async:type_name -> durably.core.v1.WillCompleteAsync
-	71,  // 132: durably.core.v1.ActivityHeartbeat.details:type_name -> temporal.api.common.v1.Payload
-	66,  // 133: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
-	71,  // 134: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 135: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 136: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 137: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 138: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	71,  // 139: durably.core.v1.ActivityStart.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	140, // [140:140] is the sub-list for method output_type
-	140, // [140:140] is the sub-list for method input_type
-	140, // [140:140] is the sub-list for extension type_name
-	140, // [140:140] is the sub-list for extension extendee
-	0,   // [0:140] is the sub-list for field type_name
+	5,   // 0: durably.core.v1.ConnectOptions.tls:type_name -> durably.core.v1.TlsOptions
+	56,  // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
+	6,   // 2: durably.core.v1.ConnectOptions.retry:type_name -> durably.core.v1.RetryOptions
+	7,   // 3: durably.core.v1.ConnectOptions.keep_alive:type_name -> durably.core.v1.KeepAliveOptions
+	8,   // 4: durably.core.v1.ConnectOptions.embedded:type_name -> durably.core.v1.EmbeddedOptions
+	66,  // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
+	66,  // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
+	66,  // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
+	66,  // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
+	66,  // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
+	66,  // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
+	57,  // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
+	11,  // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
+	66,  // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
+	58,  // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
+	67,  // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
+	68,  // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
+	67,  // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
+	59,  // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
+	69,  // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
+	69,  // 20: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
+	0,   // 21: durably.core.v1.WorkerOptions.history_dialect:type_name -> durably.core.v1.HistoryDialect
+	66,  // 22: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	66,  // 23: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	66,  // 24: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	66,  // 25: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
+	26,  // 26: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
+	51,  // 27: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
+	52,  // 28: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
+	23,  // 29: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
+	17,  // 30: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
+	16,  // 31: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
+	11,  // 32: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
+	11,  // 33: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
+	38,  // 34: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
+	53,  // 35: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
+	55,  // 36: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
+	22,  // 37: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
+	19,  // 38: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
+	20,  // 39: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
+	21,  // 40: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
+	70,  // 41: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
+	24,  // 42: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
+	25,  // 43: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
+	68,  // 44: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
+	71,  // 45: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
+	27,  // 46: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
+	28,  // 47: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
+	29,  // 48: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
+	30,  // 49: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
+	33,  // 50: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
+	34,  // 51: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
+	35,  // 52: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
+	36,  // 53: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
+	37,  // 54: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
+	72,  // 55: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	60,  // 56: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
+	73,  // 57: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
+	73,  // 58: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
+	66,  // 59: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	66,  // 60: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	66,  // 61: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	74,  // 62: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	75,  // 63: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	76,  // 64: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	71,  // 65: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
+	67,  // 66: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
+	68,  // 67: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
+	77,  // 68: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	78,  // 69: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
+	31,  // 70: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
+	32,  // 71: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
+	68,  // 72: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	68,  // 73: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	72,  // 74: durably.core.v1.ActivitySuccess.result:type_name -> temporal.api.common.v1.Payload
+	72,  // 75: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	61,  // 76: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
+	72,  // 77: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	62,  // 78: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
+	2,   // 79: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
+	39,  // 80: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
+	40,  // 81: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
+	41,  // 82: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
+	68,  // 83: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
+	79,  // 84: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
+	42,  // 85: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
+	43,  // 86: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
+	44,  // 87: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
+	45,  // 88: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
+	46,  // 89: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
+	47,  // 90: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
+	48,  // 91: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
+	49,  // 92: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
+	50,  // 93: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
+	66,  // 94: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
+	72,  // 95: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
+	63,  // 96: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
+	66,  // 97: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	66,  // 98: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	66,  // 99: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
+	66,  // 100: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
+	74,  // 101: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	1,   // 102: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
+	77,  // 103: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
+	72,  // 104: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
+	68,  // 105: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	67,  // 106: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
+	72,  // 107: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
+	66,  // 108: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
+	66,  // 109: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
+	75,  // 110: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
+	64,  // 111: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
+	76,  // 112: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	74,  // 113: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	72,  // 114: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
+	68,  // 115: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
+	73,  // 116: durably.core.v1.ActivityStart.workflow_execution:type_name -> temporal.api.common.v1.WorkflowExecution
+	65,  // 117: durably.core.v1.ActivityStart.headers:type_name -> durably.core.v1.ActivityStart.HeadersEntry
+	72,  // 118: durably.core.v1.ActivityStart.input:type_name -> temporal.api.common.v1.Payload
+	72,  // 119: durably.core.v1.ActivityStart.heartbeat_details:type_name -> temporal.api.common.v1.Payload
+	71,  // 120: durably.core.v1.ActivityStart.scheduled_time:type_name -> google.protobuf.Timestamp
+	71,  // 121: durably.core.v1.ActivityStart.current_attempt_scheduled_time:type_name -> google.protobuf.Timestamp
+	71,  // 122: durably.core.v1.ActivityStart.started_time:type_name -> google.protobuf.Timestamp
+	66,  // 123: durably.core.v1.ActivityStart.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	66,  // 124: durably.core.v1.ActivityStart.start_to_close_timeout:type_name -> google.protobuf.Duration
+	66,  // 125: durably.core.v1.ActivityStart.heartbeat_timeout:type_name -> google.protobuf.Duration
+	74,  // 126: durably.core.v1.ActivityStart.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	77,  // 127: durably.core.v1.ActivityStart.priority:type_name -> temporal.api.common.v1.Priority
+	3,   // 128: durably.core.v1.ActivityCancel.reason:type_name -> durably.core.v1.ActivityCancel.Reason
+	32,  // 129: durably.core.v1.ActivityCompletion.completed:type_name -> durably.core.v1.ActivitySuccess
+	68,  // 130: durably.core.v1.ActivityCompletion.failed:type_name -> temporal.api.failure.v1.Failure
+	68,  // 131: durably.core.v1.ActivityCompletion.cancelled:type_name -> temporal.api.failure.v1.Failure
+	54,  // 132: durably.core.v1.ActivityCompletion.will_complete_async:type_name -> durably.core.v1.WillCompleteAsync
+	72,  // 133: durably.core.v1.ActivityHeartbeat.details:type_name -> temporal.api.common.v1.Payload
+	67,  // 134: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
+	72,  // 135: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	72,  // 136: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	72,  // 137: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	72,  // 138: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	72,  // 139: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	72,  // 140: durably.core.v1.ActivityStart.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	141, // [141:141] is the sub-list for method output_type
+	141, // [141:141] is the sub-list for method input_type
+	141, // [141:141] is the sub-list for extension type_name
+	141, // [141:141] is the sub-list for extension extendee
+	0,   // [0:141] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_core_proto_init() }
@@ -5402,7 +5462,7 @@ func file_durably_core_v1_core_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_core_proto_rawDesc), len(file_durably_core_v1_core_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,

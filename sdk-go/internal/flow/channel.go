@@ -1,6 +1,9 @@
 package flow
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ReceiveChannel is a channel's receiving end.
 type ReceiveChannel interface {
@@ -32,21 +35,30 @@ type Channel interface {
 	ReceiveChannel
 }
 
+// channel hands a value to whoever has waited for it the longest, at the moment when it comes: which coroutine goes on with
+// which value, and in what order, is part of a workflow's history.
 type channel struct {
 	run      *Run
 	name     string
 	capacity int
 	closed   bool
 	values   []any
-	// senders wait, first come, first served.
-	senders []*sending
-	// listeners are coroutines that wait to receive.
-	listeners int
+	// kept is a value that a selector has taken for the receive that follows it.
+	kept *any
+	// receivers and senders wait, first come, first served.
+	receivers []*receiver
+	senders   []*sender
 }
 
-type sending struct {
+// receiver waits for a value, or for the end of them. offer tells whether it takes what it is offered.
+type receiver struct {
+	offer func(value any, more bool) bool
+}
+
+// sender waits for room. take tells whether its value still is to be had.
+type sender struct {
 	value any
-	taken bool
+	take  func() bool
 }
 
 func newChannel(r *Run, name string, capacity int) *channel {
@@ -67,83 +79,131 @@ func NewNamedBufferedChannel(ctx Context, name string, size int) Channel {
 	return newChannel(runOf(ctx), name, size)
 }
 
-func (c *channel) Name() string     { return c.name }
-func (c *channel) Len() int         { return len(c.values) + len(c.senders) }
-func (c *channel) hasValue() bool   { return len(c.values) > 0 || len(c.senders) > 0 }
-func (c *channel) receivable() bool { return c.hasValue() || c.closed }
-func (c *channel) sendable() bool   { return c.closed || len(c.values) < c.capacity+c.listeners }
+func (c *channel) Name() string { return c.name }
 
-func (c *channel) put(value any) {
+func (c *channel) Len() int {
+	waiting := len(c.values) + len(c.senders)
+	if c.kept != nil {
+		waiting++
+	}
+	return waiting
+}
+
+func (c *channel) receivable() bool { return c.Len() > 0 || c.closed }
+func (c *channel) sendable() bool   { return len(c.values) < c.capacity || len(c.receivers) > 0 }
+
+// receive takes a value if there is one. If there is none and none is excluded, the receiver (if any) waits for it.
+func (c *channel) receive(waiting *receiver) (value any, ok, more bool) {
+	switch {
+	case c.kept != nil:
+		value, c.kept = *c.kept, nil
+		return value, true, true
+	case len(c.values) > 0:
+		value, c.values[0] = c.values[0], nil
+		c.values = c.values[1:]
+		if next, ok := c.nextSender(); ok {
+			c.values = append(c.values, next)
+		}
+		return value, true, true
+	case c.closed:
+		return nil, false, false
+	}
+	if value, ok := c.nextSender(); ok {
+		return value, true, true
+	}
+	if waiting != nil {
+		c.receivers = append(c.receivers, waiting)
+	}
+	return nil, false, true
+}
+
+// nextSender takes the value of the sender that has waited the longest.
+func (c *channel) nextSender() (value any, ok bool) {
+	for len(c.senders) > 0 {
+		first := c.senders[0]
+		c.senders = c.senders[1:]
+		if first.take() {
+			return first.value, true
+		}
+	}
+	return nil, false
+}
+
+// send hands a value over or keeps it, if that is possible at once; otherwise the sender (if any) waits.
+func (c *channel) send(value any, waiting *sender) bool {
 	if c.closed {
 		panic("send on a closed channel")
 	}
-	c.values = append(c.values, value)
-}
-
-func (c *channel) take() any {
-	if len(c.values) == 0 {
-		first := c.senders[0]
-		c.senders, first.taken = c.senders[1:], true
-		return first.value
-	}
-	value := c.values[0]
-	c.values[0] = nil
-	c.values = c.values[1:]
-	if len(c.senders) > 0 && len(c.values) < c.capacity {
-		first := c.senders[0]
-		c.senders, first.taken = c.senders[1:], true
-		c.values = append(c.values, first.value)
-	}
-	return value
-}
-
-// next takes the next value that can be stored; a signal that can't be decoded is dropped with a word in the log.
-func (c *channel) next(valuePtr any) bool {
-	for c.hasValue() {
-		value := c.take()
-		if valuePtr == nil {
+	for len(c.receivers) > 0 {
+		first := c.receivers[0]
+		c.receivers = c.receivers[1:]
+		if first.offer(value, true) {
 			return true
 		}
-		if err := store(value, valuePtr); err != nil {
-			if _, isSignal := value.(*signal); !isSignal {
-				panic(err)
-			}
-			c.run.logger.Error("A signal that can't be decoded was dropped.", "signal", c.name, "error", err)
-			continue
-		}
+	}
+	if len(c.values) < c.capacity {
+		c.values = append(c.values, value)
 		return true
+	}
+	if waiting != nil {
+		c.senders = append(c.senders, waiting)
 	}
 	return false
 }
 
-func store(value, valuePtr any) error {
-	if s, ok := value.(*signal); ok {
-		return s.converter.FromPayloads(s.payloads, valuePtr)
+func (c *channel) forget(r *receiver) {
+	c.receivers = slices.DeleteFunc(c.receivers, func(other *receiver) bool { return other == r })
+}
+
+func (c *channel) forgetSender(s *sender) {
+	c.senders = slices.DeleteFunc(c.senders, func(other *sender) bool { return other == s })
+}
+
+// store puts a value where the user wants it; a signal that can't be decoded is dropped with a word in the log.
+func (c *channel) store(value, valuePtr any) bool {
+	if valuePtr == nil {
+		return true
 	}
-	return assign(value, valuePtr)
+	s, isSignal := value.(*signal)
+	if !isSignal {
+		if err := assign(value, valuePtr); err != nil {
+			panic(err)
+		}
+		return true
+	}
+	if err := s.converter.FromPayloads(s.payloads, valuePtr); err != nil {
+		c.run.logger.Error("A signal that can't be decoded was dropped.", "signal", c.name, "error", err)
+		return false
+	}
+	return true
 }
 
 func (c *channel) Receive(_ Context, valuePtr any) bool {
+	c.run.mayWait()
 	for {
-		if c.next(valuePtr) {
+		came, end := false, false
+		var handed any
+		value, ok, more := c.receive(&receiver{func(value any, more bool) bool {
+			came, handed, end = true, value, !more
 			return true
-		}
-		if c.closed {
+		}})
+		if !ok && !more {
 			return false
 		}
-		c.listeners++
-		c.run.wait(c.receivable)
-		c.listeners--
+		if !ok {
+			c.run.wait(func() bool { return came })
+			value, more = handed, !end
+		}
+		if c.store(value, valuePtr) {
+			return more
+		}
 	}
 }
 
 func (c *channel) ReceiveWithTimeout(ctx Context, timeout time.Duration, valuePtr any) (ok, more bool) {
-	timerCtx, cancel := WithCancel(ctx)
-	defer cancel()
-	timer := NewTimer(timerCtx, timeout)
-	c.listeners++
-	c.run.wait(func() bool { return c.receivable() || timer.IsReady() })
-	c.listeners--
+	if came, err := AwaitWithTimeout(ctx, timeout, func() bool { return c.Len() > 0 }); err != nil || !came {
+		return false, true
+	}
 	return c.ReceiveAsyncWithMoreFlag(valuePtr)
 }
 
@@ -153,31 +213,34 @@ func (c *channel) ReceiveAsync(valuePtr any) bool {
 }
 
 func (c *channel) ReceiveAsyncWithMoreFlag(valuePtr any) (ok, more bool) {
-	ok = c.next(valuePtr)
-	return ok, ok || !c.closed
+	for {
+		value, ok, more := c.receive(nil)
+		if !ok || c.store(value, valuePtr) {
+			return ok, more
+		}
+	}
 }
 
 func (c *channel) Send(_ Context, value any) {
-	if c.SendAsync(value) {
+	c.run.mayWait()
+	taken := false
+	if c.send(value, &sender{value, func() bool { taken = true; return true }}) {
 		return
 	}
-	s := &sending{value: value}
-	c.senders = append(c.senders, s)
-	c.run.wait(func() bool { return s.taken || c.closed })
-	if !s.taken {
+	c.run.wait(func() bool { return taken || c.closed })
+	if !taken {
 		panic("send on a closed channel")
 	}
 }
 
-func (c *channel) SendAsync(value any) bool {
-	if !c.sendable() {
-		return false
-	}
-	c.put(value)
-	return true
-}
+func (c *channel) SendAsync(value any) bool { return c.send(value, nil) }
 
-func (c *channel) Close() { c.closed = true }
+func (c *channel) Close() {
+	c.closed = true
+	for _, r := range slices.Clone(c.receivers) {
+		r.offer(nil, false)
+	}
+}
 
 // WaitGroup waits until as much is done as was added.
 type WaitGroup interface {

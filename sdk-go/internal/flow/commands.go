@@ -73,7 +73,7 @@ type ActivityOptions struct {
 	HeartbeatTimeout       time.Duration
 	// WaitForCancellation makes a cancelled activity's future wait until the activity has ended.
 	WaitForCancellation bool
-	// ActivityID defaults to a number that counts up in the run.
+	// ActivityID defaults to the id that the event which records the activity is going to have.
 	ActivityID string
 	// RetryPolicy by default tries again until the time-outs pass.
 	RetryPolicy           *RetryPolicy
@@ -111,9 +111,6 @@ func ExecuteActivity(ctx Context, activity any, arguments ...any) Future {
 	if options.StartToCloseTimeout == 0 && options.ScheduleToCloseTimeout == 0 {
 		return failed(r, fmt.Errorf("activity %s needs StartToCloseTimeout or ScheduleToCloseTimeout: set one by workflow.WithActivityOptions", name))
 	}
-	if err := ctx.Err(); err != nil {
-		return failed(r, err)
-	}
 	payloads, err := r.env.DataConverter.ToPayloads(arguments...)
 	if err != nil {
 		return failed(r, fmt.Errorf("the arguments of activity %s: %w", name, err))
@@ -133,7 +130,7 @@ func ExecuteActivity(ctx Context, activity any, arguments ...any) Future {
 		Command: &core.WorkflowCommand_ScheduleActivity{ScheduleActivity: command}})
 	p := &pending{future: &future{run: r}}
 	r.activities[seq] = p
-	p.hook = onCancel(ctx, func() {
+	p.hook = stopWith(ctx, func() {
 		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_RequestCancelActivity{
 			RequestCancelActivity: &core.RequestCancelActivity{Seq: seq}}})
 		if !options.WaitForCancellation {
@@ -160,16 +157,13 @@ func NewTimerWithOptions(ctx Context, d time.Duration, options TimerOptions) Fut
 	if d <= 0 {
 		return &future{run: r, done: true}
 	}
-	if err := ctx.Err(); err != nil {
-		return failed(r, err)
-	}
 	r.lastTimer++
 	seq := r.lastTimer
 	r.command(&core.WorkflowCommand{Location: r.location(), UserMetadata: r.metadata(options.Summary),
 		Command: &core.WorkflowCommand_StartTimer{StartTimer: &core.StartTimer{Seq: seq, StartToFireTimeout: durationpb.New(d)}}})
 	p := &pending{future: &future{run: r}}
 	r.timers[seq] = p
-	p.hook = onCancel(ctx, func() {
+	p.hook = stopWith(ctx, func() {
 		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_CancelTimer{CancelTimer: &core.CancelTimer{Seq: seq}}})
 		settle(r.timers, seq, nil, &failure.CanceledError{Msg: "TimerCanceled"})
 	})

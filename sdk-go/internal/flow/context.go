@@ -75,6 +75,8 @@ type cancelContext struct {
 type hook struct {
 	of *cancelContext
 	f  func()
+	// isChild: it cancels a context that was made of this one.
+	isChild bool
 }
 
 func (h *hook) drop() {
@@ -108,15 +110,20 @@ func (c *cancelContext) cancel() {
 		return
 	}
 	c.err = ErrCanceled
-	c.done.Close()
 	hooks := c.hooks
 	c.hooks = nil
-	for _, h := range hooks {
-		if f := h.f; f != nil {
-			h.f = nil
-			f()
+	run := func(children bool) {
+		for _, h := range hooks {
+			if f := h.f; f != nil && h.isChild == children {
+				h.f = nil
+				f()
+			}
 		}
 	}
+	// What runs under this context itself is cancelled first, then whoever waits for Done, then the contexts made of it.
+	run(false)
+	c.done.Close()
+	run(true)
 }
 
 // onCancel calls f when ctx is cancelled; nil if that can't happen.
@@ -125,9 +132,18 @@ func onCancel(ctx Context, f func()) *hook {
 	if !ok || c.err != nil {
 		return nil
 	}
-	h := &hook{c, f}
+	h := &hook{of: c, f: f}
 	c.hooks = append(c.hooks, h)
 	return h
+}
+
+// stopWith calls stop when ctx is cancelled: now, if it is.
+func stopWith(ctx Context, stop func()) *hook {
+	if ctx.Err() != nil {
+		stop()
+		return nil
+	}
+	return onCancel(ctx, stop)
 }
 
 // WithCancel is parent with a cancellation of its own. Cancelling parent cancels it too.
@@ -138,6 +154,9 @@ func WithCancel(parent Context) (Context, CancelFunc) {
 		return c, func() {}
 	}
 	h := onCancel(parent, c.cancel)
+	if h != nil {
+		h.isChild = true
+	}
 	return c, func() { h.drop(); c.cancel() }
 }
 

@@ -63,22 +63,32 @@ func (c *coroutine) handOver() {
 	}
 }
 
-// wait lets the others go on until ready says so. It must be called by the coroutine that is running.
-func (r *Run) wait(ready func() bool) {
+// mayWait returns if whoever calls may wait.
+func (r *Run) mayWait() {
 	r.leaveIfBroken()
 	if r.reading {
 		panic("a query handler only reads: it can't wait, start activities or timers, or change the workflow's course")
 	}
-	c := r.current
-	if c == nil {
+	if r.current == nil {
 		panic("a workflow waits only in its own coroutines: start them by workflow.Go, not by go, and wait by what package workflow has")
 	}
-	if c.leaving {
+	if r.current.leaving {
 		runtime.Goexit()
 	}
-	if ready() {
-		return
+}
+
+// wait lets the others go on until ready says so. It must be called by the coroutine that is running.
+func (r *Run) wait(ready func() bool) {
+	r.mayWait()
+	if !ready() {
+		r.pause(ready)
 	}
+}
+
+// pause is wait that lets the others go on at least once.
+func (r *Run) pause(ready func() bool) {
+	r.mayWait()
+	c := r.current
 	c.ready = ready
 	c.handOver()
 	if !<-c.resume {
@@ -107,13 +117,17 @@ func (r *Run) step(c *coroutine, limit *time.Timer) bool {
 	}
 }
 
-// dispatch runs what is ready, in the order in which it was made, until nothing can go on.
+// dispatch runs what is ready, in the order in which it was made, until nothing can go on. The run's end, if it has come,
+// is the last that the others hear of.
 func (r *Run) dispatch() {
+	if r.ended {
+		return
+	}
 	limit := time.NewTimer(r.env.DeadlockTimeout)
 	defer limit.Stop()
 	for progress := true; progress && r.failed == nil; {
 		progress = false
-		for i := 0; i < len(r.coroutines) && !r.ended && r.failed == nil; i++ {
+		for i := 0; i < len(r.coroutines) && r.failed == nil; i++ {
 			c := r.coroutines[i]
 			if c.done || c.ready != nil && !r.isReady(c) {
 				continue
@@ -132,9 +146,10 @@ func (r *Run) dispatch() {
 		}
 		clear(r.coroutines[len(alive):])
 		r.coroutines = alive
-		if r.ended {
-			return
-		}
+	}
+	if r.result != nil && r.failed == nil {
+		r.ended = true
+		r.end(r.result.value, r.result.err)
 	}
 }
 
@@ -269,15 +284,27 @@ func Await(ctx Context, condition func() bool) error {
 	return nil
 }
 
-// AwaitWithTimeout is Await for at most timeout; ok tells whether the condition held.
+// AwaitWithTimeout is Await for at most timeout; ok tells whether the condition held. The timer runs on when it did, as it
+// does in histories of the official SDK that don't say otherwise.
 func AwaitWithTimeout(ctx Context, timeout time.Duration, condition func() bool) (ok bool, err error) {
-	timerCtx, cancel := WithCancel(ctx)
-	defer cancel()
+	r := runOf(ctx)
+	timerCtx := ctx
+	if r.available[flagCancelAwaitTimer] {
+		if condition() {
+			return true, nil
+		}
+		inner, cancel := WithCancel(ctx)
+		defer cancel()
+		timerCtx = inner
+	}
 	timer := NewTimer(timerCtx, timeout)
-	runOf(ctx).wait(func() bool {
-		ok = condition()
-		return ok || timer.IsReady() || ctx.Err() != nil
-	})
+	over := func() bool { return ctx.Err() != nil || timer.IsReady() }
+	if !over() {
+		r.pause(func() bool {
+			ok = condition()
+			return ok || over()
+		})
+	}
 	if !ok && ctx.Err() != nil {
 		return false, &failure.CanceledError{Msg: "AwaitWithTimeout context canceled"}
 	}

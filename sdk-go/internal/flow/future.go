@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"durably.dev/sdk/converter"
 	commonpb "go.temporal.io/api/common/v1"
@@ -30,7 +31,9 @@ type future struct {
 	done  bool
 	value any
 	err   error
-	next  []*future
+	// waiters are selectors that wait for it; next are futures that were chained to it.
+	waiters []*receiver
+	next    []*future
 }
 
 // encoded is a value that came over the wire.
@@ -86,6 +89,11 @@ func (f *future) Set(value any, err error) {
 		panic("the future is set already")
 	}
 	f.done, f.value, f.err = true, value, err
+	waiters := f.waiters
+	f.waiters = nil
+	for _, w := range waiters {
+		w.offer(nil, false)
+	}
 	for _, next := range f.next {
 		next.Set(value, err)
 	}
@@ -116,43 +124,114 @@ type Selector interface {
 	AddSend(c SendChannel, value any, f func()) Selector
 	AddFuture(future Future, f func(f Future)) Selector
 	AddDefault(f func()) Selector
-	// Select waits until something is ready, and calls what was added for it; the first that was added goes first.
+	// Select waits until something is ready, and calls what was added for it. What is ready already goes in the order in
+	// which it was added; otherwise what becomes ready first is chosen.
 	Select(ctx Context)
 	// HasPending tells whether Select wouldn't wait.
 	HasPending() bool
 }
 
 type selector struct {
+	run      *Run
 	cases    []*option
 	fallback func()
 }
 
 // option is one thing that a selector waits for.
 type option struct {
-	ready   func() bool
-	take    func()
-	receive *channel
-	once    bool
+	ready func() bool
+	// begin takes what is ready and returns what to do then. If it is not, it calls the function once it is, which tells
+	// whether it was the first, and returns how to stop that.
+	begin func(s *selection) (chosen, stop func())
+	// over: it can't be chosen again.
+	over bool
+}
+
+// selection is one call of Select: the first to claim it is chosen.
+type selection struct {
+	hasDefault bool
+	chosen     func()
+}
+
+func (s *selection) claim(chosen func()) bool {
+	if s.chosen != nil {
+		return false
+	}
+	s.chosen = chosen
+	return true
 }
 
 // NewSelector makes a selector.
-func NewSelector(Context) Selector { return &selector{} }
+func NewSelector(ctx Context) Selector { return &selector{run: runOf(ctx)} }
 
 func (s *selector) AddReceive(c ReceiveChannel, f func(ReceiveChannel, bool)) Selector {
 	ch := c.(*channel)
-	s.cases = append(s.cases, &option{ready: ch.receivable, take: func() { f(c, ch.hasValue()) }, receive: ch})
+	o := &option{ready: ch.receivable}
+	o.begin = func(by *selection) (chosen, stop func()) {
+		waiting := &receiver{func(value any, more bool) bool {
+			if by.chosen != nil {
+				return false
+			}
+			// Where the value is kept until the branch receives it, or from now on, has changed with the official SDK's flags.
+			early := s.run.uses(flagKeepSignal) && (!s.run.uses(flagKeepLate) || by.hasDefault)
+			if early {
+				ch.kept = &value
+			}
+			return by.claim(func() {
+				if !early {
+					ch.kept = &value
+				}
+				f(c, more)
+			})
+		}}
+		value, ok, more := ch.receive(waiting)
+		if !ok && more {
+			return nil, func() { ch.forget(waiting) }
+		}
+		if more {
+			ch.kept = &value
+		} else {
+			o.over = true
+		}
+		return func() { f(c, more) }, nil
+	}
+	s.cases = append(s.cases, o)
 	return s
 }
 
 func (s *selector) AddSend(c SendChannel, value any, f func()) Selector {
 	ch := c.(*channel)
-	s.cases = append(s.cases, &option{ready: ch.sendable, take: func() { ch.put(value); f() }, once: true})
+	s.cases = append(s.cases, &option{ready: ch.sendable, begin: func(by *selection) (chosen, stop func()) {
+		waiting := &sender{value, func() bool { return by.claim(f) }}
+		if ch.send(value, waiting) {
+			return f, nil
+		}
+		return nil, func() { ch.forgetSender(waiting) }
+	}})
 	return s
 }
 
 func (s *selector) AddFuture(of Future, f func(Future)) Selector {
-	s.cases = append(s.cases, &option{ready: of.IsReady, take: func() { f(of) }, once: true})
+	own, ok := of.(*future)
+	if !ok {
+		panic("a selector waits only for futures of package workflow")
+	}
+	o := &option{ready: of.IsReady}
+	o.begin = func(by *selection) (chosen, stop func()) {
+		choose := func() { o.over = true; f(of) }
+		if own.done {
+			return choose, nil
+		}
+		waiting := &receiver{func(any, bool) bool { return by.claim(choose) }}
+		own.waiters = append(own.waiters, waiting)
+		return nil, func() { own.forget(waiting) }
+	}
+	s.cases = append(s.cases, o)
 	return s
+}
+
+func (f *future) forget(r *receiver) {
+	f.waiters = slices.DeleteFunc(f.waiters, func(other *receiver) bool { return other == r })
 }
 
 func (s *selector) AddDefault(f func()) Selector {
@@ -160,40 +239,34 @@ func (s *selector) AddDefault(f func()) Selector {
 	return s
 }
 
-func (s *selector) first() int {
-	for i, c := range s.cases {
-		if c.ready() {
-			return i
-		}
-	}
-	return -1
+func (s *selector) HasPending() bool {
+	return slices.ContainsFunc(s.cases, func(o *option) bool { return !o.over && o.ready() })
 }
 
-func (s *selector) HasPending() bool { return s.first() >= 0 }
-
-func (s *selector) Select(ctx Context) {
-	found := s.first()
-	if found < 0 && s.fallback != nil {
+func (s *selector) Select(Context) {
+	s.run.mayWait()
+	s.cases = slices.DeleteFunc(s.cases, func(o *option) bool { return o.over })
+	by := &selection{hasDefault: s.fallback != nil}
+	var stops []func()
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
+	for _, o := range s.cases {
+		chosen, stop := o.begin(by)
+		if chosen != nil {
+			// Nothing else may be taken while the branch runs.
+			by.claim(func() {})
+			chosen()
+			return
+		}
+		stops = append(stops, stop)
+	}
+	if s.fallback != nil {
 		s.fallback()
 		return
 	}
-	if found < 0 {
-		s.listen(1)
-		runOf(ctx).wait(func() bool { found = s.first(); return found >= 0 })
-		s.listen(-1)
-	}
-	chosen := s.cases[found]
-	if chosen.once {
-		s.cases = append(s.cases[:found:found], s.cases[found+1:]...)
-	}
-	chosen.take()
-}
-
-// listen tells the channels that somebody waits for a value.
-func (s *selector) listen(by int) {
-	for _, c := range s.cases {
-		if c.receive != nil {
-			c.receive.listeners += by
-		}
-	}
+	s.run.wait(func() bool { return by.chosen != nil })
+	by.chosen()
 }

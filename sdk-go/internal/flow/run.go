@@ -40,7 +40,9 @@ type Run struct {
 	replaying bool
 	// reading: a query handler runs.
 	reading bool
-	// ended: the main function has returned. closed: the run is evicted.
+	// result is what the main function has returned.
+	result *outcome
+	// ended: the result is on its way. closed: the run is evicted.
 	ended, closed bool
 	failed        error
 	// stuck is the coroutine that didn't hand over in time.
@@ -58,10 +60,40 @@ type Run struct {
 	lastTimer  uint32
 	lastAct    uint32
 
+	// available are the flags that the history has; used are those that this activation adds.
+	available map[uint32]bool
+	used      []uint32
+
 	root    Context
 	cancel  CancelFunc
 	signals map[string]*channel
 	queries map[string]reflect.Value
+}
+
+// outcome is what a workflow's function returned.
+type outcome struct {
+	value any
+	err   error
+}
+
+// Flags of the official SDK's, by its numbers: what its code does differently from some version on.
+const (
+	// flagKeepSignal: a selector that waits keeps the value that it is woken by.
+	flagKeepSignal = 5
+	// flagCancelAwaitTimer: AwaitWithTimeout makes no timer if there is nothing to wait for, and cancels it afterwards. Where
+	// the history doesn't have it, the official SDK doesn't use it either.
+	flagCancelAwaitTimer = 6
+	// flagKeepLate: only if the selector has a default; otherwise its branch does.
+	flagKeepLate = 8
+)
+
+// uses tells whether to do as a flag says: new tasks do, and replayed ones if they did when they were new.
+func (r *Run) uses(flag uint32) bool {
+	if !r.available[flag] && !r.replaying {
+		r.available[flag] = true
+		r.used = append(r.used, flag)
+	}
+	return r.available[flag]
 }
 
 // pending is a timer or activity that hasn't come to its end.
@@ -80,7 +112,7 @@ func NewRun(env *Environment) *Run {
 	r := &Run{
 		env: env, yielded: make(chan struct{}), logger: env.Logger,
 		timers: map[uint32]*pending{}, activities: map[uint32]*pending{},
-		signals: map[string]*channel{}, queries: map[string]reflect.Value{},
+		signals: map[string]*channel{}, queries: map[string]reflect.Value{}, available: map[uint32]bool{},
 	}
 	r.root, r.cancel = WithCancel(&rootContext{r})
 	return r
@@ -97,7 +129,10 @@ func (r *Run) fail(err error) {
 func (r *Run) Activate(activation *core.WorkflowActivation) *core.WorkflowCompletion {
 	r.now = activation.Timestamp.AsTime()
 	r.replaying = activation.IsReplaying
-	r.commands = nil
+	r.commands, r.used = nil, nil
+	for _, flag := range activation.AvailableFlags {
+		r.available[flag] = true
+	}
 	for _, job := range activation.Jobs {
 		if err := r.apply(job, activation); err != nil {
 			r.fail(err)
@@ -111,7 +146,7 @@ func (r *Run) Activate(activation *core.WorkflowActivation) *core.WorkflowComple
 	if r.failed != nil && !r.closed {
 		completion.Status = &core.WorkflowCompletion_Failure{Failure: r.failure()}
 	} else {
-		completion.Status = &core.WorkflowCompletion_Success{Success: &core.ActivationSuccess{Commands: r.commands}}
+		completion.Status = &core.WorkflowCompletion_Success{Success: &core.ActivationSuccess{Commands: r.commands, UsedFlags: r.used}}
 	}
 	return completion
 }
@@ -131,7 +166,7 @@ func (r *Run) apply(job *core.WorkflowJob, activation *core.WorkflowActivation) 
 	case *core.WorkflowJob_ResolveActivity:
 		r.resolve(job.ResolveActivity)
 	case *core.WorkflowJob_Signal:
-		r.signalChannel(job.Signal.Name).put(&signal{&commonpb.Payloads{Payloads: job.Signal.Arguments}, r.env.DataConverter})
+		r.signalChannel(job.Signal.Name).SendAsync(&signal{&commonpb.Payloads{Payloads: job.Signal.Arguments}, r.env.DataConverter})
 	case *core.WorkflowJob_Cancel:
 		r.cancel()
 	case *core.WorkflowJob_Query:
@@ -206,7 +241,7 @@ func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Pay
 		}
 		panicked := &failure.PanicError{Value: value, Stack: string(debug.Stack())}
 		if r.env.FailOnPanic {
-			r.end(nil, panicked)
+			r.result = &outcome{err: panicked}
 		} else {
 			r.fail(panicked)
 		}
@@ -219,12 +254,11 @@ func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Pay
 	in[0] = reflect.ValueOf(&r.root).Elem()
 	result, err := results(function.Call(in))
 	if !c.leaving && !r.broken.Load() {
-		r.end(result, err)
+		r.result = &outcome{result, err}
 	}
 }
 
 func (r *Run) end(result any, err error) {
-	r.ended = true
 	var continued *ContinueAsNewError
 	var canceled *failure.CanceledError
 	switch {

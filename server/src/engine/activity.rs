@@ -363,29 +363,24 @@ impl Execution {
         });
     }
 
-    /// A cancellation that the workflow asked for; an activity that nobody runs ends at once. Says whether it did.
-    pub(super) fn activity_cancel_requested(
-        &mut self,
-        id: i64,
-        event_id: i64,
-        identity: &str,
-        cx: &mut Context<'_>,
-    ) -> bool {
+    /// A cancellation that the workflow asked for. Says whether nobody has begun the activity: then it is to end at once.
+    pub(super) fn activity_cancel_requested(&mut self, id: i64, event_id: i64) -> bool {
         let Some(activity) = self.activities.get_mut(&id) else { return false };
         activity.state.cancel_requested_event_id = event_id;
-        if activity.is_started() {
-            return false;
-        }
-        self.activities.remove(&id);
+        !activity.is_started()
+    }
+
+    /// An activity that nobody has begun ends with its cancellation.
+    pub(super) fn activity_canceled_unstarted(&mut self, id: i64, identity: &str, cx: &mut Context<'_>) {
+        let Some(activity) = self.activities.remove(&id) else { return };
         let attributes =
             Attributes::ActivityTaskCanceledEventAttributes(ActivityTaskCanceledEventAttributes {
-                latest_cancel_requested_event_id: event_id,
+                latest_cancel_requested_event_id: activity.state.cancel_requested_event_id,
                 scheduled_event_id: id,
                 identity: identity.to_owned(),
                 ..Default::default()
             });
         self.push(attributes, cx);
-        true
     }
 
     /// After a restart: attempts that ran inside the old process ended with it.

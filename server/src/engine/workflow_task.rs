@@ -228,7 +228,10 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let running = self.claim_task(token, &request.identity, cx)?;
-        if let Err(refused) = commands::check(self, &request.commands) {
+        // A transient attempt's two events are written first, then the completion.
+        let transient = if running.scheduled.attempt > 1 { 2 } else { 0 };
+        let first_event_id = self.state.next_event_id + transient + 1;
+        if let Err(refused) = commands::check(self, &request.commands, first_event_id) {
             let text = refused.to_string();
             let failure = Failure {
                 message: refused.message,

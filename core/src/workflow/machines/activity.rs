@@ -18,7 +18,7 @@ use durably_proto::temporal::api::failure::v1::{ActivityFailureInfo, CanceledFai
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use durably_proto::temporal::api::taskqueue::v1::TaskQueue;
 
-use super::{BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Sequence};
+use super::{BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Naming, Sequence};
 use crate::workflow::history::{Decoded, Kind};
 use crate::workflow::mismatch::{Change, Mismatch};
 
@@ -27,6 +27,10 @@ use crate::workflow::mismatch::{Change, Mismatch};
 pub(crate) struct Activity {
     seq: u32,
     id: String,
+    /// The code didn't choose the id: the history's is right.
+    takes_id: bool,
+    /// The event that will record it, if ids are made of that: it may then be cancelled before it is sent.
+    event_id: Option<i64>,
     type_name: String,
     cancellation: ActivityCancellationType,
 }
@@ -42,6 +46,8 @@ pub(crate) struct Scheduled {
 #[derive(Clone, Debug)]
 pub(crate) enum ActivityMachine {
     AwaitingScheduled(Box<Activity>),
+    /// The code cancelled it before it was sent, and the server gets both commands.
+    AwaitingScheduledCancelled(Scheduled),
     AwaitingResult(Scheduled),
     /// The code cancelled it; unless it waits for the activity's end, it has been told that it is cancelled.
     AwaitingCancelRequested(Scheduled),
@@ -84,7 +90,11 @@ pub(crate) enum Event {
 }
 
 /// Schedules an activity.
-pub(super) fn schedule(command: ScheduleActivity, inherited: &Inherited) -> Result<Issued, BadCommand> {
+pub(super) fn schedule(
+    command: ScheduleActivity,
+    inherited: &Inherited,
+    naming: Naming,
+) -> Result<Issued, BadCommand> {
     let seq = command.seq;
     let cancellation = command.cancellation_type();
     if command.activity_type.is_empty() {
@@ -97,10 +107,20 @@ pub(super) fn schedule(command: ScheduleActivity, inherited: &Inherited) -> Resu
             command.activity_type
         )));
     }
-    let id = if command.activity_id.is_empty() { seq.to_string() } else { command.activity_id };
+    let event_id = match naming {
+        Naming::Sequence => None,
+        Naming::EventId(event_id) => Some(event_id),
+    };
+    let takes_id = event_id.is_some() && command.activity_id.is_empty();
+    let id = match event_id {
+        _ if !command.activity_id.is_empty() => command.activity_id,
+        Some(event_id) => event_id.to_string(),
+        None => seq.to_string(),
+    };
     let task_queue =
         if command.task_queue.is_empty() { inherited.task_queue.clone() } else { command.task_queue };
-    let activity = Activity { seq, id: id.clone(), type_name: command.activity_type.clone(), cancellation };
+    let type_name = command.activity_type.clone();
+    let activity = Activity { seq, id: id.clone(), takes_id, event_id, type_name, cancellation };
     let attributes = ScheduleActivityTaskCommandAttributes {
         activity_id: id,
         activity_type: Some(ActivityType { name: command.activity_type }),
@@ -170,20 +190,28 @@ impl ActivityMachine {
         effects: &mut Effects,
     ) -> Result<ActivityMachine, Box<Mismatch>> {
         use ActivityMachine::{
-            Abandoned, AwaitingCancelRequested, AwaitingEnd, AwaitingResult, AwaitingScheduled, Finished,
+            Abandoned, AwaitingCancelRequested, AwaitingEnd, AwaitingResult, AwaitingScheduled,
+            AwaitingScheduledCancelled, Finished,
         };
         match (self, event) {
-            (AwaitingScheduled(activity), Event::Scheduled { event_id, activity_id, activity_type }) => {
-                activity.check(&activity_id, &activity_type, effects.compare_ids)?;
+            (AwaitingScheduled(mut activity), Event::Scheduled { event_id, activity_id, activity_type }) => {
+                activity.record(activity_id, &activity_type, effects.compare_ids)?;
                 Ok(AwaitingResult(Scheduled { activity, event_id, started_event_id: 0 }))
             }
-            // Not sent yet: nobody else needs to know.
-            (AwaitingScheduled(activity), Event::Cancel) => {
-                let scheduled = Scheduled { activity, event_id: 0, started_event_id: 0 };
-                scheduled.resolve_cancelled(None, String::new(), effects);
-                Ok(Finished)
+            (
+                AwaitingScheduledCancelled(mut scheduled),
+                Event::Scheduled { event_id, activity_id, activity_type },
+            ) => {
+                scheduled.activity.record(activity_id, &activity_type, effects.compare_ids)?;
+                scheduled.event_id = event_id;
+                Ok(scheduled.cancelled())
             }
-            (AwaitingResult(scheduled), Event::Cancel) => Ok(scheduled.cancel(effects)),
+            // Not sent yet.
+            (AwaitingScheduled(activity), Event::Cancel) => Ok(activity.cancel_unsent(effects)),
+            (AwaitingResult(scheduled), Event::Cancel) => {
+                scheduled.cancel(effects);
+                Ok(scheduled.cancelled())
+            }
             (AwaitingCancelRequested(scheduled), Event::CancelRequested) => Ok(AwaitingEnd(scheduled)),
             (machine, Event::Cancel) => Ok(machine),
 
@@ -209,6 +237,17 @@ impl ActivityMachine {
             (machine, event) => Err(Mismatch::new(Change::Kind, &event, &machine)),
         }
     }
+
+    /// Before a command is sent: an activity that is cancelled by now is none to start with the response.
+    pub(super) fn finish(&self, command: &mut CommandAttributes) {
+        if let (
+            ActivityMachine::AwaitingScheduledCancelled(_),
+            CommandAttributes::ScheduleActivityTaskCommandAttributes(command),
+        ) = (self, command)
+        {
+            command.request_eager_execution = false;
+        }
+    }
 }
 
 impl Event {
@@ -222,17 +261,31 @@ impl Event {
 }
 
 impl Activity {
-    fn check(&self, id: &str, activity_type: &str, compare_ids: bool) -> Result<(), Box<Mismatch>> {
-        if !compare_ids || (self.id == id && self.type_name == activity_type) {
+    /// Compares with what the history has, and takes its id.
+    fn record(&mut self, id: String, activity_type: &str, compare_ids: bool) -> Result<(), Box<Mismatch>> {
+        let same_id = self.takes_id || self.id == id;
+        if !compare_ids || (same_id && self.type_name == activity_type) {
+            if self.takes_id {
+                self.id = id;
+            }
             return Ok(());
         }
         let change = if self.type_name == activity_type { Change::Id } else { Change::ActivityType };
-        let expected = Event::Scheduled {
-            event_id: 0,
-            activity_id: id.to_owned(),
-            activity_type: activity_type.to_owned(),
-        };
+        let expected =
+            Event::Scheduled { event_id: 0, activity_id: id, activity_type: activity_type.to_owned() };
         Err(Mismatch::new(change, &expected, &format_args!("ActivityTaskScheduled({self})")))
+    }
+
+    /// Cancels it before it was sent: nobody else needs to know, unless the dialect has it that they do.
+    fn cancel_unsent(self: Box<Self>, effects: &mut Effects) -> ActivityMachine {
+        let event_id = self.event_id.unwrap_or(0);
+        let scheduled = Scheduled { activity: self, event_id, started_event_id: 0 };
+        if scheduled.event_id == 0 {
+            scheduled.resolve_cancelled(None, String::new(), effects);
+            return ActivityMachine::Finished;
+        }
+        scheduled.cancel(effects);
+        ActivityMachine::AwaitingScheduledCancelled(scheduled)
     }
 }
 
@@ -242,17 +295,23 @@ impl Scheduled {
         self
     }
 
-    fn cancel(self, effects: &mut Effects) -> ActivityMachine {
+    fn cancel(&self, effects: &mut Effects) {
         let cancellation = self.activity.cancellation;
         if cancellation != ActivityCancellationType::WaitCancellationCompleted {
             self.resolve_cancelled(None, String::new(), effects);
         }
-        if cancellation == ActivityCancellationType::Abandon {
-            return ActivityMachine::Abandoned(self);
+        if cancellation != ActivityCancellationType::Abandon {
+            let command = RequestCancelActivityTaskCommandAttributes { scheduled_event_id: self.event_id };
+            effects.command = Some(CommandAttributes::RequestCancelActivityTaskCommandAttributes(command));
         }
-        let command = RequestCancelActivityTaskCommandAttributes { scheduled_event_id: self.event_id };
-        effects.command = Some(CommandAttributes::RequestCancelActivityTaskCommandAttributes(command));
-        ActivityMachine::AwaitingCancelRequested(self)
+    }
+
+    /// What it awaits after [`Scheduled::cancel`], once it is in the history.
+    fn cancelled(self) -> ActivityMachine {
+        match self.activity.cancellation {
+            ActivityCancellationType::Abandon => ActivityMachine::Abandoned(self),
+            _ => ActivityMachine::AwaitingCancelRequested(self),
+        }
     }
 
     fn resolve(self, event: Event, effects: &mut Effects) {
@@ -328,7 +387,10 @@ impl fmt::Display for Activity {
 impl fmt::Display for ActivityMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ActivityMachine::AwaitingScheduled(activity) => write!(f, "ActivityTaskScheduled({activity})"),
+            ActivityMachine::AwaitingScheduled(activity)
+            | ActivityMachine::AwaitingScheduledCancelled(Scheduled { activity, .. }) => {
+                write!(f, "ActivityTaskScheduled({activity})")
+            }
             ActivityMachine::AwaitingCancelRequested(scheduled) => {
                 write!(f, "ActivityTaskCancelRequested({})", scheduled.activity)
             }
@@ -362,7 +424,8 @@ impl fmt::Display for Event {
 /// Short, for tables and transcripts.
 impl fmt::Debug for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}, {}", self.cancellation.as_str_name())
+        let by_event_id = if self.takes_id { ", by event id" } else { "" };
+        write!(f, "{self}{by_event_id}, {}", self.cancellation.as_str_name())
     }
 }
 
@@ -380,11 +443,17 @@ mod tests {
     use crate::workflow::machines::table;
 
     fn states(cancellation: ActivityCancellationType) -> Vec<ActivityMachine> {
+        let type_name = "charge".to_owned();
+        let id = "1".to_owned();
         let activity =
-            Box::new(Activity { seq: 1, id: "1".into(), type_name: "charge".into(), cancellation });
+            Box::new(Activity { seq: 1, id, takes_id: false, event_id: None, type_name, cancellation });
+        let by_event = Activity { takes_id: true, event_id: Some(5), ..*activity.clone() };
+        let early = Scheduled { activity: Box::new(by_event.clone()), event_id: 5, started_event_id: 0 };
         let scheduled = Scheduled { activity: activity.clone(), event_id: 5, started_event_id: 6 };
         vec![
             ActivityMachine::AwaitingScheduled(activity),
+            ActivityMachine::AwaitingScheduled(Box::new(by_event)),
+            ActivityMachine::AwaitingScheduledCancelled(early),
             ActivityMachine::AwaitingResult(scheduled.clone()),
             ActivityMachine::AwaitingCancelRequested(scheduled.clone()),
             ActivityMachine::AwaitingEnd(scheduled.clone()),
@@ -425,7 +494,9 @@ mod tests {
     #[test]
     fn a_failure_tells_which_activity_and_attempt_failed() {
         let mut effects = Effects::default();
-        let [_, awaiting, ..] = &states(ActivityCancellationType::TryCancel)[..] else { unreachable!() };
+        let [_, _, _, awaiting, ..] = &states(ActivityCancellationType::TryCancel)[..] else {
+            unreachable!()
+        };
         let cause = Failure { message: "no funds".into(), ..Failure::default() };
         let event = Event::Failed { failure: Some(Box::new(cause)), identity: "w".into(), retry_state: 3 };
         awaiting.clone().handle(event, &mut effects).unwrap();
@@ -436,13 +507,13 @@ mod tests {
     fn what_the_server_would_refuse_is_refused_here_with_advice() {
         let command =
             ScheduleActivity { seq: 3, activity_type: "charge".into(), ..ScheduleActivity::default() };
-        let error = schedule(command.clone(), &Inherited::default()).unwrap_err();
+        let error = schedule(command.clone(), &Inherited::default(), Naming::Sequence).unwrap_err();
         assert!(error.to_string().contains("start-to-close"), "{error}");
         let command = ScheduleActivity {
             activity_type: String::new(),
             start_to_close_timeout: Some(Duration::default()),
             ..command
         };
-        assert!(schedule(command, &Inherited::default()).is_err());
+        assert!(schedule(command, &Inherited::default(), Naming::Sequence).is_err());
     }
 }

@@ -66,6 +66,15 @@ pub(crate) enum Sequence {
     Activity,
 }
 
+/// How an activity or timer gets the id that the code doesn't choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `seq` in decimal.
+    Sequence,
+    /// The id that the event of its command is going to have. Replaying, it takes the id of the history.
+    EventId(i64),
+}
+
 /// What a command of the code comes to.
 #[derive(Debug)]
 pub(crate) enum Issued {
@@ -130,14 +139,18 @@ pub(crate) fn decode(event_id: i64, attributes: Attributes) -> Decoded {
 }
 
 /// Makes a machine, or an event for one, of a command. `inherited` is what it takes over from the run.
-pub(crate) fn issue(command: CodeCommand, inherited: &Inherited) -> Result<Issued, BadCommand> {
+pub(crate) fn issue(
+    command: CodeCommand,
+    inherited: &Inherited,
+    naming: Naming,
+) -> Result<Issued, BadCommand> {
     match command {
-        CodeCommand::StartTimer(command) => timer::start(command),
+        CodeCommand::StartTimer(command) => timer::start(command, naming),
         CodeCommand::CancelTimer(command) => {
             let event = MachineEvent::Timer(timer::Event::Cancel);
             Ok(Issued::Tell { seq: (Sequence::Timer, command.seq), event })
         }
-        CodeCommand::ScheduleActivity(command) => activity::schedule(command, inherited),
+        CodeCommand::ScheduleActivity(command) => activity::schedule(command, inherited, naming),
         CodeCommand::RequestCancelActivity(command) => {
             let event = MachineEvent::Activity(activity::Event::Cancel);
             Ok(Issued::Tell { seq: (Sequence::Activity, command.seq), event })
@@ -196,6 +209,13 @@ impl Machine {
                 machine.handle(event, effects).map(Machine::Close)
             }
             (machine, event) => Err(Mismatch::new(Change::Kind, &event, &machine)),
+        }
+    }
+
+    /// A command of the machine's is about to be sent.
+    pub(crate) fn finish(&self, command: &mut CommandAttributes) {
+        if let Machine::Activity(machine) = self {
+            machine.finish(command);
         }
     }
 

@@ -9,16 +9,26 @@ use durably_proto::temporal::api::command::v1::{CancelTimerCommandAttributes, St
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use prost_types::Duration;
 
-use super::{BadCommand, Effects, Issued, Machine, MachineEvent, Sequence};
+use super::{BadCommand, Effects, Issued, Machine, MachineEvent, Naming, Sequence};
 use crate::workflow::history::{Decoded, Kind};
 use crate::workflow::mismatch::{Change, Mismatch};
 
-/// A timer. Its id is `seq` in decimal.
+/// What stays the same through a timer's life.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Timer {
+    seq: u32,
+    id: String,
+    /// Ids are made of events' ids: the history's is right, and the timer may be cancelled before it is sent.
+    by_event_id: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum TimerMachine {
-    AwaitingStarted { seq: u32 },
-    AwaitingFired { seq: u32 },
-    AwaitingCanceled { seq: u32 },
+    AwaitingStarted(Timer),
+    /// The code cancelled it before it was sent, and the server gets both commands.
+    AwaitingStartedCanceled(Timer),
+    AwaitingFired(Timer),
+    AwaitingCanceled(Timer),
     Finished,
 }
 
@@ -36,7 +46,7 @@ pub(crate) enum Event {
 }
 
 /// Starts a timer. Zero counts as a nanosecond: the server refuses timers of no length.
-pub(super) fn start(command: StartTimer) -> Result<Issued, BadCommand> {
+pub(super) fn start(command: StartTimer, naming: Naming) -> Result<Issued, BadCommand> {
     let seq = command.seq;
     let mut timeout = command.start_to_fire_timeout.unwrap_or_default();
     if timeout.seconds < 0 || timeout.nanos < 0 {
@@ -47,13 +57,17 @@ pub(super) fn start(command: StartTimer) -> Result<Issued, BadCommand> {
     if timeout == Duration::default() {
         timeout.nanos = 1;
     }
+    let timer = match naming {
+        Naming::Sequence => Timer { seq, id: seq.to_string(), by_event_id: false },
+        Naming::EventId(event_id) => Timer { seq, id: event_id.to_string(), by_event_id: true },
+    };
     let command = CommandAttributes::StartTimerCommandAttributes(StartTimerCommandAttributes {
-        timer_id: seq.to_string(),
+        timer_id: timer.id.clone(),
         start_to_fire_timeout: Some(timeout),
     });
     Ok(Issued::Begin {
         seq: Some((Sequence::Timer, seq)),
-        machine: Machine::Timer(TimerMachine::AwaitingStarted { seq }),
+        machine: Machine::Timer(TimerMachine::AwaitingStarted(timer)),
         command: Box::new(command),
     })
 }
@@ -76,27 +90,33 @@ pub(super) fn decode(attributes: Attributes) -> Decoded {
 
 impl TimerMachine {
     pub(super) fn handle(self, event: Event, effects: &mut Effects) -> Result<TimerMachine, Box<Mismatch>> {
+        use TimerMachine::{
+            AwaitingCanceled, AwaitingFired, AwaitingStarted, AwaitingStartedCanceled, Finished,
+        };
         match (self, event) {
-            (TimerMachine::AwaitingStarted { seq }, Event::Started { timer_id }) => {
-                if effects.compare_ids && timer_id != seq.to_string() {
-                    let expected = Event::Started { timer_id };
-                    return Err(Mismatch::new(Change::Id, &expected, &TimerMachine::AwaitingStarted { seq }));
-                }
-                Ok(TimerMachine::AwaitingFired { seq })
+            (AwaitingStarted(timer), Event::Started { timer_id }) => {
+                Ok(AwaitingFired(timer.record(timer_id, effects.compare_ids)?))
             }
-            (TimerMachine::AwaitingFired { seq }, Event::Fired) => {
-                effects.jobs.push(Job::FireTimer(FireTimer { seq }));
-                Ok(TimerMachine::Finished)
+            (AwaitingStartedCanceled(timer), Event::Started { timer_id }) => {
+                Ok(AwaitingCanceled(timer.record(timer_id, effects.compare_ids)?))
             }
-            (TimerMachine::AwaitingFired { seq }, Event::Cancel) => {
-                let command = CancelTimerCommandAttributes { timer_id: seq.to_string() };
-                effects.command = Some(CommandAttributes::CancelTimerCommandAttributes(command));
-                Ok(TimerMachine::AwaitingCanceled { seq })
+            (AwaitingFired(timer), Event::Fired) => {
+                effects.jobs.push(Job::FireTimer(FireTimer { seq: timer.seq }));
+                Ok(Finished)
+            }
+            (AwaitingFired(timer), Event::Cancel) => {
+                effects.command = Some(timer.cancel());
+                Ok(AwaitingCanceled(timer))
+            }
+            (AwaitingStarted(timer), Event::Cancel) if timer.by_event_id => {
+                effects.command = Some(timer.cancel());
+                Ok(AwaitingStartedCanceled(timer))
             }
             // A timer that was not sent yet is withdrawn: nobody else needs to know.
-            (TimerMachine::AwaitingStarted { .. }, Event::Cancel)
-            | (TimerMachine::AwaitingCanceled { .. }, Event::Canceled { .. }) => Ok(TimerMachine::Finished),
-            (machine @ (TimerMachine::AwaitingCanceled { .. } | TimerMachine::Finished), Event::Cancel) => {
+            (AwaitingStarted(_), Event::Cancel) | (AwaitingCanceled(_), Event::Canceled { .. }) => {
+                Ok(Finished)
+            }
+            (machine @ (AwaitingStartedCanceled(_) | AwaitingCanceled(_) | Finished), Event::Cancel) => {
                 Ok(machine)
             }
             (machine, event) => Err(Mismatch::new(Change::Kind, &event, &machine)),
@@ -104,12 +124,40 @@ impl TimerMachine {
     }
 }
 
+impl Timer {
+    /// Compares with what the history has, and takes its id.
+    fn record(mut self, id: String, compare_ids: bool) -> Result<Timer, Box<Mismatch>> {
+        if self.by_event_id {
+            self.id = id;
+        } else if compare_ids && self.id != id {
+            let expected = Event::Started { timer_id: id };
+            return Err(Mismatch::new(Change::Id, &expected, &TimerMachine::AwaitingStarted(self)));
+        }
+        Ok(self)
+    }
+
+    fn cancel(&self) -> CommandAttributes {
+        let command = CancelTimerCommandAttributes { timer_id: self.id.clone() };
+        CommandAttributes::CancelTimerCommandAttributes(command)
+    }
+}
+
+/// Short, for tables and transcripts.
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by_event_id = if self.by_event_id { ", by event id" } else { "" };
+        write!(f, "id \"{}\"{by_event_id}", self.id)
+    }
+}
+
 impl fmt::Display for TimerMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TimerMachine::AwaitingStarted { seq } => write!(f, "TimerStarted(id \"{seq}\")"),
-            TimerMachine::AwaitingFired { seq } => write!(f, "TimerFired(id \"{seq}\")"),
-            TimerMachine::AwaitingCanceled { seq } => write!(f, "TimerCanceled(id \"{seq}\")"),
+            TimerMachine::AwaitingStarted(timer) | TimerMachine::AwaitingStartedCanceled(timer) => {
+                write!(f, "TimerStarted(id \"{}\")", timer.id)
+            }
+            TimerMachine::AwaitingFired(timer) => write!(f, "TimerFired(id \"{}\")", timer.id),
+            TimerMachine::AwaitingCanceled(timer) => write!(f, "TimerCanceled(id \"{}\")", timer.id),
             TimerMachine::Finished => write!(f, "a timer that is over"),
         }
     }
@@ -133,10 +181,15 @@ mod tests {
 
     #[test]
     fn every_state_and_event() {
+        let timer = Timer { seq: 1, id: "1".into(), by_event_id: false };
+        let by_event = Timer { by_event_id: true, ..timer.clone() };
         let states = [
-            TimerMachine::AwaitingStarted { seq: 1 },
-            TimerMachine::AwaitingFired { seq: 1 },
-            TimerMachine::AwaitingCanceled { seq: 1 },
+            TimerMachine::AwaitingStarted(timer.clone()),
+            TimerMachine::AwaitingStarted(by_event.clone()),
+            TimerMachine::AwaitingStartedCanceled(by_event.clone()),
+            TimerMachine::AwaitingFired(timer.clone()),
+            TimerMachine::AwaitingFired(by_event),
+            TimerMachine::AwaitingCanceled(timer),
             TimerMachine::Finished,
         ];
         let events = [
@@ -152,13 +205,13 @@ mod tests {
     #[test]
     fn a_timer_of_no_length_takes_a_nanosecond_and_a_negative_one_is_refused() {
         let Issued::Begin { command, .. } =
-            start(StartTimer { seq: 1, start_to_fire_timeout: None }).unwrap()
+            start(StartTimer { seq: 1, start_to_fire_timeout: None }, Naming::Sequence).unwrap()
         else {
             panic!("not a new timer")
         };
         let CommandAttributes::StartTimerCommandAttributes(command) = *command else { panic!("{command:?}") };
         assert_eq!(command.start_to_fire_timeout, Some(Duration { seconds: 0, nanos: 1 }));
         let negative = Some(Duration { seconds: -1, nanos: 0 });
-        assert!(start(StartTimer { seq: 1, start_to_fire_timeout: negative }).is_err());
+        assert!(start(StartTimer { seq: 1, start_to_fire_timeout: negative }, Naming::Sequence).is_err());
     }
 }

@@ -54,6 +54,11 @@ struct Plan<'a> {
     timers_started: HashSet<&'a str>,
     timers_canceled: HashSet<&'a str>,
     activities_scheduled: HashSet<&'a str>,
+    /// Ids of the events that will record activities, by which later commands may cancel them.
+    activity_events: HashSet<i64>,
+    activities_canceled: HashSet<i64>,
+    /// The event of the command at hand.
+    event_id: i64,
 }
 
 /// What applying the commands of a task leaves to do.
@@ -64,6 +69,8 @@ pub(super) struct Applied {
     /// Scheduled event ids of activities whose worker takes them along.
     pub eager_activities: Vec<i64>,
     completed_event_id: i64,
+    /// Scheduled event ids of activities that nobody had begun when they were canceled.
+    canceled: Vec<i64>,
 }
 
 /// What rides on a command beside its attributes, and goes onto its event.
@@ -72,9 +79,11 @@ struct Extra {
     markers: Vec<EventGroupMarker>,
 }
 
-pub(super) fn check(run: &Execution, commands: &[Command]) -> Result<(), Refused> {
+/// `first_event_id` is the event that the first command will be recorded as.
+pub(super) fn check(run: &Execution, commands: &[Command], first_event_id: i64) -> Result<(), Refused> {
     let mut plan = Plan::default();
-    for command in commands {
+    for (event_id, command) in (first_event_id..).zip(commands) {
+        plan.event_id = event_id;
         let Some(attributes) = &command.attributes else {
             let kind = CommandType::try_from(command.command_type).unwrap_or_default();
             return Err(Refused::new(Cause::Unspecified, format!("command {kind:?} has no attributes")));
@@ -94,7 +103,7 @@ pub(super) fn check(run: &Execution, commands: &[Command]) -> Result<(), Refused
 fn check_one<'a>(run: &Execution, attributes: &'a A, plan: &mut Plan<'a>) -> Result<(), Refused> {
     match attributes {
         A::ScheduleActivityTaskCommandAttributes(a) => schedule_activity::check(a, run, plan),
-        A::RequestCancelActivityTaskCommandAttributes(a) => request_cancel_activity::check(*a, run),
+        A::RequestCancelActivityTaskCommandAttributes(a) => request_cancel_activity::check(*a, run, plan),
         A::StartTimerCommandAttributes(a) => start_timer::check(a, run, plan),
         A::CancelTimerCommandAttributes(a) => cancel_timer::check(a, run, plan),
         A::CompleteWorkflowExecutionCommandAttributes(_) | A::CancelWorkflowExecutionCommandAttributes(_) => {
@@ -189,6 +198,13 @@ pub(super) fn apply(
             | A::ProtocolMessageCommandAttributes(_)
             | A::ScheduleNexusOperationCommandAttributes(_)
             | A::RequestCancelNexusOperationCommandAttributes(_) => {}
+        }
+    }
+    // Results come behind all commands; a run that has ended hears of none.
+    for id in std::mem::take(&mut applied.canceled) {
+        if run.is_open() {
+            applied.needs_task = true;
+            run.activity_canceled_unstarted(id, "history-service", cx);
         }
     }
     run.enforce_history_limits(cx);

@@ -7,19 +7,25 @@ use durably_proto::temporal::api::{
     history::v1::{ActivityTaskCancelRequestedEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, Refused, push};
+use super::{Applied, Context, Execution, Extra, Plan, Refused, push};
+use crate::engine::activity::Activity;
 
-pub(super) fn check(a: Command, run: &Execution) -> Result<(), Refused> {
+pub(super) fn check(a: Command, run: &Execution, plan: &mut Plan<'_>) -> Result<(), Refused> {
     let bad = |message: String| Refused::new(Cause::BadRequestCancelActivityAttributes, message);
     let id = a.scheduled_event_id;
     if id <= 0 {
         return Err(bad("ScheduledEventId is not set on command.".into()));
     }
-    match run.activities.get(&id) {
-        Some(activity) if activity.cancel_requested() => {
-            Err(bad(format!("cancellation of activity with ScheduledEventId {id} was already requested")))
-        }
+    let pending = run.activities.get(&id);
+    if pending.is_some_and(Activity::cancel_requested) || !plan.activities_canceled.insert(id) {
+        return Err(bad(format!(
+            "cancellation of activity with ScheduledEventId {id} was already requested"
+        )));
+    }
+    match pending {
         Some(_) => Ok(()),
+        // It begins with this very task.
+        None if plan.activity_events.contains(&id) => Ok(()),
         // It ended while this workflow task was running.
         None if run.has_buffered(|event| ended(event) == Some(id)) => Ok(()),
         None => Err(bad(format!("there is no pending activity with ScheduledEventId {id}"))),
@@ -48,7 +54,7 @@ pub(super) fn apply(
         workflow_task_completed_event_id: applied.completed_event_id,
     };
     let id = push(run, Attributes::ActivityTaskCancelRequestedEventAttributes(attributes), extra, cx);
-    if run.activity_cancel_requested(a.scheduled_event_id, id, "history-service", cx) {
-        applied.needs_task = true;
+    if run.activity_cancel_requested(a.scheduled_event_id, id) {
+        applied.canceled.push(a.scheduled_event_id);
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
             format!("an activity with id {} is already pending", a.activity_id),
         ));
     }
+    plan.activity_events.insert(plan.event_id);
     if run.activities.len() + plan.activities_scheduled.len() > MAX_PENDING {
         return Err(Refused::new(
             Cause::PendingActivitiesLimitExceeded,

@@ -144,6 +144,17 @@ transcript!(
 );
 
 transcript!(
+    canceling_activities_that_begin_with_the_same_task,
+    "start
+     poll
+     complete activity a close=1m; cancel-activity 5; timer t 1s
+     poll
+     complete cancel-activity 13
+     poll
+     complete activity b close=1m; cancel-activity 15; finish"
+);
+
+transcript!(
     timers_fire_cancel_and_meet_in_the_buffer,
     "start
      poll
