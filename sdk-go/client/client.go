@@ -13,6 +13,7 @@ import (
 	"durably.dev/sdk/internal/connection"
 	"durably.dev/sdk/internal/core"
 	"durably.dev/sdk/internal/failure"
+	"durably.dev/sdk/internal/flow"
 	"durably.dev/sdk/log"
 	"durably.dev/sdk/temporal"
 	commonpb "go.temporal.io/api/common/v1"
@@ -42,7 +43,7 @@ type Options struct {
 	FailureConverter converter.FailureConverter
 	// Credentials for servers that ask for them.
 	Credentials Credentials
-	// ConnectionOptions have TLS.
+	// ConnectionOptions have TLS, keep-alive, and what a server in this process is like.
 	ConnectionOptions ConnectionOptions
 }
 
@@ -53,6 +54,24 @@ type ConnectionOptions struct {
 	// TLSRootCAs are roots in PEM, instead of the platform's.
 	TLSRootCAs  []byte
 	TLSDisabled bool
+	// DisableKeepAliveCheck doesn't ask whether a silent server is still there.
+	DisableKeepAliveCheck bool
+	// KeepAliveTime is how long it may be silent before it is asked; 30 s by default.
+	KeepAliveTime time.Duration
+	// KeepAliveTimeout is how long it may take to answer; 15 s by default.
+	KeepAliveTimeout time.Duration
+	// Embedded says what an "embedded:" server is like.
+	Embedded EmbeddedOptions
+}
+
+// EmbeddedOptions are those of a server in this process.
+type EmbeddedOptions struct {
+	// Namespaces that it has, beside "default".
+	Namespaces []string
+	// Listen is an "IP:PORT" at which it serves other processes too; port 0 picks one. By default it doesn't.
+	Listen string
+	// TimeSkipping lets its time jump to the next timer when nothing runs. For tests.
+	TimeSkipping bool
 }
 
 // Credentials are what NewAPIKeyStaticCredentials makes.
@@ -201,14 +220,9 @@ func dial(ctx context.Context, options Options, lazy bool) (Client, error) {
 	if options.Logger == nil {
 		options.Logger = connection.DefaultLogger()
 	}
-	contract := &core.ConnectOptions{
-		Target: options.HostPort, Namespace: options.Namespace, Identity: options.Identity, Lazy: lazy,
-	}
-	if err := applyTLS(contract, options.ConnectionOptions); err != nil {
+	contract, err := contractOptions(options, lazy)
+	if err != nil {
 		return nil, err
-	}
-	if options.Credentials != nil {
-		options.Credentials.apply(contract)
 	}
 	bridge, err := connection.Connect(ctx, contract)
 	if err != nil {
@@ -219,6 +233,28 @@ func dial(ctx context.Context, options Options, lazy bool) (Client, error) {
 		DataConverter: options.DataConverter, FailureConverter: options.FailureConverter, Logger: options.Logger,
 	}
 	return &workflowClient{c, workflowservice.NewWorkflowServiceClient(c)}, nil
+}
+
+func contractOptions(options Options, lazy bool) (*core.ConnectOptions, error) {
+	contract := &core.ConnectOptions{
+		Target: options.HostPort, Namespace: options.Namespace, Identity: options.Identity, Lazy: lazy,
+	}
+	c := options.ConnectionOptions
+	if c.DisableKeepAliveCheck || c.KeepAliveTime != 0 || c.KeepAliveTimeout != 0 {
+		contract.KeepAlive = &core.KeepAliveOptions{
+			Disabled: c.DisableKeepAliveCheck, Interval: flow.Duration(c.KeepAliveTime), Timeout: flow.Duration(c.KeepAliveTimeout),
+		}
+	}
+	if e := c.Embedded; len(e.Namespaces) > 0 || e.Listen != "" || e.TimeSkipping {
+		contract.Embedded = &core.EmbeddedOptions{Namespaces: e.Namespaces, Listen: e.Listen, TimeSkipping: e.TimeSkipping}
+	}
+	if err := applyTLS(contract, c); err != nil {
+		return nil, err
+	}
+	if options.Credentials != nil {
+		options.Credentials.apply(contract)
+	}
+	return contract, nil
 }
 
 func applyTLS(contract *core.ConnectOptions, options ConnectionOptions) error {

@@ -1,56 +1,46 @@
 package worker
 
 import (
-	"reflect"
 	"testing"
 	"time"
 
-	"durably.dev/sdk/internal/core"
+	"durably.dev/sdk/internal/drift"
 	"durably.dev/sdk/internal/flow"
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/proto"
 )
 
-// unset are the contract's options that Options has no field for, each with the reason.
-var unset = map[protoreflect.Name]string{
-	"max_cached_bytes":                "the official SDK bounds the cache in number only",
-	"no_workflow_cache":               "SetStickyWorkflowCacheSize(0) sets it",
-	"max_concurrent_local_activities": "there are no local activities yet",
-	"nonsticky_to_sticky_poll_ratio":  "the official SDK has no such option",
-	"namespace":                       "a client has one",
-	"replay_only":                     "replayers set it",
-	"activities_on_demand":            "it is the sidecar's",
-}
-
-// fill sets every field of a struct to something.
-func fill(v reflect.Value) {
-	for i := range v.NumField() {
-		switch field := v.Field(i); field.Kind() {
-		case reflect.Int, reflect.Int64:
-			field.SetInt(int64(time.Second))
-		case reflect.Float64:
-			field.SetFloat(1)
-		case reflect.String:
-			field.SetString("x")
-		case reflect.Bool:
-			// Workflows and activities stay on.
-			field.SetBool(v.Type().Field(i).Name == "DisableEagerActivities")
-		}
-	}
-}
-
-func TestEveryOptionOfTheContractIsSetOrLeftOutForAReason(t *testing.T) {
-	var options Options
-	fill(reflect.ValueOf(&options).Elem())
-	w := &worker{registry: registry{flow.NewRegistry()}, taskQueue: "x", options: options}
-	w.RegisterWorkflow(func(flow.Context) error { return nil })
-	w.RegisterActivity(func() error { return nil })
-	made := w.contractOptions().ProtoReflect()
-	fields := (&core.WorkerOptions{}).ProtoReflect().Descriptor().Fields()
-	for i := range fields.Len() {
-		field := fields.Get(i)
-		_, left := unset[field.Name()]
-		if made.Has(field) == left {
-			t.Errorf("%s: set %v, in the list of those left out %v", field.Name(), made.Has(field), left)
-		}
-	}
+func TestEachOptionOfAWorkerIsOfferedOrThereIsAReason(t *testing.T) {
+	drift.Check(t, map[string]drift.Origin[Options]{
+		"task_queue":                             {Without: "New takes it"},
+		"namespace":                              {Without: "a client has one"},
+		"identity":                               {By: Options{Identity: "me"}},
+		"build_id":                               {By: Options{BuildID: "1"}},
+		"history_dialect":                        {Without: "histories are BY_EVENT_ID, as the official SDK makes them"},
+		"workflows":                              {By: Options{DisableWorkflowWorker: true}},
+		"activities":                             {By: Options{LocalActivityWorkerOnly: true}},
+		"max_cached_bytes":                       {Without: "the official SDK bounds the cache in number only"},
+		"max_cached_workflows":                   {Without: "SetStickyWorkflowCacheSize sets it"},
+		"no_workflow_cache":                      {Without: "SetStickyWorkflowCacheSize(0) sets it"},
+		"sticky_queue_schedule_to_start_timeout": {By: Options{StickyScheduleToStartTimeout: time.Second}},
+		"max_concurrent_workflow_tasks":          {By: Options{MaxConcurrentWorkflowTaskExecutionSize: 1}},
+		"max_concurrent_activities":              {By: Options{MaxConcurrentActivityExecutionSize: 1}},
+		"max_concurrent_local_activities":        {Without: "there are no local activities yet"},
+		"max_concurrent_workflow_task_polls":     {By: Options{MaxConcurrentWorkflowTaskPollers: 1}},
+		"max_concurrent_activity_task_polls":     {By: Options{MaxConcurrentActivityTaskPollers: 1}},
+		"nonsticky_to_sticky_poll_ratio":         {Without: "the official SDK has no such option"},
+		"max_activities_per_second":              {By: Options{WorkerActivitiesPerSecond: 1}},
+		"max_task_queue_activities_per_second":   {By: Options{TaskQueueActivitiesPerSecond: 1}},
+		"max_eager_activities":                   {By: Options{MaxConcurrentEagerActivityExecutionSize: 1}},
+		"disable_eager_activities":               {By: Options{DisableEagerActivities: true}},
+		"activities_on_demand":                   {Without: "it is the sidecar's"},
+		"max_heartbeat_throttle_interval":        {By: Options{MaxHeartbeatThrottleInterval: time.Second}},
+		"default_heartbeat_throttle_interval":    {By: Options{DefaultHeartbeatThrottleInterval: time.Second}},
+		"graceful_shutdown_timeout":              {By: Options{WorkerStopTimeout: time.Second}},
+		"replay_only":                            {Without: "replayers set it"},
+	}, func(o Options) proto.Message {
+		w := &worker{registry: registry{flow.NewRegistry()}, taskQueue: "x", options: o}
+		w.RegisterWorkflow(func(flow.Context) error { return nil })
+		w.RegisterActivity(func() error { return nil })
+		return w.contractOptions()
+	})
 }

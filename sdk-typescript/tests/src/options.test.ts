@@ -74,6 +74,7 @@ const WORKER: Origins<Partial<WorkerOptions>> = {
   maxHeartbeatThrottleInterval: { by: { maxHeartbeatThrottleInterval: 1000 }, is: SECOND },
   defaultHeartbeatThrottleInterval: { by: { defaultHeartbeatThrottleInterval: '1 second' }, is: SECOND },
   gracefulShutdownTimeout: { by: { shutdownGraceTime: '1s' }, is: SECOND },
+  historyDialect: { without: 'histories are BY_SEQUENCE, as the official SDK makes them' },
   replayOnly: { without: 'Worker.runReplayHistory sets it' },
 };
 

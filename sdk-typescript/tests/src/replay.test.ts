@@ -22,7 +22,7 @@ async function bundle(change: (text: string) => string = (text) => text): Promis
 }
 
 function histories() {
-  const names = readdirSync(join(SHARED, 'histories')).filter((name) => name.endsWith('.binpb'));
+  const names = readdirSync(join(SHARED, 'histories')).filter((name) => name.startsWith('typescript-'));
   return names.map((name) => ({
     workflowId: name,
     history: History.decode(readFileSync(join(SHARED, 'histories', name))),
