@@ -18,6 +18,7 @@ const activities = {
 const tasks: [workflow: string, message: RegExp, line: RegExp][] = [
   ['passesBigInt', /Activity echo: argument 1: .* BigInt \(property 'amount'\)/, /passesBigInt.*misuse\.ts:12:/],
   ['returnsCircular', /The result of workflow returnsCircular: .*circular structure.*'self'/, /$/],
+  ['passesTooMuch', /the arguments of activity `echo` take 3\d{6} bytes; at most 2097152 .*pass a reference/, /$/],
   ['sleepsForNaN', /Invalid duration NaN: must be a finite number/, /sleepsForNaN.*misuse\.ts:22:/],
   ['sleepsInGerman', /Invalid duration "10 sekunden": .*'5 minutes'/, /sleepsInGerman.*misuse\.ts:26:/],
   ['waitsForTruth', /is not a function/, /waitsForTruth.*misuse\.ts:30:/],

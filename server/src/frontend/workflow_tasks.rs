@@ -1,6 +1,7 @@
 //! What a worker does with workflow tasks: poll, complete, fail, answer queries.
 
 use durably_proto::temporal::api::{
+    command::v1::{Command, command::Attributes},
     enums::v1::{QueryResultType, WorkflowTaskFailedCause},
     workflowservice::v1::*,
 };
@@ -35,9 +36,15 @@ impl Frontend {
                 "completing a workflow task in pages is not offered by this server; send one request",
             ));
         }
-        let largest = request.commands.iter().map(Message::encoded_len).max().unwrap_or(0);
-        if largest > validate::MAX_BLOB {
-            return self.refuse_large_command(&namespace, request, largest).await;
+        let largest = request.commands.iter().max_by_key(|command| command.encoded_len());
+        if let Some(command) = largest.filter(|command| command.encoded_len() > validate::MAX_BLOB) {
+            let message = format!(
+                "{} {} bytes; at most {} are allowed. Store large data elsewhere and pass a reference",
+                takes(command),
+                command.encoded_len(),
+                validate::MAX_BLOB
+            );
+            return self.refuse_large_command(&namespace, request, message).await;
         }
         self.executions().respond_workflow_task_completed(&namespace, request).await
     }
@@ -47,12 +54,8 @@ impl Frontend {
         &self,
         namespace: &Namespace,
         request: RespondWorkflowTaskCompletedRequest,
-        length: usize,
+        message: String,
     ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
-        let message = format!(
-            "a command has {length} bytes; at most {} are allowed. Store large data elsewhere and pass a reference",
-            validate::MAX_BLOB
-        );
         let failed = RespondWorkflowTaskFailedRequest {
             task_token: request.task_token,
             cause: WorkflowTaskFailedCause::PayloadsTooLarge as i32,
@@ -114,5 +117,23 @@ impl Frontend {
         let namespace = self.namespace(&request.namespace)?;
         validate::execution(request.execution.as_ref())?;
         self.executions().reset_sticky(&namespace, request).await
+    }
+}
+
+/// What of a command can be large, and the verb, in words that the workflow's author knows.
+fn takes(command: &Command) -> String {
+    match &command.attributes {
+        Some(Attributes::ScheduleActivityTaskCommandAttributes(activity)) => {
+            let name = activity.activity_type.as_ref().map_or("", |of| &of.name);
+            format!("the arguments of activity `{name}` take")
+        }
+        Some(Attributes::CompleteWorkflowExecutionCommandAttributes(_)) => {
+            "the workflow's result takes".into()
+        }
+        Some(Attributes::FailWorkflowExecutionCommandAttributes(_)) => "the workflow's failure takes".into(),
+        Some(Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(_)) => {
+            "the arguments of the next run take".into()
+        }
+        _ => "a command takes".into(),
     }
 }

@@ -79,3 +79,7 @@ export async function looksAtReplay(): Promise<void> {
   if (workflowInfo().unsafe.isReplaying) await sleep('1 hour');
   await echo(1);
 }
+
+export async function passesTooMuch(): Promise<void> {
+  await echo('x'.repeat(3_000_000));
+}

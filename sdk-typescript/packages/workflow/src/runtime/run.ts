@@ -31,7 +31,8 @@ import { type Random, randomOf } from './random';
 /** What surprises at first: errors that are no failures leave the workflow open, so that a fix can be deployed. */
 function adviceOn(error: unknown): string {
   const isSdks = error instanceof DeterminismViolationError || error instanceof UnhandledRejectionError;
-  return isSdks ? '' : '; to fail the workflow instead, throw an ApplicationFailure or list the error in workflowFailureErrorTypes';
+  const isUsers = error instanceof Error && cutoffStackTrace(host().mapStack(error.stack ?? '')) !== '';
+  return isSdks || !isUsers ? '' : '; to fail the workflow instead, throw an ApplicationFailure or list the error in workflowFailureErrorTypes';
 }
 
 /** With the causes: "Activity task failed" alone says little. */
