@@ -113,6 +113,7 @@ type StartWorkflowOptions struct {
 // WorkflowRun is a handle to a workflow.
 type WorkflowRun interface {
 	GetID() string
+	// GetRunID is the run that Get has followed to; before that the one that was started, or else the current one.
 	GetRunID() string
 	// Get waits for the workflow's end, over continue-as-new and retries, and decodes its result; nil drops it.
 	Get(ctx context.Context, valuePtr any) error

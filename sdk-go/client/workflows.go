@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 
 	"durably.dev/sdk/converter"
 	"durably.dev/sdk/internal/connection"
@@ -179,18 +180,42 @@ func (c *workflowClient) SignalWithStartWorkflow(
 	return &workflowRun{client: c, workflowType: start.WorkflowType.Name, id: workflowID, runID: response.RunId}, nil
 }
 
-func (c *workflowClient) GetWorkflow(_ context.Context, workflowID, runID string) WorkflowRun {
-	return &workflowRun{client: c, id: workflowID, runID: runID}
+func (c *workflowClient) GetWorkflow(ctx context.Context, workflowID, runID string) WorkflowRun {
+	return &workflowRun{client: c, ctx: ctx, id: workflowID, runID: runID}
 }
 
 type workflowRun struct {
 	client       *workflowClient
 	workflowType string
-	id, runID    string
+	id           string
+	// ctx is GetWorkflow's, for asking which run is the current one.
+	ctx context.Context
+
+	mu sync.Mutex
+	// runID is the run that the handle has got to.
+	runID string
 }
 
-func (r *workflowRun) GetID() string    { return r.id }
-func (r *workflowRun) GetRunID() string { return r.runID }
+func (r *workflowRun) GetID() string { return r.id }
+
+func (r *workflowRun) GetRunID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.runID == "" {
+		described, err := r.client.DescribeWorkflowExecution(r.ctx, r.id, "")
+		if err != nil {
+			return ""
+		}
+		r.runID = described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	}
+	return r.runID
+}
+
+func (r *workflowRun) knownRunID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.runID
+}
 
 func (r *workflowRun) Get(ctx context.Context, valuePtr any) error {
 	return r.GetWithOptions(ctx, valuePtr, WorkflowRunGetOptions{})
@@ -199,11 +224,14 @@ func (r *workflowRun) Get(ctx context.Context, valuePtr any) error {
 func (r *workflowRun) GetWithOptions(ctx context.Context, valuePtr any, options WorkflowRunGetOptions) error {
 	connected := r.client.connection
 	result, err := connected.Bridge.AwaitWorkflow(ctx, &core.AwaitWorkflow{
-		WorkflowId: r.id, RunId: r.runID, FollowRuns: !options.DisableFollowingRuns,
+		WorkflowId: r.id, RunId: r.knownRunID(), FollowRuns: !options.DisableFollowingRuns,
 	})
 	if err != nil {
 		return connection.Error(err)
 	}
+	r.mu.Lock()
+	r.runID = result.RunId
+	r.mu.Unlock()
 	var cause error
 	switch outcome := result.Outcome.(type) {
 	case *core.WorkflowResult_Completed:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"durably.dev/sdk/client"
 	"durably.dev/sdk/converter"
 	"durably.dev/sdk/tests/histories"
 	"durably.dev/sdk/worker"
@@ -99,5 +100,39 @@ func TestAChangedWorkflowDoesNotReplayAndTheErrorSaysWhy(t *testing.T) {
 				t.Errorf("%s: no %q in\n%v", name, word, err)
 			}
 		}
+	}
+}
+
+// What both sides of the wire have to get right: what is cancelled in the task that began it, and who gets what.
+func TestTheProgramsRunAndTheirHistoriesReplay(t *testing.T) {
+	c := dial(t, "embedded:")
+	start(t, c, worker.Options{}, func(w worker.Worker) {
+		for name, program := range histories.Programs {
+			w.RegisterWorkflowWithOptions(program, workflow.RegisterOptions{Name: name})
+		}
+		for _, activity := range histories.Activities {
+			w.RegisterActivity(activity)
+		}
+	})
+	for name, want := range map[string]string{"Cancellations": "all cancelled", "Leaves": "left", "Turns": "over"} {
+		t.Run(name, func(t *testing.T) {
+			run, err := c.ExecuteWorkflow(within(t), client.StartWorkflowOptions{TaskQueue: queue}, name, 1)
+			must(t, err)
+			first := run.GetRunID()
+			if got := result[string](t, run); got != want {
+				t.Errorf("%q instead of %q", got, want)
+			}
+			if followed := run.GetRunID() != first; followed != (name == "Turns") {
+				t.Errorf("the handle went from run %s to %s", first, run.GetRunID())
+			}
+			returned, err := replay(history(t, c, run), "", nil)
+			must(t, err)
+			if returned == nil || *returned != want {
+				t.Errorf("replayed to something else than %q", want)
+			}
+			if current := c.GetWorkflow(within(t), run.GetID(), "").GetRunID(); current != run.GetRunID() {
+				t.Errorf("the current run is %s, not %s", current, run.GetRunID())
+			}
+		})
 	}
 }
