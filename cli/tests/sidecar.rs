@@ -350,6 +350,36 @@ async fn who_leaves_gives_back_what_he_has_at_once() {
 }
 
 #[tokio::test]
+async fn new_code_is_tried_on_old_histories() {
+    let sidecar = Process::start(&format!("{QUEUE}[[worker]]\ntask_queue = \"trial\"\nreplay_only = true\n"));
+    sidecar.begin("order-1", "flow", "1s").await;
+    let events = sidecar.get("/v1/workflows/order-1/history").await.body["events"].take();
+    let history = json!({"workflowId": "order-1", "history": {"events": events}});
+    let live = sidecar.post(&work("flow", "replays"), history.clone()).await;
+    assert_eq!((live.status, live.code()), (400, "INVALID_ARGUMENT"));
+    let schedule =
+        json!([{"scheduleActivity": {"seq": 1, "activityType": "charge", "startToCloseTimeout": "60s"}}]);
+    let sleep = json!([{"startTimer": {"seq": 1, "startToFireTimeout": "60s"}}]);
+    for (commands, expected) in [(schedule, None), (sleep, Some("ActivityTaskScheduled(charge, id \"1\")"))] {
+        let trial = |rest: &str| format!("/v1/task-queues/trial/applications/new-code/{rest}");
+        let (target, path, body) = (sidecar.unix(), trial("replays"), history.to_string());
+        let replay = tokio::spawn(async move { target.ask("POST", &path, &body).await });
+        loop {
+            let event = sidecar.post(&trial("poll?wait=20s"), json!({})).await.body;
+            if event["workflow"]["jobs"][0].get("evict").is_some() {
+                break;
+            }
+            let completion = json!({"runId": event["workflow"]["runId"], "success": {"commands": commands}});
+            assert_eq!(sidecar.post(&trial("workflow-completions"), completion).await.status, 204, "{event}");
+        }
+        let result = replay.await.unwrap().body;
+        assert_eq!(result["workflowId"], "order-1");
+        let found = result["error"]["nondeterminism"]["expected"].as_str();
+        assert_eq!(found, expected, "{result}");
+    }
+}
+
+#[tokio::test]
 async fn a_killed_sidecar_goes_on_where_it_was() {
     let sidecar = Process::start(QUEUE);
     sidecar.begin("order-1", "flow", "0.001s").await;

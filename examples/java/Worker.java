@@ -55,6 +55,12 @@ final class Worker implements AutoCloseable {
         return this;
     }
 
+    /** Tries the code of this worker on a run's history. The queue has {@code replay_only}. Throws if code and history disagree. */
+    void replay(String workflow, Json history) {
+        var result = sidecar.post(path + "replays", Json.object("workflowId", workflow, "history", history));
+        if (result.has("error")) throw new IllegalStateException(result.get("error").get("message").text());
+    }
+
     /** Leaves: what we have is given back at once, to be done by others. */
     @Override
     public void close() {

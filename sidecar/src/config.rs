@@ -130,9 +130,6 @@ fn workers(file: &mut Map<String, Value>) -> Result<Vec<WorkerOptions>, ConfigEr
             .map_err(|e| error(format!("[[worker]]: {e}")))?;
         Worker::check(&options)
             .map_err(|e| error(format!("[[worker]] `{}`: {}", options.task_queue, e.message)))?;
-        if options.replay_only {
-            return Err(error("[[worker]]: replay_only is for tests of an SDK, not for the sidecar"));
-        }
         if workers.iter().any(|other| other.task_queue == options.task_queue) {
             return Err(error(format!("[[worker]]: task queue `{}` is there twice", options.task_queue)));
         }

@@ -285,9 +285,11 @@ impl Desk {
             Some(Request::Heartbeat(heartbeat)) => {
                 taken.cancel = self.own_activity(name, &heartbeat.task_token)?.cancel;
             }
+            Some(Request::Replay(_)) => {}
             _ => {
                 return Err(Refusal::Malformed(
-                    "applications send workflow and activity completions and heartbeats, nothing else".into(),
+                    "applications send workflow and activity completions, heartbeats and replays, nothing else"
+                        .into(),
                 ));
             }
         }

@@ -178,8 +178,13 @@ impl Application {
         let ends_activity = matches!(request.request, Some(FromApplication::Activity(_)));
         // A slot is free again whether or not the answer still counts.
         self.free += u32::from(ends_activity);
-        match self.queue.answer(self.visit.application(), request, None) {
-            Ok(_) => Ok(()),
+        let application = self.visit.application();
+        let taken = match request.request {
+            Some(FromApplication::Replay(history)) => self.queue.replay(application, history, None),
+            request => self.queue.answer(application, WorkerRequest { request }, None).map(drop),
+        };
+        match taken {
+            Ok(()) => Ok(()),
             // As in the core: an answer that comes too late is no mistake of the application.
             Err(Refusal::Unknown(why)) => {
                 tracing::debug!(why, "an answer came too late");

@@ -4,7 +4,7 @@
 //! leaves the server before somebody can take it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use durably_core::{Client, Worker};
 use durably_proto::durably::core::v1::{
-    CallError, InitiateShutdown, ShutDown, WantActivities, WorkerEvent, WorkerOptions, WorkerRequest,
-    worker_event::Event, worker_request::Request,
+    CallError, InitiateShutdown, ReplayHistory, ReplayResult, ShutDown, WantActivities, WorkerEvent,
+    WorkerOptions, WorkerRequest, worker_event::Event, worker_request::Request,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -47,6 +47,15 @@ struct State {
     is_stopping: bool,
     /// Activities whose answers are on their way to the server.
     answering: HashMap<Bytes, Answering>,
+    /// Histories that are being replayed, in the order in which their results will come.
+    replaying: VecDeque<Replaying>,
+}
+
+/// Who waits for the result of a replay.
+struct Replaying {
+    application: String,
+    /// As of an answer.
+    waiting: Option<oneshot::Sender<ReplayResult>>,
 }
 
 /// Who waits for the server to have taken an activity's answer.
@@ -107,6 +116,7 @@ impl Queue {
                 wanted: 0,
                 is_stopping: false,
                 answering: HashMap::new(),
+                replaying: VecDeque::new(),
             }),
             arrived: Notify::new(),
             changed: Notify::new(),
@@ -167,6 +177,7 @@ impl Queue {
                 return;
             }
             state.answering.clear();
+            state.replaying.clear();
             self.over.send_replace(true);
         }
         if let Some(Event::ActivityAnswered(answered)) = &event.event
@@ -176,6 +187,14 @@ impl Queue {
                 // Whoever asked may have gone.
                 Some(waiting) => drop(waiting.send(answered.error.clone())),
                 None => state.desk.tell(&answering.application, Event::ActivityAnswered(answered.clone())),
+            }
+        }
+        if let Some(Event::Replay(result)) = &event.event
+            && let Some(replaying) = state.replaying.pop_front()
+        {
+            match replaying.waiting {
+                Some(waiting) => drop(waiting.send(result.clone())),
+                None => state.desk.tell(&replaying.application, Event::Replay(result.clone())),
             }
         }
         if let Some(Event::ActivityStart(_)) = &event.event {
@@ -232,6 +251,28 @@ impl Queue {
         }
         state.send(taken.request.take().into_iter().collect());
         Ok(taken)
+    }
+
+    /// Replays a history: applications of this queue get its activations. `waiting` hears the result, or without that, the
+    /// application, as an event.
+    pub(crate) fn replay(
+        &self,
+        application: &str,
+        history: ReplayHistory,
+        waiting: Option<oneshot::Sender<ReplayResult>>,
+    ) -> Result<(), Refusal> {
+        if !self.options.replay_only {
+            return Err(Refusal::Malformed(format!(
+                "`{}` is a task queue that is polled: add a [[worker]] of another name with replay_only = true",
+                self.options.task_queue
+            )));
+        }
+        let request = WorkerRequest { request: Some(Request::Replay(history)) };
+        let mut state = self.state.lock();
+        let taken = state.desk.answer(application, request)?;
+        state.replaying.push_back(Replaying { application: application.to_owned(), waiting });
+        state.send(taken.request.into_iter().collect());
+        Ok(())
     }
 
     /// Takes no new work, lets what is under way end within the graceful time-out, then ends.

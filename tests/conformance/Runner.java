@@ -41,9 +41,17 @@ final class Runner {
                 behaviour.register(worker);
                 worker.start(ACTIVITIES);
                 behaviour.check(env);
-                env.replayAll();
+            }
+            try (var replayer = new Worker(sidecar, replays())) {
+                behaviour.register(replayer);
+                env.replayAll(replayer.start(0));
             }
             return null;
+        }
+
+        /** The name under which its histories are replayed. */
+        String replays() {
+            return queue + "-replays";
         }
     }
 
@@ -63,7 +71,10 @@ final class Runner {
 
     private static boolean runAll(String address, Path folder, List<Program> programs) throws Exception {
         Map<String, List<String>> queues = new LinkedHashMap<>();
-        for (var program : programs) queues.put(program.queue, List.of(program.behaviour.options()));
+        for (var program : programs) {
+            queues.put(program.queue, List.of(program.behaviour.options()));
+            queues.put(program.replays(), List.of("replay_only = true"));
+        }
         try (var running = Sidecar.start(address, folder.resolve("sidecar"), queues)) {
             var sidecar = new Sidecar(running.address(), running.token());
             var slots = Executors.newFixedThreadPool(CONCURRENCY);

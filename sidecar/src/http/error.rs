@@ -31,6 +31,10 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
     }
 
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
+    }
+
     pub(super) fn into_response(self) -> Response {
         let mut error = json!({ "code": self.code, "message": self.message });
         if !self.details.is_empty() {

@@ -56,6 +56,16 @@ pub(super) const ROUTES: &[Route] = &[
         handler: work::complete_workflow,
     },
     Route {
+        method: MethodFilter::POST,
+        path: "/v1/task-queues/{queue}/applications/{application}/replays",
+        summary: "Replays a history with the code of the applications of a queue with replay_only, which get its activations by \
+                  polling. The answer has an `error` if code and history disagree.",
+        query: &[],
+        body: Message("durably.core.v1.ReplayHistory"),
+        answer: Message("durably.core.v1.ReplayResult"),
+        handler: work::replay,
+    },
+    Route {
         method: MethodFilter::DELETE,
         path: "/v1/task-queues/{queue}/applications/{application}",
         summary: "The application leaves; what it has is given back at once.",

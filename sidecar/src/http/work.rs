@@ -6,7 +6,6 @@ use durably_proto::durably::core::v1::{
     CallError, WorkerRequest, activity_cancel::Reason, worker_event::Event, worker_request::Request,
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -65,7 +64,7 @@ pub(super) fn complete_activity(
             Err(_) => {
                 let message =
                     "the sidecar ended before the server had the answer; the activity may be tried again";
-                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message))
+                Err(ApiError::unavailable(message))
             }
         }
     }
@@ -92,6 +91,24 @@ pub(super) fn heartbeat(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Res
             Some(reason) => json!({ "cancel": reason.as_str_name() }),
             None => Value::Object(serde_json::Map::new()),
         }))
+    }
+    .boxed()
+}
+
+pub(super) fn replay(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
+    async move {
+        let history = ask.message("durably.core.v1.ReplayHistory")?;
+        let queue = queue(&shared, &ask)?;
+        // Kept until the end: an application that waits for a result is there.
+        let visit = queue.enter(ask.path("application"))?;
+        let (waiting, replayed) = oneshot::channel();
+        queue.replay(visit.application(), history, Some(waiting))?;
+        let Ok(result) = replayed.await else {
+            return Err(ApiError::unavailable("the sidecar ended before the history was replayed"));
+        };
+        json::write("durably.core.v1.ReplayResult", &result)
+            .map(Reply::Json)
+            .map_err(|error| ApiError::invalid(format!("the result cannot be written as JSON: {error}")))
     }
     .boxed()
 }
