@@ -25,6 +25,12 @@ test('assert, util and url of Node.js are there', async () => {
   });
 });
 
+test('values follow asynchronous code', async () => {
+  await withWorker('builtins', async (env) => {
+    assert.deepEqual(await env.execute('stores'), [null, 'a', 'b', null]);
+  });
+});
+
 test('what is not there yet, and what is frozen, is called that', async () => {
   await withWorker('builtins', async (env) => {
     for (const [workflow, message] of [

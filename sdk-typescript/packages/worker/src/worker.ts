@@ -144,7 +144,7 @@ export class Worker {
 
   /** Begins to stop: no new tasks are taken; `run` resolves when those under way have ended. */
   shutdown(): void {
-    if (this.state !== 'RUNNING') throw new IllegalStateError(`Cannot shut down a worker that is ${this.state}`);
+    if (this.state !== 'RUNNING') throw new IllegalStateError(`Not running. Current state: ${this.state}; shutdown ends a worker whose run has begun`);
     this.state = 'STOPPING';
     this.request({ shutdown: {} });
     const force = msOptionalToNumber(this.options.shutdownForceTime);

@@ -48,6 +48,7 @@ export {
   proxyActivities,
   scheduleActivity,
 } from './activities';
+export { AsyncLocalStorage } from './async-local-storage';
 export { CancellationScope, type CancellationScopeOptions, isCancellation } from './cancellation-scope';
 export { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from './errors';
 export type { UnsafeWorkflowInfo, WorkflowInfo } from './info';

@@ -3,7 +3,7 @@
 import assert, { AssertionError } from 'node:assert';
 import { URL } from 'node:url';
 import { format, inspect } from 'util';
-import { condition, workflowMetadataQuery } from '@durably/workflow';
+import { AsyncLocalStorage, condition, sleep, workflowMetadataQuery } from '@durably/workflow';
 import * as workflow from '@durably/workflow';
 
 declare class AbortController {
@@ -54,4 +54,15 @@ export async function adds(): Promise<void> {
 
 export async function waits(): Promise<void> {
   await condition(() => workflowMetadataQuery.name === '');
+}
+
+const storage = new AsyncLocalStorage<string>();
+
+export async function stores(): Promise<(string | undefined)[]> {
+  const seen = (name: string) =>
+    storage.run(name, async () => {
+      await sleep(1);
+      return storage.getStore();
+    });
+  return [storage.getStore(), ...(await Promise.all([seen('a'), seen('b')])), storage.run('c', () => storage.exit(() => storage.getStore()))];
 }
