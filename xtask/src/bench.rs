@@ -53,7 +53,7 @@ struct Mark {
 
 pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     heading("build");
-    shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-cli"]))?;
+    suites::build_release(shell)?;
     let ours = shell.target().join("release").join("durably");
     let load = fetch::go_program(shell, "bench/go", ".", "load")?;
     let peer = if args.no_peer { None } else { Some(fetch::temporal_server(shell)?) };

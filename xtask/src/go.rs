@@ -40,16 +40,7 @@ fn go(shell: &Shell, profile: Profile) -> Result<Command, Failure> {
     GO.release(shell)?;
     match profile {
         Profile::Debug => suites::build_workspace(shell)?,
-        Profile::Release => {
-            shell::run(&mut shell.cargo([
-                "build",
-                "--release",
-                "-p",
-                "durably-bridge-c",
-                "-p",
-                "durably-cli",
-            ]))?;
-        }
+        Profile::Release => suites::build_release(shell)?,
     }
     let folder = shell.target().join(profile.folder());
     let library = folder.join("libdurably.a");

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::servers::Running;
 use crate::shell::{self, Failure, Shell};
+use crate::suites;
 
 const ACTIVITIES: &str = "500";
 
 /// Runs `sidecar/examples/round_trip.rs` against a sidecar on an embedded state file in `folder`.
 pub(crate) fn round_trip(shell: &Shell, folder: &Path) -> Result<Value, Failure> {
-    shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-cli"]))?;
-    shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-sidecar", "--example", "round_trip"]))?;
+    suites::build_release(shell)?;
     let release = shell.target().join("release");
     let config = "[connect]\ntarget = \"embedded:sidecar.db\"\n[listen]\nunix = \"s.sock\"\n\
                   [[worker]]\ntask_queue = \"bench\"\n";

@@ -134,6 +134,17 @@ pub(crate) fn build_workspace(shell: &Shell) -> Result<(), Failure> {
     })
 }
 
+/// The release build of all but Python's extension module, which pip selects by itself: one selection, as above.
+pub(crate) fn build_release(shell: &Shell) -> Result<(), Failure> {
+    shell.once("build releases", || {
+        let mut cargo = shell.cargo(["build", "--release", "--lib", "--bins", "--example", "round_trip"]);
+        for package in ["durably-cli", "durably-bridge-c", "durably-bridge-node", "durably-sidecar"] {
+            cargo.args(["-p", package]);
+        }
+        shell::run(&mut cargo)
+    })
+}
+
 fn rust(shell: &Shell) -> Result<Count, Failure> {
     build_workspace(shell)?;
     let done =

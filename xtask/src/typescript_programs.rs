@@ -250,9 +250,7 @@ fn build(shell: &Shell, profile: Profile, sdk: &Path) -> Result<(), Failure> {
     NPM.release(shell)?;
     match profile {
         Profile::Debug => suites::build_workspace(shell)?,
-        Profile::Release => {
-            shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-bridge-node"]))?;
-        }
+        Profile::Release => suites::build_release(shell)?,
     }
     let types = sdk.join("packages/proto/src/generated");
     shell::quiet(
