@@ -61,6 +61,7 @@ impl Frontend {
         let namespace = self.namespace(&request.namespace)?;
         validate::task_queue(request.task_queue.as_ref())?;
         validate::optional_id("identity", &request.identity)?;
+        validate::optional_id("worker_instance_key", &request.worker_instance_key)?;
         let context = caller.poll_context()?;
         self.executions().poll_activity_task(&namespace, request, context).await
     }

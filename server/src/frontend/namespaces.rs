@@ -225,6 +225,7 @@ fn describe(stored: &Namespace) -> DescribeNamespaceResponse {
             capabilities: Some(namespace::namespace_info::Capabilities {
                 eager_workflow_start: true,
                 worker_heartbeats: false,
+                worker_poll_complete_on_shutdown: true,
                 ..Default::default()
             }),
             limits: Some(namespace::namespace_info::Limits {

@@ -37,6 +37,7 @@ impl Frontend {
         let namespace = self.namespace(&request.namespace)?;
         validate::optional_id("sticky_task_queue", &request.sticky_task_queue)?;
         validate::optional_id("identity", &request.identity)?;
+        validate::optional_id("worker_instance_key", &request.worker_instance_key)?;
         self.executions().shutdown_worker(&namespace, request).await
     }
 }

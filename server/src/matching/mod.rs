@@ -9,9 +9,13 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use queue::Queue;
 pub use queue::{PollerInfo, QueueInfo, ReservedPoller, TaskReceiver};
@@ -36,26 +40,33 @@ pub enum QueueKind {
 pub struct PollerIdentity {
     pub identity: String,
     pub build_id: String,
+    /// The worker's own key, by which it ends all its polls; empty if it has none.
+    pub worker: String,
     /// Tells one poll from another.
     pub poll: u64,
     /// The poller lives in the server's process.
     pub in_process: bool,
 }
 
+/// How many workers that have ended are remembered, for polls of theirs that are still on their way.
+const REMEMBERED_WORKERS: usize = 256;
+
 /// All task queues of a server. `T` is what is handed over. Cheap to clone.
 pub struct Matching<T> {
     queues: Arc<Mutex<HashMap<QueueKey, Queue<T>>>>,
+    /// Oldest first. Locked after `queues`.
+    ended: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl<T> Clone for Matching<T> {
     fn clone(&self) -> Self {
-        Self { queues: Arc::clone(&self.queues) }
+        Self { queues: Arc::clone(&self.queues), ended: Arc::clone(&self.ended) }
     }
 }
 
 impl<T> Default for Matching<T> {
     fn default() -> Self {
-        Self { queues: Arc::default() }
+        Self { queues: Arc::default(), ended: Arc::default() }
     }
 }
 
@@ -87,7 +98,11 @@ impl<T: Send + 'static> Matching<T> {
     /// Begins a poll at `now` (nanoseconds since the Unix epoch): await the receiver's [`TaskReceiver::recv`]. Dropping
     /// it ends the poll, and a task that was handed over but not yet received goes back to the head of the queue.
     pub fn poll(&self, key: &QueueKey, poller: PollerIdentity, now: i64) -> TaskReceiver<T> {
-        let (receiver, retry) = self.with(key, |queue| queue.poll(poller, now));
+        let (receiver, retry) = self.with(key, |queue| {
+            let has_ended = !poller.worker.is_empty() && self.ended.lock().contains(&poller.worker);
+            // Nobody holds the sending end.
+            if has_ended { (oneshot::channel().1, None) } else { queue.poll(poller, now) }
+        });
         self.try_later(key, retry);
         TaskReceiver::new(receiver, self.clone(), key.clone())
     }
@@ -112,6 +127,24 @@ impl<T: Send + 'static> Matching<T> {
     /// Removes a queue whose worker is gone and returns what waited in it; polls of it end without a task.
     pub fn remove(&self, key: &QueueKey) -> Vec<T> {
         self.queues.lock().remove(key).map(Queue::into_tasks).unwrap_or_default()
+    }
+
+    #[expect(clippy::iter_over_hash_type, reason = "what is done to a queue depends on no other")]
+    /// Ends the polls of a worker that takes no more tasks, and those that arrive late: they get no task.
+    pub fn end_polls(&self, worker: &str) {
+        if worker.is_empty() {
+            return;
+        }
+        let mut queues = self.queues.lock();
+        let mut ended = self.ended.lock();
+        if ended.len() == REMEMBERED_WORKERS {
+            ended.pop_front();
+        }
+        ended.push_back(worker.to_owned());
+        drop(ended);
+        for queue in queues.values_mut() {
+            queue.end_polls(worker);
+        }
     }
 
     /// How many tasks wait with no poller to take them, over all queues.

@@ -114,6 +114,10 @@ impl<T> Queue<T> {
         (receiver, self.hand_over())
     }
 
+    pub(super) fn end_polls(&mut self, worker: &str) {
+        self.pollers.retain(|waiting| waiting.poller.worker != worker);
+    }
+
     pub(super) fn reserve(&mut self) -> Option<ReservedPoller<T>> {
         while self.pollers.front().is_some_and(ReservedPoller::is_closed) {
             self.pollers.pop_front();
@@ -239,7 +243,7 @@ impl<T: Send + 'static> TaskReceiver<T> {
         Self { receiver, matching, key, received: false }
     }
 
-    /// The task; `None` when the queue was removed. Cancel-safe: stop awaiting and the task is not lost.
+    /// The task; `None` when the queue was removed or the worker has ended its polls. Cancel-safe: stop awaiting and the task is not lost.
     pub async fn recv(&mut self) -> Option<T> {
         let task = (&mut self.receiver).await.ok();
         self.received = true;

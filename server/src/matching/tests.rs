@@ -91,6 +91,23 @@ async fn removing_a_queue_ends_its_polls_and_returns_its_tasks() {
 }
 
 #[tokio::test]
+async fn a_worker_ends_its_own_polls_also_those_that_come_late() {
+    let matching = Matching::default();
+    let of = |worker: &str| {
+        matching.poll(&key("q"), PollerIdentity { worker: worker.into(), ..Default::default() }, 100)
+    };
+    let (mut ending, mut other, mut nameless) = (of("a"), of("b"), of(""));
+    matching.end_polls("a");
+    matching.end_polls("");
+    assert_eq!(ending.recv().await, None);
+    let mut late = of("a");
+    assert_eq!(late.recv().await, None);
+    matching.offer(&key("q"), 1);
+    matching.offer(&key("q"), 2);
+    assert_eq!((other.recv().await, nameless.recv().await), (Some(1), Some(2)));
+}
+
+#[tokio::test]
 async fn the_rate_limit_holds_tasks_back() {
     let matching = Matching::default();
     matching.set_rate(&key("q"), Some(0.0));

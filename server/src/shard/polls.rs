@@ -36,7 +36,8 @@ impl Executions {
     ) -> Result<PollWorkflowTaskQueueResponse, ServiceError> {
         let queue = request.task_queue.unwrap_or_default().name;
         let key = queue_key(&Arc::from(namespace.id.as_str()), &queue, QueueKind::Workflow);
-        match self.poll(&key, request.identity, context).await? {
+        let poller = self.poller(request.identity, request.worker_instance_key, context);
+        match self.poll(&key, poller, context).await? {
             Some((seq, Grant::Workflow(grant))) => self.fill_in(seq, *grant).await,
             _ => Ok(PollWorkflowTaskQueueResponse::default()),
         }
@@ -53,7 +54,8 @@ impl Executions {
         if let Some(rate) = request.task_queue_metadata.and_then(|metadata| metadata.max_tasks_per_second) {
             self.inner.matching.set_rate(&key, Some(rate));
         }
-        match self.poll(&key, request.identity, context).await? {
+        let poller = self.poller(request.identity, request.worker_instance_key, context);
+        match self.poll(&key, poller, context).await? {
             Some((_, Grant::Activity(mut response))) => {
                 response.workflow_namespace.clone_from(&namespace.name);
                 Ok(*response)
@@ -62,16 +64,21 @@ impl Executions {
         }
     }
 
-    /// Waits for a task of the queue and for its start; `None` when the poll's time is over or the server stops.
+    fn poller(&self, identity: String, worker: String, context: PollContext) -> PollerIdentity {
+        let poll = self.inner.polls.fetch_add(1, Ordering::Relaxed);
+        PollerIdentity { identity, worker, poll, in_process: context.in_process, ..Default::default() }
+    }
+
+    /// Waits for a task of the queue and for its start; `None` when the poll's time is over, its worker has ended its
+    /// polls, or the server stops.
     async fn poll(
         &self,
         key: &QueueKey,
-        identity: String,
+        waiting: PollerIdentity,
         context: PollContext,
     ) -> Result<Option<(i64, Grant)>, ServiceError> {
         let until = end_of_poll(context);
-        let poll = self.inner.polls.fetch_add(1, Ordering::Relaxed);
-        let waiting = PollerIdentity { identity, poll, in_process: context.in_process, ..Default::default() };
+        let poll = waiting.poll;
         loop {
             let delivery = match self.next_offer(key, waiting.clone(), until).await {
                 None => return Ok(None),

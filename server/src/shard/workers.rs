@@ -191,12 +191,13 @@ impl Executions {
     }
 
     #[expect(clippy::unused_async, reason = "every RPC is an async method here")]
-    /// The worker is going: tasks on its sticky queue go to the normal queues at once.
+    /// The worker is going: its polls end without a task, and tasks on its sticky queue go to the normal queues at once.
     pub async fn shutdown_worker(
         &self,
         namespace: &Namespace,
         request: ShutdownWorkerRequest,
     ) -> Result<ShutdownWorkerResponse, ServiceError> {
+        self.inner.matching.end_polls(&request.worker_instance_key);
         if !request.sticky_task_queue.is_empty() {
             let namespace_id = Arc::from(namespace.id.as_str());
             let key = queue_key(&namespace_id, &request.sticky_task_queue, QueueKind::Workflow);

@@ -13,4 +13,5 @@ mod refusals;
 mod sharing;
 mod support;
 mod visibility;
+mod workers;
 mod workflows;
