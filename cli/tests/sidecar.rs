@@ -3,193 +3,37 @@
 
 #[path = "sidecar/http.rs"]
 mod http;
+#[path = "sidecar/process.rs"]
+mod process;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use durably_proto::durably::{
-    core::v1::{
-        ActivationSuccess, ActivityCompletion, ActivitySuccess, Call, WorkerRequest, WorkflowCompletion,
-        activity_completion::Status, call_result::Result as Answer, worker_event::Event,
-        worker_request::Request, workflow_completion,
+use durably_proto::{
+    durably::{
+        core::v1::{
+            ActivationSuccess, ActivityCompletion, ActivitySuccess, Call, ReplayHistory, WorkerRequest,
+            WorkflowCompletion, activity_completion::Status, call_result::Result as Answer,
+            worker_event::Event, worker_request::Request, workflow_completion,
+        },
+        sidecar::v1::{Join, WorkRequest, sidecar_client::SidecarClient, work_request::Request as Asked},
     },
-    sidecar::v1::{Join, WorkRequest, sidecar_client::SidecarClient, work_request::Request as Asked},
+    temporal::api::{
+        common::v1::WorkflowExecution,
+        workflowservice::v1::{GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse},
+    },
 };
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use prost::Message as _;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Code, metadata::MetadataValue, service::interceptor::InterceptedService, transport::Channel};
+use tonic::Code;
 
-use http::{Reply, Target};
-
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const BEARER: &str = "Bearer 0123456789abcdef0123456789abcdef";
-const READY: &str = "durably sidecar is listening on ";
-
-type Guarded =
-    InterceptedService<Channel, fn(tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status>>;
-
-#[expect(clippy::unnecessary_wraps, reason = "it is what an interceptor returns")]
-fn with_token(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
-    request.metadata_mut().insert("authorization", MetadataValue::from_static(BEARER));
-    Ok(request)
-}
-
-/// A running `durably sidecar` on a folder; killed when dropped.
-struct Process {
-    child: Child,
-    folder: TempDir,
-    tcp: String,
-}
-
-fn configure(folder: &Path, extra: &str) {
-    std::fs::write(folder.join("token"), TOKEN).unwrap();
-    let text = format!(
-        "[connect]\ntarget = \"embedded:state.db\"\n[listen]\nunix = \"s.sock\"\ntcp = \"127.0.0.1:0\"\ntoken_file = \"token\"\n{extra}\n"
-    );
-    std::fs::write(folder.join("sidecar.toml"), text).unwrap();
-}
-
-const QUEUE: &str = "[[worker]]\ntask_queue = \"q\"\n";
-/// Applications that are quiet for a moment have gone.
-const IMPATIENT: &str =
-    "[limits]\napplication_timeout = \"0.3s\"\nbody_bytes = 100000\n[[worker]]\ntask_queue = \"q\"\n";
-
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_durably"));
-    command.args(["sidecar", "--config", "sidecar.toml"]).current_dir(folder);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-impl Process {
-    fn start(extra: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        configure(folder.path(), extra);
-        Self::on(folder)
-    }
-
-    fn on(folder: TempDir) -> Self {
-        let mut child = command(folder.path()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Some(rest) = line.strip_prefix(READY) else {
-            let mut errors = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-            panic!("instead of being ready it said {line:?} {errors}");
-        };
-        let tcp = rest.split(',').next().unwrap().trim().to_owned();
-        Self { child, folder, tcp }
-    }
-
-    fn unix(&self) -> Target {
-        Target::Unix(self.folder.path().join("s.sock"))
-    }
-
-    fn tcp(&self, token: &str) -> Target {
-        Target::Tcp(self.tcp.clone(), token.to_owned())
-    }
-
-    /// Kills the process and starts another one on the same folder.
-    fn kill_and_restart(mut self) -> Self {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        drop(self);
-        Self::on(folder)
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Reply {
-        self.unix().ask("POST", path, &body.to_string()).await
-    }
-
-    async fn get(&self, path: &str) -> Reply {
-        self.unix().ask("GET", path, "").await
-    }
-
-    /// What the application is to do next; an empty answer is a failed test.
-    async fn poll(&self, application: &str) -> Value {
-        let reply = self.post(&work(application, "poll?wait=20s"), json!({})).await;
-        assert_eq!(reply.status, 200, "{}", reply.body);
-        reply.body
-    }
-
-    /// Starts a workflow of one activity and brings it to where that activity is scheduled.
-    async fn begin(&self, id: &str, application: &str, retry_after: &str) -> String {
-        let start =
-            json!({"workflowId": id, "workflowType": "Order", "taskQueue": "q", "arguments": [{"id": 7}]});
-        assert_eq!(self.post("/v1/workflows", start).await.status, 200);
-        let event = self.poll(application).await;
-        let run = event["workflow"]["runId"].as_str().unwrap().to_owned();
-        let initialize = &event["workflow"]["jobs"][0]["initialize"];
-        assert_eq!(
-            (initialize["workflowId"].as_str(), &initialize["arguments"]),
-            (Some(id), &json!([{"id": 7}]))
-        );
-        let commands = json!([{"scheduleActivity": {
-            "seq": 1, "activityType": "charge", "arguments": [{"id": 7}], "startToCloseTimeout": "60s",
-            "retryPolicy": {"initialInterval": retry_after},
-        }}]);
-        self.complete(application, &run, commands).await;
-        run
-    }
-
-    async fn complete(&self, application: &str, run: &str, commands: Value) {
-        let body = json!({"runId": run, "success": {"commands": commands}});
-        let reply = self.post(&work(application, "workflow-completions"), body).await;
-        assert_eq!(reply.status, 204, "{}", reply.body);
-    }
-
-    async fn stream_client(&self) -> SidecarClient<Guarded> {
-        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", self.tcp)).unwrap();
-        SidecarClient::with_interceptor(channel.connect().await.unwrap(), with_token as fn(_) -> _)
-    }
-
-    async fn result(&self, id: &str) -> Value {
-        self.get(&format!("/v1/workflows/{id}/result?wait=20s")).await.body
-    }
-
-    /// Waits until the run of this id is replayed from its first event to `application`, and ends it.
-    async fn finish_after_replay(&self, application: &str, id: &str, result: &str) {
-        let mut activated = 0;
-        let run = loop {
-            let event = self.poll(application).await;
-            let Some(run) = event["workflow"]["runId"].as_str() else { panic!("{event}") };
-            let jobs = event["workflow"]["jobs"].as_array().unwrap();
-            if activated == 0 {
-                assert_eq!(jobs[0]["initialize"]["workflowId"], id, "{event}");
-                let schedule = json!([{"scheduleActivity": {
-                    "seq": 1, "activityType": "charge", "arguments": [{"id": 7}], "startToCloseTimeout": "60s",
-                    "retryPolicy": {"initialInterval": "0.001s"},
-                }}]);
-                self.complete(application, run, schedule).await;
-            } else if jobs.iter().any(|job| job.get("resolveActivity").is_some()) {
-                break run.to_owned();
-            }
-            activated += 1;
-        };
-        self.complete(application, &run, json!([{"completeWorkflow": {"result": result}}])).await;
-        assert_eq!(self.result(id).await["result"], result);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn work(application: &str, rest: &str) -> String {
-    format!("/v1/task-queues/q/applications/{application}/{rest}")
-}
+use process::{IMPATIENT, Process, QUEUE, READY, TOKEN, command, configure, work};
 
 #[tokio::test]
 async fn an_order_runs_over_plain_http() {
@@ -349,9 +193,13 @@ async fn who_leaves_gives_back_what_he_has_at_once() {
     sidecar.finish_after_replay("second", "order-1", "by the second").await;
 }
 
+/// With a queue beside it where histories are replayed.
+const TRIAL: &str =
+    "[[worker]]\ntask_queue = \"q\"\n[[worker]]\ntask_queue = \"trial\"\nreplay_only = true\n";
+
 #[tokio::test]
 async fn new_code_is_tried_on_old_histories() {
-    let sidecar = Process::start(&format!("{QUEUE}[[worker]]\ntask_queue = \"trial\"\nreplay_only = true\n"));
+    let sidecar = Process::start(TRIAL);
     sidecar.begin("order-1", "flow", "1s").await;
     let events = sidecar.get("/v1/workflows/order-1/history").await.body["events"].take();
     let history = json!({"workflowId": "order-1", "history": {"events": events}});
@@ -452,6 +300,46 @@ async fn a_stream_works_and_its_end_gives_everything_back() {
     let call = Call { method: "GetSystemInfo".into(), ..Default::default() };
     let result = client.call(call).await.unwrap().into_inner().result;
     assert!(matches!(result, Some(Answer::Response(_))));
+}
+
+#[tokio::test]
+async fn a_stream_replays_histories() {
+    let sidecar = Process::start(TRIAL);
+    sidecar.begin("order-1", "flow", "1s").await;
+    let mut client = sidecar.stream_client().await;
+    let call = GetWorkflowExecutionHistoryRequest {
+        execution: Some(WorkflowExecution { workflow_id: "order-1".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let method = "GetWorkflowExecutionHistory".to_owned();
+    let call = Call { method, request: call.encode_to_vec().into(), ..Default::default() };
+    let Some(Answer::Response(page)) = client.call(call).await.unwrap().into_inner().result else {
+        panic!("no history")
+    };
+    let page = GetWorkflowExecutionHistoryResponse::decode(page).unwrap();
+
+    let (requests, stream) = mpsc::unbounded_channel();
+    let join = Join { task_queue: "trial".into(), workflows: true, ..Default::default() };
+    requests.send(WorkRequest { request: Some(Asked::Join(join)) }).unwrap();
+    let tell = |request| {
+        let request = Asked::Worker(WorkerRequest { request: Some(request) });
+        requests.send(WorkRequest { request: Some(request) }).unwrap();
+    };
+    tell(Request::Replay(ReplayHistory { workflow_id: "order-1".into(), history: page.history }));
+    let mut events = client.work(UnboundedReceiverStream::new(stream)).await.unwrap().into_inner();
+    let result = loop {
+        match events.message().await.unwrap().unwrap().event {
+            // It forgets what it has done before.
+            Some(Event::Workflow(activation)) => {
+                let status = Some(workflow_completion::Status::Success(ActivationSuccess::default()));
+                tell(Request::Workflow(WorkflowCompletion { run_id: activation.run_id, status }));
+            }
+            Some(Event::Replay(result)) => break result,
+            other => panic!("{other:?}"),
+        }
+    };
+    let difference = result.error.and_then(|error| error.nondeterminism).unwrap();
+    assert_eq!((result.workflow_id.as_str(), difference.found.as_str()), ("order-1", ""));
 }
 
 #[tokio::test]
