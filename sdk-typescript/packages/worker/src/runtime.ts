@@ -1,6 +1,6 @@
 /** What all workers of a process share: its logger, and the signals that shut them down. */
 
-import { type Logger, IllegalStateError } from '@durably/common';
+import { type Duration, type Logger, IllegalStateError } from '@durably/common';
 import { installLogs } from '@durably/core-bridge';
 import { DefaultLogger } from './logger';
 
@@ -10,15 +10,23 @@ export interface RuntimeOptions {
   /** Signals that shut all workers down. Default: SIGINT, SIGTERM, SIGQUIT, SIGUSR2. */
   shutdownSignals?: NodeJS.Signals[];
   telemetryOptions?: {
-    /** The core's own log, on standard error. Default: warnings that workers don't log; see `makeTelemetryFilterString`. */
-    logging?: { filter?: string };
+    /**
+     * The core's own log, on standard error. Default: warnings that workers don't log; see `makeTelemetryFilterString`.
+     * `forward` has no effect here.
+     */
+    logging?: { filter?: string; forward?: object };
+    /** Not there yet: says so in the log. */
+    metrics?: object;
   };
+  /** No effect here. */
+  workerHeartbeatInterval?: Duration;
 }
 
 /** Failed workflow tasks are logged by workers, with the lines of the user's code. */
 const CORE_LOG = 'warn,durably_core::task_failed=off';
 
 interface Stoppable {
+  getState(): string;
   shutdown(): void;
 }
 
@@ -29,12 +37,16 @@ export class Runtime {
   private readonly signals: readonly NodeJS.Signals[];
   private readonly running = new Set<Stoppable>();
   private readonly onSignal = () => {
-    for (const worker of this.running) worker.shutdown();
+    // Those that stop already go on doing so.
+    for (const worker of this.running) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
 
   private constructor(readonly options: RuntimeOptions) {
     this.logger = options.logger ?? new DefaultLogger();
     this.signals = options.shutdownSignals ?? ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGUSR2'];
+    if (options.telemetryOptions?.metrics) {
+      this.logger.warn('RuntimeOptions.telemetryOptions.metrics has no effect: metrics are not there yet');
+    }
     installLogs(options.telemetryOptions?.logging?.filter ?? process.env['DURABLY_LOG'] ?? CORE_LOG);
   }
 
