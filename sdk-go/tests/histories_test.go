@@ -11,7 +11,9 @@ import (
 	"durably.dev/sdk/tests/histories"
 	"durably.dev/sdk/worker"
 	"durably.dev/sdk/workflow"
+	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -36,7 +38,14 @@ func recorded(t *testing.T) map[string]*historypb.History {
 
 // replay replays a history with the programs, of which one may be replaced, and returns what the workflow returned.
 func replay(history *historypb.History, replaced string, by histories.Program) (returned *string, err error) {
-	replayer := worker.NewWorkflowReplayer()
+	r, result := replayer(replaced, by)
+	err = r.ReplayWorkflowHistory(quiet{}, history)
+	return *result, err
+}
+
+// replayer knows the programs, of which one may be replaced, and what the last workflow returned.
+func replayer(replaced string, by histories.Program) (worker.WorkflowReplayer, **string) {
+	replayer, returned := worker.NewWorkflowReplayer(), new(*string)
 	for name, program := range histories.Programs {
 		if name == replaced {
 			program = by
@@ -44,13 +53,12 @@ func replay(history *historypb.History, replaced string, by histories.Program) (
 		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, argument int) (string, error) {
 			text, err := program(ctx, argument)
 			if err == nil {
-				returned = &text
+				*returned = &text
 			}
 			return text, err
 		}, workflow.RegisterOptions{Name: name})
 	}
-	err = replayer.ReplayWorkflowHistory(quiet{}, history)
-	return returned, err
+	return replayer, returned
 }
 
 func TestHistoriesOfTheOfficialSDKReplay(t *testing.T) {
@@ -74,6 +82,38 @@ func TestHistoriesOfTheOfficialSDKReplay(t *testing.T) {
 				t.Errorf("returned %q instead of %q", *returned, want)
 			}
 		})
+	}
+}
+
+func TestRunsReplayWhereverTheyStand(t *testing.T) {
+	for name, history := range recorded(t) {
+		for i, event := range history.Events {
+			switch event.EventType {
+			case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+				if _, err := replay(&historypb.History{Events: history.Events[:i+1]}, "", nil); err != nil {
+					t.Errorf("%s up to event %d: %v", name, event.EventId, err)
+				}
+			}
+		}
+	}
+}
+
+func TestHistoriesReplayFromFilesAndServers(t *testing.T) {
+	r, returned := replayer("", nil)
+	text, err := temporalproto.CustomJSONMarshalOptions{}.Marshal(recorded(t)["go-turns-last"])
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "history.json")
+	must(t, os.WriteFile(file, text, 0o600))
+	must(t, r.ReplayPartialWorkflowHistoryFromJSONFile(quiet{}, file, 3))
+	if *returned != nil {
+		t.Errorf("returned %q at event 3", **returned)
+	}
+	must(t, r.ReplayWorkflowHistoryFromJSONFile(quiet{}, file))
+	if *returned == nil || **returned != "over" {
+		t.Error("didn't get to its end")
+	}
+	if err := r.ReplayWorkflowHistoryFromJSONFile(quiet{}, "histories_test.go"); err == nil || !strings.Contains(err.Error(), "histories_test.go is no history") {
+		t.Error(err)
 	}
 }
 
@@ -125,9 +165,10 @@ func TestTheProgramsRunAndTheirHistoriesReplay(t *testing.T) {
 			if followed := run.GetRunID() != first; followed != (name == "Turns") {
 				t.Errorf("the handle went from run %s to %s", first, run.GetRunID())
 			}
-			returned, err := replay(history(t, c, run), "", nil)
-			must(t, err)
-			if returned == nil || *returned != want {
+			r, returned := replayer("", nil)
+			must(t, r.ReplayWorkflowExecution(within(t), c.WorkflowService(), quiet{}, "default",
+				workflow.Execution{ID: run.GetID(), RunID: run.GetRunID()}))
+			if *returned == nil || **returned != want {
 				t.Errorf("replayed to something else than %q", want)
 			}
 			if current := c.GetWorkflow(within(t), run.GetID(), "").GetRunID(); current != run.GetRunID() {

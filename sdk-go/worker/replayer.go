@@ -14,8 +14,10 @@ import (
 	"durably.dev/sdk/internal/flow"
 	"durably.dev/sdk/log"
 	"durably.dev/sdk/workflow"
+	commonpb "go.temporal.io/api/common/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/api/workflowservice/v1"
 )
 
 // WorkflowReplayer replays histories: it tells whether the code still does what they say.
@@ -24,8 +26,21 @@ type WorkflowReplayer interface {
 	RegisterWorkflowWithOptions(w any, options workflow.RegisterOptions)
 	// ReplayWorkflowHistory replays a history; logger may be nil.
 	ReplayWorkflowHistory(logger log.Logger, history *historypb.History) error
+	// ReplayWorkflowHistoryWithOptions is ReplayWorkflowHistory with options.
+	ReplayWorkflowHistoryWithOptions(logger log.Logger, history *historypb.History, options ReplayWorkflowHistoryOptions) error
 	// ReplayWorkflowHistoryFromJSONFile replays a history in JSON, as tools export it.
 	ReplayWorkflowHistoryFromJSONFile(logger log.Logger, jsonfileName string) error
+	// ReplayPartialWorkflowHistoryFromJSONFile replays a history in JSON up to an event; 0 means all of it.
+	ReplayPartialWorkflowHistoryFromJSONFile(logger log.Logger, jsonfileName string, lastEventID int64) error
+	// ReplayWorkflowExecution replays the history that a server has.
+	ReplayWorkflowExecution(ctx context.Context, service workflowservice.WorkflowServiceClient, logger log.Logger,
+		namespace string, execution workflow.Execution) error
+}
+
+// ReplayWorkflowHistoryOptions are the options of ReplayWorkflowHistoryWithOptions.
+type ReplayWorkflowHistoryOptions struct {
+	// OriginalExecution is whose history it is; by default that which the first event names.
+	OriginalExecution workflow.Execution
 }
 
 // WorkflowReplayerOptions are the options of NewWorkflowReplayerWithOptions.
@@ -80,7 +95,13 @@ func (r *replayer) connect(logger log.Logger) (*connection.Connection, error) {
 	return c, nil
 }
 
-func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.History) (err error) {
+func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.History) error {
+	return r.ReplayWorkflowHistoryWithOptions(logger, history, ReplayWorkflowHistoryOptions{})
+}
+
+func (r *replayer) ReplayWorkflowHistoryWithOptions(
+	logger log.Logger, history *historypb.History, replay ReplayWorkflowHistoryOptions,
+) (err error) {
 	c, err := r.connect(logger)
 	if err != nil {
 		return err
@@ -93,12 +114,12 @@ func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.H
 		return connection.Error(err)
 	}
 	defer l.stop()
-	started := history.GetEvents()
-	id := "replay"
-	if len(started) > 0 {
-		if known := started[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId(); known != "" {
-			id = known
-		}
+	id := replay.OriginalExecution.ID
+	if events := history.GetEvents(); id == "" && len(events) > 0 {
+		id = events[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()
+	}
+	if id == "" {
+		id = "replay"
 	}
 	l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Replay{Replay: &core.ReplayHistory{WorkflowId: id, History: history}}})
 	result := <-l.replays
@@ -109,6 +130,10 @@ func (r *replayer) ReplayWorkflowHistory(logger log.Logger, history *historypb.H
 }
 
 func (r *replayer) ReplayWorkflowHistoryFromJSONFile(logger log.Logger, jsonfileName string) error {
+	return r.ReplayPartialWorkflowHistoryFromJSONFile(logger, jsonfileName, 0)
+}
+
+func (r *replayer) ReplayPartialWorkflowHistoryFromJSONFile(logger log.Logger, jsonfileName string, lastEventID int64) error {
 	text, err := os.ReadFile(jsonfileName)
 	if err != nil {
 		return err
@@ -117,5 +142,32 @@ func (r *replayer) ReplayWorkflowHistoryFromJSONFile(logger log.Logger, jsonfile
 	if err := (temporalproto.CustomJSONUnmarshalOptions{DiscardUnknown: true}).Unmarshal(text, history); err != nil {
 		return fmt.Errorf("%s is no history: %w", jsonfileName, err)
 	}
+	for i, event := range history.Events {
+		if event.EventId == lastEventID {
+			history.Events = history.Events[:i+1]
+			break
+		}
+	}
 	return r.ReplayWorkflowHistory(logger, history)
+}
+
+func (r *replayer) ReplayWorkflowExecution(
+	ctx context.Context, service workflowservice.WorkflowServiceClient, logger log.Logger,
+	namespace string, execution workflow.Execution,
+) error {
+	request := &workflowservice.GetWorkflowExecutionHistoryRequest{
+		Namespace: namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: execution.ID, RunId: execution.RunID},
+	}
+	history := &historypb.History{}
+	for {
+		page, err := service.GetWorkflowExecutionHistory(ctx, request)
+		if err != nil {
+			return err
+		}
+		history.Events = append(history.Events, page.GetHistory().GetEvents()...)
+		if request.NextPageToken = page.NextPageToken; len(request.NextPageToken) == 0 {
+			break
+		}
+	}
+	return r.ReplayWorkflowHistoryWithOptions(logger, history, ReplayWorkflowHistoryOptions{OriginalExecution: execution})
 }
