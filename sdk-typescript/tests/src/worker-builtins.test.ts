@@ -25,6 +25,14 @@ test('assert, util and url of Node.js are there', async () => {
   });
 });
 
+test('packages find what they ask for when they are loaded, and leave nothing to other runs', async () => {
+  await withWorker('builtins', async (env) => {
+    const expected = ['production', 'nothing', true, true];
+    assert.deepEqual(await env.execute('packages'), expected);
+    assert.deepEqual(await env.execute('packages'), expected);
+  });
+});
+
 test('values follow asynchronous code', async () => {
   await withWorker('builtins', async (env) => {
     assert.deepEqual(await env.execute('stores'), [null, 'a', 'b', null]);

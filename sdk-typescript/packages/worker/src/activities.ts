@@ -9,6 +9,7 @@ import {
   type LoadedDataConverter,
   type Logger,
   type Payload,
+  type PayloadConverter,
   arrayFromPayloads,
   decodePriority,
   decompileRetryPolicy,
@@ -78,7 +79,9 @@ export class ActivityRunner {
       logger = context.log;
       const args = arrayFromPayloads(this.options.converter.payloadConverter, start.input);
       const result = await runInContext(context, async () => await this.functionOf(start.activityType)(...args));
-      return await this.encoded({ taskToken, completed: { result: this.resultOf(start.activityType, result) } });
+      const { payloadConverter } = this.options.converter;
+      const payload = converted(`The result of activity ${start.activityType}`, payloadConverter, result);
+      return await this.encoded({ taskToken, completed: { result: payload } });
     } catch (error) {
       return await this.failed(taskToken, error, cancellation.reason, logger);
     }
@@ -87,14 +90,6 @@ export class ActivityRunner {
   private async decode(start: Start): Promise<void> {
     const { payloadCodecs } = this.options.converter;
     await mapPayloads('durably.core.v1.ActivityStart', start, (payloads) => decodePayloads(payloadCodecs, payloads));
-  }
-
-  private resultOf(type: string, result: unknown): Payload {
-    try {
-      return this.options.converter.payloadConverter.toPayload(result);
-    } catch (error) {
-      throw about(`The result of activity ${type}`, error);
-    }
   }
 
   private functionOf(type: string): (...args: any[]) => unknown {
@@ -154,7 +149,7 @@ export class ActivityRunner {
   private heartbeat(taskToken: Uint8Array, details: unknown): void {
     const { payloadConverter, payloadCodecs } = this.options.converter;
     if (!this.attempts.has(key(taskToken))) return;
-    const payloads = details === undefined ? [] : [payloadConverter.toPayload(details)];
+    const payloads = details === undefined ? [] : [converted('The details of the heartbeat', payloadConverter, details)];
     if (payloadCodecs.length === 0 || payloads.length === 0) {
       this.options.respond({ heartbeat: { taskToken, details: payloads } });
       return;
@@ -188,6 +183,14 @@ export class ActivityRunner {
       retryPolicy: decompileRetryPolicy(start.retryPolicy),
       priority: decodePriority(start.priority),
     };
+  }
+}
+
+function converted(what: string, converter: PayloadConverter, value: unknown): Payload {
+  try {
+    return converter.toPayload(value);
+  } catch (error) {
+    throw about(what, error);
   }
 }
 

@@ -66,3 +66,14 @@ export async function stores(): Promise<(string | undefined)[]> {
     });
   return [storage.getStore(), ...(await Promise.all([seen('a'), seen('b')])), storage.run('c', () => storage.exit(() => storage.getStore()))];
 }
+
+declare const process: { env: { NODE_ENV: string } };
+
+/** As packages do when they are loaded: ask for the environment's name, and add functions for decorators. */
+export async function packages(): Promise<unknown[]> {
+  const added = Reflect as unknown as Record<string, unknown>;
+  const before = added['metadata'];
+  added['metadata'] = () => 'added';
+  const { Reflect: global } = globalThis as unknown as { Reflect: object };
+  return [process.env.NODE_ENV, before ?? 'nothing', global === Reflect, Reflect.has({ a: 1 }, 'a')];
+}

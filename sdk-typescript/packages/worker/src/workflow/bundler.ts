@@ -32,7 +32,7 @@ const ENTRY = 'workflow-entry.js';
 const BUILT_IN = new Set(builtinModules.flatMap((name) => [name, `node:${name}`]));
 
 /** What surrounds a bundle. Names of the worker's realm that modules may not share are parameters. */
-const BANNER = '(function (require, module, exports, globalThis, global) { "use strict";';
+const BANNER = '(function (require, module, exports, globalThis, global, Reflect) { "use strict";';
 const FOOTER = '});';
 
 /** Bundles ahead of time: pass the result as `workflowBundle`, or write its code to a file and pass its `codePath`. */
@@ -59,6 +59,8 @@ export async function bundleWorkflowCode(options: BundleOptions): Promise<Workfl
     conditions: ['workflow', 'browser', 'import', 'require'],
     target: 'node20',
     keepNames: true,
+    // Packages ask for it when they are loaded. The same everywhere, whatever the worker's environment says.
+    define: { 'process.env.NODE_ENV': '"production"' },
     sourcemap: 'inline',
     logLevel: 'silent',
     banner: { js: BANNER },

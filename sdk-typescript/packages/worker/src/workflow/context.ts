@@ -19,7 +19,14 @@ import { Positions } from './source-map';
 
 /** What the code in `workflow-runtime.js` exports. */
 type Runtime = typeof import('@durably/workflow/lib/runtime/index');
-type BundleFunction = (require: unknown, module: { exports: unknown }, exports: object, globalThis: object, global: object) => void;
+type BundleFunction = (
+  require: unknown,
+  module: { exports: unknown },
+  exports: object,
+  globalThis: object,
+  global: object,
+  Reflect: object,
+) => void;
 
 /** Classes that a context lacks, from this realm; workflows get subclasses of them. */
 const FOREIGN = { TextEncoder, TextDecoder, URL, URLSearchParams };
@@ -135,7 +142,7 @@ export class WorkflowContext {
     const instantiate = (): Bundle => {
       const module = { exports: {} as Bundle };
       const globals = this.runtime.runGlobals();
-      this.bundle(this.runtime.requireModule, module, module.exports, globals, globals);
+      this.bundle(this.runtime.requireModule, module, module.exports, globals, globals, globals.Reflect);
       return module.exports;
     };
     return this.runtime.createRun({ ...options, instantiate });

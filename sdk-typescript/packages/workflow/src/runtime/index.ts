@@ -15,6 +15,7 @@ let modules: Readonly<Record<string, unknown>> = { '@durably/common': common, '@
 
 /** The globals of all runs, which none can change. */
 let shared: object;
+const reflection = Object.getOwnPropertyDescriptors(Reflect);
 
 /** Called once per context, with names of globals that belong to other realms. */
 export function install(host: Host, foreign: readonly string[]): void {
@@ -77,11 +78,13 @@ export function requireModule(name: string): unknown {
   return found;
 }
 
-/** The globals of one run: what it adds is its own. */
-export function runGlobals(): object {
+/** The globals of one run: what it adds is its own. So is `Reflect`, which packages for decorators add functions to. */
+export function runGlobals(): { Reflect: object } {
   const globals = Object.create(shared) as Record<string, unknown>;
+  const value = Object.defineProperties({}, reflection);
+  Object.defineProperty(globals, 'Reflect', { value, writable: true, configurable: true });
   for (const name of ['globalThis', 'global']) Object.defineProperty(globals, name, { value: globals });
-  return globals;
+  return globals as { Reflect: object };
 }
 
 /** The run of a first activation. Its modules are made when that is applied. */
