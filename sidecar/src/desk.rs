@@ -25,9 +25,20 @@ use durably_proto::{
 /// What an application asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wants {
-    pub(crate) workflows: bool,
+    pub(crate) workflows: Activations,
     /// How many activities it could do.
     pub(crate) activities: u32,
+}
+
+/// Which activations an application asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activations {
+    /// It asks for them with another request. One that came with this one might overtake, or be overtaken: a run that is
+    /// initialized anew would meet its own eviction.
+    None,
+    /// Those of runs that it has.
+    Own,
+    All,
 }
 
 /// Why an answer was not taken.
@@ -208,7 +219,11 @@ impl Desk {
     /// The next thing for the application to do.
     pub(crate) fn take(&mut self, name: &str, wants: Wants, now: Instant) -> Option<WorkerEvent> {
         let application = self.applications.get_mut(name)?;
-        if let Some(event) = application.ready.pop_front() {
+        let is_wanted = |event: &WorkerEvent| {
+            wants.workflows != Activations::None || !matches!(event.event, Some(Event::Workflow(_)))
+        };
+        let wanted = application.ready.iter().position(is_wanted);
+        if let Some(event) = wanted.and_then(|position| application.ready.remove(position)) {
             if let Some(Event::Workflow(activation)) = &event.event
                 && let Some(run) = self.runs.get_mut(&activation.run_id)
             {
@@ -216,7 +231,7 @@ impl Desk {
             }
             return Some(event);
         }
-        if wants.workflows
+        if wants.workflows == Activations::All
             && let Some(activation) = self.new_runs.pop_front()
         {
             let run = Run { application: name.to_owned(), is_active: true, taken_at: Some(now) };

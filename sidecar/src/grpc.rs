@@ -23,7 +23,7 @@ use tonic::{
 
 use crate::{
     Shared,
-    desk::{Refusal, Wants},
+    desk::{Activations, Refusal, Wants},
     http::is_authorized,
     queue::{Queue, Visit},
 };
@@ -124,7 +124,11 @@ impl Application {
         let mut has_ended = false;
         loop {
             let wants = Wants {
-                workflows: self.workflows && !self.is_leaving,
+                workflows: if self.workflows && !self.is_leaving {
+                    Activations::All
+                } else {
+                    Activations::Own
+                },
                 activities: if self.is_leaving { 0 } else { self.free },
             };
             let deliver = async {

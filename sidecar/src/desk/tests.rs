@@ -7,7 +7,10 @@ use durably_proto::durably::core::v1::{
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-const ALL: Wants = Wants { workflows: true, activities: 1 };
+const ALL: Wants = Wants { workflows: Activations::All, activities: 1 };
+
+/// Of a thread that has left workflows to another one.
+const NO_WORKFLOWS: Wants = Wants { workflows: Activations::None, activities: 1 };
 
 fn event(event: Event) -> WorkerEvent {
     WorkerEvent { event: Some(event) }
@@ -176,6 +179,24 @@ fn what_could_not_be_delivered_is_there_again() {
     let taken = desk.take("a", ALL, now).unwrap();
     desk.put_back("a", taken);
     desk.enter("b");
-    assert_eq!(desk.take("b", Wants { workflows: true, activities: 0 }, now), None);
+    assert_eq!(desk.take("b", Wants { workflows: Activations::All, activities: 0 }, now), None);
     assert_eq!(desk.take("b", ALL, now), Some(activity("t")));
+}
+
+#[test]
+fn activations_reach_only_who_asks_for_them() {
+    let (mut desk, now) = desk();
+    desk.handle_event(initialize("r"));
+    assert_eq!(desk.take("a", ALL, now), Some(initialize("r")));
+    desk.answer("a", done("r")).unwrap();
+    desk.handle_event(activity("t"));
+    assert_eq!(desk.take("a", NO_WORKFLOWS, now), Some(activity("t")));
+    desk.handle_event(evict("r"));
+    desk.handle_event(initialize("r"));
+    desk.handle_event(cancel("t", Reason::Cancelled));
+    // Were it to get the eviction, it might drop what another thread of the application has begun anew meanwhile.
+    assert_eq!(desk.take("a", NO_WORKFLOWS, now), Some(cancel("t", Reason::Cancelled)));
+    assert_eq!(desk.take("a", NO_WORKFLOWS, now), None);
+    assert_eq!(desk.take("a", ALL, now), Some(evict("r")));
+    assert_eq!(desk.take("a", ALL, now), Some(initialize("r")));
 }

@@ -21,7 +21,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "The next thing to do: an activity, an activation, a cancellation. 204 if there is nothing.",
         query: &[
             WAIT,
-            ("workflows", "`false`: no activations of new runs."),
+            ("workflows", "`false`: no activations; another request asks for them."),
             ("activities", "`false`: no activities."),
         ],
         body: Nothing,

@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{Ask, Reply, error::ApiError};
-use crate::{Shared, desk::Wants, json, queue::Queue};
+use crate::{
+    Shared,
+    desk::{Activations, Wants},
+    json,
+    queue::Queue,
+};
 
 fn queue<'a>(shared: &'a Shared, ask: &Ask) -> Result<&'a Arc<Queue>, ApiError> {
     let name = ask.path("queue");
@@ -26,7 +31,11 @@ pub(super) fn poll(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<R
         let queue = queue(&shared, &ask)?;
         let options = queue.options();
         let wants = Wants {
-            workflows: options.workflows && ask.flag("workflows")?,
+            workflows: if options.workflows && ask.flag("workflows")? {
+                Activations::All
+            } else {
+                Activations::None
+            },
             activities: u32::from(options.activities && ask.flag("activities")?),
         };
         let wait = ask.wait()?;
