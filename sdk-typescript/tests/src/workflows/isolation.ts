@@ -2,6 +2,9 @@
 
 import * as workflow from '@durably/workflow';
 
+// A run's `Reflect` is its own, so a run can spoil it for itself.
+const { defineProperty, deleteProperty, ownKeys, set, setPrototypeOf } = Reflect;
+
 export const state = { marks: [] as string[] };
 let count = 0;
 
@@ -39,7 +42,7 @@ function reach(): Map<object, string> {
     if ((typeof value !== 'object' && typeof value !== 'function') || value === null || found.has(value)) continue;
     found.set(value, path);
     open.push([Object.getPrototypeOf(value), `${path}.__proto__`]);
-    for (const key of Reflect.ownKeys(value)) {
+    for (const key of ownKeys(value)) {
       const property = Object.getOwnPropertyDescriptor(value, key)!;
       for (const part of ['value', 'get', 'set'] as const) open.push([property[part], `${path}.${String(key)}`]);
     }
@@ -51,7 +54,7 @@ function reach(): Map<object, string> {
 export async function look(): Promise<string[]> {
   const lines = [`${count++} ${state.marks.length}`];
   for (const [object, path] of reach()) {
-    const keys = Reflect.ownKeys(object).map((key) => {
+    const keys = ownKeys(object).map((key) => {
       const { value } = Object.getOwnPropertyDescriptor(object, key)!;
       return `${String(key)}:${typeof value === 'function' || typeof value === 'object' ? typeof value : 'value'}`;
     });
@@ -71,7 +74,7 @@ export async function spoil(seed: number): Promise<number> {
   let changes = 0;
   for (let i = 0; i < 3000; i++) {
     const object = objects[next(objects.length)]!;
-    const keys = Reflect.ownKeys(object);
+    const keys = ownKeys(object);
     const key = keys.length > 0 && next(2) ? keys[next(keys.length)]! : `mark${next(5)}`;
     try {
       if (change(object, key, next(6))) changes++;
@@ -88,15 +91,15 @@ export async function spoil(seed: number): Promise<number> {
 function change(object: object, key: PropertyKey, way: number): boolean {
   switch (way) {
     case 0:
-      return Reflect.set(object, key, 'spoiled');
+      return set(object, key, 'spoiled');
     case 1:
-      return Reflect.defineProperty(object, key, { value: 'spoiled', configurable: true });
+      return defineProperty(object, key, { value: 'spoiled', configurable: true });
     case 2:
-      return Reflect.deleteProperty(object, key);
+      return deleteProperty(object, key);
     case 3:
-      return Reflect.setPrototypeOf(object, null);
+      return setPrototypeOf(object, null);
     case 4:
-      return Reflect.set(object, key, 'spoiled', Object.getPrototypeOf(object) ?? object);
+      return set(object, key, 'spoiled', Object.getPrototypeOf(object) ?? object);
     default:
       (object as Record<PropertyKey, unknown>)[key] = () => 'spoiled';
       return true;
