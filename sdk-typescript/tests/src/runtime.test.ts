@@ -39,13 +39,13 @@ test('signals shut workers down, and a second one changes nothing', async () => 
   const running = worker.run();
   await client.workflow.start('greeting', { taskQueue: 'q', workflowId: 'g', args: ['Ann'] });
   await beginning;
-  process.emit('SIGUSR2', 'SIGUSR2');
+  process.emit('SIGQUIT', 'SIGQUIT');
   assert.equal(worker.getState(), 'STOPPING');
-  process.emit('SIGUSR2', 'SIGUSR2');
+  process.emit('SIGQUIT', 'SIGQUIT');
   assert.throws(() => worker.shutdown(), /Not running\. Current state: STOPPING/);
   release('done');
   await running;
   assert.equal(worker.getState(), 'STOPPED');
-  assert.equal(process.listenerCount('SIGUSR2'), 0);
+  assert.equal(process.listenerCount('SIGQUIT'), 0);
   await connection.close();
 });
