@@ -11,7 +11,7 @@ use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
 use prost::Message;
 use prost_types::Timestamp;
 
-use super::flags::{CoreFlag, Flags};
+use super::flags::{CoreFlag, Flags, recorded_dialect};
 use super::history::{Event, Kind, Malformed, TaskStarted};
 use super::initialize::{self, Identity};
 use super::jobs::Jobs;
@@ -48,6 +48,8 @@ pub(crate) enum Progress {
 pub(crate) struct Execution {
     identity: Identity,
     dialect: HistoryDialect,
+    /// The history has said which dialect it is in.
+    is_dialect_recorded: bool,
     timeline: Timeline,
     cursor: Cursor,
     jobs: Jobs,
@@ -73,6 +75,7 @@ impl Execution {
         Execution {
             identity,
             dialect,
+            is_dialect_recorded: false,
             timeline: Timeline::new(),
             cursor: Cursor::new(dialect),
             jobs: Jobs::default(),
@@ -172,12 +175,25 @@ impl Execution {
                     if let Some(Kind::TaskCompleted(Some(metadata))) =
                         self.timeline.get(completed).map(|event| &event.kind)
                     {
-                        self.flags.observe(metadata);
+                        let metadata = metadata.clone();
+                        self.observe(&metadata);
                     }
                     self.is_replaying = true;
                     self.apply_task(length)?;
                 }
             }
+        }
+    }
+
+    /// What a completed task recorded. A run keeps the dialect that it began in, whoever goes on with it.
+    fn observe(&mut self, metadata: &WorkflowTaskCompletedMetadata) {
+        self.flags.observe(metadata);
+        if !self.is_dialect_recorded
+            && let Some(dialect) = recorded_dialect(metadata)
+        {
+            self.is_dialect_recorded = true;
+            self.dialect = dialect;
+            self.cursor.set_dialect(dialect);
         }
     }
 
@@ -258,7 +274,7 @@ impl Execution {
                 jobs.push(Job::Initialize(job));
             }
             _ if id == 1 => return Err(malformed(id, "the first event must start the run").into()),
-            Kind::TaskCompleted(Some(metadata)) => self.flags.observe(&metadata),
+            Kind::TaskCompleted(Some(metadata)) => self.observe(&metadata),
             Kind::TaskFailed { reset_run_id: Some(run_id) } => {
                 jobs.push(Job::UpdateRandomSeed(UpdateRandomSeed {
                     randomness_seed: randomness_seed(&run_id),

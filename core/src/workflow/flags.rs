@@ -1,4 +1,4 @@
-//! SDK flags: which behaviour a history was made with.
+//! SDK flags and dialects: which behaviour a history was made with.
 //!
 //! A change in how the core acts on the same input would break histories that exist. It goes behind a flag: a task that
 //! is new relies on it and records it with its completion; a replay relies on it only where the history says so.
@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use durably_proto::durably::core::v1::HistoryDialect;
 use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
 
 /// Flags of the core (`core_used_flags`). 2 (search attributes upserted with a patch) and 4 (determinism checks of Nexus
@@ -22,6 +23,22 @@ pub(crate) enum CoreFlag {
 
 impl CoreFlag {
     const ALL: [CoreFlag; 2] = [CoreFlag::IdAndTypeDeterminismChecks, CoreFlag::MoveTerminalCommands];
+}
+
+/// Who has made histories in which dialect: official SDKs and ours, by the names that they record in the first task.
+const DIALECTS: [(&str, HistoryDialect); 7] = [
+    ("temporal-go", HistoryDialect::ByEventId),
+    ("durably-go", HistoryDialect::ByEventId),
+    ("temporal-python", HistoryDialect::BySequence),
+    ("durably-python", HistoryDialect::BySequence),
+    ("temporal-typescript", HistoryDialect::BySequence),
+    ("durably-typescript", HistoryDialect::BySequence),
+    ("durably-sidecar", HistoryDialect::BySequence),
+];
+
+/// The dialect of a run whose task was completed so, if that says it.
+pub(crate) fn recorded_dialect(metadata: &WorkflowTaskCompletedMetadata) -> Option<HistoryDialect> {
+    DIALECTS.iter().find(|(name, _)| *name == metadata.sdk_name).map(|(_, dialect)| *dialect)
 }
 
 /// The flags of one run, as far as its history has been read.

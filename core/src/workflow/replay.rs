@@ -82,6 +82,11 @@ impl Cursor {
         }
     }
 
+    /// Before the first command of the code is named.
+    pub(crate) fn set_dialect(&mut self, dialect: HistoryDialect) {
+        self.dialect = dialect;
+    }
+
     /// The code is going to work on the task that started with this event.
     pub(crate) fn handle_task_start(&mut self, event_id: i64) {
         self.started_id = event_id;

@@ -71,13 +71,17 @@ fn task_event(name: &str, args: &[&str]) -> (EventType, Attributes) {
                 ..WorkflowTaskStartedEventAttributes::default()
             }),
         ),
-        // "core 1,3" and "lang 2" record flags; "core 1,3" is the default, "core none" records nothing.
+        // "core 1,3" and "lang 2" record flags; "core 1,3" is the default, "core none" records nothing. "sdk NAME" is who did.
         "task-completed" => {
             let core = if args.contains(&"none") { Vec::new() } else { numbers(args, "core") };
             let core = if core.is_empty() && !args.contains(&"none") { vec![1, 3] } else { core };
             let metadata = WorkflowTaskCompletedMetadata {
                 core_used_flags: core,
                 lang_used_flags: numbers(args, "lang"),
+                sdk_name: args
+                    .windows(2)
+                    .find(|pair| pair[0] == "sdk")
+                    .map_or_else(String::new, |pair| pair[1].to_owned()),
                 ..WorkflowTaskCompletedMetadata::default()
             };
             (

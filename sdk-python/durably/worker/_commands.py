@@ -29,7 +29,7 @@ def schedule_activity(
     """`ScheduleActivity`."""
     command = msg.ScheduleActivity(
         seq=seq,
-        activity_id=options.activity_id or str(seq),
+        activity_id=options.activity_id or "",
         activity_type=options.name,
         task_queue=options.task_queue or info.task_queue,
         arguments=payloads.to_payloads(options.args) if options.args else [],
