@@ -156,21 +156,30 @@ impl Port {
     /// Carries out a `Call`; delivers the response message of the method.
     pub fn call(&self, client: &Client, to: u64, call: Bytes) -> Running {
         let client = client.clone();
+        // It begins now: the client may be closed before a thread gets to it.
+        let begun = client.core().map(crate::Client::begin);
         self.spawn(to, async move {
-            match client.core()?.call(decode("Call", call)?).await.result {
-                Some(Answer::Response(bytes)) => Ok(Content::Message(bytes)),
-                Some(Answer::Error(error)) => Err(error),
-                None => Ok(Content::Nothing),
-            }
+            let call = async {
+                match client.core()?.call(decode("Call", call)?).await.result {
+                    Some(Answer::Response(bytes)) => Ok(Content::Message(bytes)),
+                    Some(Answer::Error(error)) => Err(error),
+                    None => Ok(Content::Nothing),
+                }
+            };
+            begun?.unless_closed(call).await
         })
     }
 
     /// Waits for a workflow's end by `AwaitWorkflow`; delivers a `WorkflowResult`.
     pub fn await_workflow(&self, client: &Client, to: u64, request: Bytes) -> Running {
         let client = client.clone();
+        let begun = client.core().map(crate::Client::begin);
         self.spawn(to, async move {
-            let result = client.core()?.await_workflow(decode("AwaitWorkflow", request)?).await?;
-            Ok(Content::Message(result.encode_to_vec().into()))
+            let awaited = async {
+                let result = client.core()?.await_workflow(decode("AwaitWorkflow", request)?).await?;
+                Ok(Content::Message(result.encode_to_vec().into()))
+            };
+            begun?.unless_closed(awaited).await
         })
     }
 
@@ -315,6 +324,17 @@ mod tests {
         host.port.call(&client, 6, call.encode_to_vec().into());
         let deliveries = host.next().await;
         assert!(error_of(&deliveries[0]).message.contains("closed"), "{deliveries:?}");
+    }
+
+    #[tokio::test]
+    async fn what_began_before_its_client_was_closed_was_cut_off_by_that() {
+        let host = Host::new();
+        let client = host.client().await;
+        // The runtime has one thread, this one: nothing of the call runs before the client is closed.
+        host.port.call(&client, 7, malformed());
+        let closing = client.core().expect("open").clone();
+        closing.close().await;
+        assert_eq!(error_of(&host.next().await[0]).code, Code::Cancelled as i32);
     }
 
     #[tokio::test]

@@ -78,7 +78,7 @@ def test_an_order_from_start_to_end() -> None:
     run = Run(Order, "o1")
     (command,) = run.start()
     activity_command = command.schedule_activity
-    assert (activity_command.seq, activity_command.activity_id, activity_command.activity_type) == (1, "1", "charge")
+    assert (activity_command.seq, activity_command.activity_id, activity_command.activity_type) == (1, "", "charge")
     assert activity_command.task_queue == "tq"
     assert activity_command.start_to_close_timeout.seconds == 10
     assert activity_command.retry_policy.maximum_attempts == 3

@@ -81,6 +81,33 @@ pub(crate) struct Plan<'a> {
     pub(crate) retry: Option<&'a RetryPolicy>,
 }
 
+/// What the user waits for, seen from the client: see [`Client::begin`]. Workers end by themselves, with what they still
+/// have to say.
+pub(crate) struct Begun {
+    closed: tokio::sync::watch::Receiver<bool>,
+    was_closed: bool,
+}
+
+impl Begun {
+    pub(crate) async fn unless_closed<T>(
+        mut self,
+        work: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        if self.was_closed {
+            // It says by itself that it can't begin.
+            return work.await;
+        }
+        tokio::select! {
+            // The end of an embedded server wakes both; the reason is that the client was closed.
+            biased;
+            _ = self.closed.wait_for(|closed| *closed) => {
+                Err(call_error(Code::Cancelled, "the client was closed while the call was under way"))
+            }
+            result = work => result,
+        }
+    }
+}
+
 impl Client {
     /// Connects to `options.target`; must run inside a tokio runtime, which the client's workers use too. Unless
     /// `options.lazy`, the server has answered when this returns.
@@ -99,7 +126,7 @@ impl Client {
     /// Carries out one unary call of Temporal's API. Failures are values, never panics.
     pub fn call(&self, call: Call) -> BoxFuture<'_, CallResult> {
         Box::pin(async move {
-            let result = match self.unless_closed(self.try_call(call)).await {
+            let result = match self.begin().unless_closed(self.try_call(call)).await {
                 Ok(response) => call_result::Result::Response(response),
                 Err(error) => call_result::Result::Error(error),
             };
@@ -142,27 +169,14 @@ impl Client {
 
     /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED).
     pub fn await_workflow(&self, request: AwaitWorkflow) -> BoxFuture<'_, Result<WorkflowResult, CallError>> {
-        Box::pin(self.unless_closed(await_workflow::await_workflow(self, request)))
+        Box::pin(self.begin().unless_closed(await_workflow::await_workflow(self, request)))
     }
 
-    /// Ends what the user waits for when the client is closed. Workers end by themselves, with what they still have to say.
-    async fn unless_closed<T>(
-        &self,
-        work: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
-        let mut closed = self.inner.closed.subscribe();
-        if *closed.borrow() {
-            // It says by itself that it can't begin.
-            return work.await;
-        }
-        tokio::select! {
-            // The end of an embedded server wakes both; the reason is that the client was closed.
-            biased;
-            _ = closed.wait_for(|closed| *closed) => {
-                Err(call_error(Code::Cancelled, "the client was closed while the call was under way"))
-            }
-            result = work => result,
-        }
+    /// The beginning of something that ends when the client is closed, even if that happens before it is first polled.
+    pub(crate) fn begin(&self) -> Begun {
+        let closed = self.inner.closed.subscribe();
+        let was_closed = *closed.borrow();
+        Begun { closed, was_closed }
     }
 
     /// The same connection, for another namespace; an empty one leaves it as it is.
