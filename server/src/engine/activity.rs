@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use durably_proto::temporal::api::{
     common::v1::Payloads,
     enums::v1::{RetryState, TimeoutType},
@@ -14,24 +15,60 @@ use durably_proto::temporal::api::{
         history_event::Attributes,
     },
 };
+use prost::Message;
 
 use super::{
     Context, Dispatch, Execution, Output, Poller,
+    pending::{Item, Stage},
     retry::{self, Retry},
     state::{ActivityPhase, ActivityState, AwaitingPoller, AwaitingResult, AwaitingRetry, TaskToken},
     time::{Time, positive},
 };
-use crate::ServiceError;
+use crate::{ServiceError, store::RowKind};
 
 /// A pending activity: what the workflow asked for, and how far it is.
 pub(super) struct Activity {
     pub spec: Arc<ActivityTaskScheduledEventAttributes>,
     pub state: ActivityState,
+    /// Encoded length of `spec`.
+    spec_bytes: usize,
+}
+
+impl Item for Activity {
+    const KIND: RowKind = RowKind::Activity;
+
+    fn encode(&self) -> Bytes {
+        self.state.encode_to_vec().into()
+    }
+
+    fn name(&self) -> &str {
+        &self.spec.activity_id
+    }
+
+    fn due(&self) -> Option<Time> {
+        Some(self.next_due()?.0)
+    }
+
+    fn stage(&self) -> Stage {
+        match self.state.phase {
+            Some(ActivityPhase::AwaitingPoller(_)) => Stage::Offered,
+            Some(ActivityPhase::AwaitingResult(_)) => Stage::Started,
+            Some(ActivityPhase::AwaitingRetry(_)) | None => Stage::Sleeping,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        // Details and the last failure are what can be large in the state.
+        let details = self.state.heartbeat_details.as_ref().map_or(0, Message::encoded_len);
+        let failure = self.state.last_failure.as_ref().map_or(0, Message::encoded_len);
+        512 + self.spec_bytes + details + failure
+    }
 }
 
 impl Activity {
     pub(super) fn scheduled(id: i64, spec: ActivityTaskScheduledEventAttributes, now: Time) -> Self {
         Self {
+            spec_bytes: spec.encoded_len(),
             spec: Arc::new(spec),
             state: ActivityState {
                 scheduled_event_id: id,
@@ -47,7 +84,7 @@ impl Activity {
     pub(super) fn load(state: ActivityState, event: HistoryEvent) -> Option<Self> {
         match event.attributes {
             Some(Attributes::ActivityTaskScheduledEventAttributes(spec)) => {
-                Some(Self { spec: Arc::new(spec), state })
+                Some(Self { spec_bytes: spec.encoded_len(), spec: Arc::new(spec), state })
             }
             _ => None,
         }
@@ -76,7 +113,7 @@ impl Activity {
     }
 
     /// The next time-out or retry.
-    pub(super) fn due(&self) -> Option<(Time, ActivityDue)> {
+    pub(super) fn next_due(&self) -> Option<(Time, ActivityDue)> {
         let mut due: Vec<(Time, ActivityDue)> = Vec::with_capacity(3);
         let timeout = |kind| ActivityDue::Timeout(kind);
         due.extend(self.expiration().map(|time| (time, timeout(TimeoutType::ScheduleToClose))));
@@ -105,7 +142,7 @@ impl Activity {
     }
 }
 
-/// What [`Activity::due`] announces.
+/// What [`Activity::next_due`] announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ActivityDue {
     Retry,
@@ -120,22 +157,27 @@ impl Execution {
         poller: Poller,
         cx: &mut Context<'_>,
     ) -> Output {
-        let Some(activity) = self.activities.get_mut(&scheduled_event_id) else { return Output::Stale };
-        if activity.state.attempt != attempt || activity.dispatch().is_none() {
+        let offered = |a: &&Activity| a.state.attempt == attempt && a.stage() == Stage::Offered;
+        if self.activities.get(scheduled_event_id).filter(offered).is_none() {
             return Output::Stale;
         }
-        activity.state.last_identity.clone_from(&poller.identity);
-        activity.state.last_started_time = Some(cx.now.0);
-        activity.state.heartbeat_time = None;
-        activity.state.phase = Some(ActivityPhase::AwaitingResult(AwaitingResult {
-            started_time: cx.now.0,
-            identity: poller.identity,
-            request_id: poller.request_id,
-            epoch: cx.epoch,
-            in_process: poller.in_process,
-        }));
+        self.activities.update(scheduled_event_id, |Activity { state, .. }| {
+            state.last_identity.clone_from(&poller.identity);
+            state.last_started_time = Some(cx.now.0);
+            state.heartbeat_time = None;
+            state.phase = Some(ActivityPhase::AwaitingResult(AwaitingResult {
+                started_time: cx.now.0,
+                identity: poller.identity,
+                request_id: poller.request_id,
+                epoch: cx.epoch,
+                in_process: poller.in_process,
+            }));
+        });
         self.changed(cx);
-        Output::Activity(Box::new(self.activity_grant(&self.activities[&scheduled_event_id])))
+        match self.activities.get(scheduled_event_id) {
+            Some(activity) => Output::Activity(Box::new(self.activity_grant(activity))),
+            None => Output::Stale,
+        }
     }
 
     pub(super) fn activity_undelivered(
@@ -144,15 +186,23 @@ impl Execution {
         attempt: i32,
         cx: &mut Context<'_>,
     ) -> Output {
-        let Some(activity) = self.activities.get_mut(&scheduled_event_id) else { return Output::Stale };
-        if activity.state.attempt != attempt || !activity.is_started() {
+        let started = |a: &&Activity| a.state.attempt == attempt && a.is_started();
+        if self.activities.get(scheduled_event_id).filter(started).is_none() {
             return Output::Stale;
         }
         // It never left the server, so taking it back is as if it had not been started.
-        activity.state.phase = Some(ActivityPhase::AwaitingPoller(AwaitingPoller {}));
-        cx.effects.dispatch.extend(activity.dispatch());
-        self.changed_lightly();
+        self.offer_activity(scheduled_event_id, cx);
         Output::Done
+    }
+
+    /// From now on a poller can take the activity. The stored state leads here again after a crash.
+    fn offer_activity(&mut self, id: i64, cx: &mut Context<'_>) {
+        let dispatch = self.activities.update(id, |activity| {
+            activity.state.phase = Some(ActivityPhase::AwaitingPoller(AwaitingPoller {}));
+            activity.dispatch()
+        });
+        cx.effects.dispatch.extend(dispatch.flatten());
+        self.changed_lightly();
     }
 
     /// The scheduled event id of the running attempt that `token` names, by event or by activity id.
@@ -160,12 +210,11 @@ impl Execution {
         if !self.is_open() {
             return Err(ServiceError::not_found("workflow execution already completed"));
         }
-        let found = if token.activity_id.is_empty() {
-            self.activities.get(&token.scheduled_event_id)
-        } else {
-            self.activities.values().find(|activity| activity.spec.activity_id == token.activity_id)
+        let id = match token.activity_id.as_str() {
+            "" => Some(token.scheduled_event_id),
+            name => self.activities.id_of(name),
         };
-        found
+        id.and_then(|id| self.activities.get(id))
             .filter(|activity| activity.is_started())
             .filter(|activity| token.attempt == 0 || token.attempt == activity.state.attempt)
             .map(|activity| activity.state.scheduled_event_id)
@@ -205,10 +254,8 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
-        if let Some(activity) = self.activities.get_mut(&id)
-            && heartbeat_details.is_some()
-        {
-            activity.state.heartbeat_details = heartbeat_details;
+        if heartbeat_details.is_some() {
+            self.activities.update(id, |activity| activity.state.heartbeat_details = heartbeat_details);
         }
         if let Some(retry_state) = self.retry_activity(id, &failure, cx) {
             self.close_activity(id, cx, |started_event_id, _| {
@@ -233,7 +280,7 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
-        let requested = self.activities[&id].state.cancel_requested_event_id;
+        let requested = self.activities.get(id).map_or(0, |activity| activity.state.cancel_requested_event_id);
         if requested == 0 {
             return Err(ServiceError::invalid_argument(
                 "the activity cannot be reported as canceled: its workflow did not request a cancellation",
@@ -259,21 +306,25 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
-        let activity = self.activities.get_mut(&id).expect("claimed above");
-        activity.state.heartbeat_time = Some(cx.now.0);
-        let cancel_requested = activity.cancel_requested();
-        if details.is_some() {
-            activity.state.heartbeat_details = details;
+        let has_details = details.is_some();
+        let cancel_requested = self.activities.update(id, |activity| {
+            activity.state.heartbeat_time = Some(cx.now.0);
+            if has_details {
+                activity.state.heartbeat_details = details;
+            }
+            activity.cancel_requested()
+        });
+        if has_details {
             self.changed(cx);
         } else {
             self.changed_lightly();
         }
-        Ok(Output::Heartbeat { cancel_requested })
+        Ok(Output::Heartbeat { cancel_requested: cancel_requested.unwrap_or_default() })
     }
 
     /// Plans the next attempt, or says why there is none.
     fn retry_activity(&mut self, id: i64, failure: &Failure, cx: &mut Context<'_>) -> Option<RetryState> {
-        let activity = self.activities.get_mut(&id).expect("callers have found it");
+        let Some(activity) = self.activities.get(id) else { return Some(RetryState::InternalServerError) };
         if activity.cancel_requested() {
             return Some(RetryState::CancelRequested);
         }
@@ -281,13 +332,14 @@ impl Execution {
         match retry::next(policy, activity.state.attempt, failure, cx.now, activity.expiration()) {
             Retry::No(reason) => Some(reason),
             Retry::After(interval) => {
-                let state = &mut activity.state;
-                state.attempt += 1;
-                state.last_failure = Some(failure.clone());
-                state.last_attempt_end = Some(cx.now.0);
                 let due = cx.now.after(interval);
-                state.attempt_scheduled_time = due.0;
-                state.phase = Some(ActivityPhase::AwaitingRetry(AwaitingRetry { due: due.0, interval }));
+                self.activities.update(id, |Activity { state, .. }| {
+                    state.attempt += 1;
+                    state.last_failure = Some(failure.clone());
+                    state.last_attempt_end = Some(cx.now.0);
+                    state.attempt_scheduled_time = due.0;
+                    state.phase = Some(ActivityPhase::AwaitingRetry(AwaitingRetry { due: due.0, interval }));
+                });
                 self.changed(cx);
                 None
             }
@@ -302,7 +354,7 @@ impl Execution {
         cx: &mut Context<'_>,
         result: impl FnOnce(i64, &mut Activity) -> Attributes,
     ) {
-        let mut activity = self.activities.remove(&id).expect("callers have found it");
+        let Some(mut activity) = self.activities.remove(id) else { return };
         let mut started_event_id = 0;
         if let Some(ActivityPhase::AwaitingResult(running)) = activity.state.phase.take() {
             let started =
@@ -331,19 +383,13 @@ impl Execution {
     /// Handles everything that is due for one activity.
     pub(super) fn activity_due(&mut self, id: i64, due: ActivityDue, cx: &mut Context<'_>) {
         match due {
-            ActivityDue::Retry => {
-                let activity = self.activities.get_mut(&id).expect("the caller iterates over them");
-                activity.state.phase = Some(ActivityPhase::AwaitingPoller(AwaitingPoller {}));
-                cx.effects.dispatch.extend(activity.dispatch());
-                // The stored state leads here again after a crash.
-                self.changed_lightly();
-            }
+            ActivityDue::Retry => self.offer_activity(id, cx),
             ActivityDue::Timeout(kind) => self.activity_timed_out(id, kind, cx),
         }
     }
 
     fn activity_timed_out(&mut self, id: i64, kind: TimeoutType, cx: &mut Context<'_>) {
-        let details = self.activities[&id].state.heartbeat_details.clone();
+        let details = self.activities.get(id).and_then(|activity| activity.state.heartbeat_details.clone());
         let mut failure = timeout_failure(format!("activity {} timeout", name(kind)), kind, details.clone());
         let Some(retry_state) = self.retry_activity(id, &failure, cx) else { return };
         if retry_state == RetryState::Timeout {
@@ -365,14 +411,16 @@ impl Execution {
 
     /// A cancellation that the workflow asked for. Says whether nobody has begun the activity: then it is to end at once.
     pub(super) fn activity_cancel_requested(&mut self, id: i64, event_id: i64) -> bool {
-        let Some(activity) = self.activities.get_mut(&id) else { return false };
-        activity.state.cancel_requested_event_id = event_id;
-        !activity.is_started()
+        let unstarted = self.activities.update(id, |activity| {
+            activity.state.cancel_requested_event_id = event_id;
+            !activity.is_started()
+        });
+        unstarted.unwrap_or(false)
     }
 
     /// An activity that nobody has begun ends with its cancellation.
     pub(super) fn activity_canceled_unstarted(&mut self, id: i64, identity: &str, cx: &mut Context<'_>) {
-        let Some(activity) = self.activities.remove(&id) else { return };
+        let Some(activity) = self.activities.remove(id) else { return };
         let attributes =
             Attributes::ActivityTaskCanceledEventAttributes(ActivityTaskCanceledEventAttributes {
                 latest_cancel_requested_event_id: activity.state.cancel_requested_event_id,
@@ -383,19 +431,29 @@ impl Execution {
         self.push(attributes, cx);
     }
 
-    /// After a restart: attempts that ran inside the old process ended with it.
+    /// The run was read from the store. Attempts that ran inside an old process ended with it; others go on, and
+    /// their heartbeats, of which those without details are not stored, are counted from now.
     pub(super) fn resume_activities(&mut self, cx: &mut Context<'_>) {
-        let lost: Vec<i64> = self
-            .activities
-            .values()
-            .filter(|activity| match &activity.state.phase {
-                Some(ActivityPhase::AwaitingResult(running)) => {
-                    running.in_process && running.epoch != cx.epoch
+        let mut lost = Vec::new();
+        let mut running = Vec::new();
+        for activity in self.activities.values() {
+            let id = activity.state.scheduled_event_id;
+            match &activity.state.phase {
+                Some(ActivityPhase::AwaitingResult(with)) if with.in_process && with.epoch != cx.epoch => {
+                    lost.push(id);
                 }
-                _ => false,
-            })
-            .map(|activity| activity.state.scheduled_event_id)
-            .collect();
+                Some(ActivityPhase::AwaitingResult(_))
+                    if positive(activity.spec.heartbeat_timeout.as_ref()).is_some() =>
+                {
+                    running.push(id);
+                }
+                _ => {}
+            }
+        }
+        for id in running {
+            self.activities.update(id, |activity| activity.state.heartbeat_time = Some(cx.now.0));
+            self.changed_lightly();
+        }
         for id in lost {
             self.activity_timed_out(id, TimeoutType::StartToClose, cx);
         }

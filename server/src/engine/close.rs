@@ -42,10 +42,9 @@ impl Execution {
             return None;
         }
         let state = &self.state;
-        let activities = self.activities.values().filter_map(|activity| Some(activity.due()?.0));
-        let timers = state.timers.iter().map(|timer| Time(timer.due));
+        let pending = self.timers.next_due().into_iter().chain(self.activities.next_due());
         let own = state.run_expiration.into_iter().chain(state.first_task_due).map(Time);
-        own.chain(timers).chain(activities).chain(self.workflow_task_due()).min()
+        own.chain(pending).chain(self.workflow_task_due()).min()
     }
 
     pub(super) fn timers_due(&mut self, cx: &mut Context<'_>) -> Output {
@@ -65,8 +64,8 @@ impl Execution {
         let mut due = Vec::new();
         due.extend(state.run_expiration.map(|time| (Time(time), Due::RunTimeout)));
         due.extend(state.first_task_due.map(|time| (Time(time), Due::FirstTask)));
-        due.extend(state.timers.iter().map(|timer| (Time(timer.due), Due::Timer(timer.started_event_id))));
-        due.extend(self.activities.iter().filter_map(|(id, a)| Some((a.due()?.0, Due::Activity(*id)))));
+        due.extend(self.timers.due_by(now).map(|(time, id)| (time, Due::Timer(id))));
+        due.extend(self.activities.due_by(now).map(|(time, id)| (time, Due::Activity(id))));
         due.extend(self.workflow_task_due().map(|time| (time, Due::WorkflowTask)));
         due.retain(|(time, _)| *time <= now);
         due
@@ -83,7 +82,7 @@ impl Execution {
             Due::Timer(started_event_id) => self.fire_timer(*started_event_id, cx),
             Due::Activity(id) => {
                 // An earlier firing of this round may have changed it.
-                let due = self.activities.get(id).and_then(Activity::due);
+                let due = self.activities.get(*id).and_then(Activity::next_due);
                 if let Some((_, what)) = due.filter(|(time, _): &(Time, ActivityDue)| *time <= cx.now) {
                     self.activity_due(*id, what, cx);
                 }
@@ -93,11 +92,7 @@ impl Execution {
     }
 
     fn fire_timer(&mut self, started_event_id: i64, cx: &mut Context<'_>) {
-        let timers = &mut self.state.timers;
-        let Some(index) = timers.iter().position(|timer| timer.started_event_id == started_event_id) else {
-            return;
-        };
-        let timer = timers.remove(index);
+        let Some(timer) = self.timers.remove(started_event_id) else { return };
         let attributes = TimerFiredEventAttributes { timer_id: timer.timer_id, started_event_id };
         self.record(Attributes::TimerFiredEventAttributes(attributes), Vec::new(), cx);
         self.schedule_task(cx);
@@ -112,9 +107,9 @@ impl Execution {
         state.workflow_task = None;
         state.run_expiration = None;
         state.first_task_due = None;
-        state.timers.clear();
-        state.buffered.clear();
         state.signal_request_ids.clear();
+        self.timers.clear();
+        self.buffer.take();
         self.activities.clear();
         self.changed(cx);
     }
@@ -138,13 +133,14 @@ impl Execution {
 
     /// Ends a run whose history has grown beyond what the server keeps.
     pub(super) fn enforce_history_limits(&mut self, cx: &mut Context<'_>) {
-        if !self.is_open()
-            || (self.state.next_event_id <= MAX_EVENTS && self.state.history_bytes <= MAX_BYTES)
-        {
+        let events = self.state.next_event_id + self.buffer.len() as i64;
+        let bytes = self.state.history_bytes + self.buffer.bytes() as i64;
+        if !self.is_open() || (events <= MAX_EVENTS && bytes <= MAX_BYTES) {
             return;
         }
         let reason = "Workflow history size or count exceeds limit.".to_owned();
-        self.terminate(reason, None, "history-service".into(), Vec::new(), cx).expect("the run is open");
+        // Refused only for a run that is closed, which this one is not.
+        let _ = self.terminate(reason, None, "history-service".into(), Vec::new(), cx);
     }
 
     fn time_out(&mut self, cx: &mut Context<'_>) {

@@ -97,18 +97,30 @@ impl Tail {
         self.batches.front().map(|batch| batch.first_event_id)
     }
 
-    pub(super) fn collect(&self, from: i64, end: i64, into: &mut Vec<HistoryEvent>) {
+    pub(super) fn collect(
+        &self,
+        from: i64,
+        end: i64,
+        into: &mut Vec<HistoryEvent>,
+    ) -> Result<(), prost::DecodeError> {
         for (index, batch) in self.batches.iter().enumerate() {
             let next = self.batches.get(index + 1).map_or(i64::MAX, |next| next.first_event_id);
             if next > from && batch.first_event_id < end {
-                collect(batch.bytes.clone(), from, end, into);
+                collect(batch.bytes.clone(), from, end, into)?;
             }
         }
+        Ok(())
     }
 }
 
 /// Decodes the events with `from <= id < end` of an encoded batch.
-pub(super) fn collect(batch: Bytes, from: i64, end: i64, into: &mut Vec<HistoryEvent>) {
-    let history = History::decode(batch).expect("a batch that this process encoded");
+pub(super) fn collect(
+    batch: Bytes,
+    from: i64,
+    end: i64,
+    into: &mut Vec<HistoryEvent>,
+) -> Result<(), prost::DecodeError> {
+    let history = History::decode(batch)?;
     into.extend(history.events.into_iter().filter(|event| event.event_id >= from && event.event_id < end));
+    Ok(())
 }

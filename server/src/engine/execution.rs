@@ -14,9 +14,11 @@ use prost::Message;
 use super::{
     Context, Dispatch, Input, Output, Time,
     activity::Activity,
+    buffer::Buffer,
     event::{self, Batch, Tail},
+    pending::{Pending, Stage},
     query::Queries,
-    state::{FORMAT, RunState, WorkflowTask},
+    state::{RunState, TimerState, WorkflowTask},
 };
 use crate::{
     ServiceError,
@@ -29,7 +31,11 @@ pub struct Execution {
     pub(super) start: Arc<WorkflowExecutionStartedEventAttributes>,
     pub(super) user_metadata: Option<UserMetadata>,
     pub(super) state: RunState,
-    pub(super) activities: BTreeMap<i64, Activity>,
+    /// By the id of their scheduled event.
+    pub(super) activities: Pending<Activity>,
+    /// By the id of their started event.
+    pub(super) timers: Pending<TimerState>,
+    pub(super) buffer: Buffer,
     pub(super) queries: Queries,
     /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
     pub(super) task_undelivered: bool,
@@ -40,22 +46,6 @@ pub struct Execution {
     /// Changed since the last commit.
     dirty: bool,
     attributes_changed: bool,
-    /// Bytes of the last stored state; stands for the size of the run in memory.
-    state_bytes: usize,
-}
-
-/// An event that [`Execution::load`] needs beside the state.
-pub struct LoadedEvent(pub HistoryEvent);
-
-/// The stored state cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("state of the run cannot be decoded: {0}")]
-    State(#[from] prost::DecodeError),
-    #[error("state of the run has format {0}, written by a newer durably")]
-    Newer(u32),
-    #[error("event {0} of the run is missing or is of the wrong type")]
-    Event(i64),
 }
 
 impl Execution {
@@ -71,45 +61,33 @@ impl Execution {
             user_metadata,
             batch_first_event_id: state.next_event_id,
             state,
-            activities: BTreeMap::new(),
+            activities: Pending::default(),
+            timers: Pending::default(),
+            buffer: Buffer::default(),
             queries: Queries::default(),
             task_undelivered: false,
             batch: BytesMut::new(),
             tail: Tail::default(),
             dirty: true,
             attributes_changed: true,
-            state_bytes: 0,
         }
     }
 
-    /// Reads back what [`RunCommit::state`] held. `fetch` finds an event of the run by its id.
-    pub fn load<E: From<LoadError>>(
-        key: RunKey,
-        state: &[u8],
-        mut fetch: impl FnMut(i64) -> Result<LoadedEvent, E>,
-    ) -> Result<Self, E> {
-        let decoded = RunState::decode(state).map_err(LoadError::from)?;
-        if decoded.format > FORMAT {
-            return Err(LoadError::Newer(decoded.format).into());
-        }
-        let first = fetch(1)?.0;
-        let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
-            return Err(LoadError::Event(1).into());
-        };
-        let mut run = Self::new(key, Arc::new(start), first.user_metadata, decoded);
-        run.dirty = false;
-        run.attributes_changed = false;
-        run.state_bytes = state.len();
-        for stored in std::mem::take(&mut run.state.activities) {
-            let id = stored.scheduled_event_id;
-            let event = fetch(id)?.0;
-            run.activities.insert(id, Activity::load(stored, event).ok_or(LoadError::Event(id))?);
-        }
-        Ok(run)
+    /// The run is as the store has it.
+    pub(super) fn mark_stored(&mut self) {
+        self.dirty = false;
+        self.attributes_changed = false;
     }
 
     /// Carries out one input. On an error nothing has changed.
     pub fn handle(&mut self, input: Input, cx: &mut Context<'_>) -> Result<Output, ServiceError> {
+        let output = self.dispatch_input(input, cx)?;
+        self.relieve_buffer(cx);
+        self.enforce_history_limits(cx);
+        Ok(output)
+    }
+
+    fn dispatch_input(&mut self, input: Input, cx: &mut Context<'_>) -> Result<Output, ServiceError> {
         match input {
             Input::StartWorkflowTask { scheduled_event_id, attempt, sticky, poller } => {
                 Ok(self.start_workflow_task(scheduled_event_id, attempt, sticky, poller, cx))
@@ -208,23 +186,25 @@ impl Execution {
 
     /// Rough size in memory.
     pub fn weight(&self) -> usize {
-        1024 + self.tail.bytes() + self.batch.len() + 3 * self.state_bytes + self.start.encoded_len()
+        1024 + self.tail.bytes()
+            + self.batch.len()
+            + self.start.encoded_len()
+            + self.activities.weight()
+            + self.timers.weight()
+            + self.buffer.bytes()
     }
 
     /// How many of its tasks are with workers now.
     pub fn outstanding(&self) -> usize {
         let running = matches!(self.state.workflow_task, Some(WorkflowTask::AwaitingCompletion(_)));
-        usize::from(running) + self.activities.values().filter(|activity| activity.is_started()).count()
+        usize::from(running) + self.activities.count(Stage::Started)
     }
 
     /// A task of it is with a worker or could be taken by one: the run belongs in memory.
     pub fn is_runnable(&self) -> bool {
         self.is_open()
             && (self.state.workflow_task.is_some()
-                || self
-                    .activities
-                    .values()
-                    .any(|activity| activity.is_started() || activity.dispatch().is_some()))
+                || self.activities.count(Stage::Started) + self.activities.count(Stage::Offered) > 0)
     }
 
     /// Events with `from <= id < end`, and the ids among them (first, end) that are no longer in memory.
@@ -233,9 +213,14 @@ impl Execution {
         let in_memory = self.tail.first_event_id().unwrap_or(self.batch_first_event_id);
         let missing = (from < in_memory.min(end)).then(|| (from, in_memory.min(end)));
         let mut events = Vec::with_capacity((end - from.max(in_memory)).clamp(0, 64) as usize);
-        self.tail.collect(from, end, &mut events);
+        let mut decoded = self.tail.collect(from, end, &mut events);
         if end > self.batch_first_event_id && !self.batch.is_empty() {
-            event::collect(Bytes::copy_from_slice(&self.batch), from, end, &mut events);
+            let batch = Bytes::copy_from_slice(&self.batch);
+            decoded = decoded.and_then(|()| event::collect(batch, from, end, &mut events));
+        }
+        if decoded.is_err() {
+            // The store holds the same bytes: whoever reads them there says what is wrong with them.
+            return (Vec::new(), (from < end).then_some((from, end)));
         }
         (events, missing)
     }
@@ -265,17 +250,16 @@ impl Execution {
             self.batch_first_event_id = self.state.next_event_id;
             (batch.first_event_id, batch.bytes)
         });
-        let mut state = Vec::with_capacity(self.state_bytes + 64);
-        self.state.encode(&mut state).expect("a Vec grows");
-        for activity in self.activities.values() {
-            prost::encoding::message::encode(19, &activity.state, &mut state);
-        }
-        self.state_bytes = state.len();
+        let mut rows = Vec::new();
+        self.activities.take_rows(&mut rows);
+        self.timers.take_rows(&mut rows);
+        self.buffer.take_rows(&mut rows);
         self.dirty = false;
         let attributes = std::mem::take(&mut self.attributes_changed)
             .then(|| (self.memo().cloned(), self.search_attributes().cloned()));
         RunCommit {
-            state,
+            state: self.state.encode_to_vec(),
+            rows,
             events,
             status: self.state.status,
             close_time: self.state.close_time,
@@ -346,7 +330,7 @@ impl Execution {
         let mut event = HistoryEvent { attributes: Some(attributes), links, ..Default::default() };
         if self.task_is_running() {
             event.event_time = Some(cx.now.proto());
-            self.state.buffered.push(event.encode_to_vec().into());
+            self.buffer.push(event);
             self.dirty = true;
         } else {
             self.push_event(event, cx);
@@ -359,15 +343,14 @@ impl Execution {
 
     /// Writes the buffered events, results last, and says whether there were any.
     pub(super) fn flush_buffered(&mut self, cx: &mut Context<'_>) -> bool {
-        let buffered = std::mem::take(&mut self.state.buffered);
-        if buffered.is_empty() {
+        if self.buffer.is_empty() {
             return false;
         }
-        let decode = |bytes| HistoryEvent::decode(bytes).expect("an event that this server encoded");
-        let (last, first): (Vec<_>, Vec<_>) = buffered
+        let (last, first): (Vec<_>, Vec<_>) = self
+            .buffer
+            .take()
             .into_iter()
-            .map(decode)
-            .partition(|event: &HistoryEvent| event.attributes.as_ref().is_some_and(event::comes_last));
+            .partition(|event| event.attributes.as_ref().is_some_and(event::comes_last));
         let mut started = BTreeMap::new();
         for event in first {
             let scheduled = match &event.attributes {
@@ -386,14 +369,6 @@ impl Execution {
             self.push_event(event, cx);
         }
         true
-    }
-
-    /// Whether the buffer holds an event for which `test` holds.
-    pub(super) fn has_buffered(&self, test: impl Fn(&Attributes) -> bool) -> bool {
-        self.state.buffered.iter().any(|bytes| {
-            HistoryEvent::decode(bytes.clone())
-                .is_ok_and(|event| event.attributes.as_ref().is_some_and(&test))
-        })
     }
 }
 

@@ -9,11 +9,14 @@
 #![allow(deprecated)] // older workers still fill fields that the API has deprecated; they are kept in the history
 
 mod activity;
+mod buffer;
 mod close;
 mod commands;
 mod describe;
 mod event;
 mod execution;
+mod load;
+mod pending;
 mod query;
 mod retry;
 mod signal;
@@ -27,7 +30,8 @@ mod workflow_task;
 mod tests;
 
 pub use crate::store::{RunCommit, RunKey};
-pub use execution::{Execution, LoadError, LoadedEvent};
+pub use execution::Execution;
+pub use load::LoadError;
 pub use retry::{validate as validate_retry_policy, with_defaults as retry_policy_with_defaults};
 pub use start::NewRun;
 pub use time::{MILLISECOND, MINUTE, Nanos, SECOND, Time, duration, nanos, positive};

@@ -9,7 +9,7 @@ use durably_proto::temporal::api::{
 };
 
 /// Version of this encoding; a state with a higher one was written by a newer server.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RunState {
@@ -55,12 +55,11 @@ pub struct RunState {
     pub previous_started_event_id: i64,
     #[prost(message, optional, tag = "18")]
     pub sticky: Option<Sticky>,
-    /// Empty in memory, where [`super::activity::Activity`] holds each; filled when encoded.
+    // What is pending is in rows since format 2; these three are only read, from states of format 1.
     #[prost(message, repeated, tag = "19")]
     pub activities: Vec<ActivityState>,
     #[prost(message, repeated, tag = "20")]
     pub timers: Vec<TimerState>,
-    /// Encoded events that wait for the end of the running workflow task; their ids are not assigned yet.
     #[prost(bytes = "bytes", repeated, tag = "21")]
     pub buffered: Vec<bytes::Bytes>,
     /// Request ids of the latest signals, oldest first, bounded.

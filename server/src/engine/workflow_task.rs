@@ -422,6 +422,17 @@ impl Execution {
         cx.effects.dispatch.push(dispatch);
     }
 
+    /// Ends a running task behind which too many events have gathered, so that they can be written.
+    pub(super) fn relieve_buffer(&mut self, cx: &mut Context<'_>) {
+        if !self.buffer.is_full() {
+            return;
+        }
+        let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.clone() else { return };
+        let cause = WorkflowTaskFailedCause::ForceCloseCommand;
+        self.fail_running_task(&running, cause, None, "history-service".into(), cx);
+        self.changed(cx);
+    }
+
     /// Ends the running task because the run itself ends now.
     pub(super) fn force_close_task(&mut self, cx: &mut Context<'_>) {
         if let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.take()
@@ -536,7 +547,7 @@ impl Execution {
     /// After a restart: a task inside the old process is lost, one with a worker elsewhere may still be answered.
     pub(super) fn resume(&mut self, cx: &mut Context<'_>) -> Output {
         if self.state.sticky.as_ref().is_some_and(|sticky| sticky.epoch != cx.epoch) {
-            self.reset_sticky_silently();
+            self.forget_sticky();
         }
         if let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.clone()
             && running.in_process
@@ -548,7 +559,8 @@ impl Execution {
         Output::Done
     }
 
-    fn reset_sticky_silently(&mut self) {
+    /// The worker that held the run in its cache is gone; nothing is offered again.
+    fn forget_sticky(&mut self) {
         self.state.sticky = None;
         if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
             task.sticky_deadline = None;

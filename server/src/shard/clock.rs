@@ -1,8 +1,11 @@
 //! Where time comes from: the system, or a virtual clock that can be moved ahead.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        LazyLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -47,10 +50,16 @@ impl Clock {
         Time(Self::real().0.saturating_add(self.skipped.load(Ordering::Acquire)))
     }
 
-    /// The system's time, whatever this clock is.
+    /// The system's time, whatever this clock is. It follows a system's clock that is set ahead, and goes on at its
+    /// own pace when that is set back: what is due in a minute is due in a minute.
     pub(super) fn real() -> Time {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        static AHEAD: AtomicI64 = AtomicI64::new(i64::MIN);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = i64::try_from(wall.as_nanos()).unwrap_or(i64::MAX);
+        let elapsed = i64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let ahead = wall.saturating_sub(elapsed);
+        Time(elapsed.saturating_add(AHEAD.fetch_max(ahead, Ordering::AcqRel).max(ahead)))
     }
 
     pub(super) fn is_virtual(&self) -> bool {

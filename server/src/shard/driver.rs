@@ -2,19 +2,22 @@
 //! answers and dispatches. What arrives during a commit is the next batch; nothing waits on purpose.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     clock::Clock,
     inbox::Inbox,
     queries::Askers,
-    runs::Slot,
+    runs::{ReadError, Slot},
+    set_aside::SetAside,
     tasks::{Grant, GrantSender, Offer, Sleeper, TaskRef},
     watch::Watchers,
 };
@@ -22,7 +25,7 @@ use crate::{
     Namespace, ServiceError,
     engine::{Dispatch, Input, RunKey, Time},
     matching::Matching,
-    store::{Commit, OpenRun, RunWrite, Store, StoreError},
+    store::{CloseRow, Commit, OpenRun, RunWrite, Store, StoreError},
 };
 
 /// An answer that leaves once the batch is durable, or the reason why it is not. A task whose poller is gone comes
@@ -34,6 +37,11 @@ const CLEANING_PAUSE: i64 = 5 * 60 * 1_000_000_000;
 const CLEANED_AT_ONCE: usize = 200;
 /// How long to wait before looking again at runs that could not be read back.
 const RELOAD_PAUSE: i64 = 1_000_000_000;
+
+/// How soon a jump of the system's clock is noticed.
+const CLOCK_CHECK: Duration = Duration::from_secs(5);
+/// How many panics that no run is to blame for a shard survives.
+const MAX_STRIKES: i32 = 3;
 
 /// One shard: the only writer of its runs.
 pub(super) struct Shard {
@@ -70,6 +78,13 @@ pub(super) struct Shard {
     releases: Vec<Release>,
     pub(super) offers: Vec<(i64, Dispatch)>,
     pub(super) deletes: Vec<i64>,
+    /// Runs that are set aside, to be closed by this batch.
+    pub(super) closes: Vec<CloseRow>,
+    /// Runs that cannot be read, or whose handling panicked. They touch no other run, and wait for somebody to
+    /// terminate them.
+    pub(super) set_aside: BTreeMap<i64, SetAside>,
+    /// The run that is being worked on: after a panic it is known who was to blame.
+    pub(super) at_work: Option<i64>,
     /// When to look for closed runs beyond their namespace's retention.
     next_cleaning: Time,
     /// Set when another process took the lease over: nothing is done any more.
@@ -114,6 +129,9 @@ impl Shard {
             releases: Vec::new(),
             offers: Vec::new(),
             deletes: Vec::new(),
+            closes: Vec::new(),
+            set_aside: BTreeMap::new(),
+            at_work: None,
             next_cleaning,
             fenced: None,
         })
@@ -133,18 +151,74 @@ impl Shard {
         })?;
         self.sleeping = sleeping;
         for seq in runnable {
-            self.load(seq).map_err(|error| StoreError::Failed(error.to_string()))?;
+            match self.load(seq) {
+                // One run that cannot be read stops no other.
+                Ok(()) | Err(ReadError::SetAside(_)) => {}
+                Err(ReadError::Store(error)) => return Err(error),
+            }
         }
         self.finish_batch();
         Ok(())
     }
 
+    /// [`Shard::work`], panics notwithstanding: what a panic left in memory is thrown away, what is stored is read back,
+    /// and the run that was being worked on is set aside. `failed` learns when that does not help.
+    pub(super) fn work_on(mut self, failed: &watch::Sender<Option<String>>) {
+        let mut reopened = false;
+        let mut strikes = 0;
+        loop {
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                if reopened {
+                    self.resume()?;
+                }
+                self.work();
+                Ok::<_, StoreError>(())
+            }));
+            let problem = match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => return self.give_up(failed, &error.to_string()),
+                Err(panic) => panic_message(&*panic),
+            };
+            // Without anybody to blame it may be the shard's own books: they are made anew, but not for ever.
+            strikes += i32::from(self.at_work.is_none());
+            if strikes > MAX_STRIKES {
+                return self.give_up(failed, &problem);
+            }
+            match self.begin_anew(&problem) {
+                Ok(shard) => self = shard,
+                Err(error) => return self.give_up(failed, &error.to_string()),
+            }
+            reopened = true;
+        }
+    }
+
+    fn begin_anew(&mut self, problem: &str) -> Result<Self, StoreError> {
+        tracing::error!(shard = self.index, problem, "the shard panicked; it reads its runs back and goes on");
+        let blamed = self.at_work.and_then(|seq| Some((seq, self.runs.get(&seq)?.run.key().clone())));
+        let inbox = self.inbox.clone();
+        let mut shard =
+            Self::open(self.index, self.store.clone(), self.clock.clone(), self.matching.clone(), inbox)?;
+        shard.set_aside = std::mem::take(&mut self.set_aside);
+        if let Some((seq, key)) = blamed {
+            shard.set_aside(seq, key, format!("handling it failed with a panic ({problem})"), false);
+        }
+        Ok(shard)
+    }
+
+    /// Nothing is answered any more; waiting callers and those to come hear of it.
+    fn give_up(self, failed: &watch::Sender<Option<String>>, problem: &str) {
+        tracing::error!(shard = self.index, problem, "the shard has failed; restart the server");
+        failed.send_replace(Some(problem.to_owned()));
+        self.inbox.close();
+        self.inbox.take(None);
+    }
+
     /// Works until the inbox is closed.
-    pub(super) fn work(mut self) {
+    fn work(&mut self) {
         loop {
             let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
             for work in work {
-                work(&mut self);
+                work(self);
             }
             self.fire_timers();
             self.clean();
@@ -208,7 +282,8 @@ impl Shard {
     fn patience(&self) -> Duration {
         let due = self.next_due().map_or(self.next_cleaning, |due| due.min(self.next_cleaning));
         let left = due.since(self.now()).max(0);
-        Duration::from_nanos(left as u64)
+        // A clock that is set ahead, or a machine that slept, does not wake a waiting thread.
+        Duration::from_nanos(left as u64).min(CLOCK_CHECK)
     }
 
     fn next_due(&self) -> Option<Time> {
@@ -231,7 +306,7 @@ impl Shard {
         }
         while let Some((_, seq)) = self.sleeping.first().copied().filter(|(time, _)| *time <= now) {
             self.sleeping.pop_first();
-            if self.load(seq).is_err() {
+            if let Err(ReadError::Store(_)) = self.load(seq) {
                 self.sleeping.insert((now.after(RELOAD_PAUSE), seq));
             }
         }
@@ -309,7 +384,8 @@ impl Shard {
         let touched = std::mem::take(&mut self.touched);
         let namespaces = std::mem::take(&mut self.namespaces);
         let deletes = std::mem::take(&mut self.deletes);
-        if touched.is_empty() && namespaces.is_empty() && deletes.is_empty() {
+        let closes = std::mem::take(&mut self.closes);
+        if touched.is_empty() && namespaces.is_empty() && deletes.is_empty() && closes.is_empty() {
             return Ok(());
         }
         let mut runs = Vec::with_capacity(touched.len());
@@ -319,7 +395,7 @@ impl Shard {
                 runs.push(RunWrite { seq: *seq, new: slot.new_row.take(), change: slot.run.take_commit() });
             }
         }
-        let commit = Commit { shard: self.index, lease: self.lease, runs, deletes, namespaces };
+        let commit = Commit { shard: self.index, lease: self.lease, runs, closes, deletes, namespaces };
         match self.store.commit(&commit) {
             Ok(()) => {
                 for seq in touched {
@@ -348,9 +424,11 @@ impl Shard {
             self.unload(seq);
             self.sleeping.insert((again, seq));
         }
-        self.offers.clear();
+        // What other runs offer stands: nothing of theirs was in the batch.
+        self.offers.retain(|(seq, _)| self.runs.contains_key(seq));
         self.namespaces.clear();
         self.deletes.clear();
+        self.closes.clear();
     }
 
     /// Before the end: changes that were not worth a commit of their own.
@@ -375,4 +453,9 @@ impl Shard {
             self.inbox.wake();
         }
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

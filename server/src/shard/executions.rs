@@ -71,6 +71,8 @@ pub(super) struct Inner {
     /// Numbers polls.
     pub polls: AtomicU64,
     pub closing: tokio::sync::watch::Sender<bool>,
+    /// Why a shard has given up.
+    failed: tokio::sync::watch::Sender<Option<String>>,
     shards: Vec<Arc<Inbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -112,6 +114,7 @@ impl Executions {
         let clock = Arc::new(Clock::new(clock));
         let matching = Matching::default();
         let (closing, _) = tokio::sync::watch::channel(false);
+        let (failed, _) = tokio::sync::watch::channel(None);
         let _in_runtime = runtime.enter();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for index in 0..SHARDS {
@@ -119,12 +122,12 @@ impl Executions {
             let mut shard =
                 Shard::open(index, store.clone(), clock.clone(), matching.clone(), inbox.clone())?;
             shard.resume()?;
-            let runtime = runtime.clone();
+            let (runtime, failed) = (runtime.clone(), failed.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("durably-shard-{index}"))
                 .spawn(move || {
                     let _in_runtime = runtime.enter();
-                    shard.work();
+                    shard.work_on(&failed);
                 })
                 .map_err(|error| StoreError::Failed(format!("no thread for the shard: {error}")))?;
             shards.push(inbox);
@@ -136,6 +139,7 @@ impl Executions {
             matching,
             polls: AtomicU64::new(1),
             closing,
+            failed,
             shards,
             threads: Mutex::new(threads),
         };
@@ -154,6 +158,11 @@ impl Executions {
         if !joined.await.unwrap_or(false) {
             tracing::error!("a shard ended with a panic; its last changes may not be stored");
         }
+    }
+
+    /// Turns to the reason when a shard has given up: its runs are not served until the server is restarted.
+    pub fn failed(&self) -> tokio::sync::watch::Receiver<Option<String>> {
+        self.inner.failed.subscribe()
     }
 
     pub(super) fn shard_index(&self, workflow_id: &str) -> u32 {
@@ -183,7 +192,18 @@ impl Executions {
     ) -> Result<T, ServiceError> {
         let (reply, answer) = oneshot::channel();
         self.send(shard, move |shard| work(shard, reply));
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        answer.await.unwrap_or_else(|_| Err(self.no_answer()))
+    }
+
+    /// Why the shard dropped a call.
+    fn no_answer(&self) -> ServiceError {
+        if *self.inner.closing.borrow() {
+            return stopping();
+        }
+        match &*self.inner.failed.borrow() {
+            Some(problem) => ServiceError::unavailable(format!("the server has failed: {problem}; restart it")),
+            None => ServiceError::unavailable("the call was lost to an internal error; its run is set aside"),
+        }
     }
 
     pub(super) fn send(&self, shard: u32, work: impl FnOnce(&mut Shard) + Send + 'static) {
@@ -393,6 +413,9 @@ impl Executions {
         let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
         let shard = self.shard_index(&target.workflow_id);
         self.call(shard, move |shard| {
+            if let Some(seq) = shard.find_set_aside(&target)? {
+                return shard.terminate_set_aside(seq);
+            }
             let seq = shard.find(&target)?;
             check_first_run(shard, seq, &request.first_execution_run_id)?;
             let input = Input::Terminate {
@@ -427,6 +450,9 @@ impl Executions {
         let target = Target::new(&namespace.id, request.execution.as_ref());
         let shard = self.shard_index(&target.workflow_id);
         self.call(shard, move |shard| {
+            if let Some(seq) = shard.find_set_aside(&target)? {
+                return shard.describe_set_aside(seq);
+            }
             let seq = shard.find(&target)?;
             Ok(shard.run(seq)?.describe())
         })
@@ -485,7 +511,7 @@ fn check_first_run(shard: &Shard, seq: i64, first_run_id: &str) -> Result<(), Se
         .with("first_execution_run_id", first_run_id))
 }
 
-fn info(row: RunRow) -> WorkflowExecutionInfo {
+pub(super) fn info(row: RunRow) -> WorkflowExecutionInfo {
     let execution = WorkflowExecution {
         workflow_id: row.key.workflow_id.to_string(),
         run_id: row.key.run_id.to_string(),

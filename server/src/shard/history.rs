@@ -12,9 +12,9 @@ use prost::Message;
 
 use super::{
     executions::Executions,
-    runs::{ReadError, Target, decode},
+    runs::{Target, decode},
 };
-use crate::{Namespace, ServiceError};
+use crate::{Namespace, ServiceError, error::ErrorKind};
 
 /// How long a wait for new events lasts before it answers empty, to be asked again.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -177,8 +177,8 @@ impl Executions {
     ) -> Result<Vec<HistoryEvent>, ServiceError> {
         let Some((from, end)) = missing else { return Ok(events) };
         let batches = self.read(move |store| store.events(seq, from, end)).await?;
-        let mut all =
-            decode(batches, from, end).map_err(|error| ServiceError::from(ReadError::from(error)))?;
+        let mut all = decode(batches, from, end)
+            .map_err(|error| ServiceError::new(ErrorKind::DataLoss, error.to_string()))?;
         all.extend(events);
         Ok(all)
     }

@@ -12,6 +12,7 @@ mod inbox;
 mod polls;
 mod queries;
 mod runs;
+mod set_aside;
 mod start;
 mod tasks;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Runs in memory: found, read from the store, given inputs, and dropped again when memory is short.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use durably_proto::temporal::api::{
@@ -9,11 +9,11 @@ use durably_proto::temporal::api::{
 };
 use prost::Message;
 
-use super::driver::Shard;
+use super::{driver::Shard, set_aside::SetAside};
 use crate::{
     ServiceError,
     engine::{
-        Context, Effects, Execution, Input, LoadError, LoadedEvent, NewRun, Output, RunKey, Time,
+        Context, Effects, Execution, Input, LoadError, NewRun, Output, RunKey, Time,
         WorkflowTaskGrant,
     },
     store::{NewRow, Store, StoreError},
@@ -64,22 +64,31 @@ impl Target {
     }
 }
 
-/// Reading a run back failed.
-#[derive(Debug, thiserror::Error)]
+/// Bringing a run into memory failed.
+#[derive(Debug)]
 pub(super) enum ReadError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Load(#[from] LoadError),
+    /// Another try may succeed.
+    Store(StoreError),
+    /// It will not until somebody does something.
+    SetAside(SetAside),
 }
 
 impl From<ReadError> for ServiceError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => Self::unavailable(error.to_string()),
-            ReadError::Load(error) => Self::new(crate::error::ErrorKind::DataLoss, error.to_string()),
+            ReadError::SetAside(set_aside) => set_aside.error(),
         }
     }
+}
+
+/// Reading a run failed.
+#[derive(Debug, thiserror::Error)]
+enum DecodeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 impl Shard {
@@ -96,7 +105,21 @@ impl Shard {
         })
     }
 
+    /// A run that the call means, if it is one that is set aside.
+    pub(super) fn find_set_aside(&mut self, target: &Target) -> Result<Option<i64>, ServiceError> {
+        self.check_alive()?;
+        match self.seek(target) {
+            Err(ReadError::SetAside(set_aside)) => Ok(Some(set_aside.seq)),
+            Err(ReadError::Store(error)) => Err(ReadError::Store(error).into()),
+            Ok(_) => Ok(None),
+        }
+    }
+
     pub(super) fn find_or_none(&mut self, target: &Target) -> Result<Option<i64>, ServiceError> {
+        Ok(self.seek(target)?)
+    }
+
+    fn seek(&mut self, target: &Target) -> Result<Option<i64>, ReadError> {
         let Target { namespace_id, workflow_id, run_id } = target;
         let known = match run_id {
             Some(run_id) => {
@@ -112,10 +135,8 @@ impl Shard {
         if let Some(seq) = known {
             return Ok(Some(seq));
         }
-        let stored = self
-            .store
-            .find(namespace_id, workflow_id, run_id.as_deref())
-            .map_err(|error| ServiceError::unavailable(error.to_string()))?;
+        let stored =
+            self.store.find(namespace_id, workflow_id, run_id.as_deref()).map_err(ReadError::Store)?;
         let Some(seq) = stored else { return Ok(None) };
         self.load(seq)?;
         if run_id.is_none() {
@@ -136,9 +157,22 @@ impl Shard {
         if self.runs.contains_key(&seq) {
             return Ok(());
         }
-        let Some(stored) = self.store.run(seq)? else { return Ok(()) };
+        if let Some(set_aside) = self.set_aside.get(&seq) {
+            return Err(ReadError::SetAside(set_aside.clone()));
+        }
+        let Some(stored) = self.store.run(seq).map_err(ReadError::Store)? else { return Ok(()) };
+        let (key, closed) = (stored.row.key.clone(), stored.row.close_time.is_some());
         let store = Arc::clone(&self.store);
-        let run = Execution::load::<ReadError>(stored.row.key, &stored.state, |id| fetch(&*store, seq, id))?;
+        let loaded = Execution::load::<DecodeError>(stored.row.key, &stored.state, &stored.rows, |ids| {
+            fetch(&*store, seq, ids)
+        });
+        let run = match loaded {
+            Ok(run) => run,
+            Err(DecodeError::Store(error)) => return Err(ReadError::Store(error)),
+            Err(DecodeError::Load(error)) => {
+                return Err(ReadError::SetAside(self.set_aside(seq, key, error.to_string(), closed)));
+            }
+        };
         if let Some(due) = run.next_due() {
             self.sleeping.remove(&(due, seq));
         }
@@ -210,6 +244,7 @@ impl Shard {
         let mut effects = Effects::default();
         let Some(slot) = self.runs.get_mut(&seq) else { return Ok(Output::Stale) };
         slot.last_use = self.use_counter;
+        self.at_work = Some(seq);
         let mut cx = Context {
             now: self.clock.now(),
             epoch: self.lease,
@@ -218,6 +253,7 @@ impl Shard {
             effects: &mut effects,
         };
         let output = slot.run.handle(input, &mut cx);
+        self.at_work = None;
         self.carry_out(seq, effects);
         output
     }
@@ -321,10 +357,21 @@ fn is_idle(slot: &Slot) -> bool {
     slot.run.can_unload() && !slot.run.is_runnable()
 }
 
-fn fetch(store: &dyn Store, seq: i64, id: i64) -> Result<LoadedEvent, ReadError> {
-    let batches = store.events(seq, id, id + 1)?;
-    let event = decode(batches, id, id + 1)?.pop().ok_or(LoadError::Event(id))?;
-    Ok(LoadedEvent(event))
+/// The events with these ids, each batch read once.
+fn fetch(store: &dyn Store, seq: i64, ids: &BTreeSet<i64>) -> Result<Vec<HistoryEvent>, DecodeError> {
+    let mut found = Vec::with_capacity(ids.len());
+    let mut read_to = 0;
+    for id in ids.iter().copied() {
+        if id < read_to {
+            continue;
+        }
+        for (_, batch) in store.events(seq, id, id + 1)? {
+            let events = History::decode(batch).map_err(LoadError::from)?.events;
+            read_to = events.last().map_or(read_to, |event| event.event_id + 1);
+            found.extend(events.into_iter().filter(|event| ids.contains(&event.event_id)));
+        }
+    }
+    Ok(found)
 }
 
 /// The events with `from <= id < end` out of stored batches.

@@ -84,7 +84,12 @@ impl Shard {
     pub(super) fn start(&mut self, namespace: &Namespace, call: StartCall) -> Result<Started, ServiceError> {
         self.check_alive()?;
         let target = Target::named(&namespace.id, &call.request.workflow_id, "");
-        if let Some(seq) = self.find_or_none(&target)?
+        let found = match self.find_set_aside(&target)? {
+            // A run that was terminated though it could not be read is in nobody's way.
+            Some(seq) if self.set_aside.get(&seq).is_some_and(|run| run.closed) => None,
+            _ => self.find_or_none(&target)?,
+        };
+        if let Some(seq) = found
             && let Some(existing) = self.existing(seq, &call)?
         {
             return Ok(existing);

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    Commit, Filter, OpenRun, Page, RunRow, RunWrite, Store, StoreError, StoredRun, visibility::matches,
+    Commit, Filter, OpenRun, Page, RowKind, RunRow, RunWrite, StateRow, Store, StoreError, StoredRun,
+    visibility::matches,
 };
 
 /// Keeps everything in memory.
@@ -29,6 +30,7 @@ struct Run {
     next_due: Option<i64>,
     runnable: bool,
     batches: BTreeMap<i64, Bytes>,
+    rows: BTreeMap<(RowKind, i64), Bytes>,
 }
 
 const RUNNING: i32 = 1;
@@ -54,9 +56,9 @@ impl Tables {
             };
             let id = (Arc::clone(&new.key.namespace_id), Arc::clone(&new.key.workflow_id));
             self.ids.entry(id).or_default().push(write.seq);
-            let stored = StoredRun { row, state: Vec::new() };
+            let stored = StoredRun { row, state: Vec::new(), rows: Vec::new() };
             self.runs
-                .insert(write.seq, Run { stored, next_due: None, runnable: false, batches: BTreeMap::new() });
+                .insert(write.seq, Run { stored, next_due: None, runnable: false, batches: BTreeMap::new(), rows: BTreeMap::new() });
         }
         let run = self
             .runs
@@ -68,6 +70,12 @@ impl Tables {
             run.batches.insert(*first, events.clone());
         }
         run.stored.state.clone_from(&change.state);
+        for row in &change.rows {
+            match &row.data {
+                Some(data) => run.rows.insert((row.kind, row.id), data.clone()),
+                None => run.rows.remove(&(row.kind, row.id)),
+            };
+        }
         let row = &mut run.stored.row;
         row.status = change.status;
         row.close_time = change.close_time;
@@ -122,6 +130,12 @@ impl Store for MemoryStore {
         for write in &commit.runs {
             tables.write(write)?;
         }
+        for close in &commit.closes {
+            if let Some(run) = tables.runs.get_mut(&close.seq) {
+                (run.next_due, run.runnable) = (None, false);
+                (run.stored.row.status, run.stored.row.close_time) = (close.status, Some(close.close_time));
+            }
+        }
         for seq in &commit.deletes {
             tables.delete(*seq);
         }
@@ -144,7 +158,11 @@ impl Store for MemoryStore {
     }
 
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
-        Ok(self.tables.read().runs.get(&seq).map(|run| run.stored.clone()))
+        let tables = self.tables.read();
+        let Some(run) = tables.runs.get(&seq) else { return Ok(None) };
+        let rows = run.rows.iter();
+        let rows = rows.map(|((kind, id), data)| StateRow { kind: *kind, id: *id, data: Some(data.clone()) });
+        Ok(Some(StoredRun { rows: rows.collect(), ..run.stored.clone() }))
     }
 
     fn find(

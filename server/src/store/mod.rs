@@ -3,7 +3,9 @@
 //!
 //! A run is a row found by its `seq`, a number that the shard's driver gives out in start order: rows that change
 //! together lie together, the newest run of a workflow id is the one with the highest `seq`, and a listing needs no
-//! index of its own. New history events are one more row; a run's present state replaces the one before.
+//! index of its own. New history events are one more row. A run's present state is a small header that replaces the one
+//! before, and rows of which only the changed ones are written: what a transition costs does not depend on how much
+//! is pending.
 
 mod memory;
 mod row;
@@ -39,10 +41,45 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// What a row of a run's state is about. The numbers are stored: they are never changed or used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum RowKind {
+    Activity = 1,
+    Timer = 2,
+    /// An event that waits for the end of the running workflow task.
+    Buffered = 3,
+    /// A message to another run that has not been settled.
+    Outbox = 4,
+    /// A message of another run that was taken in, until its sender has settled it.
+    Receipt = 5,
+}
+
+impl RowKind {
+    /// All kinds; the store's tests go through them.
+    pub const ALL: [Self; 5] = [Self::Activity, Self::Timer, Self::Buffered, Self::Outbox, Self::Receipt];
+
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// A row of a run's state: the part that grows with what is pending. `id` is unique within run and kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRow {
+    pub kind: RowKind,
+    pub id: i64,
+    /// `None` deletes the row.
+    pub data: Option<Bytes>,
+}
+
 /// What one commit stores of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunCommit {
+    /// The part of the state that does not grow.
     pub state: Vec<u8>,
+    /// Rows of the state that changed.
+    pub rows: Vec<StateRow>,
     /// New events: id of the first, and an encoded `History`.
     pub events: Option<(i64, Bytes)>,
     /// Number of `WorkflowExecutionStatus`; 1 is running.
@@ -79,6 +116,16 @@ pub struct RunWrite {
     pub change: RunCommit,
 }
 
+/// Closes a run without touching its state and history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseRow {
+    pub seq: i64,
+    /// Number of `WorkflowExecutionStatus`.
+    pub status: i32,
+    /// Nanoseconds since the Unix epoch.
+    pub close_time: i64,
+}
+
 /// One transaction: all of it becomes durable, or none.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
@@ -86,6 +133,8 @@ pub struct Commit {
     /// What [`Store::take_lease`] answered; a commit under an older lease is refused.
     pub lease: i64,
     pub runs: Vec<RunWrite>,
+    /// Runs whose state cannot be used, to be closed.
+    pub closes: Vec<CloseRow>,
     /// Runs to forget, history included.
     pub deletes: Vec<i64>,
     /// Namespaces to insert or replace: id and encoded form.

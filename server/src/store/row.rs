@@ -2,7 +2,7 @@
 
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 
-use super::{Page, RunKey};
+use super::{Page, RunKey, StateRow};
 
 /// The visible side of a run: what listings show and filters ask for. Times are nanoseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct RunRow {
 pub struct StoredRun {
     pub row: RunRow,
     pub state: Vec<u8>,
+    /// By kind and id.
+    pub rows: Vec<StateRow>,
 }
 
 impl Page {

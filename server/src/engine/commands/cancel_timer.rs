@@ -4,9 +4,8 @@
 use durably_proto::temporal::api::{
     command::v1::CancelTimerCommandAttributes as Command,
     enums::v1::WorkflowTaskFailedCause as Cause,
-    history::v1::{HistoryEvent, TimerCanceledEventAttributes, history_event::Attributes},
+    history::v1::{TimerCanceledEventAttributes, history_event::Attributes},
 };
-use prost::Message;
 
 use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, push};
 
@@ -14,8 +13,8 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
     check_id(Cause::BadCancelTimerAttributes, "TimerId", &a.timer_id)?;
     let id = a.timer_id.as_str();
     let known = plan.timers_started.remove(id)
-        || run.state.timers.iter().any(|timer| timer.timer_id == id)
-        || run.has_buffered(|event| fired(event).is_some_and(|(fired, _)| fired == id));
+        || run.timers.id_of(id).is_some()
+        || run.buffer.any(|event| fired(event).is_some_and(|(fired, _)| fired == id));
     if !known || !plan.timers_canceled.insert(id) {
         return Err(Refused::new(
             Cause::BadCancelTimerAttributes,
@@ -33,10 +32,16 @@ fn fired(event: &Attributes) -> Option<(&str, i64)> {
 }
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
-    let timers = &mut run.state.timers;
-    let started_event_id = match timers.iter().position(|timer| timer.timer_id == a.timer_id) {
-        Some(index) => timers.remove(index).started_event_id,
-        None => forget_firing(run, &a.timer_id).unwrap_or(0),
+    let started_event_id = match run.timers.id_of(&a.timer_id) {
+        Some(id) => {
+            run.timers.remove(id);
+            id
+        }
+        // Its firing goes out of the buffer.
+        None => run
+            .buffer
+            .take_first(|event| fired(event).filter(|(id, _)| *id == a.timer_id).map(|(_, started)| started))
+            .unwrap_or(0),
     };
     let attributes = TimerCanceledEventAttributes {
         timer_id: a.timer_id,
@@ -45,19 +50,4 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         identity: "history-service".into(),
     };
     push(run, Attributes::TimerCanceledEventAttributes(attributes), extra, cx);
-}
-
-/// Takes the timer's firing out of the buffer; returns the id of its started event.
-fn forget_firing(run: &mut Execution, timer_id: &str) -> Option<i64> {
-    let buffered = &mut run.state.buffered;
-    for index in 0..buffered.len() {
-        let event = HistoryEvent::decode(buffered[index].clone()).ok()?;
-        if let Some((id, started)) = event.attributes.as_ref().and_then(fired)
-            && id == timer_id
-        {
-            buffered.remove(index);
-            return Some(started);
-        }
-    }
-    None
 }

@@ -88,7 +88,7 @@ pub(super) fn check(run: &Execution, commands: &[Command], first_event_id: i64) 
             let kind = CommandType::try_from(command.command_type).unwrap_or_default();
             return Err(Refused::new(Cause::Unspecified, format!("command {kind:?} has no attributes")));
         };
-        if closes(attributes) && !run.state.buffered.is_empty() {
+        if closes(attributes) && !run.buffer.is_empty() {
             // The workflow did not see everything yet: it must decide again.
             return Err(Refused::new(Cause::UnhandledCommand, ""));
         }

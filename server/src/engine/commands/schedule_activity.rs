@@ -50,7 +50,7 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
             Refused::new(BAD, format!("Invalid ActivityRetryPolicy: {problem} ActivityId={}", a.activity_id))
         })?;
     }
-    let pending = run.activities.values().any(|activity| activity.spec.activity_id == a.activity_id);
+    let pending = run.activities.id_of(&a.activity_id).is_some();
     if pending || !plan.activities_scheduled.insert(&a.activity_id) {
         return Err(Refused::new(
             Cause::ScheduleActivityDuplicateId,

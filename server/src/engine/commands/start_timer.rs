@@ -1,13 +1,47 @@
 //! `START_TIMER`.
 
+use bytes::Bytes;
 use durably_proto::temporal::api::{
     command::v1::StartTimerCommandAttributes as Command,
     enums::v1::WorkflowTaskFailedCause as Cause,
     history::v1::{TimerStartedEventAttributes, history_event::Attributes},
 };
+use prost::Message;
 
 use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, push};
-use crate::engine::{state::TimerState, time::positive};
+use crate::{
+    engine::{
+        Time,
+        pending::{Item, Stage},
+        state::TimerState,
+        time::positive,
+    },
+    store::RowKind,
+};
+
+impl Item for TimerState {
+    const KIND: RowKind = RowKind::Timer;
+
+    fn encode(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+
+    fn name(&self) -> &str {
+        &self.timer_id
+    }
+
+    fn due(&self) -> Option<Time> {
+        Some(Time(self.due))
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Sleeping
+    }
+
+    fn weight(&self) -> usize {
+        128 + self.timer_id.len()
+    }
+}
 
 pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) -> Result<(), Refused> {
     check_id(Cause::BadStartTimerAttributes, "TimerId", &a.timer_id)?;
@@ -17,7 +51,7 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
             format!("A valid StartToFireTimeout is not set on command. TimerId={}", a.timer_id),
         ));
     }
-    let pending = run.state.timers.iter().any(|timer| timer.timer_id == a.timer_id)
+    let pending = run.timers.id_of(&a.timer_id).is_some()
         && !plan.timers_canceled.contains(a.timer_id.as_str());
     if pending || !plan.timers_started.insert(&a.timer_id) {
         return Err(Refused::new(
@@ -37,5 +71,5 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
     };
     let started_event_id = push(run, Attributes::TimerStartedEventAttributes(attributes), extra, cx);
     let timer = TimerState { timer_id: a.timer_id, started_event_id, due: cx.now.after(span).0 };
-    run.state.timers.push(timer);
+    run.timers.insert(started_event_id, timer);
 }

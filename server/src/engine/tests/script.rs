@@ -1,13 +1,16 @@
 //! Plays a text script against one run and writes down everything that comes out.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use durably_proto::temporal::api::{
     command::v1::{command::Attributes as C, *},
     common::v1::*,
     enums::v1::*,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
-    history::v1::WorkflowExecutionStartedEventAttributes,
+    history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes},
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest},
@@ -15,9 +18,12 @@ use durably_proto::temporal::api::{
 use prost::Message;
 
 use super::brief::brief;
-use crate::engine::{
-    Context, Dispatch, Effects, Execution, Input, LoadError, LoadedEvent, NewRun, Output, Poller, RunKey,
-    SECOND, Signal, Time, duration, event, state::TaskToken,
+use crate::{
+    engine::{
+        Context, Dispatch, Effects, Execution, Input, LoadError, NewRun, Output, Poller, RunKey, SECOND, Signal,
+        Time, duration, event, state::TaskToken,
+    },
+    store::{RowKind, StateRow},
 };
 
 /// One run, the tasks that were handed out, and what happened so far.
@@ -32,6 +38,9 @@ pub(super) struct Script {
     /// Encoded history batches and state as a store would hold them.
     stored: Vec<bytes::Bytes>,
     state: Vec<u8>,
+    rows: BTreeMap<(RowKind, i64), bytes::Bytes>,
+    /// Rows and bytes of state in the last commit.
+    pub last_written: (usize, usize),
     workflow_token: Option<TaskToken>,
     queries: Vec<String>,
     activity_tokens: BTreeMap<String, TaskToken>,
@@ -61,6 +70,7 @@ impl Script {
             "successor" => {
                 let new = self.successor.take().expect("a successor");
                 self.stored.clear();
+                self.rows.clear();
                 self.begin(*new);
             }
             "wait" => {
@@ -70,6 +80,11 @@ impl Script {
                 }
             }
             "crash" => self.crash(),
+            "signals" => {
+                for number in 0..rest.parse().expect("a number") {
+                    self.input(Input::Signal(Signal { name: format!("s{number}"), ..Default::default() }));
+                }
+            }
             _ => {
                 if let Some(input) = self.parse(verb, rest) {
                     self.input(input);
@@ -351,6 +366,14 @@ impl Script {
             let commit = run.take_commit();
             self.stored.extend(commit.events.map(|(_, batch)| batch));
             self.state = commit.state;
+            let bytes = commit.rows.iter().filter_map(|row| row.data.as_ref().map(bytes::Bytes::len));
+            self.last_written = (commit.rows.len(), self.state.len() + bytes.sum::<usize>());
+            for row in commit.rows {
+                match row.data {
+                    Some(data) => self.rows.insert((row.kind, row.id), data),
+                    None => self.rows.remove(&(row.kind, row.id)),
+                };
+            }
         }
     }
 
@@ -359,17 +382,15 @@ impl Script {
         let key = self.run.take().expect("a started run").key().clone();
         let mut events = Vec::new();
         for batch in &self.stored {
-            event::collect(batch.clone(), 0, i64::MAX, &mut events);
+            event::collect(batch.clone(), 0, i64::MAX, &mut events).unwrap();
         }
-        let fetch = |id: i64| -> Result<LoadedEvent, LoadError> {
-            events
-                .iter()
-                .find(|event| event.event_id == id)
-                .cloned()
-                .map(LoadedEvent)
-                .ok_or(LoadError::Event(id))
+        let fetch = |ids: &BTreeSet<i64>| -> Result<Vec<HistoryEvent>, LoadError> {
+            Ok(events.into_iter().filter(|event| ids.contains(&event.event_id)).collect())
         };
-        self.run = Some(Execution::load(key, &self.state, fetch).unwrap());
+        let rows = self.rows.iter();
+        let rows: Vec<_> =
+            rows.map(|((kind, id), data)| StateRow { kind: *kind, id: *id, data: Some(data.clone()) }).collect();
+        self.run = Some(Execution::load(key, &self.state, &rows, fetch).unwrap());
         self.epoch += 1;
         self.input(Input::Resume);
         let dispatch = self.run.as_ref().unwrap().pending_dispatch(Time(self.now));

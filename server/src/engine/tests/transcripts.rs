@@ -52,6 +52,47 @@ transcript!(
 );
 
 transcript!(
+    more_events_than_fit_behind_a_running_task_end_it,
+    "start
+     poll
+     signals 101
+     poll
+     complete finish"
+);
+
+transcript!(
+    buffered_events_survive_a_crash_and_leave_nothing_behind,
+    "start
+     poll
+     complete timer t 5s; timer u 5s
+     signal one
+     poll
+     signal two
+     wait 5s
+     crash
+     signal three
+     complete cancel-timer t
+     crash
+     poll
+     complete finish"
+);
+
+transcript!(
+    heartbeats_without_details_are_not_missed_after_a_crash,
+    "start
+     poll
+     complete activity a close=1m beat=10s
+     take a
+     wait 8s
+     beat a
+     wait 8s
+     crash
+     wait 8s
+     beat a
+     wait 11s"
+);
+
+transcript!(
     a_failing_task_leaves_one_event_and_its_retries_none,
     "start
      poll

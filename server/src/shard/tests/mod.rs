@@ -1,6 +1,7 @@
 //! Tests of shards over a store: the whole way of a workflow, crashes, time skipping.
 #![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
+mod set_aside;
 mod simulation;
 
 use std::{sync::Arc, time::Duration};

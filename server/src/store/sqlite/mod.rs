@@ -14,7 +14,8 @@ use rusqlite::{
 };
 
 use super::{
-    Commit, Filter, NewRow, OpenRun, Page, RunCommit, RunKey, RunRow, RunWrite, Store, StoreError, StoredRun,
+    Commit, Filter, NewRow, OpenRun, Page, RowKind, RunCommit, RunKey, RunRow, RunWrite, StateRow, Store,
+    StoreError, StoredRun,
 };
 use crate::error::OpenError;
 
@@ -95,16 +96,41 @@ fn encoded<M: Message>(message: Option<&M>) -> Option<Vec<u8>> {
     message.map(Message::encode_to_vec)
 }
 
+fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
+    let number: u8 = row.get(0)?;
+    let kind = RowKind::from_number(number).ok_or_else(|| {
+        let what = format!("state row of kind {number}, which a newer durably wrote");
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, what.into())
+    })?;
+    Ok(StateRow { kind, id: row.get(1)?, data: Some(row.get::<_, Vec<u8>>(2)?.into()) })
+}
+
 fn write_run(transaction: &Transaction<'_>, write: &RunWrite) -> rusqlite::Result<()> {
     match &write.new {
         Some(new) => insert_run(transaction, write.seq, new, &write.change)?,
         None => update_run(transaction, write.seq, &write.change)?,
+    }
+    for row in &write.change.rows {
+        write_state_row(transaction, write.seq, row)?;
     }
     if let Some((first, events)) = &write.change.events {
         transaction
             .prepare_cached("INSERT INTO history (id, events) VALUES (?1, ?2)")?
             .execute(params![batch_id(write.seq, *first), events.as_ref()])?;
     }
+    Ok(())
+}
+
+fn write_state_row(transaction: &Transaction<'_>, seq: i64, row: &StateRow) -> rusqlite::Result<()> {
+    let kind = row.kind as u8;
+    match &row.data {
+        Some(data) => transaction
+            .prepare_cached("INSERT OR REPLACE INTO run_rows (seq, kind, id, data) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![seq, kind, row.id, data.as_ref()])?,
+        None => transaction
+            .prepare_cached("DELETE FROM run_rows WHERE seq = ?1 AND kind = ?2 AND id = ?3")?
+            .execute(params![seq, kind, row.id])?,
+    };
     Ok(())
 }
 
@@ -198,10 +224,18 @@ impl Store for SqliteStore {
         for write in &commit.runs {
             write_run(&transaction, write)?;
         }
+        for close in &commit.closes {
+            transaction
+                .prepare_cached(
+                    "UPDATE runs SET status = ?2, close_time = ?3, next_due = NULL, runnable = 0 WHERE seq = ?1",
+                )?
+                .execute(params![close.seq, close.status, close.close_time])?;
+        }
         for seq in &commit.deletes {
             transaction
                 .prepare_cached("DELETE FROM history WHERE id >= ?1 AND id < ?2")?
                 .execute([batch_id(*seq, 0), batch_id(*seq + 1, 0)])?;
+            transaction.prepare_cached("DELETE FROM run_rows WHERE seq = ?1")?.execute([seq])?;
             transaction.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
         }
         for (id, data) in &commit.namespaces {
@@ -237,9 +271,13 @@ impl Store for SqliteStore {
         let mut statement =
             reader.prepare_cached(&format!("SELECT {ROW}, state FROM runs WHERE seq = ?1"))?;
         let run = statement
-            .query_row([seq], |row| Ok(StoredRun { row: run_row(row)?, state: row.get(15)? }))
+            .query_row([seq], |row| Ok(StoredRun { row: run_row(row)?, state: row.get(15)?, rows: Vec::new() }))
             .optional()?;
-        Ok(run)
+        let Some(mut run) = run else { return Ok(None) };
+        let mut statement = reader
+            .prepare_cached("SELECT kind, id, data FROM run_rows WHERE seq = ?1 ORDER BY kind, id")?;
+        run.rows = statement.query_map([seq], state_row)?.collect::<Result<_, _>>()?;
+        Ok(Some(run))
     }
 
     fn find(

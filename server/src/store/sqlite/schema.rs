@@ -39,6 +39,15 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX runs_by_workflow_id ON runs (workflow_id, namespace_id);
     CREATE INDEX open_runs ON runs (seq) WHERE status = 1;
     CREATE TABLE history (id INTEGER PRIMARY KEY, events BLOB NOT NULL) STRICT;
+",
+"
+    CREATE TABLE run_rows (
+        seq INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (seq, kind, id)
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Readies a fresh connection: checks that the file is ours, sets durability, migrates.
@@ -81,12 +90,16 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
 /// Reads the root of every table, so that a cut-off or overwritten file is found now and not in the middle of a run.
 /// A full integrity check would read the whole file.
 fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    for table in ["leases", "namespaces", "runs", "history"] {
-        let sql = format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1");
-        let read = connection.prepare(&sql).and_then(|mut statement| statement.query([])?.next().map(|_| ()));
-        read.map_err(|error| fault(path, &error))?;
-    }
-    Ok(())
+    let read = || -> rusqlite::Result<()> {
+        let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+        let names = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        for table in names {
+            let sql = format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1");
+            connection.prepare(&sql)?.query([])?.next()?;
+        }
+        Ok(())
+    };
+    read().map_err(|error| fault(path, &error))
 }
 
 /// What an SQLite error at opening means to the person who starts the server.

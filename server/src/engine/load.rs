@@ -1,0 +1,112 @@
+//! The way back from the store: a run from its header, its rows and the events that say what was asked for.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use durably_proto::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
+use prost::Message;
+
+use super::{
+    Execution,
+    activity::Activity,
+    state::{ActivityState, FORMAT, RunState, TimerState},
+};
+use crate::store::{RowKind, RunKey, StateRow};
+
+/// The stored state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("state of the run cannot be decoded: {0}")]
+    State(#[from] prost::DecodeError),
+    #[error("state of the run has format {0}, written by a newer durably")]
+    Newer(u32),
+    #[error("event {0} of the run is missing or is of the wrong type")]
+    Event(i64),
+}
+
+/// What the rows say, before the history has been asked.
+#[derive(Default)]
+struct Rows {
+    activities: Vec<ActivityState>,
+    timers: Vec<TimerState>,
+    buffered: Vec<(i64, HistoryEvent)>,
+}
+
+impl Rows {
+    fn decode(rows: &[StateRow]) -> Result<Self, LoadError> {
+        let mut decoded = Self::default();
+        for row in rows {
+            let Some(data) = row.data.clone() else { continue };
+            match row.kind {
+                RowKind::Activity => decoded.activities.push(ActivityState::decode(data)?),
+                RowKind::Timer => decoded.timers.push(TimerState::decode(data)?),
+                RowKind::Buffered => decoded.buffered.push((row.id, HistoryEvent::decode(data)?)),
+                RowKind::Outbox | RowKind::Receipt => {}
+            }
+        }
+        Ok(decoded)
+    }
+}
+
+impl Execution {
+    /// Reads back what commits have stored. `fetch` finds the run's events by their ids, which are given in ascending
+    /// order; what it does not find it leaves out.
+    pub fn load<E: From<LoadError>>(
+        key: RunKey,
+        state: &[u8],
+        rows: &[StateRow],
+        fetch: impl FnOnce(&BTreeSet<i64>) -> Result<Vec<HistoryEvent>, E>,
+    ) -> Result<Self, E> {
+        let mut header = RunState::decode(state).map_err(LoadError::from)?;
+        if header.format > FORMAT {
+            return Err(LoadError::Newer(header.format).into());
+        }
+        header.format = FORMAT;
+        let rows = Rows::decode(rows)?;
+        // Format 1 kept everything in the header. With the next commit it moves to rows.
+        let old_activities = std::mem::take(&mut header.activities);
+        let old_timers = std::mem::take(&mut header.timers);
+        let old_buffered = std::mem::take(&mut header.buffered);
+
+        let activities = old_activities.iter().chain(&rows.activities);
+        let needed: BTreeSet<i64> =
+            std::iter::once(1).chain(activities.map(|activity| activity.scheduled_event_id)).collect();
+        let mut events = fetch(&needed)?.into_iter().map(|event| (event.event_id, event)).collect();
+        let first = take(&mut events, 1)?;
+        let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
+            return Err(LoadError::Event(1).into());
+        };
+        let mut run = Self::new(key, Arc::new(start), first.user_metadata, header);
+        for (stored, is_row) in
+            old_activities.into_iter().map(|old| (old, false)).chain(rows.activities.into_iter().map(|row| (row, true)))
+        {
+            let id = stored.scheduled_event_id;
+            let activity = Activity::load(stored, take(&mut events, id)?).ok_or(LoadError::Event(id))?;
+            if is_row {
+                run.activities.restore(id, activity);
+            } else {
+                run.activities.insert(id, activity);
+            }
+        }
+        for timer in rows.timers {
+            run.timers.restore(timer.started_event_id, timer);
+        }
+        for timer in old_timers {
+            run.timers.insert(timer.started_event_id, timer);
+        }
+        for (row, event) in rows.buffered {
+            run.buffer.restore(row, event);
+        }
+        for event in old_buffered {
+            run.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);
+        }
+        run.mark_stored();
+        Ok(run)
+    }
+}
+
+fn take(
+    events: &mut std::collections::BTreeMap<i64, HistoryEvent>,
+    id: i64,
+) -> Result<HistoryEvent, LoadError> {
+    events.remove(&id).ok_or(LoadError::Event(id))
+}

@@ -1,0 +1,243 @@
+//! What is pending in a run, kind by kind: found by id and by name, in order of when it is due, and aware of what
+//! changed since the last commit, so that a transition writes and looks at what it touches and not at all the rest.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+use super::Time;
+use crate::store::{RowKind, StateRow};
+
+/// Something a run waits for. It is stored as one row under its id.
+pub(super) trait Item {
+    const KIND: RowKind;
+
+    /// The stored form.
+    fn encode(&self) -> Bytes;
+
+    /// By what the workflow calls it; unique among the pending items of the kind.
+    fn name(&self) -> &str;
+
+    /// When something about it happens by itself.
+    fn due(&self) -> Option<Time>;
+
+    fn stage(&self) -> Stage;
+
+    /// Rough size in memory, in bytes.
+    fn weight(&self) -> usize;
+}
+
+/// Who has to act next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody: it waits for its time.
+    Sleeping,
+    /// A poller could take it.
+    Offered,
+    /// A worker has it.
+    Started,
+}
+
+const STAGES: usize = 3;
+
+/// All pending items of one kind.
+pub(super) struct Pending<T> {
+    items: BTreeMap<i64, T>,
+    names: HashMap<String, i64>,
+    due: BTreeSet<(Time, i64)>,
+    stages: [usize; STAGES],
+    weight: usize,
+    /// Ids whose rows the next commit writes or deletes.
+    changed: BTreeSet<i64>,
+}
+
+impl<T> Default for Pending<T> {
+    fn default() -> Self {
+        Self {
+            items: BTreeMap::new(),
+            names: HashMap::new(),
+            due: BTreeSet::new(),
+            stages: [0; STAGES],
+            weight: 0,
+            changed: BTreeSet::new(),
+        }
+    }
+}
+
+impl<T: Item> Pending<T> {
+    pub(super) fn insert(&mut self, id: i64, item: T) {
+        self.changed.insert(id);
+        self.restore(id, item);
+    }
+
+    /// [`Pending::insert`] for what the store holds already.
+    pub(super) fn restore(&mut self, id: i64, item: T) {
+        self.take_out(id);
+        self.enter(id, &item);
+        self.names.insert(item.name().to_owned(), id);
+        self.items.insert(id, item);
+    }
+
+    pub(super) fn remove(&mut self, id: i64) -> Option<T> {
+        let item = self.take_out(id)?;
+        self.changed.insert(id);
+        Some(item)
+    }
+
+    /// Changes an item in place; `None` when it is not there.
+    pub(super) fn update<R>(&mut self, id: i64, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut item = self.items.remove(&id)?;
+        self.leave(id, &item);
+        let result = change(&mut item);
+        self.enter(id, &item);
+        self.items.insert(id, item);
+        self.changed.insert(id);
+        Some(result)
+    }
+
+    pub(super) fn get(&self, id: i64) -> Option<&T> {
+        self.items.get(&id)
+    }
+
+    pub(super) fn id_of(&self, name: &str) -> Option<i64> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.items.values()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn count(&self, stage: Stage) -> usize {
+        self.stages[stage as usize]
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// Ids of what is due by `now`, soonest first.
+    pub(super) fn due_by(&self, now: Time) -> impl Iterator<Item = (Time, i64)> {
+        self.due.range(..=(now, i64::MAX)).copied()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.changed.extend(std::mem::take(&mut self.items).into_keys());
+        self.names.clear();
+        self.due.clear();
+        self.stages = [0; STAGES];
+        self.weight = 0;
+    }
+
+    /// What the next commit does to the rows of this kind.
+    pub(super) fn take_rows(&mut self, rows: &mut Vec<StateRow>) {
+        rows.extend(std::mem::take(&mut self.changed).into_iter().map(|id| StateRow {
+            kind: T::KIND,
+            id,
+            data: self.items.get(&id).map(Item::encode),
+        }));
+    }
+
+    fn take_out(&mut self, id: i64) -> Option<T> {
+        let item = self.items.remove(&id)?;
+        self.leave(id, &item);
+        self.names.remove(item.name());
+        Some(item)
+    }
+
+    fn enter(&mut self, id: i64, item: &T) {
+        self.due.extend(item.due().map(|due| (due, id)));
+        self.stages[item.stage() as usize] += 1;
+        self.weight += item.weight();
+    }
+
+    fn leave(&mut self, id: i64, item: &T) {
+        if let Some(due) = item.due() {
+            self.due.remove(&(due, id));
+        }
+        self.stages[item.stage() as usize] -= 1;
+        self.weight -= item.weight();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Thing {
+        name: &'static str,
+        due: Option<i64>,
+        stage: Stage,
+    }
+
+    impl Item for Thing {
+        const KIND: RowKind = RowKind::Timer;
+
+        fn encode(&self) -> Bytes {
+            Bytes::from_static(self.name.as_bytes())
+        }
+
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn due(&self) -> Option<Time> {
+            self.due.map(Time)
+        }
+
+        fn stage(&self) -> Stage {
+            self.stage
+        }
+
+        fn weight(&self) -> usize {
+            self.name.len()
+        }
+    }
+
+    fn thing(name: &'static str, due: i64) -> Thing {
+        Thing { name, due: Some(due), stage: Stage::Offered }
+    }
+
+    fn rows(pending: &mut Pending<Thing>) -> Vec<(i64, Option<Bytes>)> {
+        let mut rows = Vec::new();
+        pending.take_rows(&mut rows);
+        rows.into_iter().map(|row| (row.id, row.data)).collect()
+    }
+
+    #[test]
+    fn a_commit_writes_only_what_changed() {
+        let mut pending = Pending::default();
+        pending.restore(1, thing("a", 30));
+        pending.insert(2, thing("b", 10));
+        assert_eq!(rows(&mut pending), [(2, Some(Bytes::from_static(b"b")))]);
+        assert_eq!(rows(&mut pending), []);
+        pending.update(1, |thing| thing.stage = Stage::Started);
+        pending.remove(2);
+        assert_eq!(rows(&mut pending), [(1, Some(Bytes::from_static(b"a"))), (2, None)]);
+        pending.clear();
+        assert_eq!(rows(&mut pending), [(1, None)]);
+    }
+
+    #[test]
+    fn what_is_due_and_how_much_there_is_follow_each_change() {
+        let mut pending = Pending::default();
+        pending.insert(1, thing("a", 30));
+        pending.insert(2, thing("bb", 10));
+        assert_eq!((pending.next_due(), pending.weight()), (Some(Time(10)), 3));
+        pending.update(2, |thing| (thing.due, thing.stage) = (Some(40), Stage::Started));
+        assert_eq!(pending.due_by(Time(35)).collect::<Vec<_>>(), [(Time(30), 1)]);
+        assert_eq!((pending.count(Stage::Offered), pending.count(Stage::Started)), (1, 1));
+        assert_eq!((pending.id_of("bb"), pending.id_of("c")), (Some(2), None));
+        pending.remove(2);
+        assert_eq!((pending.id_of("bb"), pending.next_due()), (None, Some(Time(30))));
+        assert_eq!((pending.count(Stage::Started), pending.weight(), pending.len()), (0, 1, 1));
+    }
+}
