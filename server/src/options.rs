@@ -23,6 +23,9 @@ pub struct ServerOptions {
     /// Runs on a virtual clock that skips to the next timer when no workflow or activity task is under way, and
     /// answers `temporal.api.testservice.v1.TestService`.
     pub time_skipping: bool,
+    /// How many writers share a new state, 1 to 256; an existing state keeps its number. One is best for a file.
+    /// With time skipping there is always one. Default: 1.
+    pub shards: u32,
 }
 
 impl Default for ServerOptions {
@@ -32,6 +35,7 @@ impl Default for ServerOptions {
             namespaces: vec!["default".to_owned()],
             retention: Duration::from_hours(72),
             time_skipping: false,
+            shards: 1,
         }
     }
 }

@@ -126,7 +126,12 @@ impl Server {
             State::File(path) => path.clone(),
         };
         let clock = if options.time_skipping { ClockKind::Virtual } else { ClockKind::System };
-        let executions = Executions::open(ExecutionsOptions { state: options.state.clone(), clock }).await?;
+        let executions = Executions::open(ExecutionsOptions {
+            state: options.state.clone(),
+            clock,
+            shards: options.shards,
+        })
+        .await?;
         let frontend =
             Frontend::open(executions.clone(), options).await.map_err(|error| open_error(&path, &error))?;
         let service = Service::new(&frontend).await;

@@ -280,7 +280,8 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
-        let requested = self.activities.get(id).map_or(0, |activity| activity.state.cancel_requested_event_id);
+        let requested =
+            self.activities.get(id).map_or(0, |activity| activity.state.cancel_requested_event_id);
         if requested == 0 {
             return Err(ServiceError::invalid_argument(
                 "the activity cannot be reported as canceled: its workflow did not request a cancellation",

@@ -111,6 +111,8 @@ impl Execution {
         self.timers.clear();
         self.buffer.take();
         self.activities.clear();
+        // What was said is on its way; nobody waits for the answers.
+        self.outbox.clear();
         self.changed(cx);
     }
 
@@ -207,6 +209,7 @@ impl Execution {
             request_id,
             signal: None,
             eager: None,
+            receipts: self.receipts.values().cloned().collect(),
         }));
         self.state.successor_run_id = run_id;
     }

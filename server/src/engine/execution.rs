@@ -16,6 +16,7 @@ use super::{
     activity::Activity,
     buffer::Buffer,
     event::{self, Batch, Tail},
+    outbox::{Receipt, Unsettled},
     pending::{Pending, Stage},
     query::Queries,
     state::{RunState, TimerState, WorkflowTask},
@@ -36,6 +37,9 @@ pub struct Execution {
     /// By the id of their started event.
     pub(super) timers: Pending<TimerState>,
     pub(super) buffer: Buffer,
+    /// Messages that wait for their answers, by the id of the event that announced each.
+    pub(super) outbox: Pending<Unsettled>,
+    pub(super) receipts: Pending<Receipt>,
     pub(super) queries: Queries,
     /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
     pub(super) task_undelivered: bool,
@@ -64,6 +68,8 @@ impl Execution {
             activities: Pending::default(),
             timers: Pending::default(),
             buffer: Buffer::default(),
+            outbox: Pending::default(),
+            receipts: Pending::default(),
             queries: Queries::default(),
             task_undelivered: false,
             batch: BytesMut::new(),
@@ -128,6 +134,9 @@ impl Execution {
             Input::ActivityUndelivered { scheduled_event_id, attempt } => {
                 Ok(self.activity_undelivered(scheduled_event_id, attempt, cx))
             }
+            Input::Receive(message) => Ok(self.receive(*message, cx)),
+            Input::Settle { event_id, outcome } => Ok(self.settle(event_id, outcome, cx)),
+            Input::Settled(sender) => Ok(self.forget_receipt(&sender, cx)),
             Input::ResetSticky => Ok(self.reset_sticky(cx)),
             Input::Resume => Ok(self.resume(cx)),
         }
@@ -192,6 +201,8 @@ impl Execution {
             + self.activities.weight()
             + self.timers.weight()
             + self.buffer.bytes()
+            + self.outbox.weight()
+            + self.receipts.weight()
     }
 
     /// How many of its tasks are with workers now.
@@ -200,11 +211,13 @@ impl Execution {
         usize::from(running) + self.activities.count(Stage::Started)
     }
 
-    /// A task of it is with a worker or could be taken by one: the run belongs in memory.
+    /// A task of it is with a worker or could be taken by one, or a message of it is under way: the run belongs in
+    /// memory.
     pub fn is_runnable(&self) -> bool {
         self.is_open()
             && (self.state.workflow_task.is_some()
-                || self.activities.count(Stage::Started) + self.activities.count(Stage::Offered) > 0)
+                || self.activities.count(Stage::Started) + self.activities.count(Stage::Offered) > 0
+                || self.outbox.len() > 0)
     }
 
     /// Events with `from <= id < end`, and the ids among them (first, end) that are no longer in memory.
@@ -254,6 +267,8 @@ impl Execution {
         self.activities.take_rows(&mut rows);
         self.timers.take_rows(&mut rows);
         self.buffer.take_rows(&mut rows);
+        self.outbox.take_rows(&mut rows);
+        self.receipts.take_rows(&mut rows);
         self.dirty = false;
         let attributes = std::mem::take(&mut self.attributes_changed)
             .then(|| (self.memo().cloned(), self.search_attributes().cloned()));

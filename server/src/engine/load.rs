@@ -8,6 +8,7 @@ use prost::Message;
 use super::{
     Execution,
     activity::Activity,
+    outbox::{Receipt, Unsettled},
     state::{ActivityState, FORMAT, RunState, TimerState},
 };
 use crate::store::{RowKind, RunKey, StateRow};
@@ -29,6 +30,8 @@ struct Rows {
     activities: Vec<ActivityState>,
     timers: Vec<TimerState>,
     buffered: Vec<(i64, HistoryEvent)>,
+    outbox: Vec<(i64, Unsettled)>,
+    receipts: Vec<(i64, Receipt)>,
 }
 
 impl Rows {
@@ -40,7 +43,8 @@ impl Rows {
                 RowKind::Activity => decoded.activities.push(ActivityState::decode(data)?),
                 RowKind::Timer => decoded.timers.push(TimerState::decode(data)?),
                 RowKind::Buffered => decoded.buffered.push((row.id, HistoryEvent::decode(data)?)),
-                RowKind::Outbox | RowKind::Receipt => {}
+                RowKind::Outbox => decoded.outbox.push((row.id, Unsettled::decode(data)?)),
+                RowKind::Receipt => decoded.receipts.push((row.id, Receipt::decode(data)?)),
             }
         }
         Ok(decoded)
@@ -76,8 +80,10 @@ impl Execution {
             return Err(LoadError::Event(1).into());
         };
         let mut run = Self::new(key, Arc::new(start), first.user_metadata, header);
-        for (stored, is_row) in
-            old_activities.into_iter().map(|old| (old, false)).chain(rows.activities.into_iter().map(|row| (row, true)))
+        for (stored, is_row) in old_activities
+            .into_iter()
+            .map(|old| (old, false))
+            .chain(rows.activities.into_iter().map(|row| (row, true)))
         {
             let id = stored.scheduled_event_id;
             let activity = Activity::load(stored, take(&mut events, id)?).ok_or(LoadError::Event(id))?;
@@ -95,6 +101,12 @@ impl Execution {
         }
         for (row, event) in rows.buffered {
             run.buffer.restore(row, event);
+        }
+        for (id, unsettled) in rows.outbox {
+            run.outbox.restore(id, unsettled);
+        }
+        for (id, receipt) in rows.receipts {
+            run.receipts.restore(id, receipt);
         }
         for event in old_buffered {
             run.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);

@@ -16,6 +16,7 @@ mod describe;
 mod event;
 mod execution;
 mod load;
+mod outbox;
 mod pending;
 mod query;
 mod retry;
@@ -32,6 +33,7 @@ mod tests;
 pub use crate::store::{RunCommit, RunKey};
 pub use execution::Execution;
 pub use load::LoadError;
+pub use outbox::{Address, Body, Message, Outcome, Receipt, Sender, SignalBody};
 pub use retry::{validate as validate_retry_policy, with_defaults as retry_policy_with_defaults};
 pub use start::NewRun;
 pub use time::{MILLISECOND, MINUTE, Nanos, SECOND, Time, duration, nanos, positive};
@@ -129,6 +131,15 @@ pub enum Input {
     },
     /// Nobody polls the sticky queue: pending and future workflow tasks go to the normal queue.
     ResetSticky,
+    /// Another run says something.
+    Receive(Box<Message>),
+    /// What became of the message that the event announced.
+    Settle {
+        event_id: i64,
+        outcome: Outcome,
+    },
+    /// The sender has settled its message: the receipt has done its work.
+    Settled(Sender),
     /// The run was read from the store by a new incarnation of the server: tasks that went to pollers inside the
     /// old one are lost.
     Resume,
@@ -166,6 +177,8 @@ pub enum Output {
     Heartbeat {
         cancel_requested: bool,
     },
+    /// The answer to [`Input::Receive`].
+    Received(Outcome),
     /// The query waits for a workflow task, or goes out as [`Effects::direct_queries`].
     QueryAccepted,
 }
@@ -198,6 +211,8 @@ pub struct Effects {
     pub dispatch: Vec<Dispatch>,
     /// The run that follows this one; starts in the same commit.
     pub successor: Option<Box<NewRun>>,
+    /// What the run says to others.
+    pub messages: Vec<Message>,
     /// Queries that were answered, by the id of the asker.
     pub answers: Vec<(u64, Result<WorkflowQueryResult, ServiceError>)>,
     /// Queries that go to a worker outside any workflow task.

@@ -15,7 +15,7 @@ pub(super) trait Item {
     /// The stored form.
     fn encode(&self) -> Bytes;
 
-    /// By what the workflow calls it; unique among the pending items of the kind.
+    /// By what the workflow calls it; unique among the pending items of the kind. Empty for what has no name.
     fn name(&self) -> &str;
 
     /// When something about it happens by itself.
@@ -74,7 +74,9 @@ impl<T: Item> Pending<T> {
     pub(super) fn restore(&mut self, id: i64, item: T) {
         self.take_out(id);
         self.enter(id, &item);
-        self.names.insert(item.name().to_owned(), id);
+        if !item.name().is_empty() {
+            self.names.insert(item.name().to_owned(), id);
+        }
         self.items.insert(id, item);
     }
 
@@ -101,6 +103,11 @@ impl<T: Item> Pending<T> {
 
     pub(super) fn id_of(&self, name: &str) -> Option<i64> {
         self.names.get(name).copied()
+    }
+
+    /// The highest id; 0 when nothing is pending.
+    pub(super) fn last_id(&self) -> i64 {
+        self.items.last_key_value().map_or(0, |(id, _)| *id)
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {

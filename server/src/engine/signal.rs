@@ -21,18 +21,27 @@ impl Execution {
         if !signal.request_id.is_empty() && self.state.signal_request_ids.contains(&signal.request_id) {
             return Ok(Output::Done);
         }
-        if self.state.signal_count >= MAX_SIGNALS {
+        if self.signals_exhausted() {
             return Err(ServiceError::invalid_argument(
                 "exceeded workflow execution limit for signal events: let the workflow continue as new",
             ));
         }
         self.record_signal(signal, cx);
+        self.after_signal(cx);
+        Ok(Output::Done)
+    }
+
+    pub(super) fn signals_exhausted(&self) -> bool {
+        self.state.signal_count >= MAX_SIGNALS
+    }
+
+    /// The workflow hears of the signal that was recorded.
+    pub(super) fn after_signal(&mut self, cx: &mut Context<'_>) {
         if self.state.first_task_due.is_some() && self.start_delay_can_be_cut() {
             self.state.first_task_due = None;
         }
         self.schedule_task(cx);
         self.changed(cx);
-        Ok(Output::Done)
     }
 
     pub(super) fn record_signal(&mut self, signal: Signal, cx: &mut Context<'_>) {

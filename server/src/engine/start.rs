@@ -10,7 +10,7 @@ use durably_proto::temporal::api::{
 };
 
 use super::{
-    Context, Execution, Poller, RunKey, Signal, Time, WorkflowTaskGrant,
+    Context, Execution, Poller, Receipt, RunKey, Signal, Time, WorkflowTaskGrant,
     state::{FORMAT, RunState},
     time::positive,
 };
@@ -28,12 +28,14 @@ pub struct NewRun {
     pub signal: Option<Signal>,
     /// The caller is a worker that takes the first workflow task with the answer.
     pub eager: Option<Poller>,
+    /// What the run before it has taken in: a repetition may find this one.
+    pub receipts: Vec<Receipt>,
 }
 
 impl Execution {
     /// Starts a run. With [`NewRun::eager`] and no back-off the first workflow task comes back started.
     pub fn start(new: NewRun, cx: &mut Context<'_>) -> (Self, Option<WorkflowTaskGrant>) {
-        let NewRun { key, mut started, user_metadata, links, request_id, signal, eager } = new;
+        let NewRun { key, mut started, user_metadata, links, request_id, signal, eager, receipts } = new;
         let backoff = positive(started.first_workflow_task_backoff.as_ref()).unwrap_or(0);
         let execution_time = cx.now.after(backoff);
         if started.workflow_execution_expiration_time.is_none() {
@@ -66,6 +68,9 @@ impl Execution {
         };
         let mut run = Self::new(key, Arc::new(started), user_metadata, state);
         run.push_event(event, cx);
+        for (id, receipt) in (1..).zip(receipts) {
+            run.receipts.insert(id, receipt);
+        }
         if let Some(signal) = signal {
             run.record_signal(signal, cx);
         }

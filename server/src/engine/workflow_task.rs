@@ -427,7 +427,9 @@ impl Execution {
         if !self.buffer.is_full() {
             return;
         }
-        let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.clone() else { return };
+        let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.clone() else {
+            return;
+        };
         let cause = WorkflowTaskFailedCause::ForceCloseCommand;
         self.fail_running_task(&running, cause, None, "history-service".into(), cx);
         self.changed(cx);

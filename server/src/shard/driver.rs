@@ -6,7 +6,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     clock::Clock,
+    courier::{Courier, Mail},
     inbox::Inbox,
     queries::Askers,
     runs::{ReadError, Slot},
@@ -38,10 +42,35 @@ const CLEANED_AT_ONCE: usize = 200;
 /// How long to wait before looking again at runs that could not be read back.
 const RELOAD_PAUSE: i64 = 1_000_000_000;
 
+/// There are at most as many shards; a run's number says which it is of, so that no two shards give out the same.
+pub(super) const MAX_SHARDS: i64 = 256;
 /// How soon a jump of the system's clock is noticed.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// How many panics that no run is to blame for a shard survives.
 const MAX_STRIKES: i32 = 3;
+
+/// What the shards of a process have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<Clock>,
+    pub matching: Matching<Offer>,
+    pub courier: Arc<dyn Courier>,
+    /// Counts the starts of runs, so that numbers of runs grow with time across shards.
+    pub starts: Arc<AtomicI64>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        matching: Matching<Offer>,
+        courier: Arc<dyn Courier>,
+    ) -> Result<Self, StoreError> {
+        let starts = Arc::new(AtomicI64::new(store.last_seq()? / MAX_SHARDS + 1));
+        Ok(Self { store, clock, matching, courier, starts })
+    }
+}
 
 /// One shard: the only writer of its runs.
 pub(super) struct Shard {
@@ -52,12 +81,14 @@ pub(super) struct Shard {
     pub(super) clock: Arc<Clock>,
     pub(super) matching: Matching<Offer>,
     pub(super) inbox: Arc<Inbox>,
+    pub(super) courier: Arc<dyn Courier>,
+    pub(super) mail: Mail,
 
     pub(super) runs: HashMap<i64, Slot>,
     pub(super) by_key: HashMap<RunKey, i64>,
     /// The newest run of a workflow id, for runs in memory.
     pub(super) newest: HashMap<(Arc<str>, Arc<str>), i64>,
-    pub(super) next_seq: i64,
+    starts: Arc<AtomicI64>,
     pub(super) task_id: i64,
     pub(super) bytes: usize,
     pub(super) use_counter: u64,
@@ -93,15 +124,9 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Takes the lease and finds what is open.
-    pub(super) fn open(
-        index: u32,
-        store: Arc<dyn Store>,
-        clock: Arc<Clock>,
-        matching: Matching<Offer>,
-        inbox: Arc<Inbox>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn open(index: u32, inbox: Arc<Inbox>, shared: Shared) -> Result<Self, StoreError> {
+        let Shared { store, clock, matching, courier, starts } = shared;
         let lease = store.take_lease(index)?;
-        let next_seq = store.last_seq()? + 1;
         let next_cleaning = clock.now().after(CLEANING_PAUSE);
         Ok(Self {
             index,
@@ -110,10 +135,12 @@ impl Shard {
             clock,
             matching,
             inbox,
+            courier,
+            mail: Mail::default(),
             runs: HashMap::new(),
             by_key: HashMap::new(),
             newest: HashMap::new(),
-            next_seq,
+            starts,
             // Ids grow across restarts because the lease does.
             task_id: lease << 32,
             bytes: 0,
@@ -141,7 +168,7 @@ impl Shard {
     pub(super) fn resume(&mut self) -> Result<(), StoreError> {
         let mut runnable = Vec::new();
         let mut sleeping = BTreeSet::new();
-        self.store.open_runs(&mut |run: OpenRun| {
+        self.store.open_runs(self.index, &mut |run: OpenRun| {
             if run.runnable {
                 runnable.push(run.seq);
             } else if let Some(due) = run.next_due {
@@ -193,11 +220,20 @@ impl Shard {
     }
 
     fn begin_anew(&mut self, problem: &str) -> Result<Self, StoreError> {
-        tracing::error!(shard = self.index, problem, "the shard panicked; it reads its runs back and goes on");
+        tracing::error!(
+            shard = self.index,
+            problem,
+            "the shard panicked; it reads its runs back and goes on"
+        );
         let blamed = self.at_work.and_then(|seq| Some((seq, self.runs.get(&seq)?.run.key().clone())));
-        let inbox = self.inbox.clone();
-        let mut shard =
-            Self::open(self.index, self.store.clone(), self.clock.clone(), self.matching.clone(), inbox)?;
+        let shared = Shared {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            matching: self.matching.clone(),
+            courier: self.courier.clone(),
+            starts: self.starts.clone(),
+        };
+        let mut shard = Self::open(self.index, self.inbox.clone(), shared)?;
         shard.set_aside = std::mem::take(&mut self.set_aside);
         if let Some((seq, key)) = blamed {
             shard.set_aside(seq, key, format!("handling it failed with a panic ({problem})"), false);
@@ -260,6 +296,19 @@ impl Shard {
         }));
     }
 
+    /// Does something once the batch is stored, or has failed.
+    pub(super) fn when_durable(&mut self, act: impl FnOnce(bool) + Send + 'static) {
+        self.releases.push(Box::new(move |durable| {
+            act(durable.is_ok());
+            None
+        }));
+    }
+
+    /// A number for a run that starts now.
+    pub(super) fn next_seq(&self) -> i64 {
+        self.starts.fetch_add(1, Ordering::Relaxed) * MAX_SHARDS + i64::from(self.index)
+    }
+
     pub(super) fn put_namespace(&mut self, id: String, encoded: Vec<u8>) {
         self.namespaces.push((id, encoded));
     }
@@ -289,7 +338,8 @@ impl Shard {
     fn next_due(&self) -> Option<Time> {
         let first = |timers: &BTreeSet<(Time, i64)>| timers.first().map(|(time, _)| *time);
         let sleeper = self.sleepers.first_key_value().map(|((time, _), _)| *time);
-        first(&self.timers).into_iter().chain(first(&self.sleeping)).chain(sleeper).min()
+        let again = first(&self.mail.again);
+        first(&self.timers).into_iter().chain(first(&self.sleeping)).chain(sleeper).chain(again).min()
     }
 
     pub(super) fn fire_timers(&mut self) {
@@ -310,6 +360,7 @@ impl Shard {
                 self.sleeping.insert((now.after(RELOAD_PAUSE), seq));
             }
         }
+        self.resend_messages();
         let mut due = Vec::new();
         while let Some((_, seq)) = self.timers.first().copied().filter(|(time, _)| *time <= now) {
             self.timers.pop_first();
@@ -341,7 +392,9 @@ impl Shard {
                 continue;
             }
             let before = now.0.saturating_sub(retention);
-            let Ok(expired) = self.store.closed_before(&id, before, CLEANED_AT_ONCE) else { continue };
+            let Ok(expired) = self.store.closed_before(self.index, &id, before, CLEANED_AT_ONCE) else {
+                continue;
+            };
             if expired.len() == CLEANED_AT_ONCE {
                 self.next_cleaning = now.after(1_000_000_000);
             }
@@ -363,13 +416,15 @@ impl Shard {
             }
             if durable.is_ok() {
                 self.watchers.notify(&self.runs);
+                self.send_messages();
             }
             self.offer_tasks();
             for task in undelivered {
                 self.take_back(&task);
             }
             // Taking back a task may offer it again, or even close a run; go on until nothing is left.
-            if self.touched.is_empty() && self.releases.is_empty() && self.offers.is_empty() {
+            let idle = self.touched.is_empty() && self.releases.is_empty() && self.mail.outgoing.is_empty();
+            if idle && self.offers.is_empty() {
                 return;
             }
         }
@@ -426,6 +481,7 @@ impl Shard {
         }
         // What other runs offer stands: nothing of theirs was in the batch.
         self.offers.retain(|(seq, _)| self.runs.contains_key(seq));
+        self.mail.outgoing.retain(|message| self.by_key.contains_key(&message.from.key));
         self.namespaces.clear();
         self.deletes.clear();
         self.closes.clear();

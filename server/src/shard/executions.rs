@@ -2,7 +2,6 @@
 //! about workflows; `polls` and `workers` have the workers' side, `history` the reading of events.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
     time::Instant,
@@ -18,7 +17,8 @@ use tokio::sync::oneshot;
 
 use super::{
     clock::Clock,
-    driver::Shard,
+    courier::LocalCourier,
+    driver::{MAX_SHARDS, Shard, Shared},
     inbox::Inbox,
     runs::Target,
     start::{StartCall, Started},
@@ -47,6 +47,8 @@ pub enum ClockKind {
 pub struct ExecutionsOptions {
     pub state: State,
     pub clock: ClockKind,
+    /// Shards of a new store, 1 to 256; runs are spread over them by their workflow id. 0 means 1.
+    pub shards: u32,
 }
 
 /// What a poll knows about its caller.
@@ -77,8 +79,6 @@ pub(super) struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Runs are spread over shards by their workflow id; one shard per store for now.
-const SHARDS: u32 = 1;
 /// Runs in a page of a list when the request names no number.
 const PAGE: usize = 1_000;
 
@@ -101,7 +101,7 @@ impl Executions {
             State::Memory => ("memory".into(), Arc::new(MemoryStore::default())),
             State::File(path) => (path.clone(), Arc::new(SqliteStore::open(path)?)),
         };
-        Self::over(store, options.clock, runtime)
+        Self::over(store, options.clock, runtime, options.shards)
             .map_err(|error| OpenError::Store { path, detail: error.to_string() })
     }
 
@@ -110,17 +110,25 @@ impl Executions {
         store: Arc<dyn Store>,
         clock: ClockKind,
         runtime: &tokio::runtime::Handle,
+        shards: u32,
     ) -> Result<Self, StoreError> {
+        let count = match store.shards()? {
+            // A virtual clock must see all that is under way before it skips.
+            0 if clock == ClockKind::Virtual => 1,
+            0 => shards.clamp(1, MAX_SHARDS as u32),
+            count => count,
+        };
         let clock = Arc::new(Clock::new(clock));
         let matching = Matching::default();
         let (closing, _) = tokio::sync::watch::channel(false);
         let (failed, _) = tokio::sync::watch::channel(None);
         let _in_runtime = runtime.enter();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
-        for index in 0..SHARDS {
-            let inbox = Arc::new(Inbox::default());
-            let mut shard =
-                Shard::open(index, store.clone(), clock.clone(), matching.clone(), inbox.clone())?;
+        let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
+        let courier = Arc::new(LocalCourier { inboxes: inboxes.clone() });
+        let shared = Shared::new(store.clone(), clock.clone(), matching.clone(), courier)?;
+        for (index, inbox) in (0..).zip(inboxes) {
+            let mut shard = Shard::open(index, inbox.clone(), shared.clone())?;
             shard.resume()?;
             let (runtime, failed) = (runtime.clone(), failed.clone());
             let thread = std::thread::Builder::new()
@@ -166,9 +174,7 @@ impl Executions {
     }
 
     pub(super) fn shard_index(&self, workflow_id: &str) -> u32 {
-        let mut hasher = DefaultHasher::new();
-        workflow_id.hash(&mut hasher);
-        (hasher.finish() % self.inner.shards.len() as u64) as u32
+        shard_of(workflow_id, self.inner.shards.len() as u32)
     }
 
     /// Runs `work` on a shard's thread and waits for its answer, which comes when its changes are durable.
@@ -201,7 +207,9 @@ impl Executions {
             return stopping();
         }
         match &*self.inner.failed.borrow() {
-            Some(problem) => ServiceError::unavailable(format!("the server has failed: {problem}; restart it")),
+            Some(problem) => {
+                ServiceError::unavailable(format!("the server has failed: {problem}; restart it"))
+            }
             None => ServiceError::unavailable("the call was lost to an internal error; its run is set aside"),
         }
     }
@@ -491,6 +499,14 @@ impl Executions {
         let count = self.read(move |store| store.count(&id, &filter)).await?;
         Ok(CountWorkflowExecutionsResponse { count, ..Default::default() })
     }
+}
+
+/// The shard that has the runs of a workflow id. State depends on it: the hash (FNV-1a of 64 bits) never changes.
+pub(super) fn shard_of(workflow_id: &str, shards: u32) -> u32 {
+    let hash = workflow_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash % u64::from(shards.max(1))) as u32
 }
 
 fn not_locked() -> ServiceError {

@@ -5,6 +5,7 @@
 //! (lists, old history) do not pass through the shard.
 
 mod clock;
+mod courier;
 mod driver;
 mod executions;
 mod history;

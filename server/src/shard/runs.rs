@@ -13,8 +13,7 @@ use super::{driver::Shard, set_aside::SetAside};
 use crate::{
     ServiceError,
     engine::{
-        Context, Effects, Execution, Input, LoadError, NewRun, Output, RunKey, Time,
-        WorkflowTaskGrant,
+        Context, Effects, Execution, Input, LoadError, NewRun, Output, RunKey, Time, WorkflowTaskGrant,
     },
     store::{NewRow, Store, StoreError},
 };
@@ -119,7 +118,7 @@ impl Shard {
         Ok(self.seek(target)?)
     }
 
-    fn seek(&mut self, target: &Target) -> Result<Option<i64>, ReadError> {
+    pub(super) fn seek(&mut self, target: &Target) -> Result<Option<i64>, ReadError> {
         let Target { namespace_id, workflow_id, run_id } = target;
         let known = match run_id {
             Some(run_id) => {
@@ -183,6 +182,7 @@ impl Shard {
         if let Some(slot) = self.runs.get(&seq) {
             let dispatch = slot.run.pending_dispatch(self.now());
             self.offers.extend(dispatch.into_iter().map(|task| (seq, task)));
+            self.mail.outgoing.extend(slot.run.pending_messages());
         }
         Ok(())
     }
@@ -210,8 +210,7 @@ impl Shard {
 
     /// Starts a run in this batch.
     pub(super) fn start_run(&mut self, new: NewRun) -> (i64, Option<WorkflowTaskGrant>) {
-        let seq = self.next_seq;
-        self.next_seq += 1;
+        let seq = self.next_seq();
         let mut effects = Effects::default();
         let mut cx = Context {
             now: self.clock.now(),
@@ -263,6 +262,7 @@ impl Shard {
             self.touch(seq);
         }
         self.offers.extend(effects.dispatch.into_iter().map(|task| (seq, task)));
+        self.mail.outgoing.extend(effects.messages);
         for (id, answer) in effects.answers {
             self.answer_query(id, answer);
         }

@@ -75,13 +75,15 @@ impl Shard {
                 user_metadata: Some(UserMetadata { summary: Some(summary), details: None }),
                 ..Default::default()
             }),
-            workflow_execution_info: Some(durably_proto::temporal::api::workflow::v1::WorkflowExecutionInfo {
-                execution: Some(WorkflowExecution {
-                    workflow_id: key.workflow_id.to_string(),
-                    run_id: key.run_id.to_string(),
-                }),
-                ..info
-            }),
+            workflow_execution_info: Some(
+                durably_proto::temporal::api::workflow::v1::WorkflowExecutionInfo {
+                    execution: Some(WorkflowExecution {
+                        workflow_id: key.workflow_id.to_string(),
+                        run_id: key.run_id.to_string(),
+                    }),
+                    ..info
+                },
+            ),
             ..Default::default()
         })
     }

@@ -227,6 +227,7 @@ fn new_run(namespace: &Namespace, call: StartCall) -> NewRun {
         request_id: request.request_id,
         signal,
         eager,
+        receipts: Vec::new(),
     }
 }
 

@@ -26,6 +26,7 @@ struct Tables {
 }
 
 struct Run {
+    shard: u32,
     stored: StoredRun,
     next_due: Option<i64>,
     runnable: bool,
@@ -36,7 +37,7 @@ struct Run {
 const RUNNING: i32 = 1;
 
 impl Tables {
-    fn write(&mut self, write: &RunWrite) -> Result<(), StoreError> {
+    fn write(&mut self, shard: u32, write: &RunWrite) -> Result<(), StoreError> {
         let change = &write.change;
         if let Some(new) = &write.new {
             let row = RunRow {
@@ -57,8 +58,17 @@ impl Tables {
             let id = (Arc::clone(&new.key.namespace_id), Arc::clone(&new.key.workflow_id));
             self.ids.entry(id).or_default().push(write.seq);
             let stored = StoredRun { row, state: Vec::new(), rows: Vec::new() };
-            self.runs
-                .insert(write.seq, Run { stored, next_due: None, runnable: false, batches: BTreeMap::new(), rows: BTreeMap::new() });
+            self.runs.insert(
+                write.seq,
+                Run {
+                    shard,
+                    stored,
+                    next_due: None,
+                    runnable: false,
+                    batches: BTreeMap::new(),
+                    rows: BTreeMap::new(),
+                },
+            );
         }
         let run = self
             .runs
@@ -128,7 +138,7 @@ impl Store for MemoryStore {
             return Err(StoreError::Fenced { held: commit.lease, found });
         }
         for write in &commit.runs {
-            tables.write(write)?;
+            tables.write(commit.shard, write)?;
         }
         for close in &commit.closes {
             if let Some(run) = tables.runs.get_mut(&close.seq) {
@@ -143,14 +153,22 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn shards(&self) -> Result<u32, StoreError> {
+        Ok(self.tables.read().leases.len() as u32)
+    }
+
     fn last_seq(&self) -> Result<i64, StoreError> {
         Ok(self.tables.read().runs.keys().next_back().copied().unwrap_or_default())
     }
 
-    fn open_runs(&self, each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>) -> Result<(), StoreError> {
+    fn open_runs(
+        &self,
+        shard: u32,
+        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         for (seq, run) in &self.tables.read().runs {
             let open = OpenRun { seq: *seq, next_due: run.next_due, runnable: run.runnable };
-            if run.stored.row.status == RUNNING && each(open).is_break() {
+            if run.shard == shard && run.stored.row.status == RUNNING && each(open).is_break() {
                 break;
             }
         }
@@ -209,10 +227,20 @@ impl Store for MemoryStore {
         Ok(self.tables.read().rows(namespace_id, filter).count() as i64)
     }
 
-    fn closed_before(&self, namespace_id: &str, time: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+    fn closed_before(
+        &self,
+        shard: u32,
+        namespace_id: &str,
+        time: i64,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
         let tables = self.tables.read();
-        let closed = |row: &&RunRow| row.close_time.is_some_and(|closed| closed < time);
-        Ok(tables.rows(namespace_id, &Filter::All).filter(closed).take(limit).map(|row| row.seq).collect())
+        let closed = |run: &&Run| {
+            run.shard == shard
+                && *run.stored.row.key.namespace_id == *namespace_id
+                && run.stored.row.close_time.is_some_and(|closed| closed < time)
+        };
+        Ok(tables.runs.values().filter(closed).take(limit).map(|run| run.stored.row.seq).collect())
     }
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {

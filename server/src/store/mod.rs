@@ -164,11 +164,18 @@ pub trait Store: Send + Sync {
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
 
-    /// The highest `seq` in use; 0 when there is none.
+    /// How many shards have ever had a writer; 0 for a new store.
+    fn shards(&self) -> Result<u32, StoreError>;
+
+    /// The highest `seq` in use, over all shards; 0 when there is none.
     fn last_seq(&self) -> Result<i64, StoreError>;
 
-    /// Calls `each` for every open run, oldest first, until it breaks.
-    fn open_runs(&self, each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>) -> Result<(), StoreError>;
+    /// Calls `each` for every open run of the shard, oldest first, until it breaks.
+    fn open_runs(
+        &self,
+        shard: u32,
+        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
 
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError>;
 
@@ -195,8 +202,14 @@ pub trait Store: Send + Sync {
 
     fn count(&self, namespace_id: &str, filter: &Filter) -> Result<i64, StoreError>;
 
-    /// Runs of a namespace that closed before `time`, at most `limit`: what retention deletes.
-    fn closed_before(&self, namespace_id: &str, time: i64, limit: usize) -> Result<Vec<i64>, StoreError>;
+    /// Runs of the shard and namespace that closed before `time`, at most `limit`: what retention deletes.
+    fn closed_before(
+        &self,
+        shard: u32,
+        namespace_id: &str,
+        time: i64,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError>;
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 }

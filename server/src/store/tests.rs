@@ -47,7 +47,7 @@ fn commit(lease: i64, runs: Vec<RunWrite>) -> Commit {
 fn open_runs(store: &dyn Store) -> Vec<OpenRun> {
     let mut open = Vec::new();
     store
-        .open_runs(&mut |run| {
+        .open_runs(0, &mut |run| {
             open.push(run);
             ControlFlow::Continue(())
         })
@@ -189,8 +189,8 @@ fn listings_page_and_filter_alike() {
         assert_eq!(first.next, Some(4));
         let last_page = store.list(NAMESPACE, &Filter::All, Some(2), 2).unwrap();
         assert_eq!((last_page.rows.len(), last_page.next), (1, None));
-        assert_eq!(store.closed_before(NAMESPACE, 501, 10).unwrap(), [2]);
-        assert_eq!(store.closed_before(NAMESPACE, 500, 10).unwrap(), []);
+        assert_eq!(store.closed_before(0, NAMESPACE, 501, 10).unwrap(), [2]);
+        assert_eq!(store.closed_before(0, NAMESPACE, 500, 10).unwrap(), []);
     });
 }
 

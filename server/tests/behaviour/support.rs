@@ -44,6 +44,10 @@ impl Harness {
     async fn on(directory: TempDir, change: impl FnOnce(&mut ServerOptions)) -> Self {
         let mut options =
             ServerOptions { state: State::File(directory.path().join("state.db")), ..Default::default() };
+        // The suite runs with one shard and, told so by this variable, with several.
+        if let Ok(shards) = std::env::var("DURABLY_TEST_SHARDS") {
+            options.shards = shards.parse().unwrap();
+        }
         change(&mut options);
         let server = Server::open(options).await.unwrap();
         let listener = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();

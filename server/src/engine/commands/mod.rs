@@ -13,6 +13,7 @@ mod modify_properties;
 mod record_marker;
 mod request_cancel_activity;
 mod schedule_activity;
+mod signal_external;
 mod start_timer;
 mod upsert_search_attributes;
 
@@ -57,6 +58,8 @@ struct Plan<'a> {
     /// Ids of the events that will record activities, by which later commands may cancel them.
     activity_events: HashSet<i64>,
     activities_canceled: HashSet<i64>,
+    /// Messages to other runs.
+    messages: usize,
     /// The event of the command at hand.
     event_id: i64,
 }
@@ -118,9 +121,7 @@ fn check_one<'a>(run: &Execution, attributes: &'a A, plan: &mut Plan<'a>) -> Res
         A::StartChildWorkflowExecutionCommandAttributes(_) => {
             Err(unsupported(Cause::BadStartChildExecutionAttributes, "child workflows"))
         }
-        A::SignalExternalWorkflowExecutionCommandAttributes(_) => {
-            Err(unsupported(Cause::BadSignalWorkflowExecutionAttributes, "signals to other workflows"))
-        }
+        A::SignalExternalWorkflowExecutionCommandAttributes(a) => signal_external::check(a, run, plan),
         A::RequestCancelExternalWorkflowExecutionCommandAttributes(_) => Err(unsupported(
             Cause::BadRequestCancelExternalWorkflowExecutionAttributes,
             "cancellation of other workflows",
@@ -191,9 +192,11 @@ pub(super) fn apply(
             A::ModifyWorkflowPropertiesCommandAttributes(a) => {
                 modify_properties::apply(a, extra, run, &applied, cx);
             }
+            A::SignalExternalWorkflowExecutionCommandAttributes(a) => {
+                signal_external::apply(a, extra, run, &applied, cx);
+            }
             // Refused by `check`.
             A::StartChildWorkflowExecutionCommandAttributes(_)
-            | A::SignalExternalWorkflowExecutionCommandAttributes(_)
             | A::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
             | A::ProtocolMessageCommandAttributes(_)
             | A::ScheduleNexusOperationCommandAttributes(_)

@@ -51,8 +51,8 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
             format!("A valid StartToFireTimeout is not set on command. TimerId={}", a.timer_id),
         ));
     }
-    let pending = run.timers.id_of(&a.timer_id).is_some()
-        && !plan.timers_canceled.contains(a.timer_id.as_str());
+    let pending =
+        run.timers.id_of(&a.timer_id).is_some() && !plan.timers_canceled.contains(a.timer_id.as_str());
     if pending || !plan.timers_started.insert(&a.timer_id) {
         return Err(Refused::new(
             Cause::StartTimerDuplicateId,

@@ -36,6 +36,13 @@ pub(super) fn brief(event: &HistoryEvent) -> String {
         A::TimerFiredEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
         A::TimerCanceledEventAttributes(a) => format!("{} started={}", a.timer_id, a.started_event_id),
         A::WorkflowExecutionSignaledEventAttributes(a) => a.signal_name.clone(),
+        A::SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => a.signal_name.clone(),
+        A::ExternalWorkflowExecutionSignaledEventAttributes(a) => {
+            format!("initiated={}", a.initiated_event_id)
+        }
+        A::SignalExternalWorkflowExecutionFailedEventAttributes(a) => {
+            format!("initiated={} {:?}", a.initiated_event_id, a.cause())
+        }
         A::WorkflowExecutionFailedEventAttributes(a) => {
             format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
         }

@@ -7,3 +7,4 @@ mod rows;
 mod script;
 mod tables;
 mod transcripts;
+mod two_runs;

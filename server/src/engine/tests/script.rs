@@ -15,13 +15,13 @@ use durably_proto::temporal::api::{
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
     workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest},
 };
-use prost::Message;
+use prost::Message as _;
 
 use super::brief::brief;
 use crate::{
     engine::{
-        Context, Dispatch, Effects, Execution, Input, LoadError, NewRun, Output, Poller, RunKey, SECOND, Signal,
-        Time, duration, event, state::TaskToken,
+        Context, Dispatch, Effects, Execution, Input, LoadError, Message, NewRun, Outcome, Output, Poller,
+        RunKey, SECOND, Signal, Time, duration, event, state::TaskToken,
     },
     store::{RowKind, StateRow},
 };
@@ -43,6 +43,9 @@ pub(super) struct Script {
     pub last_written: (usize, usize),
     workflow_token: Option<TaskToken>,
     queries: Vec<String>,
+    /// What the run said, and the last answer that it gave to another.
+    pub messages: Vec<Message>,
+    pub outcome: Option<Outcome>,
     activity_tokens: BTreeMap<String, TaskToken>,
     pub log: String,
 }
@@ -225,6 +228,7 @@ impl Script {
             request_id: "req".into(),
             signal,
             eager,
+            receipts: Vec::new(),
         });
     }
 
@@ -272,6 +276,10 @@ impl Script {
         match output {
             Ok(Output::Done | Output::QueryAccepted) => {}
             Ok(Output::Stale) => self.log.push_str("  stale\n"),
+            Ok(Output::Received(outcome)) => {
+                let _ = writeln!(self.log, "  received: {outcome:?}");
+                self.outcome = Some(outcome);
+            }
             Ok(Output::WorkflowTask(grant)) => self.granted(&grant.response),
             Ok(Output::Activity(task)) => {
                 let token = TaskToken::decode(task.task_token.as_ref()).unwrap();
@@ -345,6 +353,11 @@ impl Script {
                 }
             };
         }
+        for message in effects.messages {
+            let _ =
+                writeln!(self.log, "  -> message {} to {}", message.from.event_id, message.to.workflow_id);
+            self.messages.push(message);
+        }
         for query in effects.direct_queries {
             let _ = writeln!(self.log, "  -> query {} to {}", query.id, query.sticky.unwrap_or(query.queue));
         }
@@ -388,14 +401,16 @@ impl Script {
             Ok(events.into_iter().filter(|event| ids.contains(&event.event_id)).collect())
         };
         let rows = self.rows.iter();
-        let rows: Vec<_> =
-            rows.map(|((kind, id), data)| StateRow { kind: *kind, id: *id, data: Some(data.clone()) }).collect();
+        let rows: Vec<_> = rows
+            .map(|((kind, id), data)| StateRow { kind: *kind, id: *id, data: Some(data.clone()) })
+            .collect();
         self.run = Some(Execution::load(key, &self.state, &rows, fetch).unwrap());
         self.epoch += 1;
         self.input(Input::Resume);
-        let dispatch = self.run.as_ref().unwrap().pending_dispatch(Time(self.now));
-        let from = self.run.as_ref().unwrap().next_event_id();
-        self.after(Effects { dispatch, ..Default::default() }, from);
+        let run = self.run.as_ref().unwrap();
+        let (dispatch, messages) = (run.pending_dispatch(Time(self.now)), run.pending_messages());
+        let from = run.next_event_id();
+        self.after(Effects { dispatch, messages, ..Default::default() }, from);
     }
 
     fn scheduled_task(&self) -> Option<(i64, i32)> {
@@ -506,6 +521,13 @@ fn command(words: &[&str]) -> Command {
             timer_id: word(1).into(),
             start_to_fire_timeout: Some(duration(span(word(2)))),
         }),
+        "signal-other" => C::SignalExternalWorkflowExecutionCommandAttributes(
+            SignalExternalWorkflowExecutionCommandAttributes {
+                execution: Some(WorkflowExecution { workflow_id: word(1).into(), run_id: String::new() }),
+                signal_name: word(2).into(),
+                ..Default::default()
+            },
+        ),
         "cancel-timer" => {
             C::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: word(1).into() })
         }

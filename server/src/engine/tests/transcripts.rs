@@ -89,7 +89,8 @@ transcript!(
      crash
      wait 8s
      beat a
-     wait 11s"
+     wait 11s
+     wait 1s"
 );
 
 transcript!(

@@ -1,6 +1,7 @@
 //! Tests of shards over a store: the whole way of a workflow, crashes, time skipping.
 #![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
+mod messages;
 mod set_aside;
 mod simulation;
 
@@ -37,8 +38,13 @@ fn namespace() -> Namespace {
     }
 }
 
+/// The suite runs with one shard and, told so by this variable, with several.
+fn shards() -> u32 {
+    std::env::var("DURABLY_TEST_SHARDS").map_or(1, |count| count.parse().unwrap())
+}
+
 fn open(store: Arc<dyn Store>, clock: ClockKind) -> Executions {
-    Executions::over(store, clock, &tokio::runtime::Handle::current()).unwrap()
+    Executions::over(store, clock, &tokio::runtime::Handle::current(), shards()).unwrap()
 }
 
 fn memory() -> Executions {
@@ -269,7 +275,8 @@ async fn a_query_finds_the_worker_directly_and_on_its_task() {
     // With a workflow task pending the query rides on it.
     signal(&on, "w", "go").await.unwrap();
     let riding = ask(on.clone());
-    while on.call(0, |shard| Ok(shard.runs.values().all(|slot| slot.run.can_unload()))).await.unwrap() {
+    let shard = on.shard_index("w");
+    while on.call(shard, |shard| Ok(shard.runs.values().all(|slot| slot.run.can_unload()))).await.unwrap() {
         tokio::task::yield_now().await;
     }
     let task = poll(&on, "tq").await;

@@ -11,10 +11,12 @@ async fn damaged() -> Executions {
         on.start_workflow(&namespace(), start_request(id)).await.unwrap();
     }
     on.shutdown().await;
-    let lease = store.take_lease(0).unwrap();
+    let shard = on.shard_index("two");
+    let lease = store.take_lease(shard).unwrap();
     let seq = store.find("ns", "two", None).unwrap().unwrap();
     let change = RunCommit { state: vec![0xff; 9], status: 1, runnable: true, ..Default::default() };
-    let commit = Commit { lease, runs: vec![RunWrite { seq, new: None, change }], ..Default::default() };
+    let commit =
+        Commit { shard, lease, runs: vec![RunWrite { seq, new: None, change }], ..Default::default() };
     store.commit(&commit).unwrap();
     open(store, ClockKind::System)
 }
@@ -55,7 +57,10 @@ async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
     let on = damaged().await;
     assert!(on.start_workflow(&namespace(), start_request("two")).await.is_err());
     on.terminate(&namespace(), terminate_request("two")).await.unwrap();
-    assert_eq!(on.terminate(&namespace(), terminate_request("two")).await.unwrap_err().kind().code(), tonic::Code::NotFound);
+    assert_eq!(
+        on.terminate(&namespace(), terminate_request("two")).await.unwrap_err().kind().code(),
+        tonic::Code::NotFound
+    );
     let mut request = start_request("two");
     request.request_id = "again".into();
     on.start_workflow(&namespace(), request).await.unwrap();
@@ -69,7 +74,7 @@ async fn a_run_whose_handling_panics_is_set_aside_and_the_shard_goes_on() {
         on.start_workflow(&namespace(), start_request(id)).await.unwrap();
     }
     let lost = on
-        .call(0, |shard| -> Result<(), ServiceError> {
+        .call(on.shard_index("bad"), |shard| -> Result<(), ServiceError> {
             let target = super::super::runs::Target::named("ns", "bad", "");
             shard.at_work = Some(shard.find(&target)?);
             panic!("a defect of the engine")
@@ -89,7 +94,9 @@ async fn a_shard_that_panics_for_no_run_gives_up_and_says_so() {
     let on = memory();
     let mut failed = on.failed();
     while failed.borrow_and_update().is_none() {
-        let lost = on.call(0, |_| -> Result<(), ServiceError> { panic!("its books are wrong") }).await;
+        let lost = on
+            .call(on.shard_index("any"), |_| -> Result<(), ServiceError> { panic!("its books are wrong") })
+            .await;
         assert_eq!(lost.unwrap_err().kind().code(), tonic::Code::Unavailable);
     }
     let refused = signal(&on, "any", "hello").await.unwrap_err();

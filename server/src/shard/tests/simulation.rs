@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use durably_proto::temporal::api::{
     command::v1::{command::Attributes as C, *},
-    common::v1::{ActivityType, WorkflowType},
+    common::v1::{ActivityType, WorkflowExecution, WorkflowType},
     failure::v1::Failure,
     history::v1::history_event::Attributes as A,
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
@@ -32,7 +32,8 @@ use crate::{
     matching::{Matching, PollerIdentity, QueueKind, TaskReceiver},
     shard::{
         clock::Clock,
-        driver::Shard,
+        courier::LocalCourier,
+        driver::{Shard, Shared},
         inbox::Inbox,
         runs::{Target, decode},
         start::StartCall,
@@ -63,8 +64,15 @@ impl Store for Flaky {
     fn last_seq(&self) -> Result<i64, StoreError> {
         self.store.last_seq()
     }
-    fn open_runs(&self, each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>) -> Result<(), StoreError> {
-        self.store.open_runs(each)
+    fn shards(&self) -> Result<u32, StoreError> {
+        self.store.shards()
+    }
+    fn open_runs(
+        &self,
+        shard: u32,
+        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.open_runs(shard, each)
     }
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
         self.store.run(seq)
@@ -81,8 +89,8 @@ impl Store for Flaky {
     fn count(&self, ns: &str, filter: &Filter) -> Result<i64, StoreError> {
         self.store.count(ns, filter)
     }
-    fn closed_before(&self, ns: &str, time: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
-        self.store.closed_before(ns, time, limit)
+    fn closed_before(&self, shard: u32, ns: &str, time: i64, n: usize) -> Result<Vec<i64>, StoreError> {
+        self.store.closed_before(shard, ns, time, n)
     }
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.store.namespaces()
@@ -102,6 +110,7 @@ struct World {
     workflow_tasks: Vec<TaskToken>,
     activities: Vec<TaskToken>,
     signals: u32,
+    messages: u32,
     acknowledged_signals: Vec<String>,
     /// Run id and scheduled event id.
     acknowledged_results: Vec<(String, i64)>,
@@ -111,7 +120,9 @@ struct World {
 fn open(store: &Arc<Flaky>, clock: &Arc<Clock>) -> (Shard, Matching<Offer>, Arc<Inbox>) {
     let (matching, inbox) = (Matching::default(), Arc::new(Inbox::default()));
     let store: Arc<dyn Store> = store.clone();
-    let mut shard = Shard::open(0, store, clock.clone(), matching.clone(), inbox.clone()).unwrap();
+    let courier = Arc::new(LocalCourier { inboxes: vec![inbox.clone()] });
+    let shared = Shared::new(store, clock.clone(), matching.clone(), courier).unwrap();
+    let mut shard = Shard::open(0, inbox.clone(), shared).unwrap();
     shard.resume().unwrap();
     (shard, matching, inbox)
 }
@@ -142,6 +153,7 @@ impl World {
             workflow_tasks: Vec::new(),
             activities: Vec::new(),
             signals: 0,
+            messages: 0,
             acknowledged_signals: Vec::new(),
             acknowledged_results: Vec::new(),
             log: String::new(),
@@ -384,6 +396,19 @@ impl World {
                     timer_id: id,
                     start_to_fire_timeout: Some(duration(10 * SECOND)),
                 }),
+                8 if self.random.random() => {
+                    self.messages += 1;
+                    C::SignalExternalWorkflowExecutionCommandAttributes(
+                        SignalExternalWorkflowExecutionCommandAttributes {
+                            execution: Some(WorkflowExecution {
+                                workflow_id: format!("w{}", self.random.random_range(0..WORKFLOWS)),
+                                run_id: String::new(),
+                            }),
+                            signal_name: format!("m{}", self.messages),
+                            ..Default::default()
+                        },
+                    )
+                }
                 8 => C::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: id }),
                 _ => C::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
             };
@@ -466,17 +491,25 @@ impl World {
     fn check(&mut self) {
         let mut signals: BTreeMap<String, usize> = BTreeMap::new();
         let mut results: BTreeMap<(String, i64), usize> = BTreeMap::new();
+        let mut delivered = Vec::new();
         let mut rows = self.store.list("ns", &Filter::All, None, 100_000).unwrap().rows;
         rows.sort_by_key(|row| row.seq);
         for row in rows {
             let events = decode(self.store.events(row.seq, 1, i64::MAX).unwrap(), 1, i64::MAX).unwrap();
             let _ = writeln!(self.log, "run {} of {}", row.seq, row.key.workflow_id);
+            let mut said = BTreeMap::new();
             for (index, event) in events.iter().enumerate() {
                 let _ = writeln!(self.log, "  {} {:?}", event.event_id, event.event_type());
                 assert_eq!(event.event_id, index as i64 + 1, "ids are consecutive");
                 match event.attributes.as_ref().unwrap() {
                     A::WorkflowExecutionSignaledEventAttributes(a) => {
                         *signals.entry(a.signal_name.clone()).or_default() += 1;
+                    }
+                    A::SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
+                        said.insert(event.event_id, a.signal_name.clone());
+                    }
+                    A::ExternalWorkflowExecutionSignaledEventAttributes(a) => {
+                        delivered.extend(said.remove(&a.initiated_event_id));
                     }
                     A::ActivityTaskCompletedEventAttributes(a) => {
                         *results.entry((row.key.run_id.to_string(), a.scheduled_event_id)).or_default() += 1;
@@ -489,6 +522,12 @@ impl World {
         }
         assert!(signals.values().all(|count| *count == 1), "no signal twice");
         assert!(results.values().all(|count| *count == 1), "no result twice");
+        for name in &delivered {
+            assert!(
+                signals.contains_key(name),
+                "signal {name} of another run is lost, but recorded as delivered"
+            );
+        }
         for name in &self.acknowledged_signals {
             assert!(signals.contains_key(name), "acknowledged signal {name} is lost");
         }
@@ -546,12 +585,8 @@ fn what_other_runs_offer_outlives_a_commit_that_fails() {
     };
     let poller = Poller::default;
     let seq = begin(&mut world, "a");
-    let mut inputs = vec![Input::StartWorkflowTask {
-        scheduled_event_id: 2,
-        attempt: 1,
-        sticky: false,
-        poller: poller(),
-    }];
+    let mut inputs =
+        vec![Input::StartWorkflowTask { scheduled_event_id: 2, attempt: 1, sticky: false, poller: poller() }];
     let activity = C::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
         activity_id: "pay".into(),
         activity_type: Some(ActivityType { name: "charge".into() }),
@@ -560,8 +595,13 @@ fn what_other_runs_offer_outlives_a_commit_that_fails() {
     });
     let commands = vec![Command { attributes: Some(activity), ..Default::default() }];
     let started_time = world.clock.now().0;
-    let token =
-        TaskToken { scheduled_event_id: 2, started_event_id: 3, attempt: 1, started_time, ..Default::default() };
+    let token = TaskToken {
+        scheduled_event_id: 2,
+        started_event_id: 3,
+        attempt: 1,
+        started_time,
+        ..Default::default()
+    };
     let request = Box::new(RespondWorkflowTaskCompletedRequest { commands, ..Default::default() });
     inputs.push(Input::CompleteWorkflowTask { token, request });
     inputs.push(Input::StartActivity { scheduled_event_id: 5, attempt: 1, poller: poller() });

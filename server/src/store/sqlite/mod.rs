@@ -105,9 +105,9 @@ fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
     Ok(StateRow { kind, id: row.get(1)?, data: Some(row.get::<_, Vec<u8>>(2)?.into()) })
 }
 
-fn write_run(transaction: &Transaction<'_>, write: &RunWrite) -> rusqlite::Result<()> {
+fn write_run(transaction: &Transaction<'_>, shard: u32, write: &RunWrite) -> rusqlite::Result<()> {
     match &write.new {
-        Some(new) => insert_run(transaction, write.seq, new, &write.change)?,
+        Some(new) => insert_run(transaction, shard, write.seq, new, &write.change)?,
         None => update_run(transaction, write.seq, &write.change)?,
     }
     for row in &write.change.rows {
@@ -136,6 +136,7 @@ fn write_state_row(transaction: &Transaction<'_>, seq: i64, row: &StateRow) -> r
 
 fn insert_run(
     transaction: &Transaction<'_>,
+    shard: u32,
     seq: i64,
     new: &NewRow,
     change: &RunCommit,
@@ -145,8 +146,8 @@ fn insert_run(
         .prepare_cached(
             "INSERT INTO runs (seq, namespace_id, workflow_id, run_id, workflow_type, task_queue, start_time, \
              execution_time, status, close_time, history_length, history_bytes, transitions, memo, \
-             search_attributes, next_due, runnable, state) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             search_attributes, next_due, runnable, state, shard) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             seq,
@@ -167,6 +168,7 @@ fn insert_run(
             change.next_due,
             change.runnable,
             change.state,
+            shard,
         ])?;
     Ok(())
 }
@@ -222,7 +224,7 @@ impl Store for SqliteStore {
             return Err(StoreError::Fenced { held: commit.lease, found });
         }
         for write in &commit.runs {
-            write_run(&transaction, write)?;
+            write_run(&transaction, commit.shard, write)?;
         }
         for close in &commit.closes {
             transaction
@@ -247,16 +249,26 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn shards(&self) -> Result<u32, StoreError> {
+        let reader = self.reader.lock();
+        Ok(reader.query_row("SELECT count(*) FROM leases", [], |row| row.get(0))?)
+    }
+
     fn last_seq(&self) -> Result<i64, StoreError> {
         let reader = self.reader.lock();
         Ok(reader.query_row("SELECT coalesce(max(seq), 0) FROM runs", [], |row| row.get(0))?)
     }
 
-    fn open_runs(&self, each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>) -> Result<(), StoreError> {
+    fn open_runs(
+        &self,
+        shard: u32,
+        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let reader = self.reader.lock();
-        let mut statement = reader
-            .prepare_cached("SELECT seq, next_due, runnable FROM runs WHERE status = 1 ORDER BY seq")?;
-        let mut rows = statement.query([])?;
+        let mut statement = reader.prepare_cached(
+            "SELECT seq, next_due, runnable FROM runs WHERE shard = ?1 AND status = 1 ORDER BY seq",
+        )?;
+        let mut rows = statement.query([shard])?;
         while let Some(row) = rows.next()? {
             let open = OpenRun { seq: row.get(0)?, next_due: row.get(1)?, runnable: row.get(2)? };
             if each(open).is_break() {
@@ -271,11 +283,13 @@ impl Store for SqliteStore {
         let mut statement =
             reader.prepare_cached(&format!("SELECT {ROW}, state FROM runs WHERE seq = ?1"))?;
         let run = statement
-            .query_row([seq], |row| Ok(StoredRun { row: run_row(row)?, state: row.get(15)?, rows: Vec::new() }))
+            .query_row([seq], |row| {
+                Ok(StoredRun { row: run_row(row)?, state: row.get(15)?, rows: Vec::new() })
+            })
             .optional()?;
         let Some(mut run) = run else { return Ok(None) };
-        let mut statement = reader
-            .prepare_cached("SELECT kind, id, data FROM run_rows WHERE seq = ?1 ORDER BY kind, id")?;
+        let mut statement =
+            reader.prepare_cached("SELECT kind, id, data FROM run_rows WHERE seq = ?1 ORDER BY kind, id")?;
         run.rows = statement.query_map([seq], state_row)?.collect::<Result<_, _>>()?;
         Ok(Some(run))
     }
@@ -332,12 +346,18 @@ impl Store for SqliteStore {
         Ok(statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?)
     }
 
-    fn closed_before(&self, namespace_id: &str, time: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+    fn closed_before(
+        &self,
+        shard: u32,
+        namespace_id: &str,
+        time: i64,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
         let reader = self.reader.lock();
         let mut statement = reader.prepare_cached(
-            "SELECT seq FROM runs WHERE namespace_id = ?1 AND close_time < ?2 ORDER BY seq LIMIT ?3",
+            "SELECT seq FROM runs WHERE shard = ?1 AND namespace_id = ?2 AND close_time < ?3 ORDER BY seq LIMIT ?4",
         )?;
-        let rows = statement.query_map(params![namespace_id, time, limit as i64], |row| row.get(0))?;
+        let rows = statement.query_map(params![shard, namespace_id, time, limit as i64], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

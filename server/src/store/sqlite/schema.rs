@@ -13,7 +13,8 @@ use crate::error::OpenError;
 const APPLICATION_ID: i32 = 0x6475_7261;
 
 /// Element `n` takes a file from version `n` to `n + 1`.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE leases (shard INTEGER PRIMARY KEY, token INTEGER NOT NULL) STRICT;
     CREATE TABLE namespaces (id TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE runs (
@@ -40,7 +41,7 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX open_runs ON runs (seq) WHERE status = 1;
     CREATE TABLE history (id INTEGER PRIMARY KEY, events BLOB NOT NULL) STRICT;
 ",
-"
+    "
     CREATE TABLE run_rows (
         seq INTEGER NOT NULL,
         kind INTEGER NOT NULL,
@@ -48,7 +49,11 @@ const MIGRATIONS: &[&str] = &["
         data BLOB NOT NULL,
         PRIMARY KEY (seq, kind, id)
     ) STRICT, WITHOUT ROWID;
-"];
+    ALTER TABLE runs ADD COLUMN shard INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX open_runs;
+    CREATE INDEX open_runs ON runs (shard, seq) WHERE status = 1;
+",
+];
 
 /// Readies a fresh connection: checks that the file is ours, sets durability, migrates.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
