@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"runtime/debug"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"durably.dev/sdk/internal/flow"
 	"durably.dev/sdk/log"
 	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 )
 
 // loop answers a worker's events: activations of runs and activities, each in a goroutine of its own.
@@ -26,8 +28,10 @@ type loop struct {
 	bridge      *bridge.Worker
 	onFatal     func(error)
 
-	mu      sync.Mutex
-	runs    map[string]*flow.Run
+	mu   sync.Mutex
+	runs map[string]*flow.Run
+	// stuck are runs that were forgotten, but of which a coroutine goes on and on.
+	stuck   map[string]*flow.Run
 	running map[string]context.CancelCauseFunc
 	replays chan *core.ReplayResult
 
@@ -60,7 +64,7 @@ func startLoop(
 ) (*loop, error) {
 	l := &loop{
 		connection: c, registry: r, environment: environment, taskQueue: options.TaskQueue, onFatal: onFatal,
-		runs: map[string]*flow.Run{}, running: map[string]context.CancelCauseFunc{}, replays: make(chan *core.ReplayResult, 1),
+		runs: map[string]*flow.Run{}, stuck: map[string]*flow.Run{}, running: map[string]context.CancelCauseFunc{}, replays: make(chan *core.ReplayResult, 1),
 		stopping: make(chan struct{}), over: make(chan struct{}),
 	}
 	// Events may come before StartWorker has returned: they are answered by goroutines, which wait for it.
@@ -81,7 +85,7 @@ func (l *loop) handle(event *core.WorkerEvent) {
 	case *core.WorkerEvent_Workflow:
 		go l.activate(event.Workflow)
 	case *core.WorkerEvent_ActivityStart:
-		go l.run(event.ActivityStart, l.enter(event.ActivityStart))
+		l.enter(event.ActivityStart)
 	case *core.WorkerEvent_ActivityCancel:
 		l.cancel(event.ActivityCancel)
 	case *core.WorkerEvent_Replay:
@@ -91,29 +95,72 @@ func (l *loop) handle(event *core.WorkerEvent) {
 	}
 }
 
+// answer passes an answer to the core. One that can't be, as it holds what no message may hold, is replaced by a failure.
+func (l *loop) answer(request *core.WorkerRequest, instead func(*failurepb.Failure) *core.WorkerRequest) {
+	if err := l.try(request); err != nil {
+		l.environment.Logger.Error("An answer can't be sent; what it answers fails instead.", "Error", err)
+		l.request(instead(failure.Of(l.environment.FailureConverter, fmt.Errorf("the answer can't be sent: %w", err))))
+	}
+}
+
 func (l *loop) request(request *core.WorkerRequest) {
+	if err := l.try(request); err != nil {
+		l.environment.Logger.Error("A message to the core was lost.", "Error", err)
+	}
+}
+
+func (l *loop) try(request *core.WorkerRequest) error {
 	l.mu.Lock()
 	worker := l.bridge
 	l.mu.Unlock()
-	if err := worker.Request(request); err != nil {
-		l.environment.Logger.Error("An answer to the core was lost.", "Error", err)
-	}
+	return worker.Request(request)
 }
 
 // activate applies an activation to its run. Only one is outstanding per run.
 func (l *loop) activate(activation *core.WorkflowActivation) {
+	id := activation.RunId
+	run := l.find(id)
+	completion := run.Activate(activation)
+	if isEviction(activation) {
+		l.forget(id, run)
+	}
+	workflow := func(completion *core.WorkflowCompletion) *core.WorkerRequest {
+		return &core.WorkerRequest{Request: &core.WorkerRequest_Workflow{Workflow: completion}}
+	}
+	l.answer(workflow(completion), func(f *failurepb.Failure) *core.WorkerRequest {
+		failed := &core.WorkflowCompletion_Failure{Failure: &core.ActivationFailure{Failure: f}}
+		return workflow(&core.WorkflowCompletion{RunId: id, Status: failed})
+	})
+}
+
+func (l *loop) find(id string) *flow.Run {
 	l.mu.Lock()
-	run := l.runs[activation.RunId]
+	defer l.mu.Unlock()
+	run := l.runs[id]
 	if run == nil {
 		run = flow.NewRun(l.environment)
-		l.runs[activation.RunId] = run
+		if earlier := l.stuck[id]; earlier != nil {
+			run.Refuse(earlier)
+		}
+		l.runs[id] = run
 	}
-	if isEviction(activation) {
-		delete(l.runs, activation.RunId)
+	return run
+}
+
+// forget lets go of a run, but for one of which a coroutine is stuck.
+func (l *loop) forget(id string, run *flow.Run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.runs, id)
+	if over := run.Stuck(); over != nil {
+		l.stuck[id] = run
+		go func() {
+			<-over
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			delete(l.stuck, id)
+		}()
 	}
-	l.mu.Unlock()
-	completion := run.Activate(activation)
-	l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Workflow{Workflow: completion}})
 }
 
 func isEviction(activation *core.WorkflowActivation) bool {
@@ -140,6 +187,11 @@ func (l *loop) ended(event *core.ShutDown) {
 	all.Delete(l)
 	close(l.over)
 	if l.fatal != nil && l.onFatal != nil {
+		defer func() {
+			if value := recover(); value != nil {
+				l.environment.Logger.Error("OnFatalError panicked.", "Error", value, "StackTrace", string(debug.Stack()))
+			}
+		}()
 		l.onFatal(l.fatal)
 	}
 }
@@ -158,13 +210,13 @@ func (l *loop) stop() {
 	})
 }
 
-// enter notes an attempt before anything else can come for it.
-func (l *loop) enter(start *core.ActivityStart) context.Context {
+// enter notes an attempt before anything else can come for it, and lets it run.
+func (l *loop) enter(start *core.ActivityStart) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	l.mu.Lock()
 	l.running[string(start.TaskToken)] = cancel
 	l.mu.Unlock()
-	return ctx
+	go l.run(start, ctx, cancel)
 }
 
 func (l *loop) cancel(event *core.ActivityCancel) {
@@ -187,8 +239,8 @@ func (l *loop) leave(token []byte) {
 	delete(l.running, string(token))
 }
 
-// run runs an attempt of an activity and answers with how it ended.
-func (l *loop) run(start *core.ActivityStart, ctx context.Context) {
+// run runs an attempt of an activity and answers with how it ended, however that was.
+func (l *loop) run(start *core.ActivityStart, ctx context.Context, cancel context.CancelCauseFunc) {
 	info := activities.NewInfo(start, l.taskQueue)
 	environment := &activities.Environment{
 		Info: info, Converter: l.connection.DataConverter, Stop: l.stopping,
@@ -200,10 +252,17 @@ func (l *loop) run(start *core.ActivityStart, ctx context.Context) {
 			l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Heartbeat{
 				Heartbeat: &core.ActivityHeartbeat{TaskToken: start.TaskToken, Details: details}}})
 		},
+		Cancel: cancel,
 	}
-	payload, err := l.call(activities.With(&untilDeadline{ctx, info.Deadline}, environment), start)
-	completion := l.completion(start.TaskToken, payload, err, environment.Logger)
-	l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Activity{Activity: completion}})
+	var payload *commonpb.Payload
+	var err error = &failure.PanicError{Value: "the activity's goroutine was ended by runtime.Goexit: return instead"}
+	defer func() {
+		if failed := environment.Failed(); failed != nil {
+			err = failed
+		}
+		l.respond(start.TaskToken, payload, err, environment.Logger)
+	}()
+	payload, err = l.call(activities.With(&untilDeadline{ctx, info.Deadline}, environment), start)
 }
 
 func (l *loop) call(ctx context.Context, start *core.ActivityStart) (payload *commonpb.Payload, err error) {
@@ -213,30 +272,42 @@ func (l *loop) call(ctx context.Context, start *core.ActivityStart) (payload *co
 	}
 	defer func() {
 		if value := recover(); value != nil {
-			payload, err = nil, &failure.PanicError{Value: value, Stack: string(debug.Stack())}
+			payload, err = nil, failure.Caught(value)
 		}
 	}()
 	return flow.CallActivity(ctx, function, l.connection.DataConverter, start.Input)
 }
 
-func (l *loop) completion(token []byte, payload *commonpb.Payload, err error, logger log.Logger) *core.ActivityCompletion {
+func (l *loop) respond(token []byte, payload *commonpb.Payload, err error, logger log.Logger) {
 	l.leave(token)
-	completion := &core.ActivityCompletion{TaskToken: token}
+	request := func(completion *core.ActivityCompletion) *core.WorkerRequest {
+		completion.TaskToken = token
+		return &core.WorkerRequest{Request: &core.WorkerRequest_Activity{Activity: completion}}
+	}
+	l.answer(request(l.completion(payload, err, logger)), func(f *failurepb.Failure) *core.WorkerRequest {
+		return request(&core.ActivityCompletion{Status: &core.ActivityCompletion_Failed{Failed: f}})
+	})
+}
+
+func (l *loop) completion(payload *commonpb.Payload, err error, logger log.Logger) *core.ActivityCompletion {
 	switch {
 	case err == activities.ErrResultPending:
-		completion.Status = &core.ActivityCompletion_WillCompleteAsync{WillCompleteAsync: &core.WillCompleteAsync{}}
-		return completion
+		return &core.ActivityCompletion{Status: &core.ActivityCompletion_WillCompleteAsync{WillCompleteAsync: &core.WillCompleteAsync{}}}
 	case err == nil:
-		completion.Status = &core.ActivityCompletion_Completed{Completed: &core.ActivitySuccess{Result: payload}}
-		return completion
+		return &core.ActivityCompletion{Status: &core.ActivityCompletion_Completed{Completed: &core.ActivitySuccess{Result: payload}}}
 	}
-	failed := l.connection.FailureConverter.ErrorToFailure(err)
+	failed, panicked := failure.Convert(l.connection.FailureConverter, err)
 	if failed.GetCanceledFailureInfo() != nil {
 		// If nobody has asked for it, the core makes a failure of it.
-		completion.Status = &core.ActivityCompletion_Cancelled{Cancelled: failed}
-		return completion
+		return &core.ActivityCompletion{Status: &core.ActivityCompletion_Cancelled{Cancelled: failed}}
 	}
-	logger.Warn("Activity error.", "Error", err, "Kind", reflect.TypeOf(err).String())
-	completion.Status = &core.ActivityCompletion_Failed{Failed: failed}
-	return completion
+	if own, ok := err.(*failure.PanicError); ok && panicked == nil {
+		panicked = own
+	}
+	if panicked != nil {
+		logger.Error("Activity panic.", "Error", panicked, "StackTrace", panicked.Stack)
+	} else {
+		logger.Warn("Activity error.", "Error", err, "Kind", reflect.TypeOf(err).String())
+	}
+	return &core.ActivityCompletion{Status: &core.ActivityCompletion_Failed{Failed: failed}}
 }

@@ -150,7 +150,7 @@ func environment(c *connection.Connection, r *flow.Registry, options Options) *f
 		timeout = time.Duration(math.MaxInt64)
 	}
 	return &flow.Environment{
-		Registry: r, DataConverter: c.DataConverter, FailureConverter: c.FailureConverter, Logger: c.Logger,
+		Registry: r, DataConverter: c.DataConverter, FailureConverter: c.FailureConverter, Logger: connection.Guarded(c.Logger),
 		DeadlockTimeout: timeout, FailOnPanic: options.WorkflowPanicPolicy == FailWorkflow, LogInReplay: options.EnableLoggingInReplay,
 	}
 }

@@ -4,6 +4,8 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"durably.dev/sdk/converter"
@@ -49,8 +51,13 @@ type Environment struct {
 	Details *commonpb.Payloads
 	// Heartbeat passes details on.
 	Heartbeat func(details []*commonpb.Payload)
+	// Cancel cancels the activity's context.
+	Cancel func(cause error)
 	// Stop is closed when the worker shuts down.
 	Stop <-chan struct{}
+
+	mu     sync.Mutex
+	failed error
 }
 
 type key struct{}
@@ -108,11 +115,42 @@ func (e *Environment) DecodeDetails(valuePtrs ...any) error {
 	return e.Converter.FromPayloads(e.Details, valuePtrs...)
 }
 
-// Record sends a heartbeat with details.
+// Record sends a heartbeat with details. If they can't be encoded the attempt fails, as it does if its function panics; but the
+// panic itself is not passed on, because whoever records may be a goroutine whose panic ends the process.
 func (e *Environment) Record(details []any) {
-	payloads, err := e.Converter.ToPayloads(details...)
+	payloads, err := e.encode(details)
 	if err != nil {
-		panic("the heartbeat's details can't be encoded: " + err.Error())
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.failed == nil {
+			e.failed = err
+			e.Cancel(err)
+		}
+		return
 	}
 	e.Heartbeat(payloads.GetPayloads())
+}
+
+func (e *Environment) encode(details []any) (payloads *commonpb.Payloads, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = failure.Caught(value)
+		}
+	}()
+	// A heartbeat with nil has nothing to tell.
+	if len(details) == 1 && details[0] == nil {
+		return nil, nil
+	}
+	payloads, err = e.Converter.ToPayloads(details...)
+	if err != nil {
+		err = failure.Caught(fmt.Sprintf("the heartbeat's details can't be encoded: %v", err))
+	}
+	return payloads, err
+}
+
+// Failed is why the attempt fails whatever its function returns; nil if it doesn't.
+func (e *Environment) Failed() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.failed
 }

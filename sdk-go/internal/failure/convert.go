@@ -1,7 +1,6 @@
 package failure
 
 import (
-	"context"
 	"errors"
 	"reflect"
 
@@ -31,6 +30,11 @@ func NewConverter(data converter.DataConverter, encode bool) *Converter {
 
 // ErrorToFailure turns an error and its causes into a failure.
 func (c *Converter) ErrorToFailure(err error) *failurepb.Failure {
+	return c.toFailure(err, 0)
+}
+
+// toFailure is ErrorToFailure of an error that is the cause of `above` others.
+func (c *Converter) toFailure(err error, above int) *failurepb.Failure {
 	if err == nil {
 		return nil
 	}
@@ -39,8 +43,9 @@ func (c *Converter) ErrorToFailure(err error) *failurepb.Failure {
 	}
 	f := &failurepb.Failure{Source: source}
 	fill(f, err, c.data)
+	f.Message, f.StackTrace = text(f.Message), text(f.StackTrace)
 	if cause := causeOf(err); cause != nil {
-		f.Cause = c.ErrorToFailure(cause)
+		f.Cause = c.causeToFailure(cause, above+1)
 	}
 	if c.encode {
 		attributes := map[string]string{"message": f.Message, "stack_trace": f.StackTrace}
@@ -51,6 +56,19 @@ func (c *Converter) ErrorToFailure(err error) *failurepb.Failure {
 	return f
 }
 
+// causeToFailure is toFailure of a cause, whose panic must not hide what it is the cause of.
+func (c *Converter) causeToFailure(cause error, above int) (f *failurepb.Failure) {
+	if above == maxCauses {
+		return &failurepb.Failure{Source: source, Message: "The causes below this one are cut off: there are too many."}
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			f = c.toFailure(Caught(value), above)
+		}
+	}()
+	return c.toFailure(cause, above)
+}
+
 // causeOf is what an error wraps. A wrapped error of the SDK's keeps its place in the chain.
 func causeOf(err error) error { return errors.Unwrap(err) }
 
@@ -58,23 +76,22 @@ func fill(f *failurepb.Failure, err error, data converter.DataConverter) {
 	f.Message = messageOf(err)
 	switch e := err.(type) {
 	case *ApplicationError:
-		info := &failurepb.ApplicationFailureInfo{Type: e.Kind, NonRetryable: e.Final, Category: e.Class}
-		// Details that can't be encoded must not hide the failure.
-		info.Details, _ = e.Values.encode(data)
+		info := &failurepb.ApplicationFailureInfo{Type: text(e.Kind), NonRetryable: e.Final, Category: e.Class}
+		info.Details = e.Values.encodeOrDrop(data)
 		if e.NextDelay != 0 {
 			info.NextRetryDelay = durationpb.New(e.NextDelay)
 		}
 		f.FailureInfo = &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: info}
 	case *CanceledError:
 		info := &failurepb.CanceledFailureInfo{}
-		info.Details, _ = e.Values.encode(data)
+		info.Details = e.Values.encodeOrDrop(data)
 		f.FailureInfo = &failurepb.Failure_CanceledFailureInfo{CanceledFailureInfo: info}
 	case *TimeoutError:
 		info := &failurepb.TimeoutFailureInfo{TimeoutType: e.Which}
-		info.LastHeartbeatDetails, _ = e.Values.encode(data)
+		info.LastHeartbeatDetails = e.Values.encodeOrDrop(data)
 		f.FailureInfo = &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: info}
 	case *PanicError:
-		info := &failurepb.ApplicationFailureInfo{Type: "PanicError"}
+		info := &failurepb.ApplicationFailureInfo{Type: "PanicError", NonRetryable: e.Final}
 		f.FailureInfo, f.StackTrace = &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: info}, e.Stack
 	case *TerminatedError:
 		f.FailureInfo = &failurepb.Failure_TerminatedFailureInfo{TerminatedFailureInfo: &failurepb.TerminatedFailureInfo{}}
@@ -87,7 +104,7 @@ func fill(f *failurepb.Failure, err error, data converter.DataConverter) {
 		f.FailureInfo = &failurepb.Failure_ChildWorkflowExecutionFailureInfo{ChildWorkflowExecutionFailureInfo: e.Info}
 	default:
 		// A cancelled context is the activity's way to say that it heard of the cancellation.
-		if errors.Is(err, context.Canceled) {
+		if isCanceled(err) {
 			f.FailureInfo = &failurepb.Failure_CanceledFailureInfo{CanceledFailureInfo: &failurepb.CanceledFailureInfo{}}
 			return
 		}
@@ -143,7 +160,7 @@ func (c *Converter) FailureToError(f *failurepb.Failure) error {
 	case *failurepb.Failure_ApplicationFailureInfo:
 		i := info.ApplicationFailureInfo
 		if i.Type == "PanicError" {
-			return &PanicError{as, f.Message, f.StackTrace}
+			return &PanicError{as, f.Message, f.StackTrace, i.NonRetryable}
 		}
 		return &ApplicationError{as, f.Message, i.Type, i.NonRetryable, cause, &values{payloads: i.Details, converter: c.data},
 			i.NextRetryDelay.AsDuration(), i.Category}

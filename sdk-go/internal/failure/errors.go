@@ -56,6 +56,20 @@ func (v *values) encode(with converter.DataConverter) (*commonpb.Payloads, error
 	return with.ToPayloads(v.local...)
 }
 
+// encodeOrDrop encodes details of which none are better than that they hide the failure they belong to.
+func (v *values) encodeOrDrop(with converter.DataConverter) (encoded *commonpb.Payloads) {
+	defer func() {
+		if recover() != nil {
+			encoded = nil
+		}
+	}()
+	encoded, err := v.encode(with)
+	if err != nil {
+		return nil
+	}
+	return encoded
+}
+
 // Values wraps details of a new error.
 func Values(details []any) *values {
 	return &values{local: details, converter: converter.GetDefaultDataConverter()}
@@ -198,6 +212,8 @@ type PanicError struct {
 	received
 	Value any
 	Stack string
+	// Final: retrying is pointless, as in a workflow.
+	Final bool
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("%v", e.Value) }

@@ -3,7 +3,6 @@ package flow
 import (
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -30,19 +29,47 @@ func SetQueryHandler(ctx Context, name string, handler any) error {
 	return nil
 }
 
-// answer runs a query's handler and notes what it returned.
+// answer runs a query's handler, in a coroutine of its own so that it can't stop more than its run, and notes what it
+// returned.
 func (r *Run) answer(query *core.QueryReceived) {
-	answer := &core.QueryAnswer{Id: query.Id}
-	payload, err := r.ask(query)
-	if err != nil {
-		answer.Answer = &core.QueryAnswer_Failed{Failed: r.env.FailureConverter.ErrorToFailure(err)}
-	} else {
-		answer.Answer = &core.QueryAnswer_Succeeded{Succeeded: payload}
+	answer := r.refuse(query, &failure.PanicError{Value: "the query handler's goroutine was ended by runtime.Goexit: return instead"})
+	c := newCoroutine(r, "query "+query.Name, func(*coroutine) { answer = r.ask(query) })
+	c.reads = true
+	r.reading = true
+	inTime := r.step(c, true)
+	r.reading = false
+	if !inTime {
+		// The task fails, and never the workflow: a query is not part of it.
+		r.fail(r.abandon(c))
+		return
 	}
-	r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_QueryAnswer{QueryAnswer: answer}})
+	r.note(answer)
 }
 
-func (r *Run) ask(query *core.QueryReceived) (payload *commonpb.Payload, err error) {
+func (r *Run) note(answer *core.QueryAnswer) {
+	r.commands = append(r.commands, &core.WorkflowCommand{Command: &core.WorkflowCommand_QueryAnswer{QueryAnswer: answer}})
+}
+
+// ask is the answer to a query, made of whatever the user's code does.
+func (r *Run) ask(query *core.QueryReceived) *core.QueryAnswer {
+	payload, err := r.handle(query)
+	if err != nil {
+		return r.refuse(query, err)
+	}
+	return &core.QueryAnswer{Id: query.Id, Answer: &core.QueryAnswer_Succeeded{Succeeded: payload}}
+}
+
+func (r *Run) refuse(query *core.QueryReceived, err error) *core.QueryAnswer {
+	failed := failure.Of(r.env.FailureConverter, err)
+	return &core.QueryAnswer{Id: query.Id, Answer: &core.QueryAnswer_Failed{Failed: failed}}
+}
+
+func (r *Run) handle(query *core.QueryReceived) (payload *commonpb.Payload, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = failure.Caught(value)
+		}
+	}()
 	if query.Name == stackTraceQuery {
 		return r.env.DataConverter.ToPayload(r.stacks())
 	}
@@ -55,13 +82,6 @@ func (r *Run) ask(query *core.QueryReceived) (payload *commonpb.Payload, err err
 		slices.Sort(known)
 		return nil, fmt.Errorf("unknown queryType %s. KnownQueryTypes=%v", query.Name, known)
 	}
-	r.reading = true
-	defer func() {
-		r.reading = false
-		if value := recover(); value != nil {
-			err = &failure.PanicError{Value: value, Stack: string(debug.Stack())}
-		}
-	}()
 	in, err := decodeArguments(r.env.DataConverter, handler.Type(), 0, &commonpb.Payloads{Payloads: query.Arguments})
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", query.Name, err)

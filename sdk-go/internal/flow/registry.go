@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -116,10 +115,7 @@ func checkFunction(v reflect.Value, kind string) error {
 	}
 	t := v.Type()
 	if n := t.NumOut(); n < 1 || n > 2 || t.Out(n-1) != errorType {
-		// Activities without any result exist too.
-		if n != 0 || kind != "activity" {
-			return fmt.Errorf("a %s returns an error, or a value and an error; %s doesn't", kind, goName(v))
-		}
+		return fmt.Errorf("a %s returns an error, or a value and an error; %s doesn't", kind, goName(v))
 	}
 	return nil
 }
@@ -221,6 +217,21 @@ func results(out []reflect.Value) (any, error) {
 	return out[0].Interface(), err
 }
 
+// nothing is the result of a function that returns only an error.
+type nothing struct{}
+
+// encodeResult encodes the result of a workflow or an activity; nil if there is none. Nil pointers are none either, as they
+// are to the official SDK: what the result is decoded into keeps its value.
+func encodeResult(with converter.DataConverter, result any) (*commonpb.Payload, error) {
+	if _, ok := result.(nothing); ok || result == nil {
+		return nil, nil
+	}
+	if v := reflect.ValueOf(result); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, nil
+	}
+	return with.ToPayload(result)
+}
+
 // CallActivity decodes the arguments of an activity, runs it, and encodes its result; nil for none.
 func CallActivity(
 	ctx context.Context, function reflect.Value, with converter.DataConverter, arguments []*commonpb.Payload,
@@ -241,12 +252,9 @@ func CallActivity(
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := result.(nothing); ok {
-		return nil, nil
-	}
-	payload, err := with.ToPayload(result)
+	payload, err := encodeResult(with, result)
 	if err != nil {
-		return nil, errors.Join(errors.New("the activity's result can't be encoded"), err)
+		return nil, fmt.Errorf("the activity's result can't be encoded: %w", err)
 	}
 	return payload, nil
 }

@@ -1,10 +1,8 @@
 package flow
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +38,13 @@ type Run struct {
 	replaying bool
 	// reading: a query handler runs.
 	reading bool
-	// result is what the main function has returned.
-	result *outcome
-	// ended: the result is on its way. closed: the run is evicted.
+	// end is the command for what the main function has returned.
+	end *core.WorkflowCommand
+	// ended: the end is on its way. closed: the run is evicted.
 	ended, closed bool
-	failed        error
+	// failed is why the activation can't be answered as it should; hasPanicked: it is the doing of the workflow's code.
+	failed      error
+	hasPanicked bool
 	// stuck is the coroutine that didn't hand over in time.
 	stuck  *coroutine
 	broken atomic.Bool
@@ -52,6 +52,7 @@ type Run struct {
 	coroutines []*coroutine
 	current    *coroutine
 	yielded    chan struct{}
+	limit      *time.Timer
 	unnamed    int
 
 	commands   []*core.WorkflowCommand
@@ -68,12 +69,6 @@ type Run struct {
 	cancel  CancelFunc
 	signals map[string]*channel
 	queries map[string]reflect.Value
-}
-
-// outcome is what a workflow's function returned.
-type outcome struct {
-	value any
-	err   error
 }
 
 // Flags of the official SDK's, by its numbers: what its code does differently from some version on.
@@ -133,28 +128,32 @@ func (r *Run) Activate(activation *core.WorkflowActivation) *core.WorkflowComple
 	for _, flag := range activation.AvailableFlags {
 		r.available[flag] = true
 	}
-	for _, job := range activation.Jobs {
-		if err := r.apply(job, activation); err != nil {
-			r.fail(err)
-			break
-		}
-	}
-	if r.failed == nil && !r.closed {
-		r.dispatch()
-	}
-	completion := &core.WorkflowCompletion{RunId: activation.RunId}
-	if r.failed != nil && !r.closed {
-		completion.Status = &core.WorkflowCompletion_Failure{Failure: r.failure()}
-	} else {
-		completion.Status = &core.WorkflowCompletion_Success{Success: &core.ActivationSuccess{Commands: r.commands, UsedFlags: r.used}}
-	}
-	return completion
+	r.work(activation)
+	return r.complete(activation.RunId)
 }
 
-func (r *Run) failure() *core.ActivationFailure {
-	r.env.Logger.Error("A workflow task failed; the server will retry it.",
-		"WorkflowType", r.info.typeName(), "WorkflowID", r.info.id(), "Error", r.failed)
-	return &core.ActivationFailure{Failure: r.env.FailureConverter.ErrorToFailure(r.failed)}
+// work does what an activation asks for. Converters are the user's code too: where they panic, the workflow does.
+func (r *Run) work(activation *core.WorkflowActivation) {
+	defer func() {
+		if value := recover(); value != nil {
+			r.panicked(failure.Caught(value))
+		}
+	}()
+	for _, job := range activation.Jobs {
+		if r.failed != nil && job.GetEvict() == nil {
+			// A run that has failed is only waiting to be forgotten.
+			if query := job.GetQuery(); query != nil && r.ended {
+				r.note(r.refuse(query, r.failed))
+			}
+			continue
+		}
+		if err := r.apply(job, activation); err != nil {
+			r.fail(err)
+		}
+	}
+	if r.failed == nil && !r.closed && !r.ended {
+		r.dispatch()
+	}
 }
 
 func (r *Run) apply(job *core.WorkflowJob, activation *core.WorkflowActivation) error {
@@ -230,66 +229,6 @@ func (r *Run) initialize(start *core.InitializeWorkflow, activation *core.Workfl
 	arguments := &commonpb.Payloads{Payloads: start.Arguments}
 	r.spawn("root", func(c *coroutine) { r.main(c, main, arguments) })
 	return nil
-}
-
-// main runs the workflow's function and turns what it returns into the run's last command.
-func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Payloads) {
-	defer func() {
-		value := recover()
-		if value == nil || c.leaving || r.broken.Load() {
-			return
-		}
-		panicked := &failure.PanicError{Value: value, Stack: string(debug.Stack())}
-		if r.env.FailOnPanic {
-			r.result = &outcome{err: panicked}
-		} else {
-			r.fail(panicked)
-		}
-	}()
-	in, err := decodeArguments(r.env.DataConverter, function.Type(), 1, arguments)
-	if err != nil {
-		r.fail(fmt.Errorf("workflow %s: %w", r.info.typeName(), err))
-		return
-	}
-	in[0] = reflect.ValueOf(&r.root).Elem()
-	result, err := results(function.Call(in))
-	if !c.leaving && !r.broken.Load() {
-		r.result = &outcome{result, err}
-	}
-}
-
-func (r *Run) end(result any, err error) {
-	var continued *ContinueAsNewError
-	var canceled *failure.CanceledError
-	switch {
-	case err == nil:
-		payload, encodeErr := r.encodeResult(result)
-		if encodeErr != nil {
-			r.fail(fmt.Errorf("the result of workflow %s: %w", r.info.typeName(), encodeErr))
-			return
-		}
-		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_CompleteWorkflow{
-			CompleteWorkflow: &core.CompleteWorkflow{Result: payload}}})
-	case errors.As(err, &continued):
-		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_ContinueAsNew{ContinueAsNew: continued.command}})
-	case errors.As(err, &canceled):
-		details := r.env.FailureConverter.ErrorToFailure(canceled).GetCanceledFailureInfo().GetDetails()
-		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_CancelWorkflow{
-			CancelWorkflow: &core.CancelWorkflow{Details: details}}})
-	default:
-		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_FailWorkflow{
-			FailWorkflow: &core.FailWorkflow{Failure: r.env.FailureConverter.ErrorToFailure(err)}}})
-	}
-}
-
-// nothing is the result of a function that returns only an error.
-type nothing struct{}
-
-func (r *Run) encodeResult(result any) (*commonpb.Payload, error) {
-	if _, ok := result.(nothing); ok {
-		return nil, nil
-	}
-	return r.env.DataConverter.ToPayload(result)
 }
 
 // command notes what the code asks for. After the run was evicted it asks for nothing more.

@@ -1,0 +1,129 @@
+package flow
+
+import (
+	"fmt"
+	"time"
+
+	"durably.dev/sdk/internal/failure"
+)
+
+// step lets a coroutine run until it waits or ends, or makes it end if stay is false. It returns false when that takes too
+// long.
+func (r *Run) step(c *coroutine, stay bool) bool {
+	r.current = c
+	c.ready = nil
+	if c.started {
+		c.resume <- stay
+	} else {
+		c.started = true
+		go c.main()
+	}
+	defer func() { r.current = nil }()
+	if r.limit == nil {
+		r.limit = time.NewTimer(r.env.DeadlockTimeout)
+	} else {
+		r.limit.Reset(r.env.DeadlockTimeout)
+	}
+	defer r.limit.Stop()
+	select {
+	case <-r.yielded:
+		return true
+	case <-r.limit.C:
+		return false
+	}
+}
+
+// dispatch runs what is ready, in the order in which it was made, until nothing can go on. The run's end, if it has come,
+// is the last that the others hear of.
+func (r *Run) dispatch() {
+	for progress := true; progress && r.failed == nil; {
+		progress = false
+		for i := 0; i < len(r.coroutines) && r.failed == nil; i++ {
+			c := r.coroutines[i]
+			if c.done || c.ready != nil && !c.ready() {
+				continue
+			}
+			if !r.step(c, true) {
+				r.panicked(r.abandon(c))
+				return
+			}
+			progress = progress || c.done || !c.idle
+		}
+		alive := r.coroutines[:0]
+		for _, c := range r.coroutines {
+			if !c.done {
+				alive = append(alive, c)
+			}
+		}
+		clear(r.coroutines[len(alive):])
+		r.coroutines = alive
+	}
+}
+
+// abandon leaves a coroutine behind that didn't hand over in time: nothing else of the run can go on. It returns the error
+// that says so.
+func (r *Run) abandon(c *coroutine) *failure.PanicError {
+	stack := stackOf(c)
+	r.stuck = c
+	r.broken.Store(true)
+	close(c.abandoned)
+	return &failure.PanicError{
+		Value: fmt.Sprintf("[TMPRL1101] Potential deadlock detected: workflow goroutine %q didn't yield for over %v, at %s. "+
+			"Workflow code waits only by what package workflow has; locks, channels, input and output and long computations "+
+			"belong into activities.", c.name, r.env.DeadlockTimeout, userLine(stack)),
+		Stack: stack,
+	}
+}
+
+// Refuse makes a run fail its tasks for as long as a coroutine of an earlier one, of the same run, is stuck: to run its code
+// again would only leave one more behind.
+func (r *Run) Refuse(earlier *Run) {
+	stack := stackOf(earlier.stuck)
+	r.info = earlier.info
+	r.fail(&failure.PanicError{
+		Value: fmt.Sprintf("[TMPRL1101] Potential deadlock detected: workflow goroutine %q of an earlier attempt still doesn't yield, at %s. "+
+			"The run goes on when it does, or on another worker.", earlier.stuck.name, userLine(stack)),
+		Stack: stack,
+	})
+}
+
+// Stuck is closed when the coroutine that didn't hand over in time has ended after all; nil if there was none.
+func (r *Run) Stuck() <-chan struct{} {
+	if r.stuck == nil {
+		return nil
+	}
+	return r.stuck.gone
+}
+
+// exit ends all coroutines without letting them do anything more: their deferred functions run, their waits don't.
+func (r *Run) exit() {
+	r.closed = true
+	if r.stuck != nil {
+		go r.exitAfter(r.stuck)
+		return
+	}
+	for _, c := range r.coroutines {
+		if c.done || !c.started || r.step(c, false) {
+			continue
+		}
+		stuck := r.abandon(c)
+		r.env.Logger.Error("An evicted workflow doesn't end.", append(r.ids(), "Error", stuck, "StackTrace", stuck.Stack)...)
+		go r.exitAfter(c)
+		return
+	}
+	r.coroutines = nil
+}
+
+// exitAfter is the rest of exit once the coroutine that is stuck has ended, if ever: until then it may use what the deferred
+// functions of the others use.
+func (r *Run) exitAfter(stuck *coroutine) {
+	<-stuck.gone
+	for _, c := range r.coroutines {
+		if c == stuck || c.done || !c.started {
+			continue
+		}
+		r.current = c
+		c.resume <- false
+		<-r.yielded
+	}
+}

@@ -1,0 +1,102 @@
+package flow
+
+import (
+	"fmt"
+	"reflect"
+
+	"durably.dev/sdk/internal/core"
+	"durably.dev/sdk/internal/failure"
+	commonpb "go.temporal.io/api/common/v1"
+)
+
+// main runs the workflow's function and makes the run's last command of what it returns. Encoding is the user's code as well,
+// so it happens here, in the coroutine.
+func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Payloads) {
+	end := r.conclude(r.execute(function, arguments))
+	if !c.leaving && !r.broken.Load() {
+		r.end = end
+	}
+}
+
+func (r *Run) execute(function reflect.Value, arguments *commonpb.Payloads) (*commonpb.Payload, error) {
+	in, err := decodeArguments(r.env.DataConverter, function.Type(), 1, arguments)
+	if err != nil {
+		return nil, fmt.Errorf("workflow %s: %w", r.info.typeName(), err)
+	}
+	in[0] = reflect.ValueOf(&r.root).Elem()
+	result, err := results(function.Call(in))
+	if err != nil {
+		return nil, err
+	}
+	payload, err := encodeResult(r.env.DataConverter, result)
+	if err != nil {
+		return nil, fmt.Errorf("the result of workflow %s: %w", r.info.typeName(), err)
+	}
+	return payload, nil
+}
+
+// conclude is the command that ends the run as its function has.
+func (r *Run) conclude(result *commonpb.Payload, err error) *core.WorkflowCommand {
+	if err == nil {
+		return &core.WorkflowCommand{Command: &core.WorkflowCommand_CompleteWorkflow{
+			CompleteWorkflow: &core.CompleteWorkflow{Result: result}}}
+	}
+	if canceled, ok := failure.As[*failure.CanceledError](err); ok {
+		details := r.env.FailureConverter.ErrorToFailure(canceled).GetCanceledFailureInfo().GetDetails()
+		return &core.WorkflowCommand{Command: &core.WorkflowCommand_CancelWorkflow{
+			CancelWorkflow: &core.CancelWorkflow{Details: details}}}
+	}
+	if continued, ok := failure.As[*ContinueAsNewError](err); ok {
+		return &core.WorkflowCommand{Command: &core.WorkflowCommand_ContinueAsNew{ContinueAsNew: continued.command}}
+	}
+	return &core.WorkflowCommand{Command: &core.WorkflowCommand_FailWorkflow{
+		FailWorkflow: &core.FailWorkflow{Failure: r.env.FailureConverter.ErrorToFailure(err)}}}
+}
+
+// panicked fails the workflow or its task, by the worker's policy; the first reason counts.
+func (r *Run) panicked(err *failure.PanicError) {
+	if r.failed == nil {
+		// A retry of the workflow would come to the same.
+		err.Final = true
+		r.failed, r.hasPanicked = err, true
+	}
+}
+
+// complete is the answer to an activation.
+func (r *Run) complete(runID string) *core.WorkflowCompletion {
+	if r.failed != nil && !r.ended && !r.closed {
+		r.logFailure()
+		if !r.hasPanicked || !r.env.FailOnPanic {
+			failed := &core.ActivationFailure{Failure: failure.Of(r.env.FailureConverter, r.failed)}
+			return &core.WorkflowCompletion{RunId: runID, Status: &core.WorkflowCompletion_Failure{Failure: failed}}
+		}
+		const message = "Workflow failed on panic due to FailWorkflow workflow panic policy"
+		failed := failure.Of(r.env.FailureConverter, &failure.ApplicationError{Msg: message, Cause: r.failed})
+		r.end = &core.WorkflowCommand{Command: &core.WorkflowCommand_FailWorkflow{FailWorkflow: &core.FailWorkflow{Failure: failed}}}
+	}
+	if r.end != nil && !r.ended && !r.closed {
+		r.ended = true
+		r.commands = append(r.commands, r.end)
+	}
+	return &core.WorkflowCompletion{RunId: runID, Status: &core.WorkflowCompletion_Success{
+		Success: &core.ActivationSuccess{Commands: r.commands, UsedFlags: r.used}}}
+}
+
+func (r *Run) logFailure() {
+	values := append(r.ids(), "Error", r.failed)
+	panicked, ok := r.failed.(*failure.PanicError)
+	switch {
+	case ok && r.hasPanicked:
+		r.env.Logger.Error("Workflow panic", append(values, "StackTrace", panicked.Stack)...)
+	default:
+		r.env.Logger.Error("A workflow task failed; the server will retry it.", values...)
+	}
+}
+
+// ids are the keys and values that tell a run in the log.
+func (r *Run) ids() []any {
+	if r.info == nil {
+		return nil
+	}
+	return []any{"WorkflowType", r.info.typeName(), "WorkflowID", r.info.id(), "RunID", r.info.WorkflowExecution.RunID, "Attempt", r.info.Attempt}
+}

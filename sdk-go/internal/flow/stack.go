@@ -1,0 +1,62 @@
+package flow
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// stackOf is the stack of a coroutine, as the runtime prints it.
+func stackOf(c *coroutine) string {
+	id, _ := c.id.Load().(string)
+	var all []byte
+	// There is no other way to see another goroutine's stack than to see all of them.
+	for size := 1 << 20; size <= 1<<28; size *= 4 {
+		all = make([]byte, size)
+		if n := runtime.Stack(all, true); n < size {
+			all = all[:n]
+			break
+		}
+	}
+	for _, stack := range strings.Split(string(all), "\n\n") {
+		if strings.HasPrefix(stack, "goroutine "+id+" ") {
+			return stack
+		}
+	}
+	return ""
+}
+
+// isOurs tells the SDK's own functions from the user's.
+func isOurs(function string) bool {
+	return strings.HasPrefix(function, "durably.dev/sdk/internal/") || strings.HasPrefix(function, "durably.dev/sdk/workflow.")
+}
+
+// userLine is the first "file:line" of a stack that is neither Go's nor this module's.
+func userLine(stack string) string {
+	lines := strings.Split(stack, "\n")
+	for i := 1; i+1 < len(lines); i += 2 {
+		at, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " ")
+		if !isOurs(lines[i]) && !strings.HasPrefix(at, runtime.GOROOT()+"/") {
+			return at
+		}
+	}
+	return "an unknown line"
+}
+
+// location is the user's line that called into the SDK; only asked for while replaying, where it may be needed.
+func (r *Run) location() string {
+	if !r.replaying {
+		return ""
+	}
+	var callers [32]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
+	for {
+		frame, more := frames.Next()
+		if !isOurs(frame.Function) && !strings.HasPrefix(frame.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
