@@ -100,6 +100,26 @@ func ChangeActivityOptions(ctx Context, change func(*ActivityOptions)) Context {
 	return WithActivityOptions(ctx, options)
 }
 
+// outbound is the last link of a run's outbound chain: what is asked for becomes a command.
+type outbound struct{ run *Run }
+
+// command notes what the code asks for. After the run was evicted it asks for nothing more.
+func (r *Run) command(command *core.WorkflowCommand) {
+	r.leaveIfBroken()
+	if r.reading {
+		panic("a query handler only reads: it can't start activities or timers, or change the workflow's course")
+	}
+	if !r.closed {
+		r.commands = append(r.commands, command)
+	}
+}
+
+// pending is a timer or activity that hasn't come to its end.
+type pending struct {
+	future *future
+	hook   *hook
+}
+
 // ExecuteActivity starts an activity, named by its function or its name. Its options come from WithActivityOptions.
 func ExecuteActivity(ctx Context, activity any, arguments ...any) Future {
 	r := runOf(ctx)
@@ -107,6 +127,11 @@ func ExecuteActivity(ctx Context, activity any, arguments ...any) Future {
 	if err != nil {
 		return failed(r, err)
 	}
+	return r.out.ExecuteActivity(ctx, name, arguments...)
+}
+
+func (o *outbound) ExecuteActivity(ctx Context, name string, arguments ...any) Future {
+	r := o.run
 	options := GetActivityOptions(ctx)
 	if options.StartToCloseTimeout == 0 && options.ScheduleToCloseTimeout == 0 {
 		return failed(r, fmt.Errorf("activity %s needs StartToCloseTimeout or ScheduleToCloseTimeout: set one by workflow.WithActivityOptions", name))
@@ -141,8 +166,10 @@ func ExecuteActivity(ctx Context, activity any, arguments ...any) Future {
 }
 
 // NewTimer is a future that is ready after a duration. Cancelling the context cancels it.
-func NewTimer(ctx Context, d time.Duration) Future {
-	return NewTimerWithOptions(ctx, d, TimerOptions{})
+func NewTimer(ctx Context, d time.Duration) Future { return outboundOf(ctx).NewTimer(ctx, d) }
+
+func (o *outbound) NewTimer(ctx Context, d time.Duration) Future {
+	return o.NewTimerWithOptions(ctx, d, TimerOptions{})
 }
 
 // TimerOptions are the options of NewTimerWithOptions.
@@ -153,7 +180,11 @@ type TimerOptions struct {
 
 // NewTimerWithOptions is NewTimer with options.
 func NewTimerWithOptions(ctx Context, d time.Duration, options TimerOptions) Future {
-	r := runOf(ctx)
+	return outboundOf(ctx).NewTimerWithOptions(ctx, d, options)
+}
+
+func (o *outbound) NewTimerWithOptions(ctx Context, d time.Duration, options TimerOptions) Future {
+	r := o.run
 	if d <= 0 {
 		return &future{run: r, done: true}
 	}
@@ -171,7 +202,9 @@ func NewTimerWithOptions(ctx Context, d time.Duration, options TimerOptions) Fut
 }
 
 // Sleep waits for a duration, as a timer of the server's. It returns a CanceledError if the context is cancelled.
-func Sleep(ctx Context, d time.Duration) error { return NewTimer(ctx, d).Get(ctx, nil) }
+func Sleep(ctx Context, d time.Duration) error { return outboundOf(ctx).Sleep(ctx, d) }
+
+func (o *outbound) Sleep(ctx Context, d time.Duration) error { return NewTimer(ctx, d).Get(ctx, nil) }
 
 // ContinueAsNewError is what a workflow function returns to go on as a new run.
 type ContinueAsNewError struct{ command *core.ContinueAsNew }
@@ -193,7 +226,7 @@ func ChangeStartOptions(ctx Context, change func(*StartOptions)) Context {
 
 // NewContinueAsNewError makes the error that ends a run and starts the workflow anew with other arguments.
 func NewContinueAsNewError(ctx Context, workflow any, arguments ...any) error {
-	return NewContinueAsNewErrorWithOptions(ctx, ContinueAsNewErrorOptions{}, workflow, arguments...)
+	return outboundOf(ctx).NewContinueAsNewError(ctx, workflow, arguments...)
 }
 
 // ContinueAsNewErrorOptions are the options of NewContinueAsNewErrorWithOptions.
@@ -204,18 +237,26 @@ type ContinueAsNewErrorOptions struct {
 
 // NewContinueAsNewErrorWithOptions is NewContinueAsNewError with options.
 func NewContinueAsNewErrorWithOptions(ctx Context, o ContinueAsNewErrorOptions, workflow any, arguments ...any) error {
-	r := runOf(ctx)
-	name, err := r.env.Registry.WorkflowName(workflow)
+	err := NewContinueAsNewError(ctx, workflow, arguments...)
+	if continued, ok := err.(*ContinueAsNewError); ok {
+		continued.command.RetryPolicy = o.RetryPolicy.Proto()
+	}
+	return err
+}
+
+func (o *outbound) NewContinueAsNewError(ctx Context, workflow any, arguments ...any) error {
+	env := o.run.env
+	name, err := env.Registry.WorkflowName(workflow)
 	if err != nil {
 		return err
 	}
-	payloads, err := r.env.DataConverter.ToPayloads(arguments...)
+	payloads, err := env.DataConverter.ToPayloads(arguments...)
 	if err != nil {
 		return fmt.Errorf("the arguments of workflow %s: %w", name, err)
 	}
 	options, _ := ctx.Value(startKey).(StartOptions)
 	return &ContinueAsNewError{command: &core.ContinueAsNew{
 		WorkflowType: name, TaskQueue: options.TaskQueue, Arguments: payloads.GetPayloads(),
-		RunTimeout: Duration(options.RunTimeout), TaskTimeout: Duration(options.TaskTimeout), RetryPolicy: o.RetryPolicy.Proto(),
+		RunTimeout: Duration(options.RunTimeout), TaskTimeout: Duration(options.TaskTimeout),
 	}}
 }

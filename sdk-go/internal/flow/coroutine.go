@@ -2,10 +2,8 @@ package flow
 
 import (
 	"bytes"
-	"fmt"
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"durably.dev/sdk/internal/failure"
 )
@@ -140,54 +138,4 @@ func (r *Run) leaveIfBroken() {
 	if r.broken.Load() {
 		runtime.Goexit()
 	}
-}
-
-// Go runs f in a coroutine of its own.
-func Go(ctx Context, f func(Context)) { GoNamed(ctx, "", f) }
-
-// GoNamed is Go with a name that stacks and errors show.
-func GoNamed(ctx Context, name string, f func(Context)) {
-	r := runOf(ctx)
-	if r.reading {
-		panic("a query handler only reads: it can't start a coroutine")
-	}
-	if name == "" {
-		r.unnamed++
-		name = fmt.Sprint(r.unnamed)
-	}
-	r.spawn(name, func(*coroutine) { f(ctx) })
-}
-
-// Await waits until condition holds. It returns a CanceledError if ctx is cancelled before.
-func Await(ctx Context, condition func() bool) error {
-	if !runOf(ctx).waitFor(condition, func() bool { return ctx.Err() != nil }) {
-		return &failure.CanceledError{Msg: "Await context canceled"}
-	}
-	return nil
-}
-
-// AwaitWithTimeout is Await for at most timeout; ok tells whether the condition held. The timer runs on when it did, as it
-// does in histories of the official SDK that don't say otherwise.
-func AwaitWithTimeout(ctx Context, timeout time.Duration, condition func() bool) (ok bool, err error) {
-	r := runOf(ctx)
-	r.mayWait()
-	timerCtx := ctx
-	if r.available[flagCancelAwaitTimer] {
-		if condition() {
-			return true, nil
-		}
-		inner, cancel := WithCancel(ctx)
-		defer cancel()
-		timerCtx = inner
-	}
-	timer := NewTimer(timerCtx, timeout)
-	over := func() bool { return ctx.Err() != nil || timer.IsReady() }
-	if !over() {
-		r.giveTurn(r.current)
-		ok = r.waitFor(condition, over)
-	}
-	if !ok && ctx.Err() != nil {
-		return false, &failure.CanceledError{Msg: "AwaitWithTimeout context canceled"}
-	}
-	return ok, nil
 }

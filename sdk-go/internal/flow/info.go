@@ -94,24 +94,40 @@ func newInfo(start *core.InitializeWorkflow, activation *core.WorkflowActivation
 }
 
 // GetInfo is what the workflow may know about itself.
-func GetInfo(ctx Context) *Info { return runOf(ctx).info }
+func GetInfo(ctx Context) *Info { return outboundOf(ctx).GetInfo(ctx) }
+
+func (o *outbound) GetInfo(Context) *Info { return o.run.info }
+
+// Now is the time of the workflow task: it stands still while code runs.
+func Now(ctx Context) time.Time { return outboundOf(ctx).Now(ctx) }
+
+func (o *outbound) Now(Context) time.Time { return o.run.now }
+
+// IsReplaying tells whether what the code does is in the history already.
+func IsReplaying(ctx Context) bool { return outboundOf(ctx).IsReplaying(ctx) }
+
+func (o *outbound) IsReplaying(Context) bool { return o.run.replaying }
 
 // HasLastCompletionResult tells whether an earlier run of a schedule has left a result.
-func HasLastCompletionResult(ctx Context) bool {
-	return len(runOf(ctx).info.lastResult.GetPayloads()) > 0
+func HasLastCompletionResult(ctx Context) bool { return outboundOf(ctx).HasLastCompletionResult(ctx) }
+
+func (o *outbound) HasLastCompletionResult(Context) bool {
+	return len(o.run.info.lastResult.GetPayloads()) > 0
 }
 
 // GetLastCompletionResult decodes what an earlier run of a schedule has left.
 func GetLastCompletionResult(ctx Context, valuePtrs ...any) error {
-	r := runOf(ctx)
-	return r.env.DataConverter.FromPayloads(r.info.lastResult, valuePtrs...)
+	return outboundOf(ctx).GetLastCompletionResult(ctx, valuePtrs...)
+}
+
+func (o *outbound) GetLastCompletionResult(_ Context, valuePtrs ...any) error {
+	return o.run.env.DataConverter.FromPayloads(o.run.info.lastResult, valuePtrs...)
 }
 
 // GetLastError is why the run before failed.
-func GetLastError(ctx Context) error {
-	r := runOf(ctx)
-	return r.env.FailureConverter.FailureToError(r.info.lastFailure)
-}
+func GetLastError(ctx Context) error { return outboundOf(ctx).GetLastError(ctx) }
+
+func (o *outbound) GetLastError(Context) error { return o.run.toError(o.run.info.lastFailure) }
 
 func (r *Run) metadata(summary string) *sdkpb.UserMetadata {
 	if summary == "" {

@@ -11,20 +11,19 @@ import (
 
 // main runs the workflow's function and makes the run's last command of what it returns. Encoding is the user's code as well,
 // so it happens here, in the coroutine.
-func (r *Run) main(c *coroutine, function reflect.Value, arguments *commonpb.Payloads) {
-	end := r.conclude(r.execute(function, arguments))
+func (r *Run) main(c *coroutine, of reflect.Type, arguments *commonpb.Payloads) {
+	end := r.conclude(r.execute(of, arguments))
 	if !c.leaving && !r.broken.Load() {
 		r.end = end
 	}
 }
 
-func (r *Run) execute(function reflect.Value, arguments *commonpb.Payloads) (*commonpb.Payload, error) {
-	in, err := decodeArguments(r.env.DataConverter, function.Type(), 1, arguments)
+func (r *Run) execute(of reflect.Type, arguments *commonpb.Payloads) (*commonpb.Payload, error) {
+	in, err := decodeArguments(r.env.DataConverter, of, 1, arguments)
 	if err != nil {
 		return nil, fmt.Errorf("workflow %s: %w", r.info.typeName(), err)
 	}
-	in[0] = reflect.ValueOf(&r.root).Elem()
-	result, err := results(function.Call(in))
+	result, err := r.in.ExecuteWorkflow(r.root, &ExecuteWorkflowInput{Args: in})
 	if err != nil {
 		return nil, err
 	}

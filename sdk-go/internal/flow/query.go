@@ -17,6 +17,10 @@ const stackTraceQuery = "__stack_trace"
 // SetQueryHandler answers queries of a name with handler, a function of any arguments that returns a value and an
 // error. Handlers only read.
 func SetQueryHandler(ctx Context, name string, handler any) error {
+	return outboundOf(ctx).SetQueryHandler(ctx, name, handler)
+}
+
+func (o *outbound) SetQueryHandler(_ Context, name string, handler any) error {
 	if strings.HasPrefix(name, "__") {
 		return fmt.Errorf("query names that begin with __ are reserved: %q", name)
 	}
@@ -25,7 +29,7 @@ func SetQueryHandler(ctx Context, name string, handler any) error {
 	if t.Kind() != reflect.Func || t.NumOut() != 2 || t.Out(1) != errorType {
 		return fmt.Errorf("the handler of query %q must be a function that returns a value and an error, not %T", name, handler)
 	}
-	runOf(ctx).queries[name] = function
+	o.run.queries[name] = function
 	return nil
 }
 
@@ -86,7 +90,7 @@ func (r *Run) handle(query *core.QueryReceived) (payload *commonpb.Payload, err 
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", query.Name, err)
 	}
-	result, err := results(handler.Call(in))
+	result, err := r.in.HandleQuery(r.root, &HandleQueryInput{QueryType: query.Name, Args: in})
 	if err != nil {
 		return nil, err
 	}

@@ -170,39 +170,43 @@ func (r *Registry) nameOf(kind string, what any) (string, error) {
 	return shortName(own), nil
 }
 
-// decodeArguments makes a function's arguments; the first `skip` are left for the caller to fill. Absent ones are zero.
-func decodeArguments(with converter.DataConverter, t reflect.Type, skip int, payloads *commonpb.Payloads) ([]reflect.Value, error) {
-	in := make([]reflect.Value, t.NumIn())
-	pointers := make([]any, 0, t.NumIn())
-	for i := skip; i < t.NumIn(); i++ {
-		// A variadic function is called with what it has of its last argument.
-		value := reflect.New(t.In(i))
-		in[i] = value.Elem()
-		pointers = append(pointers, value.Interface())
-	}
+// decodeArguments makes a function's arguments, without the first `skip`. Absent ones are zero, and surplus ones ignored; a
+// variadic function gets what there is of its last one.
+func decodeArguments(with converter.DataConverter, t reflect.Type, skip int, payloads *commonpb.Payloads) ([]any, error) {
+	count := t.NumIn()
 	if t.IsVariadic() {
-		return decodeVariadic(with, t, in, pointers, payloads)
+		count = max(count-1, skip+len(payloads.GetPayloads()))
+	}
+	pointers := make([]any, 0, count-skip)
+	for i := skip; i < count; i++ {
+		pointers = append(pointers, reflect.New(argumentType(t, i)).Interface())
 	}
 	if err := with.FromPayloads(payloads, pointers...); err != nil {
 		return nil, fmt.Errorf("unable to decode the arguments: %w", err)
 	}
-	return in, nil
+	for i, pointer := range pointers {
+		pointers[i] = reflect.ValueOf(pointer).Elem().Interface()
+	}
+	return pointers, nil
 }
 
-func decodeVariadic(
-	with converter.DataConverter, t reflect.Type, in []reflect.Value, pointers []any, payloads *commonpb.Payloads,
-) ([]reflect.Value, error) {
-	fixed := len(pointers) - 1
-	in, pointers = in[:len(in)-1], pointers[:fixed]
-	for range max(0, len(payloads.GetPayloads())-fixed) {
-		value := reflect.New(t.In(t.NumIn() - 1).Elem())
-		in = append(in, value.Elem())
-		pointers = append(pointers, value.Interface())
+// argumentType is the type of a call's argument.
+func argumentType(t reflect.Type, i int) reflect.Type {
+	if last := t.NumIn() - 1; t.IsVariadic() && i >= last {
+		return t.In(last).Elem()
 	}
-	if err := with.FromPayloads(payloads, pointers...); err != nil {
-		return nil, fmt.Errorf("unable to decode the arguments: %w", err)
+	return t.In(i)
+}
+
+// argumentsOf are arguments as a call of a function takes them.
+func argumentsOf(t reflect.Type, arguments []any) []reflect.Value {
+	in := make([]reflect.Value, len(arguments))
+	for i, argument := range arguments {
+		if in[i] = reflect.ValueOf(argument); argument == nil {
+			in[i] = reflect.Zero(argumentType(t, i))
+		}
 	}
-	return in, nil
+	return in
 }
 
 // results splits what a function returned.
@@ -246,9 +250,9 @@ func CallActivity(
 		return nil, err
 	}
 	if skip == 1 {
-		in[0] = reflect.ValueOf(&ctx).Elem()
+		in = append([]any{ctx}, in...)
 	}
-	result, err := results(function.Call(in))
+	result, err := results(function.Call(argumentsOf(t, in)))
 	if err != nil {
 		return nil, err
 	}

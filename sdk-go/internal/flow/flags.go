@@ -1,0 +1,21 @@
+package flow
+
+// Flags of the official SDK's, by its numbers: what its code does differently from some version on.
+const (
+	// flagKeepSignal: a selector that waits keeps the value that it is woken by.
+	flagKeepSignal = 5
+	// flagCancelAwaitTimer: AwaitWithTimeout makes no timer if there is nothing to wait for, and cancels it afterwards. Where
+	// the history doesn't have it, the official SDK doesn't use it either.
+	flagCancelAwaitTimer = 6
+	// flagKeepLate: only if the selector has a default; otherwise its branch does.
+	flagKeepLate = 8
+)
+
+// uses tells whether to do as a flag says: new tasks do, and replayed ones if they did when they were new.
+func (r *Run) uses(flag uint32) bool {
+	if !r.available[flag] && !r.replaying {
+		r.available[flag] = true
+		r.used = append(r.used, flag)
+	}
+	return r.available[flag]
+}
