@@ -255,8 +255,9 @@ class Client:
             response = await self._call(method, request, metadata=rpc_metadata, timeout=rpc_timeout)
         except RPCError as error:
             raise _already_started(error, request.workflow_id, name) or error from None
-        # A signal-with-start may reach a run that others started, whose first run the server does not tell.
-        first = None if with_signal else response.first_execution_run_id or response.run_id
+        # A signal may reach a run that others started; a server that doesn't tell its first run leaves it unknown.
+        begun = response.run_id if not with_signal or response.started else None
+        first = response.first_execution_run_id or begun
         return WorkflowHandle(
             self,
             request.workflow_id,

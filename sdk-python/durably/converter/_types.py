@@ -17,9 +17,10 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Literal, NewType, TypeVar, Union
 from uuid import UUID
+
+from durably.converter._hints import hints_of
 
 JSONTypeConverterUnhandled = NewType("JSONTypeConverterUnhandled", object)
 
@@ -66,14 +67,30 @@ def value_to_type(hint: Any, value: Any, custom_converters: Sequence[JSONTypeCon
 def decoder_for(hint: Any, customs: tuple[JSONTypeConverter, ...] = ()) -> _Decoder:
     """The compiled decoder of a hint."""
     try:
-        return _cached_decoder(hint, customs)
+        key = (_identity(hint), customs)
+        decoder = _decoders.get(key)
     except TypeError:  # An unhashable hint, such as a Literal of a list.
         return _with_customs(hint, customs)
+    if decoder is None:
+        if len(_decoders) >= _MOST_DECODERS:
+            _decoders.clear()
+        decoder = _decoders[key] = _with_customs(hint, customs)
+    return decoder
 
 
-@lru_cache(maxsize=4096)
-def _cached_decoder(hint: Any, customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
-    return _with_customs(hint, customs)
+_decoders: dict[Any, _Decoder] = {}
+_MOST_DECODERS = 4096
+
+
+def _identity(hint: Any) -> Any:
+    """A key that tells hints apart which compare equal but decode differently: `Union[A, B]` and `Union[B, A]`, also
+    inside others, and `Literal[1]` and `Literal[True]`.
+
+    `typing` itself keeps one object for `List[Union[A, B]]` and `List[Union[B, A]]`, whichever was made first; where
+    the order matters, write `list[A | B]`, which it does not keep.
+    """
+    args = typing.get_args(hint)
+    return (typing.get_origin(hint), *map(_identity, args)) if args else (type(hint), hint)
 
 
 def _with_customs(hint: Any, customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
@@ -123,9 +140,9 @@ def _compile(hint: Any, customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
 
 def _compile_class(hint: Any, kind: type, args: tuple[Any, ...], customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
     if _is_typed_dict(kind):
-        return _typed_dict(kind, customs)
+        return _typed_dict(kind, args, customs)
     if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, customs)
+        return _dataclass(kind, args, customs)
     if hasattr(kind, "model_validate"):
         return _foreign(kind, kind.model_validate)
     if hasattr(kind, "parse_obj"):
@@ -133,7 +150,7 @@ def _compile_class(hint: Any, kind: type, args: tuple[Any, ...], customs: tuple[
     if issubclass(kind, enum.Enum):
         return _enum(kind)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return _named_tuple(kind, customs)
+        return _named_tuple(kind, args, customs)
     if issubclass(kind, (str, int, float)):
         return _scalar_subclass(kind)
     if issubclass(kind, collections.abc.Mapping):
@@ -183,7 +200,8 @@ def _str(value: Any) -> Any:
 def _int(value: Any) -> Any:
     if type(value) is int:
         return value
-    # JSON has one kind of number: 5.0 from another language is an int here, 5.5 is not.
+    # JSON has one kind of number: 5.0 from another language is an int here. 5.5 is not: Temporal's Python SDK makes it 5,
+    # and what the sender meant is lost without a word.
     if isinstance(value, (int, float)) and value == int(value):
         return int(value)
     raise _expected(int, value)
@@ -284,12 +302,13 @@ def _literal(choices: tuple[Any, ...]) -> _Decoder:
 
 
 def _union(hint: Any, args: tuple[Any, ...], customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
+    """The first member, in the declared order, that the value fits with all its fields."""
     optional = type(None) in args
     members = [arg for arg in args if arg is not type(None)]
     if optional and len(members) == 1:
         inner = decoder_for(members[0], customs)
         return lambda value: None if value is None else inner(value)
-    decoders = [(member, decoder_for(member, customs)) for member in members]
+    decoders = [(member, _strict(member, decoder_for(member, customs))) for member in members]
 
     def decode(value: Any) -> Any:
         if value is None and optional:
@@ -300,11 +319,33 @@ def _union(hint: Any, args: tuple[Any, ...], customs: tuple[JSONTypeConverter, .
                 return decoder(value)
             except _Mismatch as err:
                 reasons.append(f"{_name(member)}{''.join(reversed(err.path))}: {err.reason}")
-            except (TypeError, ValueError) as err:
-                reasons.append(f"{_name(member)}: {err}")
+            except Exception as err:  # What the member's own code says, such as a `__post_init__`.
+                reasons.append(f"{_name(member)}: {err or type(err).__name__}")
         raise _Mismatch(f"expected {_name(hint)}, {_got(value)} ({'; '.join(reasons)})")
 
     return decode
+
+
+def _strict(member: Any, decoder: _Decoder) -> _Decoder:
+    """A TypedDict takes any object when it stands alone; among others its required keys tell whether it is meant."""
+    required = getattr(typing.get_origin(member) or member, "__required_keys__", None)
+    if not required:
+        return decoder
+
+    def decode(value: Any) -> Any:
+        if isinstance(value, dict):
+            for name in sorted(required):
+                if name not in value:
+                    raise _missing(name)
+        return decoder(value)
+
+    return decode
+
+
+def _missing(name: str, cause: BaseException | None = None) -> _Mismatch:
+    mismatch = _Mismatch(f"missing: the JSON object has no {name!r}", cause)
+    mismatch.path.append("." + name)
+    return mismatch
 
 
 def _foreign(kind: type, parse: _Decoder) -> _Decoder:
@@ -340,33 +381,21 @@ def _scalar_subclass(kind: Any) -> _Decoder:
     return decode
 
 
-def _fields_decoder(fields: Mapping[str, _Decoder]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _decode_fields(fields: Mapping[str, _Decoder], value: Mapping[str, Any]) -> dict[str, Any]:
     """Decodes the known keys of an object and drops the others."""
-
-    def decode(value: Mapping[str, Any]) -> dict[str, Any]:
-        result = {}
-        for name, decoder in fields.items():
-            if name in value:
-                try:
-                    result[name] = decoder(value[name])
-                except _Mismatch as err:
-                    err.path.append("." + name)
-                    raise
-        return result
-
-    return decode
+    result = {}
+    for name, decoder in fields.items():
+        if name in value:
+            try:
+                result[name] = decoder(value[name])
+            except _Mismatch as err:
+                err.path.append("." + name)
+                raise
+    return result
 
 
 def _is_typed_dict(kind: Any) -> bool:
     return issubclass(kind, dict) and hasattr(kind, "__total__") and hasattr(kind, "__annotations__")
-
-
-def _hints_of(kind: Any) -> dict[str, Any]:
-    """Resolved hints of a class; an unresolvable one counts as untyped rather than as an error far from its cause."""
-    try:
-        return typing.get_type_hints(kind)
-    except NameError:
-        return {}
 
 
 def _without_markers(hint: Any) -> Any:
@@ -375,47 +404,48 @@ def _without_markers(hint: Any) -> Any:
     return typing.get_args(hint)[0] if getattr(origin, "_name", None) in ("Required", "NotRequired") else hint
 
 
-def _typed_dict(kind: Any, customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
+def _typed_dict(kind: Any, args: tuple[Any, ...], customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
     fields: dict[str, _Decoder] = {}
 
     def decode(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _expected(kind, value)
         if not fields:
-            fields.update((n, decoder_for(_without_markers(h), customs)) for n, h in _hints_of(kind).items())
-        return decode_fields(value)
+            hints = hints_of(kind, args)
+            fields.update((n, decoder_for(_without_markers(h), customs)) for n, h in hints.items())
+        # Keys that it doesn't name stay: at run time it is a dict, and may have come from a newer program.
+        return {**value, **_decode_fields(fields, value)}
 
-    decode_fields = _fields_decoder(fields)
     return decode
 
 
-def _dataclass(kind: Any, customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
+def _dataclass(kind: Any, args: tuple[Any, ...], customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
     # Compiled on first use, so that a class may refer to itself.
-    fields: dict[str, _Decoder] = {}
-    ready = False
+    fields: dict[str, _Decoder] | None = None
+    # Encoded with the others, but no arguments of the constructor.
+    set_later: list[str] = []
 
     def decode(value: Any) -> Any:
-        nonlocal ready
+        nonlocal fields
         if not isinstance(value, dict):
             raise _expected(kind, value)
-        if not ready:
-            hints = _hints_of(kind)
-            for field in dataclasses.fields(kind):
-                if field.init:
-                    fields[field.name] = decoder_for(hints.get(field.name, Any), customs)
-            ready = True
-        arguments = decode_fields(value)
+        if fields is None:
+            hints = hints_of(kind, args)
+            set_later.extend(field.name for field in dataclasses.fields(kind) if not field.init)
+            fields = {f.name: decoder_for(hints.get(f.name, Any), customs) for f in dataclasses.fields(kind)}
+        arguments = _decode_fields(fields, value)
+        later = [(name, arguments.pop(name)) for name in set_later if name in arguments]
         try:
-            return kind(**arguments)
+            made = kind(**arguments)
         except TypeError as err:
             missing = [n for n in _required(kind) if n not in arguments]
             if not missing:
                 raise
-            mismatch = _Mismatch(f"missing: the JSON object has no {missing[0]!r}", err)
-            mismatch.path.append("." + missing[0])
-            raise mismatch from None
+            raise _missing(missing[0], err) from None
+        for name, item in later:
+            object.__setattr__(made, name, item)  # Also if it is frozen.
+        return made
 
-    decode_fields = _fields_decoder(fields)
     return decode
 
 
@@ -424,14 +454,14 @@ def _required(kind: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(kind) if f.init and f.default is unset and f.default_factory is unset]
 
 
-def _named_tuple(kind: Any, customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
+def _named_tuple(kind: Any, args: tuple[Any, ...], customs: tuple[JSONTypeConverter, ...]) -> _Decoder:
     decoders: list[_Decoder] = []
 
     def decode(value: Any) -> Any:
         if not isinstance(value, list) or len(value) > len(kind._fields):
             raise _expected(kind, value)
         if not decoders:
-            hints = _hints_of(kind)
+            hints = hints_of(kind, args)
             decoders.extend(decoder_for(hints.get(name, Any), customs) for name in kind._fields)
         try:
             return kind(*_decode_items(value, decoders))
