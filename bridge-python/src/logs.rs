@@ -17,6 +17,8 @@ use tracing_subscriber::registry::Registry;
 
 /// Records waiting for Python; more are dropped.
 const QUEUE: usize = 1024;
+/// Failures of workflow tasks, which the SDK logs itself: once, with the user's line.
+const LEFT_OUT: &str = "durably_core::task_failed";
 /// The lowest level of Python's logging that is forwarded.
 static LEVEL: AtomicI32 = AtomicI32::new(30);
 static FAILED: OnceLock<String> = OnceLock::new();
@@ -72,17 +74,21 @@ fn python_level(level: Level) -> i32 {
     }
 }
 
+fn is_forwarded(target: &str) -> bool {
+    target.starts_with("durably") && target != LEFT_OUT
+}
+
 struct Forward {
     sender: SyncSender<Record>,
 }
 
 impl<S: Subscriber> Layer<S> for Forward {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.target().starts_with("durably") { Interest::sometimes() } else { Interest::never() }
+        if is_forwarded(metadata.target()) { Interest::sometimes() } else { Interest::never() }
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target().starts_with("durably")
+        is_forwarded(metadata.target())
             && python_level(*metadata.level()) >= LEVEL.load(Ordering::Relaxed)
     }
 

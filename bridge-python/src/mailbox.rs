@@ -1,5 +1,5 @@
-//! How the core reaches an asyncio loop: finished calls and worker events gather in a mailbox, and the loop takes all
-//! of them in one go.
+//! How the core reaches an asyncio loop, or a thread that runs workflows: finished calls and worker events gather in a
+//! mailbox, and whoever reads it takes all of them in one go.
 //!
 //! Only the step from empty to non-empty wakes the loop, by a byte on a socket that the loop watches, so that no Rust
 //! thread ever waits for the GIL. Loops that can't watch sockets (Windows' proactor) are woken by a thread of the
@@ -28,6 +28,8 @@ pub(crate) enum Content {
     /// A response whose type the codec does not know.
     Raw(Bytes),
     Client(Client),
+    /// What Python posted.
+    Object(Py<PyAny>),
     Nothing,
     Error(CallError),
 }
@@ -57,7 +59,7 @@ impl Sink {
     }
 }
 
-/// The mailbox of one event loop.
+/// The mailbox of one event loop or thread.
 #[pyclass(frozen, module = "durably._bridge")]
 pub(crate) struct Mailbox {
     sink: Arc<Sink>,
@@ -109,6 +111,11 @@ impl Mailbox {
         Ok(drained)
     }
 
+    /// Hands over an object of Python's, from any thread.
+    fn post(&self, id: u64, object: Py<PyAny>) {
+        self.sink.push(id, Content::Object(object));
+    }
+
     /// Drops what is queued and everything that comes later.
     fn close(&self) {
         let mut queue = self.sink.queue.lock();
@@ -125,6 +132,7 @@ fn to_python(py: Python<'_>, content: Content) -> PyResult<(Py<PyAny>, Option<Ca
         Content::Message { index, bytes } => (codec::decode(py, index, &bytes)?.unbind(), None),
         Content::Raw(bytes) => (PyBytes::new(py, &bytes).into_any().unbind(), None),
         Content::Client(client) => (Py::new(py, client)?.into_any(), None),
+        Content::Object(object) => (object, None),
         Content::Nothing => (py.None(), None),
         Content::Error(error) => (py.None(), Some(error)),
     })

@@ -1,7 +1,9 @@
-//! A worker: its events arrive in a mailbox under the worker's id, its answers go out by `request`.
+//! A worker: its events arrive in a mailbox under the worker's id, activations of workflows in another one if the SDK
+//! runs them elsewhere; its answers go out by `request`.
 
 use std::sync::Arc;
 
+use durably_proto::durably::core::v1::worker_event::Event;
 use durably_proto::durably::core::v1::{WorkerEvent, WorkerRequest};
 use prost::Message as _;
 use pyo3::exceptions::PyRuntimeError;
@@ -19,14 +21,23 @@ pub(crate) struct Worker {
 
 #[pymethods]
 impl Worker {
-    /// Starts polling by a `WorkerOptions` message; `WorkerEvent`s arrive in the mailbox under `id`. Raises
-    /// RuntimeError with `(code, message)` if the options are wrong.
+    /// Starts polling by a `WorkerOptions` message; `WorkerEvent`s arrive in the mailbox under `id`, but those with an
+    /// activation in `workflows`, if it is given. Raises RuntimeError with `(code, message)` if the options are wrong.
     #[new]
-    fn new(client: &Client, mailbox: &Mailbox, id: u64, options: &Bound<'_, PyAny>) -> PyResult<Self> {
+    #[pyo3(signature = (client, mailbox, id, options, workflows=None))]
+    fn new(
+        client: &Client,
+        mailbox: &Mailbox,
+        id: u64,
+        options: &Bound<'_, PyAny>,
+        workflows: Option<&Mailbox>,
+    ) -> PyResult<Self> {
         let options = to_core(options, "durably.core.v1.WorkerOptions")?;
         let index = contract("durably.core.v1.WorkerEvent")?;
-        let sink = mailbox.sink();
+        let others = mailbox.sink();
+        let workflows = workflows.map_or_else(|| others.clone(), Mailbox::sink);
         let events = move |event: WorkerEvent| {
+            let sink = if matches!(event.event, Some(Event::Workflow(_))) { &workflows } else { &others };
             sink.push(id, Content::Message { index, bytes: event.encode_to_vec().into() });
         };
         let core = durably_core::Worker::start(client.core()?, options, Arc::new(events))

@@ -544,11 +544,11 @@ def spin_until_reported() -> None:
 async def test_code_that_holds_up_the_loop_is_reported_with_its_place(
     client: Client, queue: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("durably.worker._watch.LIMIT", 0.1)
+    monkeypatch.setattr("durably.worker._steps.LIMIT", 0.1)
 
     class Report(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "held up" in record.getMessage():
+            if "deadlock" in record.getMessage():
                 reported.set()
 
     handler = Report()

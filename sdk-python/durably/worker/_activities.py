@@ -90,7 +90,11 @@ class Activities:
                 raise ValueError(f"More than one activity {shown}")
             self._definitions[definition.name] = definition
         if isinstance(executor, concurrent.futures.ProcessPoolExecutor):
-            raise ValueError("Worker: activity_executor must be a ThreadPoolExecutor; processes are not supported yet")
+            raise ValueError(
+                "Worker: activity_executor must be a ThreadPoolExecutor, not a pool of processes: heartbeats, cancellation "
+                "and context variables don't reach those. For more processors start more worker processes, or let an "
+                "activity give its computation to a pool of its own"
+            )
         self._client = client
         self._data_converter = client.data_converter
         self._task_queue = task_queue

@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from durably.workflow._exceptions import CutOff
+
 if TYPE_CHECKING:
     # For type checkers AbstractEventLoop is abstract; at run time it isn't, and most of it must never be called here.
     _AbstractEventLoop: Any
@@ -102,6 +104,8 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
         self._task_count = 0
         self._error_handler: Any = None
         self.callback_error: BaseException | None = None
+        self.abandoned = False
+        """Set from another thread, to stop the loop where it stands."""
 
     def next_hash(self) -> int:
         """The next number for a task or future."""
@@ -115,16 +119,20 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
         ready = self._ready
         while True:
             while ready:
+                if self.abandoned:
+                    raise CutOff
                 handle = ready.popleft()
                 if not handle._cancelled:
                     self._run_handle(handle)
             if not check_conditions or not self._conditions or not self._check_conditions():
                 return
+            if self.abandoned:
+                raise CutOff
 
     def _run_handle(self, handle: Any) -> None:
         try:
             handle._context.run(handle._callback, *handle._args)
-        except (SystemExit, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt, CutOff):
             raise
         except BaseException as err:
             self.call_exception_handler({"message": "Exception in a callback", "exception": err})

@@ -1,114 +1,91 @@
-"""Watches for workflow code that holds up the event loop, and says where it is.
+"""Watches steps of workflows, and tells each how long it has lasted.
 
-One daemon thread for all workers of the process. It sleeps while no workflow runs, and never acts on a workflow: a slow
-machine or a breakpoint must not fail anything.
+One daemon thread for all workers of the process; it sleeps while no workflow runs. What counts is the time for which
+the step's own thread computed, so that nothing is held against a workflow on a slow or busy machine, or while the
+process is stopped; and the time in which that thread did nothing at all, since then it waits for something.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
 import time
-import traceback
-from types import FrameType
+from typing import TYPE_CHECKING
 
-logger = logging.getLogger("durably.worker")
+if TYPE_CHECKING:
+    from durably.worker._steps import Stepper
 
-#: Seconds that an activation may take before it is reported.
-LIMIT = 2.0
-_TICK = 0.5
+#: Seconds between two looks.
+TICK = 0.1
+# A thread that got less than this share of the time since the last look is taken to wait.
+_IDLE_SHARE = 0.01
 
 
-class Watch:
-    """What one worker's loop thread is doing."""
+class Meter:
+    """How long a thread's present step has lasted."""
 
     def __init__(self) -> None:
-        self.since = 0.0
-        self.run_id = ""
-        self.thread = 0
-        self.reported = False
-        self.watched = False
+        self._clock: int | None = None
+        self._number = 0
+        self._cpu = 0.0
+        self._busy = 0.0
 
-    def begin(self, run_id: str) -> None:
-        """An activation begins in this thread."""
-        self.run_id = run_id
-        self.thread = threading.get_ident()
-        self.reported = False
-        self.since = time.monotonic()
-        if not self.watched:
-            _wake(self)
+    def adopt_thread(self) -> None:
+        """Measures the calling thread from now on. Without clocks of threads (macOS, Windows), all time counts."""
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        self._clock = clock_of(threading.get_ident()) if clock_of is not None else None
 
-    def end(self) -> None:
-        """It has ended."""
-        self.since = 0.0
+    def read(self, number: int, elapsed: float) -> float:
+        """Seconds for which the step of that number has lasted, `elapsed` after the last look."""
+        cpu = time.clock_gettime(self._clock) if self._clock is not None else 0.0
+        if number != self._number:
+            self._number, self._busy = number, 0.0
+        else:
+            used = cpu - self._cpu
+            self._busy += used if used > elapsed * _IDLE_SHARE else elapsed
+        self._cpu = cpu
+        return self._busy
 
 
 _busy = threading.Event()
 _lock = threading.Lock()
-_watches: set[Watch] = set()
+_steppers: set[Stepper] = set()
 _thread: threading.Thread | None = None
 
 
-def _wake(watch: Watch) -> None:
+def add(stepper: Stepper) -> None:
+    """Watches the thread for as long as it has steps."""
     global _thread
     with _lock:
-        watch.watched = True
-        _watches.add(watch)
+        stepper.is_watched = True
+        _steppers.add(stepper)
         _busy.set()
         if _thread is None or not _thread.is_alive():
             _thread = threading.Thread(target=_run, name="durably-watch", daemon=True)
             _thread.start()
 
 
-def forget(watch: Watch) -> None:
-    """The worker has ended."""
-    with _lock:
-        _watches.discard(watch)
-
-
 def _run() -> None:
+    last = time.monotonic()
     while True:
         _busy.wait()
-        time.sleep(_TICK)
+        time.sleep(TICK)
         now = time.monotonic()
+        # Time in which this thread did not run either is nobody's fault.
+        elapsed, last = min(now - last, 2 * TICK), now
         with _lock:
-            for watch in list(_watches):
-                if watch.since:
+            for stepper in list(_steppers):
+                if stepper.step is not None:
                     continue
-                # Idle: its next activation brings it back. It may have begun meanwhile, hence the second look.
-                watch.watched = False
-                if watch.since:
-                    watch.watched = True
+                # Idle: its next step brings it back. It may have begun meanwhile, hence the second look.
+                stepper.is_watched = False
+                if stepper.step is not None:
+                    stepper.is_watched = True
                 else:
-                    _watches.discard(watch)
-            running = list(_watches)
+                    _steppers.discard(stepper)
+            running = list(_steppers)
             if not running:
                 _busy.clear()
-        for watch in running:
-            since = watch.since
-            if since and now - since > LIMIT and not watch.reported:
-                watch.reported = True
-                _report(watch, now - since)
-
-
-def _report(watch: Watch, seconds: float) -> None:
-    frame = sys._current_frames().get(watch.thread)
-    stack = "".join(traceback.format_list(_user_frames(frame))) if frame is not None else ""
-    logger.warning(
-        "Workflow code of run %s has held up the worker's event loop for %.1f s. Workflows must not block or compute "
-        "for long: move the work into an activity. It is here:\n%s",
-        watch.run_id,
-        seconds,
-        stack,
-    )
-
-
-def _user_frames(frame: FrameType | None) -> list[traceback.FrameSummary]:
-    """The stack below the workflow instance's own frames."""
-    stack = list(traceback.extract_stack(frame))
-    last = 0
-    for index, summary in enumerate(stack):
-        if "durably" in summary.filename and "worker" in summary.filename:
-            last = index + 1
-    return stack[last:] or stack
+        for stepper in running:
+            number = stepper.number
+            if stepper.step is not None:
+                stepper.lasts(number, stepper.meter.read(number, elapsed))

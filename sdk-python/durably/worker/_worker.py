@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -98,7 +99,8 @@ class Worker:
                 workflow task's response. Default 3.
             graceful_shutdown_timeout: How long activities may go on after shutdown began, before they are cancelled.
             workflow_failure_exception_types: Exceptions that fail a workflow rather than its task.
-            debug_mode: Don't warn of workflow code that holds up the loop, as it does at a breakpoint.
+            debug_mode: Run workflow code in the thread of the worker's event loop, and never cut it off, so that it can
+                stand at a breakpoint.
             disable_eager_activity_execution: Always dispatch activities through the server.
             on_fatal_error: Awaited with the error when the worker fails, before `run` raises it.
 
@@ -254,10 +256,16 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._finished = loop.create_future()
         self._mailbox = _core.Mailbox.current()
-        self._handler = self._mailbox.handle(self._on_event)
+        # Activities and the codec see the context variables of whoever starts the worker, not of who made the mailbox.
+        context = contextvars.copy_context()
+        self._handler = self._mailbox.handle(lambda event: context.run(self._on_event, event))
         try:
             bridge = _bridge.Worker(
-                self._client.service_client.bridge, self._mailbox.bridge, self._handler, self._options
+                self._client.service_client.bridge,
+                self._mailbox.bridge,
+                self._handler,
+                self._options,
+                self._workflows.mailbox,
             )
         except RuntimeError as error:
             self._mailbox.forget(self._handler)
@@ -277,6 +285,7 @@ class Worker:
             return
         self._shutting_down = True
         self._activities.on_shutdown()
+        self._workflows.on_shutdown()
         self._bridge.request(WorkerRequest(shutdown=InitiateShutdown()))
 
     def _on_event(self, event: Any) -> None:

@@ -66,6 +66,15 @@ class InstanceOptions:
     build_id: str = ""
     disable_eager_activity_execution: bool = False
 
+    def failure_of(self, error: BaseException) -> Any:
+        """The error as a `Failure` message, even if the converter can't make one."""
+        failure = msg.Failure()
+        try:
+            self.failure_converter.to_failure(error, self.payload_converter, failure)
+        except Exception as inner:
+            return msg.Failure(message=f"{error} (and the failure converter failed: {inner})")
+        return failure
+
 
 class WorkflowInstance(Runtime):
     """One run. Not thread-safe; must always be activated from the same thread."""
@@ -92,7 +101,8 @@ class WorkflowInstance(Runtime):
         self._cancel_requested = False
         self._closed = False
         self._evicted = False
-        self._task_error: BaseException | None = None
+        self.task_error: BaseException | None = None
+        """Why the last activation failed the workflow task, if it did."""
         self._commands: list[Any] = []
         self._seq = {"timer": 0, "activity": 0, "signal": 0}
         self._timers: dict[int, TimerHandle] = {}
@@ -116,7 +126,7 @@ class WorkflowInstance(Runtime):
         if timestamp is not None:
             self.time_ns = timestamp.seconds * 1_000_000_000 + timestamp.nanos
         self._commands = []
-        self._task_error = None
+        self.task_error = None
         jobs = activation.jobs
         run_id = activation.run_id
         if jobs and jobs[-1].evict is not None:
@@ -133,7 +143,7 @@ class WorkflowInstance(Runtime):
         try:
             self._context.run(self._apply, jobs)
         except Exception as err:
-            self._task_error = err
+            self._settle(err)
         finally:
             sys.set_asyncgen_hooks(*hooks)
             _set_running_loop(None)
@@ -168,16 +178,17 @@ class WorkflowInstance(Runtime):
             for signal in signals:
                 self._deliver_signal(signal)
             run(True)
-        if others and self._task_error is None:
+        if others and self.task_error is None:
             for job in others:
                 self._apply_job(job)
             run(True)
-        if queries and self._task_error is None:
+        if queries and self.task_error is None:
             for query in queries:
                 self._answer_query(query)
             run(False)
-        if self.loop.callback_error is not None and self._task_error is None:
-            self._task_error, self.loop.callback_error = self.loop.callback_error, None
+        error, self.loop.callback_error = self.loop.callback_error, None
+        if error is not None:
+            self._settle(error)
 
     def _make_instance(self) -> None:
         definition = self.definition
@@ -224,20 +235,25 @@ class WorkflowInstance(Runtime):
             raise RuntimeError("the core sent a job that this SDK doesn't know; update the durably package")
 
     def _completion(self, run_id: str) -> Any:
-        error = self._task_error
+        error = self.task_error
         if error is not None:
-            failure = msg.Failure()
-            try:
-                self._options.failure_converter.to_failure(error, self.payload_converter, failure)
-            except Exception as err:
-                failure = msg.Failure(message=f"{error} (and the failure converter failed: {err})")
             nondeterminism = isinstance(error, NondeterminismError)
-            return msg.WorkflowCompletion(
-                run_id=run_id, failure=msg.ActivationFailure(failure=failure, nondeterminism=nondeterminism)
-            )
+            failure = msg.ActivationFailure(failure=self._options.failure_of(error), nondeterminism=nondeterminism)
+            return msg.WorkflowCompletion(run_id=run_id, failure=failure)
         issued = commands.until_closed(self._commands) if self._closed else self._commands
         weight = 8_000 + 2_500 * len(self.loop._tasks)
         return msg.WorkflowCompletion(run_id=run_id, success=msg.ActivationSuccess(commands=issued, cache_bytes=weight))
+
+    def abandon(self) -> None:
+        """Stop the run where it stands; from another thread than the one in which it stands."""
+        self._evicted = True
+        if self._start is not None:
+            self.loop.abandoned = True
+
+    def frames(self) -> list[tuple[str, int, str]]:
+        """Where the run's coroutines stand: of the oldest that stands somewhere in the user's code."""
+        tasks = self.loop.live_tasks() if self._start is not None else []
+        return next((frames for task in tasks if (frames := builtin.frames_of(task.get_coro()))), [])
 
     def evict(self) -> None:
         """Forget the run: end its coroutines without letting them do anything to it."""
@@ -280,21 +296,28 @@ class WorkflowInstance(Runtime):
             await fn(*args)
         except (Evicted, GeneratorExit):
             raise
-        except ContinueAsNew as err:
-            self._close("continue_as_new", err.command)
-        except (Exception, asyncio.CancelledError) as err:
-            if self._evicted:
-                return
-            if self._cancel_requested and is_cancelled_exception(err):
-                self._close("cancel_workflow", msg.CancelWorkflow())
-            elif isinstance(err, asyncio.CancelledError) or self.is_failure_exception(err):
-                failure = msg.Failure()
-                before = self.set_deterministic(False)
-                self._options.failure_converter.to_failure(err, self.payload_converter, failure)
-                self.set_deterministic(before)
-                self._close("fail_workflow", msg.FailWorkflow(failure=failure))
-            elif self._task_error is None:
-                self._task_error = err
+        except (Exception, ContinueAsNew, asyncio.CancelledError) as err:
+            if not self._evicted:
+                self._settle(err)
+
+    def _settle(self, error: BaseException) -> None:
+        """What an error does that left workflow code, or that arose before the code could run: it ends the workflow, or
+        fails the task."""
+        if isinstance(error, ContinueAsNew):
+            self._close("continue_as_new", error.command)
+        elif self._cancel_requested and is_cancelled_exception(error):
+            self._close("cancel_workflow", msg.CancelWorkflow())
+        elif isinstance(error, asyncio.CancelledError) or self.is_failure_exception(error):
+            self._close("fail_workflow", msg.FailWorkflow(failure=self._failure_of(error)))
+        elif self.task_error is None:
+            self.task_error = error
+
+    def _failure_of(self, error: BaseException) -> Any:
+        before = self.set_deterministic(False)
+        try:
+            return self._options.failure_of(error)
+        finally:
+            self.set_deterministic(before)
 
     def _close(self, kind: str, command: Any) -> None:
         self._commands.append(msg.WorkflowCommand(**{kind: command}))
@@ -488,10 +511,7 @@ class WorkflowInstance(Runtime):
         try:
             answer.succeeded = self._query_result(query)
         except Exception as err:
-            answer.failed = msg.Failure()
-            before = self.set_deterministic(False)
-            self._options.failure_converter.to_failure(err, self.payload_converter, answer.failed)
-            self.set_deterministic(before)
+            answer.failed = self._failure_of(err)
         finally:
             self.read_only = False
         self._commands.append(msg.WorkflowCommand(query_answer=answer))

@@ -45,5 +45,13 @@ class Evicted(BaseException):
     """Unwinds workflow code of a run that is being forgotten, wherever it still calls the workflow API."""
 
 
+class CutOff(BaseException):
+    """Ends workflow code that doesn't return, where it stands."""
+
+
+class DeadlockError(TemporalError):
+    """A step of a workflow did not come to an end. Fails the workflow task."""
+
+
 class UnfinishedSignalHandlersWarning(RuntimeWarning):
     """The workflow ended while a signal handler was still running; await `all_handlers_finished` before ending."""
