@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 
-from durably import common, converter
+from durably import _absent, common, converter
 from durably._signature import Signature, keyword_only_without_default, signature_of
 
 if TYPE_CHECKING:
@@ -447,3 +447,7 @@ def _rebound(definition: _Definition, fn: Callable[..., Any]) -> _Definition:
 def _check_dynamic(signature: Signature) -> None:
     if signature.arg_types != (Sequence[common.RawValue],):
         raise TypeError("Dynamic activity must accept a single Sequence[durably.common.RawValue]")
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _absent.getter("activity", _absent.ACTIVITY)

@@ -12,9 +12,12 @@ asyncio is at hand as usual: tasks, gather, TaskGroup, timeouts, queues, locks. 
 `datetime.now`, which answer deterministically. What talks to the world belongs in activities.
 
 Not in this release: updates, child workflows, external workflow handles, local activities, patching, upserts of search
-attributes and memo, Nexus, metrics.
+attributes and memo, Nexus, metrics. Whoever uses one of their names fails the run with an error that says so.
 """
 
+from typing import TYPE_CHECKING
+
+from durably import _absent
 from durably.workflow._activities import (
     ActivityCancellationType,
     ActivityConfig,
@@ -143,3 +146,6 @@ __all__ = [
     "wait",
     "wait_condition",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = _absent.getter("workflow", _absent.WORKFLOW)

@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDict, TypeVar, overload
 
 from durably import activity as activity_module
-from durably import common
+from durably import _absent, common
 from durably.workflow._runtime import Runtime, args_of
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ def _start(
     retry_policy: common.RetryPolicy | None = None,
     cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
     activity_id: str | None = None,
-    versioning_intent: Any = None,
     summary: str | None = None,
     priority: common.Priority = common.Priority.default,
+    **absent: Any,
 ) -> ActivityHandle[Any]:
     """What every public function here comes down to. Raises before anything is scheduled."""
+    _absent.refuse("workflow.start_activity", absent)
     arguments = args_of(arg, args)
     if isinstance(activity, str):
         name, ret_type = activity, result_type

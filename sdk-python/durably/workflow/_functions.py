@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
-from durably import common, converter
+from durably import _absent, common, converter
 from durably.workflow._runtime import Info, Runtime, args_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -106,6 +106,7 @@ def continue_as_new(
     retry_policy: common.RetryPolicy | None = None,
     memo: Mapping[str, Any] | None = None,
     search_attributes: common.SearchAttributes | common.TypedSearchAttributes | None = None,
+    **absent: None,
 ) -> NoReturn:
     """End this run and start the next one, with an empty history and these arguments.
 
@@ -118,10 +119,12 @@ def continue_as_new(
         retry_policy: Of the next run.
         memo: Replaces the memo.
         search_attributes: Replace the search attributes.
+        absent: Options of Temporal's Python SDK that this release doesn't have.
 
     Raises:
         ContinueAsNewError: Always; let it pass.
     """
+    _absent.refuse("workflow.continue_as_new", absent)
     raise Runtime.current().continue_as_new(
         args=args_of(arg, args),
         workflow=workflow,

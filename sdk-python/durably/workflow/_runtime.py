@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from durably import common, converter
+from durably import _absent, common, converter
 
 if TYPE_CHECKING:
     from durably.workflow._activities import ActivityHandle, ActivityOptions
@@ -96,6 +96,11 @@ class Info:
     def is_continue_as_new_suggested(self) -> bool:
         """Whether the server finds the history long enough to continue as new."""
         return Runtime.current().continue_as_new_suggested
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return _absent.getter("workflow.Info", _absent.WORKFLOW_INFO)(name)
 
 
 class Runtime(ABC):
