@@ -93,6 +93,7 @@ async def test_signal_with_start(client: Client, queue: str) -> None:
             Door.run, "Ann", id=queue, task_queue=queue, start_signal="open-for-all"
         )
         assert await handle.result() == "Ann saw all"
+        assert handle.first_execution_run_id == handle.result_run_id is not None
         by_name = await client.execute_workflow(
             "Door", "Ann", id=queue, task_queue=queue, start_signal="open", start_signal_args=["Zed"], result_type=str
         )
@@ -340,3 +341,11 @@ async def test_a_waiting_call_that_is_cancelled_goes_away(client: Client, queue:
     with pytest.raises(RPCError) as error:
         await handle.result(rpc_timeout=timedelta(milliseconds=200))
     assert error.value.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+
+
+async def test_a_signal_to_a_run_that_others_started_knows_its_first_run(client: Client, queue: str) -> None:
+    async with door_worker(client, queue):
+        first = await client.start_workflow(Door.run, "Ann", id=queue, task_queue=queue)
+        second = await client.start_workflow(Door.run, "Ann", id=queue, task_queue=queue, start_signal="open-for-all")
+        assert second.first_execution_run_id == first.first_execution_run_id == first.result_run_id
+        assert await second.result() == "Ann saw all"

@@ -1,4 +1,4 @@
-"""Which type a value becomes where a hint leaves a choice: unions, generic classes, TypedDicts."""
+"""Which type a value becomes where a hint leaves a choice: unions, generic classes, TypedDicts, surplus arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Generic, List, Literal, NamedTuple, Optional, TypedDict, TypeVar, Union
 
 import pytest
+from activations import PAYLOADS, Run, query, signal
 
+from durably import workflow
 from durably.converter import value_to_type
 
 T = TypeVar("T")
@@ -160,3 +162,32 @@ def test_a_fraction_is_no_int() -> None:
 
 def test_a_named_tuple_decodes_its_items() -> None:
     assert value_to_type(Row, [REFUND]) == Row(Refund(1, "late"))
+
+
+@workflow.defn
+class TakesFew:
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    @workflow.run
+    async def run(self, first: str) -> list[Any]:
+        self.got.append(first)
+        await workflow.wait_condition(lambda: len(self.got) > 1)
+        return self.got
+
+    @workflow.signal
+    def one(self, item: int) -> None:
+        self.got.append(item)
+
+    @workflow.query
+    def nothing(self) -> int:
+        return len(self.got)
+
+
+def test_surplus_arguments_of_newer_callers_are_dropped() -> None:
+    run = Run(TakesFew, "a", "b")
+    run.start()
+    (answer,) = run.activate(query("nothing", "what"))
+    assert PAYLOADS.from_payload(answer.query_answer.succeeded) == 1
+    run.activate(signal("one", 1, 2, 3))
+    assert run.result == ["a", 1]
