@@ -1,6 +1,6 @@
 // libdurably: the worker core of durably as a C library. Made by cbindgen from bridge-c/src; don't edit it.
 //
-// Messages are encoded protobuf of the package durably.core.v1 (proto/proto/durably/core/v1/core.proto); what they mean
+// Messages are encoded protobuf of the package durably.core.v1 (proto/proto/durably/core/v1); what they mean
 // and who does what is said in docs/sdk-authors.md.
 //
 // - Every function returns at once, on any thread. Operations answer by a delivery to the number `to`, which the host

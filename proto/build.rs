@@ -3,7 +3,13 @@
 //! Temporal's definitions come from the descriptor set that the crate `temporalio-protos` exports to the build
 //! scripts of its dependents. Our own contract imports them, so both are compiled against one set.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -13,24 +19,25 @@ use protox::file::{ChainFileResolver, DescriptorSetFileResolver, IncludeFileReso
 const WANTED: &[&str] = &["temporal/api/", "google/rpc/", "google/protobuf/"];
 /// Temporal Cloud's control plane is another product's API.
 const UNWANTED: &[&str] = &["temporal/api/cloud/"];
-/// The contract between the core and a language, and the sidecar's service, which carries it.
-const OURS: [&str; 2] = ["durably/core/v1/core.proto", "durably/sidecar/v1/sidecar.proto"];
+/// Holds the contract between the core and a language, and the sidecar's service, which carries it.
+const OURS: &str = "proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = PathBuf::from(env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo:rerun-if-changed={}", descriptors.display());
-    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed={OURS}");
+    let ours = files_below(Path::new(OURS), "")?;
 
     let temporal = protox::prost_reflect::DescriptorPool::decode(fs::read(&descriptors)?.as_slice())?;
     let mut resolver = ChainFileResolver::new();
-    resolver.add(IncludeFileResolver::new(PathBuf::from("proto")));
+    resolver.add(IncludeFileResolver::new(PathBuf::from(OURS)));
     resolver.add(DescriptorSetFileResolver::new(FileDescriptorSet {
         file: temporal.file_descriptor_protos().cloned().collect(),
     }));
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
-    for file in OURS {
+    for file in &ours {
         compiler.open_file(file)?;
     }
     let wanted = |name: &str| {
@@ -47,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         file.source_code_info = None;
     }
     fs::write(out.join("descriptors.bin"), lean.encode_to_vec())?;
+    fs::write(out.join("sources.rs"), sources(&ours)?)?;
 
     let mut config = tonic_prost_build::Config::new();
     config.bytes(["."]).btree_map(["."]);
@@ -57,4 +65,33 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_file("all.rs")
         .compile_fds_with_config(set, config)?;
     Ok(())
+}
+
+/// The .proto files below a folder, by the paths under which they are imported, in order.
+fn files_below(root: &Path, folder: &str) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root.join(folder))? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|name| format!("{} is not UTF-8", name.display()))?;
+        let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if entry.file_type()?.is_dir() {
+            files.append(&mut files_below(root, &path)?);
+        } else if path.ends_with(".proto") {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// An expression: every file with its text.
+fn sources(files: &[String]) -> Result<String, Box<dyn Error>> {
+    let root = env::var("CARGO_MANIFEST_DIR")?;
+    let mut list = String::from("&[\n");
+    for file in files {
+        let text = Path::new(&root).join(OURS).join(file);
+        writeln!(list, "    ({file:?}, include_str!({text:?})),")?;
+    }
+    list.push(']');
+    Ok(list)
 }

@@ -249,7 +249,7 @@ async fn eager_starts(options: impl FnOnce(&mut WorkerOptions), elsewhere: bool)
         })
         .activity(
             "how",
-            |attempt| async move { Ok(if attempt.start.is_local { "e" } else { "p" }.to_owned()) },
+            |attempt| async move { Ok(if attempt.start.is_eager { "e" } else { "p" }.to_owned()) },
         );
     let sdk = Sdk::start(&client, settings, registry);
     start(&client, "main", &id, "").await;

@@ -98,7 +98,7 @@ final class Run {
 
     // What the workflow's code calls.
 
-    /** Schedules an activity. The options are the fields of {@code ScheduleActivity} in core.proto. */
+    /** Schedules an activity. The options are the fields of {@code ScheduleActivity} in workflow.proto. */
     Later start(String activity, Json options, Object... arguments) {
         long seq = ++lastActivity;
         command("scheduleActivity", options.with("seq", seq, "activityType", activity, "arguments", Arrays.asList(arguments)));
@@ -124,7 +124,7 @@ final class Run {
         timer(duration).get();
     }
 
-    /** What the run was started with: an {@code InitializeWorkflow} of core.proto. */
+    /** What the run was started with: an {@code InitializeWorkflow} of workflow.proto. */
     Json info() {
         return info;
     }
@@ -139,7 +139,7 @@ final class Run {
         return random;
     }
 
-    /** Ends this run and starts the next one in its place. The options are the fields of {@code ContinueAsNew} in core.proto. */
+    /** Ends this run and starts the next one in its place. The options are the fields of {@code ContinueAsNew} in workflow.proto. */
     void continueAsNew(Json options, Object... arguments) {
         command("continueAsNew", options.with("arguments", Arrays.asList(arguments)));
         throw new ContinuedAsNew();

@@ -137,7 +137,7 @@ final class Worker implements AutoCloseable {
         }
     }
 
-    /** One attempt at an activity: an {@code ActivityStart} of core.proto, and the way to say that it is still alive. */
+    /** One attempt at an activity: an {@code ActivityStart} of activity.proto, and the way to say that it is still alive. */
     record Attempt(Json start, java.util.function.Function<List<Object>, Json> sendHeartbeat) {
         String type() {
             return start.get("activityType").text();

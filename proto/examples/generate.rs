@@ -1,5 +1,6 @@
 //! Runs a protobuf plugin (`protoc-gen-…`) over the contract's descriptors, so that its messages are generated for
-//! another language without protoc: `generate OUT_DIR PARAMETER FILE PLUGIN [ARGUMENT…]`.
+//! another language without protoc: `generate OUT_DIR PARAMETER FOLDER PLUGIN [ARGUMENT…]`, where FOLDER is what the names
+//! of the wanted .proto files begin with.
 
 use std::io::{Error, Write as _};
 use std::path::Path;
@@ -10,12 +11,17 @@ use prost_types::compiler::{CodeGeneratorRequest, CodeGeneratorResponse};
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [out, parameter, file, plugin, rest @ ..] = &arguments[..] else {
-        return Err(Error::other("usage: generate OUT_DIR PARAMETER FILE PLUGIN [ARGUMENT…]"));
+    let [out, parameter, folder, plugin, rest @ ..] = &arguments[..] else {
+        return Err(Error::other("usage: generate OUT_DIR PARAMETER FOLDER PLUGIN [ARGUMENT…]"));
     };
     let files = prost_types::FileDescriptorSet::decode(durably_proto::DESCRIPTORS).map_err(Error::other)?;
+    let names = files.file.iter().map(|file| file.name().to_owned());
+    let wanted: Vec<String> = names.filter(|name| name.starts_with(folder)).collect();
+    if wanted.is_empty() {
+        return Err(Error::other(format!("there is no .proto file in {folder}")));
+    }
     let request = CodeGeneratorRequest {
-        file_to_generate: vec![file.clone()],
+        file_to_generate: wanted,
         parameter: Some(parameter.clone()),
         proto_file: in_order(files.file),
         compiler_version: None,

@@ -16,7 +16,4 @@ pub use generated::{durably, google, temporal};
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Our own .proto files as they are written, by the path under which others import them.
-pub const SOURCES: [(&str, &str); 2] = [
-    ("durably/core/v1/core.proto", include_str!("../proto/durably/core/v1/core.proto")),
-    ("durably/sidecar/v1/sidecar.proto", include_str!("../proto/durably/sidecar/v1/sidecar.proto")),
-];
+pub const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

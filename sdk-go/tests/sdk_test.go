@@ -179,6 +179,32 @@ func TestErrorsPassThroughWithTypesCausesAndDetails(t *testing.T) {
 	}
 }
 
+func AsksHowItCame(ctx workflow.Context) (local []bool, err error) {
+	eager := workflow.ExecuteActivity(withActivities(ctx), "IsLocal")
+	options := workflow.ActivityOptions{StartToCloseTimeout: time.Minute, DisableEagerExecution: true}
+	polled := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), "IsLocal")
+	for _, started := range []workflow.Future{eager, polled} {
+		var isLocal bool
+		if err := started.Get(ctx, &isLocal); err != nil {
+			return nil, err
+		}
+		local = append(local, isLocal)
+	}
+	return local, nil
+}
+
+func TestNoActivityThatTheServerHandedOutIsLocal(t *testing.T) {
+	c := dial(t, "embedded:")
+	start(t, c, worker.Options{}, func(w worker.Worker) {
+		w.RegisterWorkflow(AsksHowItCame)
+		isLocal := func(ctx context.Context) (bool, error) { return activity.GetInfo(ctx).IsLocalActivity, nil }
+		w.RegisterActivityWithOptions(isLocal, activity.RegisterOptions{Name: "IsLocal"})
+	})
+	if local := result[[]bool](t, execute(t, c, AsksHowItCame)); !slices.Equal(local, []bool{false, false}) {
+		t.Fatal(local)
+	}
+}
+
 func Panics(workflow.Context) error { panic("oh dear") }
 
 func TestAPanicFailsTheTaskOrTheWorkflowAsAskedFor(t *testing.T) {

@@ -3,6 +3,8 @@
 //! Programs that were written for the official SDK run with ours after their imports are changed, and nothing else:
 //! [`ported`] does just that, in a copy below `target/`.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +18,8 @@ use crate::toolchains::GO;
 
 /// The messages of the contract in Go, as committed.
 const MESSAGES: &str = "sdk-go/internal/core";
+/// How the names of generated files end.
+const GENERATED: &str = ".pb.go";
 const OFFICIAL: &str = "go.temporal.io/sdk";
 const OURS: &str = "durably.dev/sdk";
 
@@ -91,15 +95,23 @@ fn count_go(stdout: &str) -> Count {
 
 /// `cargo xtask generate go`: writes the contract's messages for Go.
 pub(crate) fn generate(shell: &Shell) -> Result<(), Failure> {
-    generate_into(shell, &shell.root().join(MESSAGES))
+    let folder = shell.root().join(MESSAGES);
+    // What the contract no longer has must not stay.
+    for name in names_in(&folder, GENERATED)? {
+        fs::remove_file(folder.join(name))?;
+    }
+    generate_into(shell, &folder)
 }
 
 fn generate_into(shell: &Shell, folder: &Path) -> Result<(), Failure> {
-    const FILE: &str = "durably/core/v1/core.proto";
-    let parameter = format!("paths=source_relative,M{FILE}={OURS}/internal/core;core");
+    const FOLDER: &str = "durably/core/v1/";
+    let mut parameter = String::from("paths=source_relative");
+    for name in names_in(&shell.root().join("proto/proto").join(FOLDER), ".proto")? {
+        let _ = write!(parameter, ",M{FOLDER}{name}={OURS}/internal/core;core");
+    }
     let mut generate =
         shell.cargo(["run", "--quiet", "-p", "durably-proto", "--example", "generate", "--manifest-path"]);
-    generate.arg(shell.root().join("Cargo.toml")).arg("--").arg(folder).args([&parameter, FILE]);
+    generate.arg(shell.root().join("Cargo.toml")).arg("--").arg(folder).args([&parameter, FOLDER]);
     generate.args(["go", "run", "google.golang.org/protobuf/cmd/protoc-gen-go"]);
     // protoc-gen-go is a tool of this module, at the version that its go.mod says.
     shell::run(generate.current_dir(shell.root().join("sdk-go")))
@@ -108,14 +120,28 @@ fn generate_into(shell: &Shell, folder: &Path) -> Result<(), Failure> {
 fn messages_are_current(shell: &Shell) -> Result<bool, Failure> {
     let fresh = tempfile::tempdir()?;
     generate_into(shell, fresh.path())?;
-    let same = fs::read(fresh.path().join("core.pb.go"))?
-        == fs::read(shell.root().join(MESSAGES).join("core.pb.go"))?;
-    if !same {
-        println!(
-            "{MESSAGES}/core.pb.go is not what the contract says: run `cargo xtask generate go` and commit it"
-        );
+    let committed = shell.root().join(MESSAGES);
+    let mut names = names_in(fresh.path(), GENERATED)?;
+    names.append(&mut names_in(&committed, GENERATED)?);
+    for name in &names {
+        // A file that is on one side only is as wrong as one that differs.
+        if fs::read(fresh.path().join(name)).ok() != fs::read(committed.join(name)).ok() {
+            println!(
+                "{MESSAGES}/{name} is not what the contract says: run `cargo xtask generate go` and commit it"
+            );
+            return Ok(false);
+        }
     }
-    Ok(same)
+    Ok(true)
+}
+
+/// The names of a folder's files that end so.
+fn names_in(folder: &Path, ending: &str) -> Result<BTreeSet<String>, Failure> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        names.extend(entry?.file_name().into_string().ok().filter(|name| name.ends_with(ending)));
+    }
+    Ok(names)
 }
 
 /// A program for the official SDK, built for ours: a copy of its module with the imports changed.

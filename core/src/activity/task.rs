@@ -39,6 +39,6 @@ pub(super) fn start_event(task: PollActivityTaskQueueResponse, is_eager: bool) -
         heartbeat_timeout: unless_zero(task.heartbeat_timeout),
         retry_policy: task.retry_policy,
         priority: task.priority,
-        is_local: is_eager,
+        is_eager,
     }
 }

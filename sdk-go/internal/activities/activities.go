@@ -36,7 +36,8 @@ type Info struct {
 	// Deadline of this attempt.
 	Deadline time.Time
 	// Attempt starts at 1.
-	Attempt         int32
+	Attempt int32
+	// IsLocalActivity is false: there are no local activities yet.
 	IsLocalActivity bool
 	RetryPolicy     *commonpb.RetryPolicy
 	Priority        *commonpb.Priority
@@ -90,7 +91,7 @@ func NewInfo(start *core.ActivityStart, taskQueue string) Info {
 		ActivityID:        start.ActivityId, ActivityType: flow.Type{Name: start.ActivityType}, TaskQueue: taskQueue,
 		HeartbeatTimeout: start.HeartbeatTimeout.AsDuration(), ScheduleToCloseTimeout: start.ScheduleToCloseTimeout.AsDuration(),
 		StartToCloseTimeout: start.StartToCloseTimeout.AsDuration(), ScheduledTime: start.ScheduledTime.AsTime(),
-		StartedTime: start.StartedTime.AsTime(), Attempt: start.Attempt, IsLocalActivity: start.IsLocal,
+		StartedTime: start.StartedTime.AsTime(), Attempt: start.Attempt,
 		RetryPolicy: start.RetryPolicy, Priority: start.Priority,
 	}
 	if d := info.StartToCloseTimeout; d > 0 {

@@ -316,7 +316,7 @@ def _info(start: Any, task_queue: str, namespace: str, heartbeat_details: Sequen
         current_attempt_scheduled_time=to_datetime(start.current_attempt_scheduled_time) or scheduled,
         heartbeat_details=heartbeat_details,
         heartbeat_timeout=to_timedelta(start.heartbeat_timeout) or None,
-        is_local=start.is_local,
+        is_local=False,  # there are no local activities yet
         namespace=start.workflow_namespace or namespace,
         schedule_to_close_timeout=to_timedelta(start.schedule_to_close_timeout) or None,
         scheduled_time=scheduled,

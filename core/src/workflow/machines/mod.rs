@@ -1,6 +1,6 @@
 //! One machine per command kind, and the closed list of kinds.
 //!
-//! This file is the only place that names every kind. To add one: its messages in `core.proto`, its file here (machine,
+//! This file is the only place that names every kind. To add one: its messages in `workflow.proto`, its file here (machine,
 //! decoding of its events, making of its command, tests), its lines in the lists below, and the SDK's call.
 //! Still to come, and refused by name until then: patch (`MarkerRecorded` "core_patch"), child workflow, local activity
 //! ("core_local_activity"), update, search attributes, workflow properties, signal and cancel of external workflows, nexus.
