@@ -206,6 +206,61 @@ async fn a_retried_activity_resumes_from_its_last_heartbeat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_activity_outlives_a_long_step_of_a_workflow() {
+    let client = connect().await;
+    let id = unique("busy");
+    // In many languages workflows and activities share a thread. This is that thread.
+    let thread = Arc::new(tokio::sync::Mutex::new(()));
+    let computed = Arc::new(watch::Sender::new(false));
+    let (step_thread, step_computed) = (Arc::clone(&thread), Arc::clone(&computed));
+    let registry = Registry::default()
+        .workflow("main", move |context| {
+            let (thread, computed) = (Arc::clone(&step_thread), Arc::clone(&step_computed));
+            async move {
+                let activity = context.activity_with(ScheduleActivity {
+                    activity_type: "beat".into(),
+                    start_to_close_timeout: Some(seconds(60)),
+                    heartbeat_timeout: Some(seconds(1)),
+                    retry_policy: retry(3),
+                    ..Default::default()
+                });
+                context.signal("compute").await;
+                let busy = thread.blocking_lock();
+                // tidy-allow: sleep: it stands for a long computation
+                std::thread::sleep(Duration::from_millis(2600));
+                drop(busy);
+                computed.send_replace(true);
+                Outcome::Completed(activity.await.unwrap())
+            }
+        })
+        .activity("beat", move |attempt: Attempt| {
+            let (thread, mut computed) = (Arc::clone(&thread), computed.subscribe());
+            async move {
+                let beating = attempt.clone();
+                let mut interval = tokio::time::interval(Duration::from_millis(100));
+                let beat = async {
+                    loop {
+                        interval.tick().await;
+                        let _turn = thread.lock().await;
+                        beating.heartbeat("alive");
+                    }
+                };
+                tokio::select! {
+                    never = beat => never,
+                    _ = computed.wait_for(|computed| *computed) => {}
+                }
+                Ok(format!("attempt {}", attempt.start.attempt))
+            }
+        });
+    let sdk = Sdk::start(&client, worker(&id), registry);
+    start(&client, "main", &id, "").await;
+    signal(&client, &id, "compute", "").await;
+    assert_eq!(result(&client, &id).await, "attempt 1");
+    sdk.shut_down().await;
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_result_too_large_to_send_fails_the_activity() {
     let client = connect().await;
     let id = unique("large");

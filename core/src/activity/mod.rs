@@ -34,7 +34,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    activity::{deadlines::Deadlines, demand::Demand, heartbeat::Heartbeats},
+    activity::{
+        deadlines::Deadlines,
+        demand::Demand,
+        heartbeat::{Heartbeats, Recorded},
+    },
     client::LONG_POLL_TIMEOUT,
     convert::duration,
     worker::{context::Context, poll, rate::RateLimit},
@@ -63,17 +67,22 @@ pub(crate) struct Activities {
 struct Running {
     permit: OwnedSemaphorePermit,
     heartbeats: Heartbeats,
-    /// Latest moments allowed by start-to-close, and by the heartbeat time-out since the last heartbeat.
+    /// The latest moment allowed by start-to-close and schedule-to-close.
     must_close_by: Option<tokio::time::Instant>,
-    heartbeat_timeout: Option<Duration>,
-    last_heartbeat: tokio::time::Instant,
     deadline: Option<deadlines::Key>,
     /// Why the SDK was asked to stop, if it was.
     cancelled: Option<Reason>,
     /// The SDK has been told of the attempt: a cancellation must not come before that.
     is_announced: bool,
-    /// Ends the heartbeat loop when the attempt is over.
-    over: Arc<Notify>,
+    signals: Arc<Signals>,
+}
+
+/// What the heartbeat loop of an attempt waits for.
+#[derive(Default)]
+struct Signals {
+    over: Notify,
+    /// There is a heartbeat that may go out at once.
+    heartbeat: Notify,
 }
 
 impl Activities {
@@ -159,22 +168,26 @@ impl Activities {
             return;
         }
         let now = tokio::time::Instant::now();
-        let heartbeat_timeout = duration(task.heartbeat_timeout.as_ref());
+        let mut heartbeats = self.heartbeats(&task, now);
+        // It is watched from its start: the language may be too busy to let it say anything.
+        let is_watched = heartbeats.watch();
+        let signals = Arc::<Signals>::default();
         let mut running = Running {
             permit,
-            heartbeats: Heartbeats::new(self.context.settings.heartbeat_throttle(heartbeat_timeout)),
+            heartbeats,
             must_close_by: task::latest_close(&task, now),
-            heartbeat_timeout,
-            last_heartbeat: now,
             deadline: None,
             cancelled: None,
             is_announced: false,
-            over: Arc::new(Notify::new()),
+            signals: Arc::clone(&signals),
         };
         let token = task.task_token.clone();
         running.deadline = running.next_deadline().map(|at| self.deadlines.add(at, token.clone()));
         // A task token names one attempt, so nothing is replaced here.
         self.running.lock().insert(token.clone(), running);
+        if is_watched {
+            self.spawn_heartbeat_loop(token.clone(), signals);
+        }
         self.context.emit(Event::ActivityStart(task::start_event(task, is_eager)));
         let cancelled = self.running.lock().get_mut(&token).and_then(|running| {
             running.is_announced = true;
@@ -212,7 +225,7 @@ impl Activities {
         if let Some(key) = running.deadline {
             self.deadlines.remove(key);
         }
-        running.over.notify_one();
+        running.signals.over.notify_one();
         Some(running)
     }
 
@@ -224,17 +237,28 @@ impl Activities {
             tracing::debug!("a heartbeat of an activity that is not running was ignored");
             return;
         };
-        running.last_heartbeat = tokio::time::Instant::now();
-        if !running.heartbeats.record(heartbeat.details) {
-            return;
+        match running.heartbeats.record(heartbeat.details, tokio::time::Instant::now()) {
+            Recorded::NeedsLoop => {
+                let signals = Arc::clone(&running.signals);
+                drop(table);
+                self.spawn_heartbeat_loop(heartbeat.task_token, signals);
+            }
+            Recorded::IsDue => running.signals.heartbeat.notify_one(),
+            Recorded::IsThrottled => {}
         }
-        let over = Arc::clone(&running.over);
-        drop(table);
+    }
+
+    fn heartbeats(&self, task: &PollActivityTaskQueueResponse, now: tokio::time::Instant) -> Heartbeats {
+        let timeout = duration(task.heartbeat_timeout.as_ref());
+        let throttle = self.context.settings.heartbeat_throttle(timeout);
+        let resumed = task.heartbeat_details.clone().unwrap_or_default().payloads;
+        Heartbeats::new(timeout, throttle, resumed, now)
+    }
+
+    fn spawn_heartbeat_loop(self: &Arc<Self>, token: Bytes, signals: Arc<Signals>) {
         let activities = Arc::clone(self);
-        self.context
-            .client
-            .runtime()
-            .spawn(async move { activities.heartbeat_loop(heartbeat.task_token, over).await });
+        let runtime = self.context.client.runtime();
+        runtime.spawn(async move { activities.heartbeat_loop(token, signals).await });
     }
 
     /// Asks the SDK to stop an attempt, once. The first reason is the one that the SDK hears; what the server said
@@ -310,8 +334,7 @@ impl Activities {
 
 impl Running {
     fn next_deadline(&self) -> Option<tokio::time::Instant> {
-        let heartbeat = self.heartbeat_timeout.and_then(|timeout| self.last_heartbeat.checked_add(timeout));
-        let first = self.must_close_by.into_iter().chain(heartbeat).min();
+        let first = self.must_close_by.into_iter().chain(self.heartbeats.silent_at()).min();
         first.and_then(|at| at.checked_add(LOCAL_TIMEOUT_BUFFER))
     }
 }

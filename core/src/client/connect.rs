@@ -79,6 +79,7 @@ fn inner(options: &ConnectOptions, transport: Transport) -> Inner {
         retry: RetryPolicy::new(options.retry.as_ref()),
         runtime: tokio::runtime::Handle::current(),
         capabilities: tokio::sync::OnceCell::new(),
+        steps: Arc::default(),
         target: options.target.clone(),
         #[cfg(feature = "embedded")]
         embedded: None,

@@ -34,6 +34,7 @@ use crate::{
     },
     convert::duration,
     transport::Transport,
+    worker::steps::Steps,
 };
 
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +67,8 @@ pub(crate) struct Inner {
     retry: RetryPolicy,
     runtime: tokio::runtime::Handle,
     capabilities: tokio::sync::OnceCell<Capabilities>,
+    /// Of all workers of this connection.
+    steps: Arc<Steps>,
     #[cfg(feature = "embedded")]
     embedded: Option<crate::transport::embedded::Embedded>,
 }
@@ -206,6 +209,10 @@ impl Client {
     /// The runtime that this client was made in, on which its workers run.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.inner.runtime
+    }
+
+    pub(crate) fn steps(&self) -> &Arc<Steps> {
+        &self.inner.steps
     }
 
     pub(crate) fn retry_policy(&self) -> &RetryPolicy {

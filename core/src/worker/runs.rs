@@ -14,9 +14,12 @@ use durably_proto::{
     temporal::api::workflowservice::v1::PollWorkflowTaskQueueResponse,
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
-use super::{cache::Cache, context::Context, respond::Responder};
+use super::{cache::Cache, context::Context, respond::Responder, steps};
 use crate::{
     activity::Activities,
     workflow::{HistoryPage, QueryReply, Run, Step, TaskCompleted, TaskFailed, WorkflowTask},
@@ -51,6 +54,8 @@ struct Inner {
     run: Option<Run>,
     /// Of the task that the run works on.
     permit: Option<OwnedSemaphorePermit>,
+    /// The activation that is with the SDK.
+    step: Option<steps::Step>,
     /// Tasks that came while the run was busy: the server sends one, and a query beside it.
     waiting: VecDeque<Polled>,
     /// Counts tasks, to tell whether an answer's refusal is about the newest one.
@@ -269,15 +274,17 @@ impl Runs {
                 }
             },
             input => {
-                let generation = inner.generation;
-                let Some(run) = &mut inner.run else { return Jobs::new() };
+                let Inner { run: Some(run), step, generation, .. } = &mut *inner else { return Jobs::new() };
                 match input {
                     Input::Page(page) => run.handle_history_page(page),
                     Input::NoHistory(message) => run.handle_history_unavailable(&message),
-                    Input::Completion(completion) => run.handle_completion(completion),
+                    Input::Completion(completion) => {
+                        *step = None;
+                        run.handle_completion(completion)
+                    }
                     Input::Evict(reason) => run.handle_evict(reason, ""),
                     // A newer task tells the run by itself that the server saw things differently.
-                    Input::Refused(refused, message) if refused == generation && !run.is_busy() => {
+                    Input::Refused(refused, message) if refused == *generation && !run.is_busy() => {
                         run.handle_evict(Reason::CacheMiss, &message)
                     }
                     Input::Refused(..) | Input::Task(_) => Vec::new(),
@@ -313,6 +320,7 @@ impl Runs {
     fn carry_out_step(&self, inner: &mut Inner, step: Step) -> Option<Work> {
         match step {
             Step::Activate(activation) => {
+                inner.step = Some(self.context.client.steps().begin(Instant::now()));
                 self.context.emit(Event::Workflow(activation));
                 None
             }

@@ -1,0 +1,94 @@
+"""What workflows and activities of one worker, which share a thread, do to each other; and how activities came here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+
+from durably import activity, workflow
+from durably.client import Client
+from durably.common import RetryPolicy
+from durably.worker import Worker
+
+SECOND = timedelta(seconds=1)
+computed: set[str] = set()
+
+
+def compute(rounds: int) -> int:
+    total = 0
+    for number in range(rounds):
+        total ^= number
+    return total
+
+
+@workflow.defn
+class Computes:
+    def __init__(self) -> None:
+        self.rounds = 0
+
+    @workflow.signal
+    def begin(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    @workflow.run
+    async def run(self) -> int:
+        beats = workflow.start_activity(
+            "beats",
+            workflow.info().workflow_id,
+            start_to_close_timeout=timedelta(seconds=60),
+            heartbeat_timeout=SECOND,
+            retry_policy=RetryPolicy(maximum_attempts=3),
+        )
+        await workflow.wait_condition(lambda: self.rounds > 0)
+        compute(self.rounds)
+        computed.add(workflow.info().workflow_id)
+        attempt: int = await beats
+        return attempt
+
+
+async def test_an_activity_outlives_a_long_step_of_a_workflow(client: Client, queue: str) -> None:
+    beating = asyncio.Event()
+
+    @activity.defn
+    async def beats(workflow_id: str) -> int:
+        while workflow_id not in computed:
+            activity.heartbeat()
+            beating.set()
+            await asyncio.sleep(0.05)
+        return activity.info().attempt
+
+    began = time.thread_time()
+    compute(1_000_000)
+    rounds = int(1.5 / (time.thread_time() - began) * 1_000_000)
+    # Without a throttle, the server counts the time-out from the moment at which the step began.
+    throttle = timedelta(seconds=0.05)
+    async with Worker(
+        client, task_queue=queue, workflows=[Computes], activities=[beats], max_heartbeat_throttle_interval=throttle
+    ):
+        handle = await client.start_workflow(Computes.run, id=queue, task_queue=queue)
+        await beating.wait()
+        await handle.signal(Computes.begin, rounds)
+        assert await handle.result() == 1
+
+
+@workflow.defn
+class AsksHowItCame:
+    @workflow.run
+    async def run(self) -> list[Any]:
+        starts = [
+            workflow.start_activity("is_local", start_to_close_timeout=10 * SECOND, disable_eager_execution=polled)
+            for polled in (False, True)
+        ]
+        return [await start for start in starts]
+
+
+async def test_no_activity_that_the_server_handed_out_is_local(client: Client, queue: str) -> None:
+    @activity.defn
+    async def is_local() -> bool:
+        return activity.info().is_local
+
+    async with Worker(client, task_queue=queue, workflows=[AsksHowItCame], activities=[is_local]):
+        answers = await client.execute_workflow(AsksHowItCame.run, id=queue, task_queue=queue)
+        assert answers == [False, False]
