@@ -24,8 +24,10 @@ fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
+const DIALECTS: [HistoryDialect; 2] = [HistoryDialect::BySequence, HistoryDialect::ByEventId];
+
 /// Plays a run to its end (or 200 tasks) and returns its history and what happened, as text.
-fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
+fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
     let mut server = Server::new(seed);
     let mut driver = Random(seed ^ 0xd1ce);
     let mut program = Program::new(seed);
@@ -41,7 +43,7 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
             run.handle_task(task_with(&server.history, &task, previous, Vec::new()))
         } else {
             program = Program::new(seed);
-            let (run, steps) = Run::start("default", HistoryDialect::BySequence, full.clone());
+            let (run, steps) = Run::start("default", dialect, full.clone());
             cached = Some(run);
             steps
         };
@@ -50,13 +52,13 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
         let Some(Step::RespondCompleted(done)) =
             live.iter().find(|step| matches!(step, Step::RespondCompleted(_)))
         else {
-            panic!("seed {seed}, task {started}: not completed: {}", lines(&live));
+            panic!("{dialect:?}, seed {seed}, task {started}: not completed: {}", lines(&live));
         };
         let _ = writeln!(out, "{started}: {}", text::commands(&done.commands));
 
-        let (mut fresh, steps) = Run::start("default", HistoryDialect::BySequence, full);
+        let (mut fresh, steps) = Run::start("default", dialect, full);
         let anew = settle(&mut fresh, steps, &mut Program::new(seed), &mut |_| HistoryPage::default());
-        assert_eq!(response(&live), response(&anew), "seed {seed}, task {started}, anew");
+        assert_eq!(response(&live), response(&anew), "{dialect:?}, seed {seed}, task {started}, anew");
 
         server.complete_task(&done.commands);
         previous = started;
@@ -73,7 +75,10 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
             1 => {
                 let steps = run.handle_task(query_task(Vec::new(), previous, "status"));
                 let steps = settle(run, steps, &mut program, &mut |_| HistoryPage::default());
-                assert!(steps.iter().any(|step| matches!(step, Step::AnswerQuery(_))), "seed {seed}");
+                assert!(
+                    steps.iter().any(|step| matches!(step, Step::AnswerQuery(_))),
+                    "{dialect:?}, seed {seed}"
+                );
             }
             2 => {
                 // The cache has lost track: the run starts over by itself.
@@ -82,7 +87,11 @@ fn play(seed: u64) -> (Vec<HistoryEvent>, String) {
                 let mut again = Program::new(seed);
                 let upto = server.history[..started as usize].to_vec();
                 let steps = settle(run, steps, &mut again, &mut pages(&upto, 5));
-                assert_eq!(response(&live), response(&steps), "seed {seed}, task {started}, started over");
+                assert_eq!(
+                    response(&live),
+                    response(&steps),
+                    "{dialect:?}, seed {seed}, task {started}, started over"
+                );
                 program = again;
             }
             _ => {}
@@ -97,36 +106,38 @@ fn lines(steps: &[Step]) -> String {
 
 #[test]
 fn random_programs_replay() {
-    for seed in seeds(300) {
-        let (history, out) = play(seed);
+    for (dialect, seed) in seeds(300).into_iter().flat_map(|seed| DIALECTS.map(|dialect| (dialect, seed))) {
+        let (history, out) = play(dialect, seed);
         if seed % 10 == 0 {
-            assert_eq!(play(seed).1, out, "seed {seed}: twice the same");
+            assert_eq!(play(dialect, seed).1, out, "{dialect:?}, seed {seed}: twice the same");
         }
-        let full = drive::replay(&history, &mut Program::new(seed));
+        let full = drive::replay_as(dialect, &history, &mut Program::new(seed));
         let replayed = full.iter().find_map(|step| match step {
             Step::Replayed(result) => Some(result.error.clone()),
             _ => None,
         });
-        assert_eq!(replayed, Some(None), "seed {seed}: {}", lines(&full));
+        assert_eq!(replayed, Some(None), "{dialect:?}, seed {seed}: {}", lines(&full));
     }
 }
 
 #[test]
 fn another_program_is_found_out() {
     // Another seed is other code: it must be told apart from the history, or happen to do the same; it never panics.
-    let mut found = 0;
-    for seed in 0..100 {
-        let (history, _) = play(seed);
-        let steps = drive::replay(&history, &mut Program::new(seed + 1));
-        let mismatch = steps.iter().any(|step| match step {
-            Step::Replayed(result) => {
-                result.error.as_ref().is_some_and(|error| error.nondeterminism.is_some())
-            }
-            _ => false,
-        });
-        found += i32::from(mismatch);
+    for dialect in DIALECTS {
+        let mut found = 0;
+        for seed in 0..100 {
+            let (history, _) = play(dialect, seed);
+            let steps = drive::replay_as(dialect, &history, &mut Program::new(seed + 1));
+            let mismatch = steps.iter().any(|step| match step {
+                Step::Replayed(result) => {
+                    result.error.as_ref().is_some_and(|error| error.nondeterminism.is_some())
+                }
+                _ => false,
+            });
+            found += i32::from(mismatch);
+        }
+        assert!(found >= 95, "{dialect:?}: {found} of 100");
     }
-    assert!(found >= 95, "{found} of 100");
 }
 
 /// Damages a history as no server would.
@@ -191,10 +202,13 @@ impl Sdk for Nonsense {
 
 #[test]
 fn nothing_makes_a_run_panic() {
-    let histories: Vec<_> = (0..50).map(|seed| play(seed).0).collect();
+    let histories = DIALECTS.map(|dialect| (0..50).map(|seed| play(dialect, seed).0).collect::<Vec<_>>());
     for seed in seeds(2000) {
         let mut random = Random(seed);
-        let mut history = histories[seed as usize % 50].clone();
+        // Each dialect with each kind of input below.
+        let which = seed as usize / 2 % 2;
+        let dialect = DIALECTS[which];
+        let mut history = histories[which][seed as usize % 50].clone();
         if random.chance(80) {
             damage(&mut history, &mut random);
         }
@@ -212,7 +226,7 @@ fn nothing_makes_a_run_panic() {
         if seed % 2 == 0 {
             let (mut run, steps) = Run::replay(
                 "default",
-                HistoryDialect::BySequence,
+                dialect,
                 ReplayHistory { history: Some(History { events: history }), ..ReplayHistory::default() },
             );
             settle(&mut run, steps, &mut sdk, &mut fetch);
@@ -220,7 +234,7 @@ fn nothing_makes_a_run_panic() {
         }
         let mut inputs = Random(!seed);
         let first = random_task(&history, &mut inputs);
-        let (mut run, mut steps) = Run::start("default", HistoryDialect::BySequence, first);
+        let (mut run, mut steps) = Run::start("default", dialect, first);
         for _ in 0..30 {
             let mut more = poke(&mut run, &history, &mut sdk, &steps, &mut inputs, &mut fetch);
             steps.clear();

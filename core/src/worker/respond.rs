@@ -68,7 +68,8 @@ impl Responder {
         is_new: bool,
         takes_next: bool,
     ) -> Result<Option<PollWorkflowTaskQueueResponse>, String> {
-        let TaskCompleted { task_token, mut commands, query_results, sdk_metadata, run_ended } = task;
+        let TaskCompleted { task_token, mut commands, messages, query_results, sdk_metadata, run_ended } =
+            task;
         let stopping = self.context.is_stopping();
         let eager = if stopping { Vec::new() } else { self.reserve_eager(&mut commands) };
         if stopping {
@@ -79,6 +80,7 @@ impl Responder {
         let request = RespondWorkflowTaskCompletedRequest {
             task_token,
             commands,
+            messages,
             identity: settings.identity.clone(),
             sticky_attributes: if run_ended || stopping { None } else { self.sticky.clone() },
             return_new_workflow_task: takes_next && !stopping,

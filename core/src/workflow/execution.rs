@@ -8,14 +8,14 @@ use durably_proto::durably::core::v1::{
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::history::v1::HistoryEvent;
 use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
-use prost::Message;
 use prost_types::Timestamp;
 
 use super::flags::{CoreFlag, Flags, recorded_dialect};
 use super::history::{Event, Kind, Malformed, TaskStarted};
 use super::initialize::{self, Identity};
 use super::jobs::Jobs;
-use super::machines::{self, Inherited};
+use super::machines::{self, Inherited, MachineEvent, Sequence};
+use super::messages::{Message, OutgoingMessage};
 use super::problem::Problem;
 use super::replay::Cursor;
 use super::seed::randomness_seed;
@@ -38,6 +38,8 @@ pub(crate) enum Progress {
     /// There are jobs for the code.
     Jobs,
     NeedsPage,
+    /// Machines of the open task await what this process does for them: [`Execution::handle_local_work`].
+    LocalWork,
     /// The open task is done.
     TaskDone(Vec<Command>),
     /// Nothing is left to apply.
@@ -53,6 +55,7 @@ pub(crate) struct Execution {
     timeline: Timeline,
     cursor: Cursor,
     jobs: Jobs,
+    outbox: Vec<OutgoingMessage>,
     flags: Flags,
     inherited: Inherited,
     clock: Option<Timestamp>,
@@ -79,6 +82,7 @@ impl Execution {
             timeline: Timeline::new(),
             cursor: Cursor::new(dialect),
             jobs: Jobs::default(),
+            outbox: Vec::new(),
             flags: Flags::default(),
             inherited: Inherited::default(),
             clock: None,
@@ -147,6 +151,10 @@ impl Execution {
                 return Ok(Progress::Jobs);
             }
             if self.in_task {
+                // A run that has ended waits for nothing, and what is replayed was done long ago.
+                if self.cursor.awaits_local_work() && !self.has_ended && !self.is_replaying {
+                    return Ok(Progress::LocalWork);
+                }
                 self.in_task = false;
                 let commands = self.cursor.handle_task_end(self.is_replaying);
                 if !self.is_replaying {
@@ -179,10 +187,39 @@ impl Execution {
                         self.observe(&metadata);
                     }
                     self.is_replaying = true;
+                    let ahead = self.timeline.recorded_behind(completed).filter_map(MachineEvent::look_ahead);
+                    ahead.for_each(|job| self.jobs.push(job));
                     self.apply_task(length)?;
                 }
             }
         }
+    }
+
+    /// What this process did for a machine. Its jobs come with the next activation.
+    pub(crate) fn handle_local_work(
+        &mut self,
+        seq: (Sequence, u32),
+        event: MachineEvent,
+    ) -> Result<(), Problem> {
+        let jobs = &mut self.jobs;
+        let handled = self.cursor.handle_local_work(seq, event, &mut |job| jobs.push(job));
+        handled.map_err(|mismatch| self.remember(mismatch.into()))
+    }
+
+    /// Takes what came with a task beside its history.
+    pub(crate) fn handle_messages(&mut self, messages: Vec<Message>) -> Result<(), Problem> {
+        for message in messages {
+            match message {
+                Message::Update(update) => self.outbox.push(update.reject()),
+                Message::Unknown(kind) => return Err(self.remember(Problem::UnknownMessage(kind))),
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes out with the open task's commands.
+    pub(crate) fn take_messages(&mut self) -> Vec<OutgoingMessage> {
+        std::mem::take(&mut self.outbox)
     }
 
     /// What a completed task recorded. A run keeps the dialect that it began in, whoever goes on with it.
@@ -328,6 +365,15 @@ impl Execution {
         commands
     }
 
+    /// A command of a kind that the contract doesn't have.
+    #[cfg(test)]
+    pub(crate) fn issue(&mut self, issued: machines::Issued) {
+        let jobs = &mut self.jobs;
+        self.cursor
+            .take(issued, None, String::new(), &mut |job| jobs.push(job))
+            .expect("tests issue what is valid");
+    }
+
     /// The activation that carries the jobs collected so far.
     pub(crate) fn take_activation(&mut self) -> WorkflowActivation {
         let jobs = self.jobs.take(self.dialect);
@@ -359,8 +405,8 @@ impl Execution {
     pub(crate) fn weight(&self) -> usize {
         const PER_EVENT: usize = 1024;
         let inherited = &self.inherited;
-        let kept = inherited.memo.as_ref().map_or(0, Message::encoded_len)
-            + inherited.search_attributes.as_ref().map_or(0, Message::encoded_len);
+        let kept = inherited.memo.as_ref().map_or(0, prost::Message::encoded_len)
+            + inherited.search_attributes.as_ref().map_or(0, prost::Message::encoded_len);
         size_of::<Execution>()
             + kept
             + self.cursor.weight()

@@ -25,6 +25,7 @@ mod history;
 mod initialize;
 mod jobs;
 mod machines;
+mod messages;
 mod mismatch;
 mod problem;
 mod replay;
@@ -34,6 +35,7 @@ mod step;
 mod task;
 mod timeline;
 
+pub use messages::{Message, OutgoingMessage, UpdateRequest};
 pub use run::Run;
 pub use step::{QueryReply, Step, TaskCompleted, TaskFailed};
 pub use task::{HistoryPage, InvalidTask, Query, WorkflowTask};

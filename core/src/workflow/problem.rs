@@ -22,6 +22,8 @@ pub(crate) enum Problem {
     Code(Box<ActivationFailure>),
     /// The run isn't where it could answer.
     NotReady(String),
+    /// The server's, or this version's: a message of this kind came with the task.
+    UnknownMessage(String),
 }
 
 impl Problem {
@@ -48,6 +50,9 @@ impl Problem {
             Problem::Mismatch(mismatch) => mismatch.to_string(),
             Problem::Malformed(malformed) => malformed.to_string(),
             Problem::BadCompletion(message) | Problem::NotReady(message) => message.clone(),
+            Problem::UnknownMessage(kind) => format!(
+                "the server sent a message of the kind `{kind}` with the task, which needs a newer version of this worker"
+            ),
             Problem::Code(failure) => {
                 failure.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default()
             }
@@ -65,6 +70,7 @@ impl Problem {
             Problem::Malformed(_) => "MalformedHistory",
             Problem::BadCompletion(_) => "BadCompletion",
             Problem::NotReady(_) => "NotReady",
+            Problem::UnknownMessage(_) => "UnknownMessage",
         };
         Failure {
             message: self.message(),

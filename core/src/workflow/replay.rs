@@ -65,6 +65,8 @@ pub(crate) struct Cursor {
     last_seq: BTreeMap<Sequence, u32>,
     unsent: Vec<Unsent>,
     unrecorded: VecDeque<Unrecorded>,
+    /// How many machines await local work.
+    local_work: usize,
 }
 
 impl Cursor {
@@ -79,6 +81,7 @@ impl Cursor {
             last_seq: BTreeMap::new(),
             unsent: Vec::new(),
             unrecorded: VecDeque::new(),
+            local_work: 0,
         }
     }
 
@@ -112,9 +115,22 @@ impl Cursor {
         let Some(command) = command else {
             return Err(bad("a command of the completion is empty; this version may not know its kind"));
         };
-        match machines::issue(command, inherited, self.naming()).map_err(CursorError::BadCommand)? {
-            Issued::Begin { seq, machine, command } => {
-                self.begin(seq, machine, command, user_metadata, location)?;
+        let issued = machines::issue(command, inherited, self.naming()).map_err(CursorError::BadCommand)?;
+        self.take(issued, user_metadata, location, jobs)
+    }
+
+    /// Takes what a command comes to.
+    pub(crate) fn take(
+        &mut self,
+        issued: Issued,
+        user_metadata: Option<UserMetadata>,
+        location: String,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<(), CursorError> {
+        match issued {
+            Issued::Begin { seq, machine, commands } => {
+                let key = self.begin(seq, machine)?;
+                self.push_unsent(key, commands, user_metadata, location);
             }
             Issued::Tell { seq, event } => {
                 if let Some(key) = self.find(seq)? {
@@ -131,14 +147,7 @@ impl Cursor {
         Ok(())
     }
 
-    fn begin(
-        &mut self,
-        seq: Option<(Sequence, u32)>,
-        machine: Machine,
-        attributes: Box<CommandAttributes>,
-        user_metadata: Option<UserMetadata>,
-        location: String,
-    ) -> Result<(), CursorError> {
+    fn begin(&mut self, seq: Option<(Sequence, u32)>, machine: Machine) -> Result<Key, CursorError> {
         let key = self.next_key;
         self.next_key += 1;
         if let Some((kind, number)) = seq {
@@ -152,9 +161,35 @@ impl Cursor {
             *last = number;
             self.by_seq.insert((kind, number), key);
         }
+        self.local_work += usize::from(machine.awaits_local_work());
         self.slots.insert(key, Slot { machine, seq, origin: 0 });
-        self.unsent.push(Unsent { key, attributes, user_metadata, location });
-        Ok(())
+        Ok(key)
+    }
+
+    /// What tools show of a command belongs to the first of those that go together.
+    fn push_unsent(
+        &mut self,
+        key: Key,
+        commands: Vec<CommandAttributes>,
+        mut user_metadata: Option<UserMetadata>,
+        location: String,
+    ) {
+        self.unsent.extend(commands.into_iter().map(|attributes| Unsent {
+            key,
+            attributes: Box::new(attributes),
+            user_metadata: user_metadata.take(),
+            location: location.clone(),
+        }));
+    }
+
+    /// Nothing more is expected of the machine.
+    fn forget(&mut self, key: Key) {
+        let Some(slot) = self.slots.remove(&key) else { return };
+        self.local_work -= usize::from(slot.machine.awaits_local_work());
+        if let Some(seq) = slot.seq {
+            self.by_seq.remove(&seq);
+        }
+        self.by_origin.remove(&slot.origin);
     }
 
     /// The machine of a number; `None` if it is over, which the code can't know yet.
@@ -182,21 +217,35 @@ impl Cursor {
     ) -> Result<(), Box<Mismatch>> {
         let Some(slot) = self.slots.get_mut(&key) else { return Ok(()) };
         let mut effects = Effects { compare_ids, ..Effects::default() };
-        let (seq, origin) = (slot.seq, slot.origin);
         let machine = std::mem::replace(&mut slot.machine, Machine::FINISHED);
+        self.local_work -= usize::from(machine.awaits_local_work());
         slot.machine = machine.handle(event, &mut effects)?;
+        self.local_work += usize::from(slot.machine.awaits_local_work());
         if slot.machine.is_finished() {
-            self.slots.remove(&key);
-            if let Some(seq) = seq {
-                self.by_seq.remove(&seq);
-            }
-            self.by_origin.remove(&origin);
+            self.forget(key);
         }
         effects.jobs.into_iter().for_each(jobs);
-        if let Some(attributes) = effects.command {
-            self.unsent.push(Unsent { key, attributes: Box::new(attributes), user_metadata, location });
-        }
+        self.push_unsent(key, effects.commands, user_metadata, location);
         Ok(())
+    }
+
+    /// Whether machines await what this process does for them.
+    pub(crate) fn awaits_local_work(&self) -> bool {
+        self.local_work > 0
+    }
+
+    /// What this process did for the machine of this number.
+    pub(crate) fn handle_local_work(
+        &mut self,
+        seq: (Sequence, u32),
+        event: MachineEvent,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<(), Box<Mismatch>> {
+        match self.by_seq.get(&seq).copied() {
+            Some(key) => self.deliver(key, event, None, String::new(), true, jobs),
+            // It was cancelled meanwhile.
+            None => Ok(()),
+        }
     }
 
     /// The workflow task ends: what is unsent is sent, or was sent long ago if this is a replay. Commands whose machine
@@ -227,6 +276,11 @@ impl Cursor {
         compare_ids: bool,
         jobs: &mut impl FnMut(Job),
     ) -> Result<(), Box<Mismatch>> {
+        let place = self.place_of(&event);
+        if event.is_optional() && !place.is_some_and(|place| self.takes(place, &event)) {
+            return Ok(());
+        }
+        self.pass_over(place.unwrap_or(self.unrecorded.len()));
         let Some(Unrecorded { key, location }) = self.unrecorded.pop_front() else {
             return Err(Box::new(Mismatch {
                 expected: event.to_string(),
@@ -247,6 +301,33 @@ impl Cursor {
             self.by_origin.insert(event_id, key);
         }
         Ok(())
+    }
+
+    /// Where the command is that this event can only belong to: behind nothing but optional ones that don't take it.
+    fn place_of(&self, event: &MachineEvent) -> Option<usize> {
+        (0..self.unrecorded.len()).find(|place| !self.is_optional(*place) || self.takes(*place, event))
+    }
+
+    fn is_optional(&self, place: usize) -> bool {
+        self.machine_at(place).is_some_and(Machine::is_optional)
+    }
+
+    fn takes(&self, place: usize, event: &MachineEvent) -> bool {
+        self.machine_at(place).is_some_and(|machine| machine.takes(event))
+    }
+
+    fn machine_at(&self, place: usize) -> Option<&Machine> {
+        let unrecorded = self.unrecorded.get(place)?;
+        self.slots.get(&unrecorded.key).map(|slot| &slot.machine)
+    }
+
+    /// The history lacks the next commands, up to `place`, which are optional: their machines never began.
+    fn pass_over(&mut self, place: usize) {
+        let passed: Vec<Key> = self.unrecorded.iter().take(place).map(|unrecorded| unrecorded.key).collect();
+        for key in passed {
+            self.forget(key);
+            self.unrecorded.retain(|unrecorded| unrecorded.key != key);
+        }
     }
 
     /// The history shows what became of the command recorded in event `origin`.
@@ -272,7 +353,9 @@ impl Cursor {
     }
 
     /// The history shows something other than a command, at `event_id`: all commands must have been shown.
-    pub(crate) fn handle_commands_end(&self, event_id: i64) -> Result<(), Box<Mismatch>> {
+    pub(crate) fn handle_commands_end(&mut self, event_id: i64) -> Result<(), Box<Mismatch>> {
+        let required = (0..self.unrecorded.len()).find(|place| !self.is_optional(*place));
+        self.pass_over(required.unwrap_or(self.unrecorded.len()));
         let Some(Unrecorded { key, location }) = self.unrecorded.front() else { return Ok(()) };
         let found = self.slots.get(key).map(|slot| slot.machine.to_string()).unwrap_or_default();
         Err(Box::new(Mismatch {

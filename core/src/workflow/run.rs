@@ -19,6 +19,7 @@ use durably_proto::temporal::api::query::v1::WorkflowQueryResult;
 
 use super::execution::{Execution, OpenTask, Progress};
 use super::initialize::Identity;
+use super::machines::{MachineEvent, Sequence};
 use super::problem::Problem;
 use super::step::{QueryReply, Step, TaskCompleted, TaskFailed};
 use super::task::{HistoryPage, Query, WorkflowTask};
@@ -45,6 +46,8 @@ enum Phase {
     Idle,
     AwaitingHistory,
     AwaitingCompletion(Activated),
+    /// The code has done what it could, and the task isn't over: this process does something for it.
+    AwaitingLocalWork,
     /// Evicted.
     Gone,
 }
@@ -153,7 +156,7 @@ impl Run {
         self.eviction = Some((evict::Reason::CacheMiss, message.to_owned()));
         match self.phase {
             Phase::AwaitingCompletion(_) => Vec::new(),
-            Phase::Idle | Phase::AwaitingHistory | Phase::Gone => self.evict(),
+            Phase::Idle | Phase::AwaitingHistory | Phase::AwaitingLocalWork | Phase::Gone => self.evict(),
         }
     }
 
@@ -239,8 +242,30 @@ impl Run {
         }
         match self.phase {
             Phase::Idle => self.evict(),
-            Phase::AwaitingHistory if is_miss => self.evict(),
-            Phase::AwaitingHistory | Phase::AwaitingCompletion(_) | Phase::Gone => Vec::new(),
+            Phase::AwaitingHistory | Phase::AwaitingLocalWork if is_miss => self.evict(),
+            Phase::AwaitingHistory
+            | Phase::AwaitingLocalWork
+            | Phase::AwaitingCompletion(_)
+            | Phase::Gone => Vec::new(),
+        }
+    }
+
+    /// What this process did for the command of this number. The code hears of it at once if the run waits, and with the
+    /// next activation if it is busy.
+    #[cfg_attr(not(test), expect(dead_code, reason = "local activities will be the first to use it"))]
+    pub(crate) fn handle_local_work(&mut self, seq: (Sequence, u32), event: MachineEvent) -> Vec<Step> {
+        if self.phase == Phase::Gone {
+            return Vec::new();
+        }
+        let handled = self.execution.handle_local_work(seq, event);
+        if self.phase != Phase::AwaitingLocalWork {
+            // A problem is remembered, and met when the run goes on.
+            return Vec::new();
+        }
+        self.phase = Phase::Idle;
+        match handled {
+            Ok(()) => self.advance(),
+            Err(problem) => self.fail(&problem),
         }
     }
 
@@ -306,7 +331,8 @@ impl Run {
             last_events: Vec::new(),
             commands: None,
         };
-        if is_new && !starts_at_first {
+        let handled = self.execution.handle_messages(task.messages);
+        if is_new && !starts_at_first && handled.is_ok() {
             assignment.last_events = task.history;
             assignment.next_page_token = Bytes::new();
             self.assignment = Some(assignment);
@@ -315,6 +341,9 @@ impl Run {
         }
         let is_complete = assignment.next_page_token.is_empty();
         self.assignment = Some(assignment);
+        if let Err(problem) = handled {
+            return self.fail(&problem);
+        }
         self.extend(task.history, is_complete)
     }
 
@@ -342,6 +371,10 @@ impl Run {
             Ok(Progress::NeedsPage) => {
                 self.phase = Phase::AwaitingHistory;
                 vec![Step::NeedHistory { next_page_token: assignment.next_page_token.clone() }]
+            }
+            Ok(Progress::LocalWork) => {
+                self.phase = Phase::AwaitingLocalWork;
+                Vec::new()
             }
             Ok(Progress::TaskDone(commands)) => {
                 assignment.commands = Some(commands);
@@ -407,6 +440,7 @@ impl Run {
                 vec![Step::RespondCompleted(TaskCompleted {
                     task_token: assignment.task_token,
                     commands,
+                    messages: self.execution.take_messages(),
                     query_results: answers
                         .into_iter()
                         .map(|(id, answer)| (id, query_result(answer)))
@@ -523,3 +557,6 @@ fn query_result(answer: query_answer::Answer) -> WorkflowQueryResult {
 fn query_failed(task_token: Bytes, problem: &Problem) -> Step {
     Step::AnswerQuery(QueryReply { task_token, result: Err(problem.to_failure()), cause: problem.cause() })
 }
+
+#[cfg(test)]
+mod tests;

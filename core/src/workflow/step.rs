@@ -11,6 +11,8 @@ use durably_proto::temporal::api::failure::v1::Failure;
 use durably_proto::temporal::api::query::v1::WorkflowQueryResult;
 use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
 
+use super::messages::OutgoingMessage;
+
 /// One thing to do. A list of steps is carried out in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -46,6 +48,8 @@ pub struct TaskCompleted {
     /// In the order in which the workflow's code issued them. Activities that may start eagerly have
     /// `request_eager_execution` set; the driver clears it where it has no slot or another task queue is meant.
     pub commands: Vec<Command>,
+    /// What goes to the server beside the commands.
+    pub messages: Vec<OutgoingMessage>,
     /// Answers to the task's `queries`, by query id.
     pub query_results: BTreeMap<String, WorkflowQueryResult>,
     /// Flags used for the first time in this task; `None` if there are none. The driver adds the SDK's name and version.

@@ -8,6 +8,8 @@ use durably_proto::temporal::api::workflowservice::v1::{
     GetWorkflowExecutionHistoryResponse, PollWorkflowTaskQueueResponse,
 };
 
+use super::messages::Message;
+
 /// A workflow task or a query task, from a poll or from the response to a completed one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkflowTask {
@@ -33,6 +35,8 @@ pub struct WorkflowTask {
     pub query: Option<Query>,
     /// To be answered with the task, by query id.
     pub queries: Vec<Query>,
+    /// What came beside the history.
+    pub messages: Vec<Message>,
 }
 
 /// A query as it came.
@@ -97,6 +101,7 @@ impl WorkflowTask {
             next_page_token: response.next_page_token,
             query: response.query.map(|query| Query::decode(String::new(), query)),
             queries,
+            messages: response.messages.into_iter().map(Message::decode).collect(),
             task_token,
         }))
     }

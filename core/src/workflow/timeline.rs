@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::history::{Event, Kind, Malformed};
+use super::machines::MachineEvent;
 
 /// Events in order, without gaps.
 #[derive(Clone, Debug)]
@@ -99,6 +100,19 @@ impl Timeline {
         }
     }
 
+    /// The events of the commands that the task completed at `completed` came to.
+    pub(crate) fn recorded_behind(&self, completed: usize) -> impl Iterator<Item = &MachineEvent> {
+        self.events.range(completed + 1..).map_while(|event| match &event.kind {
+            Kind::Command(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    /// Whether what a page brings could still be of that task's commands.
+    fn may_record_more(&self, completed: usize) -> bool {
+        !self.is_complete && completed + 1 + self.recorded_behind(completed).count() == self.events.len()
+    }
+
     /// What became of the task that started at `index`.
     fn outcome(&self, index: usize) -> Outcome {
         for (offset, event) in self.events.range(index + 1..).enumerate() {
@@ -108,6 +122,8 @@ impl Timeline {
                     let completed = index + 1 + offset;
                     return match self.events.get(completed + 1).map(|next| &next.kind) {
                         Some(Kind::TaskScheduled) => Outcome::Void,
+                        // Markers tell the code what it will find: they must be there before it runs.
+                        Some(_) if self.may_record_more(completed) => Outcome::NeedsPage,
                         Some(_) => Outcome::Completed(completed),
                         None if self.is_complete => Outcome::Completed(completed),
                         None => Outcome::NeedsPage,
@@ -133,9 +149,10 @@ mod tests {
     use prost_types::Timestamp;
 
     use super::super::history::TaskStarted;
+    use super::super::machines::timer;
     use super::*;
 
-    /// One letter per event: S scheduled, T started, C completed, F failed, O timed out, x anything else, # closed.
+    /// One letter per event: S scheduled, T started, C completed, F failed, O timed out, c command, x anything else, # closed.
     fn timeline(script: &str, is_complete: bool) -> Timeline {
         let mut timeline = Timeline::new();
         for (index, letter) in script.chars().enumerate() {
@@ -150,6 +167,9 @@ mod tests {
                 'F' => Kind::TaskFailed { reset_run_id: None },
                 'O' => Kind::TaskTimedOut,
                 '#' => Kind::Closed,
+                'c' => {
+                    Kind::Command(MachineEvent::Timer(timer::Event::Started { timer_id: index.to_string() }))
+                }
                 _ => Kind::Ignored,
             };
             timeline.push(Event { id: index as i64 + 1, kind }).unwrap();
@@ -198,6 +218,8 @@ mod tests {
         assert_eq!(cuts("xSTC", false), "more", "a task that only bought time would merge");
         assert_eq!(cuts("xSTCx", false), "3 more");
         assert_eq!(cuts("xSTCxxSTCxSTFx", false), "3 5 more");
+        assert_eq!(cuts("xSTCcc", false), "more", "another command may follow");
+        assert_eq!(cuts("xSTCccx", false), "3 more");
     }
 
     #[test]

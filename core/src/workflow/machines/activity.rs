@@ -139,7 +139,7 @@ pub(super) fn schedule(
     Ok(Issued::Begin {
         seq: Some((Sequence::Activity, seq)),
         machine: Machine::Activity(ActivityMachine::AwaitingScheduled(Box::new(activity))),
-        command: Box::new(CommandAttributes::ScheduleActivityTaskCommandAttributes(attributes)),
+        commands: vec![CommandAttributes::ScheduleActivityTaskCommandAttributes(attributes)],
     })
 }
 
@@ -302,7 +302,7 @@ impl Scheduled {
         }
         if cancellation != ActivityCancellationType::Abandon {
             let command = RequestCancelActivityTaskCommandAttributes { scheduled_event_id: self.event_id };
-            effects.command = Some(CommandAttributes::RequestCancelActivityTaskCommandAttributes(command));
+            effects.commands.push(CommandAttributes::RequestCancelActivityTaskCommandAttributes(command));
         }
     }
 

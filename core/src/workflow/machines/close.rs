@@ -61,7 +61,7 @@ pub(super) fn cancel(command: CancelWorkflow) -> Issued {
 
 pub(super) fn begin(end: End, command: CommandAttributes) -> Issued {
     let machine = Machine::Close(CloseMachine::AwaitingClosed(end));
-    Issued::Begin { seq: None, machine, command: Box::new(command) }
+    Issued::Begin { seq: None, machine, commands: vec![command] }
 }
 
 pub(super) fn decode(attributes: Attributes) -> Decoded {

@@ -43,7 +43,7 @@ mod tests {
 
     fn attributes(issued: Issued) -> ContinueAsNewWorkflowExecutionCommandAttributes {
         match issued {
-            Issued::Begin { command, .. } => match *command {
+            Issued::Begin { mut commands, .. } => match commands.remove(0) {
                 CommandAttributes::ContinueAsNewWorkflowExecutionCommandAttributes(attributes) => attributes,
                 other => panic!("{other:?}"),
             },

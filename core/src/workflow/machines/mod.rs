@@ -12,6 +12,8 @@
 pub(crate) mod activity;
 pub(crate) mod close;
 pub(crate) mod continue_as_new;
+#[cfg(test)]
+pub(crate) mod probe;
 pub(crate) mod timer;
 
 use std::fmt;
@@ -39,6 +41,8 @@ pub(crate) enum MachineEvent {
     Activity(activity::Event),
     Timer(timer::Event),
     Close(close::Event),
+    #[cfg(test)]
+    Probe(probe::Event),
 }
 
 #[derive(Clone, Debug)]
@@ -46,17 +50,19 @@ pub(crate) enum Machine {
     Activity(activity::ActivityMachine),
     Timer(timer::TimerMachine),
     Close(close::CloseMachine),
+    #[cfg(test)]
+    Probe(probe::ProbeMachine),
 }
 
-/// What a machine sees of the run, and what it wants done. Jobs first, then the command.
+/// What a machine sees of the run, and what it wants done. Jobs first, then the commands.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     /// Whether ids and types must agree with the history (core flag 1).
     pub(crate) compare_ids: bool,
     /// For the next activation.
     pub(crate) jobs: Vec<Job>,
-    /// To be sent behind everything issued so far, and to be recorded as an event of this machine.
-    pub(crate) command: Option<CommandAttributes>,
+    /// To be sent behind everything issued so far, and to be recorded as events of this machine, in their order.
+    pub(crate) commands: Vec<CommandAttributes>,
 }
 
 /// The numbers that the SDK gives out per kind.
@@ -79,7 +85,8 @@ pub(crate) enum Naming {
 #[derive(Debug)]
 pub(crate) enum Issued {
     /// Something new, known by `seq` if the code can refer to it later.
-    Begin { seq: Option<(Sequence, u32)>, machine: Machine, command: Box<CommandAttributes> },
+    /// Its commands are recorded as events of this machine, in their order.
+    Begin { seq: Option<(Sequence, u32)>, machine: Machine, commands: Vec<CommandAttributes> },
     /// Something that exists has to hear of it.
     Tell { seq: (Sequence, u32), event: MachineEvent },
     /// The answer to a query: not for machines.
@@ -127,6 +134,16 @@ pub(crate) fn decode(event_id: i64, attributes: Attributes) -> Decoded {
         | A::WorkflowExecutionFailedEventAttributes(_)
         | A::WorkflowExecutionCanceledEventAttributes(_)
         | A::WorkflowExecutionContinuedAsNewEventAttributes(_) => close::decode(attributes),
+        #[cfg(test)]
+        A::MarkerRecordedEventAttributes(marker) if marker.marker_name.starts_with("probe") => {
+            probe::decode_marker(marker.marker_name)
+        }
+        #[cfg(test)]
+        A::UpsertWorkflowSearchAttributesEventAttributes(upserted)
+            if upserted.workflow_task_completed_event_id == probe::UPSERTED =>
+        {
+            probe::decode_upserted()
+        }
         A::MarkerRecordedEventAttributes(_) => {
             Err("patches and local activities need a newer version of this worker")
         }
@@ -188,8 +205,19 @@ pub(crate) fn command_type(attributes: &CommandAttributes) -> CommandType {
         A::FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
         A::CancelWorkflowExecutionCommandAttributes(_) => CommandType::CancelWorkflowExecution,
         A::ContinueAsNewWorkflowExecutionCommandAttributes(_) => CommandType::ContinueAsNewWorkflowExecution,
-        // Commands of kinds that `issue` doesn't make.
-        _ => CommandType::Unspecified,
+        A::RecordMarkerCommandAttributes(_) => CommandType::RecordMarker,
+        A::UpsertWorkflowSearchAttributesCommandAttributes(_) => CommandType::UpsertWorkflowSearchAttributes,
+        A::ModifyWorkflowPropertiesCommandAttributes(_) => CommandType::ModifyWorkflowProperties,
+        A::ProtocolMessageCommandAttributes(_) => CommandType::ProtocolMessage,
+        A::StartChildWorkflowExecutionCommandAttributes(_) => CommandType::StartChildWorkflowExecution,
+        A::SignalExternalWorkflowExecutionCommandAttributes(_) => {
+            CommandType::SignalExternalWorkflowExecution
+        }
+        A::RequestCancelExternalWorkflowExecutionCommandAttributes(_) => {
+            CommandType::RequestCancelExternalWorkflowExecution
+        }
+        A::ScheduleNexusOperationCommandAttributes(_) => CommandType::ScheduleNexusOperation,
+        A::RequestCancelNexusOperationCommandAttributes(_) => CommandType::RequestCancelNexusOperation,
     }
 }
 
@@ -208,6 +236,10 @@ impl Machine {
             (Machine::Close(machine), MachineEvent::Close(event)) => {
                 machine.handle(event, effects).map(Machine::Close)
             }
+            #[cfg(test)]
+            (Machine::Probe(machine), MachineEvent::Probe(event)) => {
+                machine.handle(event, effects).map(Machine::Probe)
+            }
             (machine, event) => Err(Mismatch::new(Change::Kind, &event, &machine)),
         }
     }
@@ -225,7 +257,33 @@ impl Machine {
             Machine::Activity(machine) => matches!(machine, activity::ActivityMachine::Finished),
             Machine::Timer(machine) => matches!(machine, timer::TimerMachine::Finished),
             Machine::Close(machine) => matches!(machine, close::CloseMachine::Finished),
+            #[cfg(test)]
+            Machine::Probe(machine) => matches!(machine, probe::ProbeMachine::Finished),
         }
+    }
+
+    /// Whether it awaits something that this process does. The workflow task is not over before that.
+    pub(crate) fn awaits_local_work(&self) -> bool {
+        match self {
+            Machine::Activity(_) | Machine::Timer(_) | Machine::Close(_) => false,
+            #[cfg(test)]
+            Machine::Probe(machine) => machine.awaits_local_work(),
+        }
+    }
+
+    /// Whether the history may lack its commands: then it counts as never begun.
+    pub(crate) fn is_optional(&self) -> bool {
+        match self {
+            Machine::Activity(_) | Machine::Timer(_) | Machine::Close(_) => false,
+            #[cfg(test)]
+            Machine::Probe(machine) => machine.is_optional(),
+        }
+    }
+
+    /// Whether this event can be the next of the machine's commands, as the history has it.
+    pub(crate) fn takes(&self, event: &MachineEvent) -> bool {
+        let mut effects = Effects { compare_ids: true, ..Effects::default() };
+        self.clone().handle(event.clone(), &mut effects).is_ok()
     }
 }
 
@@ -233,6 +291,24 @@ impl MachineEvent {
     /// Whether nothing can follow in this run.
     pub(crate) fn closes_run(&self) -> bool {
         matches!(self, MachineEvent::Close(_))
+    }
+
+    /// Whether the code need not issue what this event records.
+    pub(crate) fn is_optional(&self) -> bool {
+        match self {
+            MachineEvent::Activity(_) | MachineEvent::Timer(_) | MachineEvent::Close(_) => false,
+            #[cfg(test)]
+            MachineEvent::Probe(event) => event.is_optional(),
+        }
+    }
+
+    /// What the code must know before it issues the command that this event records.
+    pub(crate) fn look_ahead(&self) -> Option<Job> {
+        match self {
+            MachineEvent::Activity(_) | MachineEvent::Timer(_) | MachineEvent::Close(_) => None,
+            #[cfg(test)]
+            MachineEvent::Probe(event) => event.look_ahead(),
+        }
     }
 }
 
@@ -243,6 +319,8 @@ impl fmt::Display for Machine {
             Machine::Activity(machine) => machine.fmt(f),
             Machine::Timer(machine) => machine.fmt(f),
             Machine::Close(machine) => machine.fmt(f),
+            #[cfg(test)]
+            Machine::Probe(machine) => machine.fmt(f),
         }
     }
 }
@@ -253,6 +331,8 @@ impl fmt::Display for MachineEvent {
             MachineEvent::Activity(event) => event.fmt(f),
             MachineEvent::Timer(event) => event.fmt(f),
             MachineEvent::Close(event) => event.fmt(f),
+            #[cfg(test)]
+            MachineEvent::Probe(event) => event.fmt(f),
         }
     }
 }
@@ -280,7 +360,7 @@ pub(crate) mod table {
                     Ok(next) => {
                         let mut parts = vec![format!("{next:?}")];
                         parts.extend(effects.jobs.iter().map(|job| format!("job {}", brief(job))));
-                        parts.extend(effects.command.iter().map(|command| format!("command {command:?}")));
+                        parts.extend(effects.commands.iter().map(|command| format!("command {command:?}")));
                         parts.join("; ")
                     }
                     Err(mismatch) => format!("mismatch ({:?})", mismatch.change),

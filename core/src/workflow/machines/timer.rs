@@ -68,7 +68,7 @@ pub(super) fn start(command: StartTimer, naming: Naming) -> Result<Issued, BadCo
     Ok(Issued::Begin {
         seq: Some((Sequence::Timer, seq)),
         machine: Machine::Timer(TimerMachine::AwaitingStarted(timer)),
-        command: Box::new(command),
+        commands: vec![command],
     })
 }
 
@@ -105,11 +105,11 @@ impl TimerMachine {
                 Ok(Finished)
             }
             (AwaitingFired(timer), Event::Cancel) => {
-                effects.command = Some(timer.cancel());
+                effects.commands.push(timer.cancel());
                 Ok(AwaitingCanceled(timer))
             }
             (AwaitingStarted(timer), Event::Cancel) if timer.by_event_id => {
-                effects.command = Some(timer.cancel());
+                effects.commands.push(timer.cancel());
                 Ok(AwaitingStartedCanceled(timer))
             }
             // A timer that was not sent yet is withdrawn: nobody else needs to know.
@@ -204,12 +204,14 @@ mod tests {
 
     #[test]
     fn a_timer_of_no_length_takes_a_nanosecond_and_a_negative_one_is_refused() {
-        let Issued::Begin { command, .. } =
+        let Issued::Begin { commands, .. } =
             start(StartTimer { seq: 1, start_to_fire_timeout: None }, Naming::Sequence).unwrap()
         else {
             panic!("not a new timer")
         };
-        let CommandAttributes::StartTimerCommandAttributes(command) = *command else { panic!("{command:?}") };
+        let [CommandAttributes::StartTimerCommandAttributes(command)] = &commands[..] else {
+            panic!("{commands:?}")
+        };
         assert_eq!(command.start_to_fire_timeout, Some(Duration { seconds: 0, nanos: 1 }));
         let negative = Some(Duration { seconds: -1, nanos: 0 });
         assert!(start(StartTimer { seq: 1, start_to_fire_timeout: negative }, Naming::Sequence).is_err());
