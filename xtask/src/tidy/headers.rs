@@ -30,7 +30,7 @@ fn check_file(source: &Source) -> Option<Finding> {
                 )
             })
         }
-        Language::Other => None,
+        Language::Go | Language::TypeScript | Language::Other => None,
     }
 }
 

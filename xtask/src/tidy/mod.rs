@@ -5,6 +5,8 @@
 //! commit, and a false alarm is cured by `tidy-allow: RULE: reason` on the line or the one above it.
 
 mod banned;
+mod blank;
+mod functions;
 mod headers;
 mod lengths;
 mod machine_paths;

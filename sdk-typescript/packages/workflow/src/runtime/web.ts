@@ -15,7 +15,13 @@ function own<T>(fn: () => T): T {
 }
 
 /** The classes, made from those of the worker. */
-export function webClasses({ TextEncoder: Encoder, TextDecoder: Decoder, URL: Url, URLSearchParams: Search }: Web): Web {
+export function webClasses(worker: Web): Web {
+  const URLSearchParams = searchParamsClass(worker.URLSearchParams);
+  const URL = urlClass(worker.URL, URLSearchParams);
+  return { ...textClasses(worker), URL, URLSearchParams } as unknown as Web;
+}
+
+function textClasses({ TextEncoder: Encoder, TextDecoder: Decoder }: Web) {
   class TextEncoder {
     get encoding(): string {
       return 'utf-8';
@@ -38,7 +44,11 @@ export function webClasses({ TextEncoder: Encoder, TextDecoder: Decoder, URL: Ur
     }
   }
 
-  class URLSearchParams {
+  return { TextEncoder, TextDecoder };
+}
+
+function searchParamsClass(Search: Web['URLSearchParams']) {
+  return class URLSearchParams {
     readonly #inner: InstanceType<typeof Search>;
     constructor(init: unknown = '', shared?: InstanceType<typeof Search>) {
       const text = init instanceof URLSearchParams ? init.toString() : (init as string);
@@ -86,11 +96,13 @@ export function webClasses({ TextEncoder: Encoder, TextDecoder: Decoder, URL: Ur
     [Symbol.iterator](): IterableIterator<[string, string]> {
       return this.entries();
     }
-  }
+  };
+}
 
+function urlClass(Url: Web['URL'], URLSearchParams: ReturnType<typeof searchParamsClass>) {
   class URL {
     readonly #inner: InstanceType<typeof Url>;
-    readonly searchParams: URLSearchParams;
+    readonly searchParams: InstanceType<typeof URLSearchParams>;
     constructor(url: unknown, base?: unknown) {
       this.#inner = own(() => new Url(String(url), base === undefined ? undefined : String(base)));
       this.searchParams = new URLSearchParams('', this.#inner.searchParams);
@@ -126,8 +138,7 @@ export function webClasses({ TextEncoder: Encoder, TextDecoder: Decoder, URL: Ur
   }
   for (const name of PARTS) Object.defineProperty(URL.prototype, name, URL.part(name));
   Reflect.deleteProperty(URL, 'part');
-
-  return { TextEncoder, TextDecoder, URL, URLSearchParams } as unknown as Web;
+  return URL;
 }
 
 const PARTS = [
