@@ -10,6 +10,7 @@ mod functions;
 mod headers;
 mod lengths;
 mod machine_paths;
+mod paths;
 mod reach;
 mod snippets;
 mod source;
@@ -75,6 +76,7 @@ fn check_tree(tree: &[Source]) -> Vec<Finding> {
     findings.extend(reach::check(tree));
     findings.extend(banned::check(tree));
     findings.extend(machine_paths::check(tree));
+    findings.extend(paths::check(tree));
     findings.extend(snippets::check(tree));
     findings
 }

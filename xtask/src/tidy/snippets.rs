@@ -5,8 +5,14 @@
 //! `# snippet: NAME` and `# end snippet` (or `//` in place of `#`). `PATH` alone means the whole file.
 //! Commands (`sh`) may be only those that this tool has itself, or stand in such a region as well.
 
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
 use super::Finding;
 use super::source::Source;
+use crate::Cli;
+
+const COMMAND: &str = "cargo xtask ";
 
 /// Languages of blocks that somebody would run.
 const RUNNABLE: &[&str] = &[
@@ -43,6 +49,15 @@ struct Block<'a> {
 pub(super) fn check(tree: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in tree.iter().filter(|source| is_checked(&source.path)) {
+        for (i, line) in source.raw.lines().enumerate() {
+            findings.extend(misnamed_commands(line).into_iter().map(|arguments| {
+                Finding::new(
+                    &source.path,
+                    i + 1,
+                    format!("this tool has no `{arguments}`: see `cargo xtask --help`"),
+                )
+            }));
+        }
         for block in blocks(&source.raw) {
             if RUNNABLE.contains(&block.language)
                 && let Err(text) = check_block(&block, tree)
@@ -87,14 +102,28 @@ fn check_block(block: &Block<'_>, tree: &[Source]) -> Result<(), String> {
     Ok(())
 }
 
-/// `cargo xtask COMMAND` is run by CI, by its users and by this tool's own tests.
+/// Whether a line is a command of this tool, with arguments that it takes. CI, users and this tool's own tests run those.
 fn is_own_command(line: &str) -> bool {
     let line = line.split('#').next().unwrap_or_default().trim();
-    let commands = ["demo", "test", "bench", "conformance", "tidy"];
-    line.is_empty()
-        || line.strip_prefix("cargo xtask ").is_some_and(|rest| {
-            rest.split_whitespace().next().is_some_and(|command| commands.contains(&command))
-        })
+    line.is_empty() || line.strip_prefix(COMMAND).is_some_and(is_understood)
+}
+
+/// Whether this tool would take these arguments.
+fn is_understood(arguments: &str) -> bool {
+    let words = std::iter::once("cargo xtask").chain(arguments.split_whitespace());
+    match Cli::try_parse_from(words) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::DisplayHelp,
+    }
+}
+
+/// The commands of this tool that a line of prose names, and that it would not take. Prose may leave arguments out.
+fn misnamed_commands(line: &str) -> Vec<&str> {
+    let spans = line.split('`').skip(1).step_by(2).filter_map(|span| span.strip_prefix(COMMAND));
+    let whole = spans.filter(|arguments| !arguments.contains(['…', '|']));
+    whole
+        .filter(|arguments| !is_understood(arguments) && !is_understood(&format!("{arguments} --help")))
+        .collect()
 }
 
 fn blocks(markdown: &str) -> Vec<Block<'_>> {
@@ -169,11 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn prose_names_commands_that_are_there() {
+        let fine = "`cargo xtask demo --lang go`, `cargo xtask package`, `cargo xtask demo | test`, `cargo xtask …`\n";
+        assert!(findings(fine).is_empty());
+        for unknown in ["demo --lang cobol", "dmeo", "tidy --fix"] {
+            assert!(
+                findings(&format!("`cargo xtask {unknown}`\n"))[0].contains("this tool has no"),
+                "{unknown}"
+            );
+        }
+    }
+
+    #[test]
     fn a_snippet_without_original_or_unlike_it_is_found() {
         assert!(
             findings("```python\na = 1\n```\n")[0].starts_with("README.md:1: a snippet that nothing runs")
         );
         assert!(findings("```sh\nrm -rf /\n```\n")[0].contains("nothing runs"));
+        assert!(findings("```sh\ncargo xtask dmeo\n```\n")[0].contains("nothing runs"));
         assert!(
             findings("<!-- snippet: tests/docs/a.py#two -->\n```python\na = 2\n```\n")[0].contains("differs")
         );
