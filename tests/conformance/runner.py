@@ -98,8 +98,6 @@ async def check(module: types.ModuleType, env: Env) -> None:
         env.client, task_queue=env.task_queue, workflows=workflows, activities=activities, **options
     ):
         await module.check(env)
-    if not hasattr(worker, "Replayer"):
-        return
     replayer = worker.Replayer(workflows=workflows, **options)
     for handle in env.started:
         await replayer.replay_workflow(await handle.fetch_history())

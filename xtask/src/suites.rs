@@ -69,13 +69,11 @@ const SUITES: &[Suite] = &[
 ];
 
 pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
+    let suites = wanted(&args.only)?;
     heading("toolchains");
     toolchains::report(shell);
     let mut tally = Tally::new();
-    for suite in SUITES {
-        if !args.only.is_empty() && !args.only.iter().any(|text| suite.name.contains(text.as_str())) {
-            continue;
-        }
+    for suite in suites {
         heading(suite.name);
         let started = Instant::now();
         let (name, count) = run_or_say_why_not(shell, suite);
@@ -90,6 +88,17 @@ pub(crate) fn run(shell: &Shell, args: &TestArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The suites that were asked for; each text must ask for one, or else a typing error would pass every test.
+fn wanted(only: &[String]) -> Result<Vec<&'static Suite>, Failure> {
+    let is_asked_for = |suite: &Suite, text: &String| suite.name.contains(text.as_str());
+    if let Some(nothing) = only.iter().find(|text| !SUITES.iter().any(|suite| is_asked_for(suite, text))) {
+        let names: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+        return Err(Failure::new(format!("no suite `{nothing}`; there are: {}", names.join("; "))));
+    }
+    let all = SUITES.iter();
+    Ok(all.filter(|suite| only.is_empty() || only.iter().any(|text| is_asked_for(suite, text))).collect())
+}
+
 /// Runs the suite, unless a toolchain is missing; what to call the outcome, and the outcome.
 fn run_or_say_why_not(shell: &Shell, suite: &Suite) -> (String, Count) {
     for toolchain in suite.needs {
@@ -99,7 +108,7 @@ fn run_or_say_why_not(shell: &Shell, suite: &Suite) -> (String, Count) {
             return (format!("{} (no {})", suite.name, toolchain.name), count);
         }
     }
-    let count = (suite.run)(shell).unwrap_or_else(|failure| {
+    let count = (suite.run)(shell).and_then(Count::of_something).unwrap_or_else(|failure| {
         println!("{failure}");
         Count::of(false)
     });
@@ -261,4 +270,17 @@ pub(crate) fn files_below(dir: &std::path::Path, ext: &str) -> Result<Vec<PathBu
 /// The Go programs of the conformance suite, built.
 pub(crate) fn go_conformance(shell: &Shell) -> Result<PathBuf, Failure> {
     fetch::go_program(shell, "tests/conformance", "./runner", "conformance-go")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_that_is_not_there_is_no_success() {
+        assert_eq!(wanted(&[]).expect("all").len(), SUITES.len());
+        assert_eq!(wanted(&["tidy".to_owned()]).expect("one").len(), 1);
+        let failure = wanted(&["tidy".to_owned(), "pyhton".to_owned()]).err().expect("a typing error");
+        assert!(failure.to_string().contains("`pyhton`; there are: rustfmt; tidy"), "{failure}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::shell::Failure;
+
 /// What one suite came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Count {
@@ -12,6 +14,14 @@ pub(crate) struct Count {
 impl Count {
     pub(crate) fn of(success: bool) -> Self {
         if success { Self { passed: 1, failed: 0 } } else { Self { passed: 0, failed: 1 } }
+    }
+
+    /// A suite that has found nothing to run has proved nothing.
+    pub(crate) fn of_something(self) -> Result<Self, Failure> {
+        if self == Self::default() {
+            return Err(Failure::new("it ran no test at all: what finds or counts its tests is broken"));
+        }
+        Ok(self)
     }
 
     pub(crate) fn plus(self, other: Self) -> Self {
@@ -141,6 +151,12 @@ mod tests {
     fn a_crash_counts_as_a_failure_once() {
         assert_eq!(Count::default().and_exit(false), Count { passed: 0, failed: 1 });
         assert_eq!(Count { passed: 5, failed: 2 }.and_exit(false), Count { passed: 5, failed: 2 });
+    }
+
+    #[test]
+    fn no_test_at_all_is_a_failure() {
+        assert!(Count::default().of_something().is_err());
+        assert!(Count::of(false).of_something().is_ok() && Count::of(true).of_something().is_ok());
     }
 
     #[test]
