@@ -1,4 +1,4 @@
-//! Every command a person needs: `cargo xtask demo | test | bench | conformance | tidy`.
+//! Every command a person needs: `cargo xtask demo | test | bench | conformance | package | tidy`.
 //!
 //! Each command needs toolchains only (Rust, and Python or Go where it says so); what else it uses it
 //! installs through their package managers, into `target/`.
@@ -11,6 +11,7 @@ mod fetch;
 mod go;
 mod java;
 mod kill;
+mod package;
 mod python;
 mod servers;
 mod shell;
@@ -47,6 +48,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Runs official SDKs against durably, and durably against a real Temporal server
     Conformance(conformance::ConformanceArgs),
+    /// Makes what a user installs: a wheel, npm tarballs or a Go module
+    Package(package::PackageArgs),
     /// Writes the files of a language that are made from the contract
     Generate {
         /// The language
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Test(args) => suites::run(&shell, &args),
         Command::Bench(args) => bench::run(&shell, &args),
         Command::Conformance(args) => conformance::run(&shell, &args),
+        Command::Package(args) => package::run(&shell, &args),
         Command::Generate { language: _ } => go::generate(&shell),
         Command::Tidy { update } => run_tidy(shell.root(), update),
     };

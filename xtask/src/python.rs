@@ -1,9 +1,17 @@
 //! Virtual environments under `target/`: one for our package, one for the official SDK, one for the demo.
 
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::go::Profile;
+use crate::package::{self, Lang, Strip};
 use crate::shell::{self, Failure, Shell};
+use crate::suites;
+
+/// The extension module in its package.
+const MODULE: &str = if cfg!(windows) { "_bridge.pyd" } else { "_bridge.abi3.so" };
 
 /// Asks an interpreter for what `venv` needs of it; exits with 1 when it is too old.
 const SUITABLE: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
@@ -38,12 +46,7 @@ impl Venv {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(venv);
         }
-        shell::run(
-            shell
-                .command(venv.python())
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-                .arg(&file),
-        )?;
+        shell::run(venv.pip(shell, "install").arg("-r").arg(&file))?;
         fs::write(stamp, wanted)?;
         Ok(venv)
     }
@@ -56,43 +59,29 @@ impl Venv {
         }
     }
 
-    /// The environment `target/demo-venv` with our package installed the way a user installs it: as a release
-    /// wheel that pip builds from `sdk-python`. It shares `target/` with cargo, so only what has changed compiles.
+    /// The environment `target/demo-venv` with our package installed the way a user installs it.
     pub(crate) fn with_our_wheel(shell: &Shell) -> Result<Self, Failure> {
+        let wheels = package::make(shell, Lang::Python, Profile::Release)?;
         let venv = Self::ensure(shell, "demo-venv")?;
-        // pip hides a compiler's progress; so cargo compiles first, in the open, what pip's build then finds done.
-        let mut cargo = shell.cargo(["build", "--release", "-p", "durably-bridge-python"]);
-        shell::run(cargo.args(["--features", "pyo3/extension-module"]))?;
-        shell::run(
-            shell
-                .command(venv.python())
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--disable-pip-version-check",
-                    "--force-reinstall",
-                    "./sdk-python",
-                ])
-                .env("CARGO_TARGET_DIR", shell.target()),
-        )?;
+        let mut pip = venv.pip(shell, "install");
+        // The version stays the same while the contents change.
+        shell::run(pip.arg("--force-reinstall").args(suites::files_below(&wheels, "whl")?))?;
         Ok(venv)
+    }
+
+    fn pip(&self, shell: &Shell, command: &str) -> Command {
+        let mut pip = shell.command(self.python());
+        pip.args(["-m", "pip", command, "--quiet", "--disable-pip-version-check"]);
+        pip
     }
 
     /// Makes `sdk-python` importable from its sources, with the extension module that cargo has just built.
     ///
     /// It is what an editable install amounts to, without a second compilation by a build backend.
-    pub(crate) fn link_package(&self, shell: &Shell, profile: &str) -> Result<(), Failure> {
-        let built = shell.target().join(profile).join(if cfg!(target_os = "macos") {
-            "lib_bridge.dylib"
-        } else if cfg!(windows) {
-            "_bridge.dll"
-        } else {
-            "lib_bridge.so"
-        });
+    pub(crate) fn link_package(&self, shell: &Shell, profile: Profile) -> Result<(), Failure> {
+        let built = extension(shell, profile);
         let package = shell.root().join("sdk-python");
-        let module =
-            package.join("durably").join(if cfg!(windows) { "_bridge.pyd" } else { "_bridge.abi3.so" });
+        let module = package.join("durably").join(MODULE);
         // Written beside and renamed: a process that has the old one mapped keeps it.
         let fresh = module.with_extension("new");
         fs::copy(&built, &fresh)
@@ -109,6 +98,54 @@ impl Venv {
         )?;
         Ok(())
     }
+}
+
+/// The extension module as cargo builds it.
+fn extension(shell: &Shell, profile: Profile) -> PathBuf {
+    let name = if cfg!(windows) { "_bridge".into() } else { format!("{DLL_PREFIX}_bridge") };
+    shell.target().join(profile.folder()).join(name + DLL_SUFFIX)
+}
+
+/// Makes the wheel of `sdk-python` in a folder. maturin says what it is called and what its metadata are, as it does for
+/// `pip install ./sdk-python`; what cargo has built is put in by us, since maturin would compile all of it once more.
+pub(crate) fn pack(shell: &Shell, profile: Profile, folder: &Path) -> Result<(), Failure> {
+    let venv = Venv::with_requirements(shell, "package-venv", "xtask/requirements-package.txt")?;
+    match profile {
+        Profile::Debug => suites::build_workspace(shell)?,
+        Profile::Release => {
+            shell::run(&mut shell.cargo(["build", "--release", "-p", "durably-bridge-python"]))?;
+        }
+    }
+    package::emptied(folder)?;
+    let staging = tempfile::tempdir_in(folder)?;
+    let sdk = shell.root().join("sdk-python");
+    let mut maturin = shell.command(venv.python());
+    maturin.args(["-m", "maturin", "pep517", "write-dist-info", "--metadata-directory"]).arg(staging.path());
+    shell::quiet(maturin.arg("--interpreter").arg(venv.python()).current_dir(&sdk))?;
+    let modules = staging.path().join("durably");
+    copy_modules(&sdk.join("durably"), &modules)?;
+    package::copy_stripped(shell, Strip::Symbols, &extension(shell, profile), &modules.join(MODULE))?;
+    let mut wheel = shell.command(venv.python());
+    wheel.args(["-m", "wheel", "pack", "--dest-dir"]).arg(folder).arg(staging.path());
+    shell::quiet(&mut wheel)?;
+    Ok(())
+}
+
+/// Copies a package without what running and linking it has left there.
+fn copy_modules(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            if name != "__pycache__" {
+                copy_modules(&path, &to.join(name))?;
+            }
+        } else if path.extension().is_some_and(|ext| ext == "py" || ext == "pyi" || ext == "typed") {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The release of that interpreter.

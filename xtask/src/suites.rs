@@ -11,9 +11,10 @@ use clap::Args;
 
 use crate::conformance;
 use crate::fetch;
-use crate::go;
+use crate::go::{self, Profile};
 use crate::java;
 use crate::kill;
+use crate::package;
 use crate::python::Venv;
 use crate::shell::{self, Failure, Shell, heading};
 use crate::square;
@@ -63,6 +64,7 @@ const SUITES: &[Suite] = &[
     suite("java and shell", &[&JAVA], java::tests),
     suite("sidecar, conformance in Java", &[&JAVA], sidecar_in_java),
     suite("docs", &[&PYTHON], docs),
+    suite("install", &[&PYTHON, &GO, &GCC, &NODE, &NPM], package::tests),
     suite("official SDK", &[&PYTHON], official_sdk),
     suite("square of languages", &[&PYTHON, &GO, &NODE, &NPM], square::tests),
     suite("kill", &[&PYTHON, &GO, &NODE, &NPM], small_kill),
@@ -143,10 +145,11 @@ pub(crate) fn build_workspace(shell: &Shell) -> Result<(), Failure> {
     })
 }
 
-/// The release build of all but Python's extension module, which pip selects by itself: one selection, as above.
+/// The release build of all but Python's extension module, which the demo builds alone to be ready soon: one selection, as above.
 pub(crate) fn build_release(shell: &Shell) -> Result<(), Failure> {
     shell.once("build releases", || {
-        let mut cargo = shell.cargo(["build", "--release", "--lib", "--bins", "--example", "round_trip"]);
+        let mut cargo = shell.cargo(["build", "--release", "--lib", "--bins"]);
+        cargo.args(["--example", "round_trip", "--example", "typescript", "-p", "durably-proto"]);
         for package in ["durably-cli", "durably-bridge-c", "durably-bridge-node", "durably-sidecar"] {
             cargo.args(["-p", package]);
         }
@@ -165,7 +168,7 @@ fn rust(shell: &Shell) -> Result<Count, Failure> {
 pub(crate) fn package_venv(shell: &Shell) -> Result<Venv, Failure> {
     build_workspace(shell)?;
     let venv = Venv::with_requirements(shell, "venv", "tests/requirements.txt")?;
-    venv.link_package(shell, "debug")?;
+    venv.link_package(shell, Profile::Debug)?;
     Ok(venv)
 }
 

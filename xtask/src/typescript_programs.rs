@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::go::Profile;
+use crate::package::{self, Lang, Strip};
 use crate::shell::{self, Failure, Shell};
 use crate::suites;
 use crate::tally::{Count, count_node};
@@ -42,6 +43,8 @@ impl Sdk {
 const OFFICIAL: &str = "'@temporalio/";
 /// The official packages, the compiler and its settings.
 const PEERS: &str = "tests/peers/typescript";
+/// The addon's file in its package.
+const ADDON: &str = "durably.node";
 /// Where programs are, and their folder in the copy.
 const SOURCES: &[(&str, &str)] = &[
     ("tests/conformance", "conformance"),
@@ -216,26 +219,53 @@ fn install_peers(shell: &Shell) -> Result<PathBuf, Failure> {
 
 /// Installs our packages in a folder as a user would: from their tarballs.
 fn install_ours(shell: &Shell, profile: Profile, folder: &Path) -> Result<(), Failure> {
-    let tarballs = packed(shell, profile)?;
+    let tarballs = package::make(shell, Lang::Typescript, profile)?;
     // Their version stays the same while their contents change.
     let _ = fs::remove_dir_all(folder.join("node_modules/@durably"));
     let _ = fs::remove_file(folder.join("node_modules/.package-lock.json"));
     let mut npm = shell.command("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock"]).args(tarballs);
-    shell::quiet(npm.current_dir(folder))?;
+    npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--no-package-lock"]);
+    shell::quiet(npm.args(suites::files_below(&tarballs, "tgz")?).current_dir(folder))?;
     Ok(())
 }
 
-/// Builds our packages with the addon of a profile, and packs them.
-fn packed(shell: &Shell, profile: Profile) -> Result<Vec<PathBuf>, Failure> {
+/// Makes the tarballs of our packages in a folder, with the addon of a profile.
+pub(crate) fn pack(shell: &Shell, profile: Profile, folder: &Path) -> Result<(), Failure> {
     let sdk = build_ours(shell, profile)?;
-    let folder = shell.target().join("npm").join(profile.folder());
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder)?;
+    package::emptied(folder)?;
+    // The addon of the tree stays whole, for the tests there. So its package is packed from a copy.
+    let staging = tempfile::tempdir_in(folder)?;
+    let bridge = staging.path().join("core-bridge");
+    let mut packages = vec![bridge.clone()];
+    for entry in fs::read_dir(sdk.join("packages"))? {
+        let package = entry?.path();
+        if package.ends_with("core-bridge") {
+            copy_package(&package, &bridge)?;
+            let addon = addon(shell, profile);
+            package::copy_stripped(shell, Strip::Symbols, &addon, &bridge.join(ADDON))?;
+        } else {
+            packages.push(package);
+        }
+    }
+    packages.sort();
     let mut pack = shell.command("npm");
-    pack.args(["pack", "--workspaces", "--pack-destination"]).arg(&folder);
-    shell::quiet(pack.current_dir(&sdk))?;
-    suites::files_below(&folder, "tgz")
+    shell::quiet(pack.arg("pack").args(packages).arg("--pack-destination").arg(folder))?;
+    Ok(())
+}
+
+/// Copies what npm would pack of a package, without its addon.
+fn copy_package(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            copy_package(&path, &to.join(name))?;
+        } else if name != ADDON {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Builds our packages, their tests included, with the addon of a profile; gives their folder.
@@ -253,17 +283,17 @@ fn build(shell: &Shell, profile: Profile, sdk: &Path) -> Result<(), Failure> {
         Profile::Release => suites::build_release(shell)?,
     }
     let types = sdk.join("packages/proto/src/generated");
-    shell::quiet(
-        shell.cargo(["run", "--quiet", "-p", "durably-proto", "--example", "typescript", "--"]).arg(types),
-    )?;
+    let generator = shell.target().join(profile.folder()).join("examples").join("typescript");
+    shell::quiet(shell.command(generator).arg(types))?;
     shell::quiet(shell.command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(sdk))?;
     shell::run(shell.command("npm").args(["run", "build"]).current_dir(sdk))?;
-    let library = format!("{DLL_PREFIX}durably_node{DLL_SUFFIX}");
-    fs::copy(
-        shell.target().join(profile.folder()).join(library),
-        sdk.join("packages/core-bridge/durably.node"),
-    )?;
+    fs::copy(addon(shell, profile), sdk.join("packages/core-bridge").join(ADDON))?;
     Ok(())
+}
+
+/// The addon as cargo builds it.
+fn addon(shell: &Shell, profile: Profile) -> PathBuf {
+    shell.target().join(profile.folder()).join(format!("{DLL_PREFIX}durably_node{DLL_SUFFIX}"))
 }
 
 /// Copies what is TypeScript below `from`, with the imports of the SDK.

@@ -3,8 +3,7 @@
 package bridge
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../../../bridge-c/include
-#cgo LDFLAGS: -L${SRCDIR}/../../../target/debug -L${SRCDIR}/../../../target/release -ldurably -lm
+#cgo LDFLAGS: -ldurably -lm
 #cgo linux LDFLAGS: -ldl -lpthread
 #cgo darwin LDFLAGS: -framework Security -framework CoreFoundation
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/** The programs of the README, as they stand there. */
+/** The programs of the README: the test as it stands there, and much the same as its main program, which `tests/install` runs. */
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,6 @@ import { NativeConnection, Worker } from '@durably/worker';
 import * as activities from './activities';
 import { greeting } from './workflows/greeting';
 
-// snippet: main
 async function main(): Promise<string> {
   const connection = await NativeConnection.connect({ address: 'embedded:greetings.db' }); // or 'localhost:7233'
   const client = new Client({ connection });
@@ -27,7 +26,6 @@ async function main(): Promise<string> {
   await connection.close();
   return result;
 }
-// end snippet
 
 test('the first program runs', async (t) => {
   const before = process.cwd();

@@ -1,6 +1,5 @@
 /** The workflow of the README. */
 
-// snippet: workflow
 import { proxyActivities, sleep } from '@durably/workflow';
 import type * as activities from '../activities';
 
@@ -10,4 +9,3 @@ export async function greeting(name: string): Promise<string> {
   await sleep('1 second'); // a durable timer: it survives a crash of this process
   return await greet(name);
 }
-// end snippet

@@ -1,0 +1,21 @@
+/** The program of the README of the TypeScript SDK as an ES module. */
+
+// snippet: main
+import { fileURLToPath } from 'node:url';
+import { Client } from '@durably/client';
+import { NativeConnection, Worker } from '@durably/worker';
+import * as activities from './activities.js';
+import { greeting } from './workflows.js';
+
+const connection = await NativeConnection.connect({ address: 'embedded:greetings.db' }); // or 'localhost:7233'
+const client = new Client({ connection });
+const worker = await Worker.create({
+  connection,
+  taskQueue: 'greetings',
+  workflowsPath: fileURLToPath(new URL('./workflows.js', import.meta.url)),
+  activities,
+});
+const options = { args: ['Ann'] as [string], workflowId: 'greet-ann', taskQueue: 'greetings' };
+console.log(await worker.runUntil(client.workflow.execute(greeting, options)));
+await connection.close();
+// end snippet

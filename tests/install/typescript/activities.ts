@@ -1,0 +1,7 @@
+/** The activities of the README of the TypeScript SDK. */
+
+// snippet: activities
+export async function greet(name: string): Promise<string> {
+  return `Hello, ${name}!`;
+}
+// end snippet

@@ -1,0 +1,27 @@
+/** The program of the README of the TypeScript SDK. */
+
+// snippet: main
+import { Client } from '@durably/client';
+import { NativeConnection, Worker } from '@durably/worker';
+import * as activities from './activities';
+import { greeting } from './workflows';
+
+async function main(): Promise<void> {
+  const connection = await NativeConnection.connect({ address: 'embedded:greetings.db' }); // or 'localhost:7233'
+  const client = new Client({ connection });
+  const worker = await Worker.create({
+    connection,
+    taskQueue: 'greetings',
+    workflowsPath: require.resolve('./workflows'),
+    activities,
+  });
+  const options = { args: ['Ann'] as [string], workflowId: 'greet-ann', taskQueue: 'greetings' };
+  console.log(await worker.runUntil(client.workflow.execute(greeting, options)));
+  await connection.close();
+}
+
+main().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
+});
+// end snippet
