@@ -42,6 +42,7 @@ func Refuse(context.Context) error {
 }
 
 func Work(_ context.Context, name string, for_ time.Duration) (string, error) {
+	// tidy-allow: sleep: the activity takes as long as it is told, so that the recording has an order
 	time.Sleep(for_)
 	return name, nil
 }
@@ -57,6 +58,7 @@ func step(i int) any { return []any{Step0, Step1, Step2}[i%3] }
 func Park(ctx context.Context) error {
 	for ctx.Err() == nil {
 		activity.RecordHeartbeat(ctx)
+		// tidy-allow: sleep: stands for long work, done in steps
 		time.Sleep(20 * time.Millisecond)
 	}
 	return ctx.Err()

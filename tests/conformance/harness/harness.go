@@ -69,6 +69,7 @@ func Eventually(what string, condition func() bool) {
 	deadline := time.Now().Add(20 * time.Second)
 	for !condition() {
 		Assert(time.Now().Before(deadline), "not within 20 s: %s", what)
+		// tidy-allow: sleep: the one place where a program polls, because the API offers no wait for a list
 		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -27,7 +27,19 @@ struct Ban {
 }
 
 /// Where logic is sans-IO: a deterministic machine, with time and chance as arguments.
-const SANS_IO: &[&str] = &["core/src/workflow", "server/src/engine"];
+const SANS_IO: &[&str] = &["core/src/workflow", "server/src/engine", "sidecar/src/desk"];
+/// Every crate.
+const CRATES: &[&str] = &[
+    "proto/src",
+    "core/src",
+    "server/src",
+    "bridge-c/src",
+    "bridge-node/src",
+    "bridge-python/src",
+    "sidecar/src",
+    "cli/src",
+    "xtask/src",
+];
 
 const BANS: &[Ban] = &[
     Ban {
@@ -74,7 +86,7 @@ const BANS: &[Ban] = &[
     Ban {
         rule: "unwrap",
         language: Language::Rust,
-        within: &["proto/src", "core/src", "server/src", "bridge-python/src", "cli/src", "xtask/src"],
+        within: CRATES,
         part: Part::Product,
         calls: &[".unwrap()"],
         instead: "return an error that says what to do, or `expect(\"why it cannot fail\")`",
@@ -93,6 +105,23 @@ const BANS: &[Ban] = &[
         within: &[],
         part: Part::Tests,
         calls: &["time.sleep(", "asyncio.sleep("],
+        instead: "await the condition: a sleep is slow on a fast machine and flaky on a slow one",
+    },
+    Ban {
+        rule: "sleep",
+        language: Language::Go,
+        within: &[],
+        part: Part::Tests,
+        calls: &["time.Sleep("],
+        instead: "await the condition: a sleep is slow on a fast machine and flaky on a slow one",
+    },
+    Ban {
+        rule: "sleep",
+        language: Language::TypeScript,
+        // Elsewhere below `tests/`, programs for the official SDK's workflows use it for durable timers.
+        within: &["sdk-typescript/tests", "examples/typescript"],
+        part: Part::Tests,
+        calls: &["setTimeout("],
         instead: "await the condition: a sleep is slow on a fast machine and flaky on a slow one",
     },
     Ban {
@@ -185,7 +214,26 @@ fn is_in_workflow(lines: &[&str], line: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::*;
     use crate::tidy::tests::findings_in;
+
+    #[test]
+    fn rules_are_about_folders_that_are_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace");
+        for folder in BANS.iter().flat_map(|ban| ban.within) {
+            assert!(
+                root.join(folder).is_dir(),
+                "{folder} has gone, and what was banned in it is banned nowhere"
+            );
+        }
+        let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the workspace's manifest");
+        let members = manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("its members");
+        for member in members.split('"').skip(1).step_by(2) {
+            assert!(CRATES.contains(&format!("{member}/src").as_str()), "CRATES lacks {member}");
+        }
+    }
 
     #[test]
     fn clocks_chance_and_io_are_banned_where_logic_is_sans_io() {
@@ -213,6 +261,9 @@ mod tests {
     fn tests_await_and_dont_sleep() {
         let text = "//! Why.\n#[cfg(test)]\nmod tests {\n    fn t() { std::thread::sleep(d) }\n}\n";
         assert_eq!(findings_in("core/src/lib.rs", text).len(), 1);
+        assert_eq!(findings_in("sdk-go/worker/a_test.go", "package a\n\nvar _ = time.Sleep(1)\n").len(), 1);
+        assert!(findings_in("sdk-go/worker/a.go", "package a\n\nvar _ = time.Sleep(1)\n").is_empty());
+        assert_eq!(findings_in("sdk-typescript/tests/src/a.test.ts", "setTimeout(f, 1);\n").len(), 1);
         let allowed = "//! Why.\n#[cfg(test)]\nmod tests {\n    // tidy-allow: sleep: the fake disk is slow\n    fn t() { std::thread::sleep(d) }\n}\n";
         assert!(findings_in("core/src/lib.rs", allowed).is_empty());
     }

@@ -99,7 +99,8 @@ impl Source {
     /// Whether the file as a whole is a test: it lies in a folder `tests`, or is named as one.
     pub(super) fn is_test_file(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or(&self.path);
-        self.path.split('/').any(|part| part == "tests") || name.starts_with("test_") || name == "tests.rs"
+        let is_named_so = name.starts_with("test_") || name == "tests.rs" || name.ends_with("_test.go");
+        is_named_so || name.ends_with(".test.ts") || self.path.split('/').any(|part| part == "tests")
     }
 }
 
