@@ -3,12 +3,14 @@
 //!
 //! [`Execution`] is the machine. A driver loads or starts one, gives it [`Input`]s, stores what
 //! [`Execution::take_commit`] returns, and only then carries out the [`Effects`]. Each area has its file:
-//! `workflow_task` and `activity` are the two task machines, `commands/` what a worker may ask for, `close` how a run
-//! ends and what follows it, `query` what is asked of it. Semantics and event order are those of Temporal's server.
+//! `admission` says who may begin, `workflow_task` and `activity` are the two task machines, `commands/` what a worker may
+//! ask for, `outbox` what runs say to each other, `close` how a run ends and what follows it, `query` what is asked of
+//! it; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
 
 #![allow(deprecated)] // older workers still fill fields that the API has deprecated; they are kept in the history
 
 mod activity;
+mod admission;
 mod buffer;
 mod close;
 mod commands;
@@ -31,6 +33,7 @@ mod workflow_task;
 mod tests;
 
 pub use crate::store::{RunCommit, RunKey};
+pub use admission::{Admission, Terms, admit, new_run, retention_end};
 pub use execution::Execution;
 pub use load::LoadError;
 pub use outbox::{Address, Body, Message, Outcome, Receipt, Sender, SignalBody};

@@ -16,14 +16,14 @@ use durably_proto::temporal::api::{
 };
 
 use super::{
-    Completed, Context, Dispatch, Execution, Output, Poller, WorkflowTaskGrant, commands,
+    Completed, Context, Dispatch, Execution, Output, Poller, WorkflowTaskGrant,
+    admission::DEFAULT_TASK_TIMEOUT,
+    commands,
     state::{RunningTask, ScheduledTask, Sticky, TaskToken, WorkflowTask},
     time::{MINUTE, Nanos, SECOND, Time, nanos, positive},
 };
 use crate::ServiceError;
 
-/// Time-out of a workflow task when the run names none.
-const DEFAULT_TASK_TIMEOUT: Nanos = 10 * SECOND;
 /// From this attempt on, a failing task is handed out after a growing pause.
 const FIRST_DELAYED_ATTEMPT: i32 = 3;
 const FIRST_DELAY: Nanos = SECOND;

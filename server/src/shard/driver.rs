@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Namespace, ServiceError,
-    engine::{Dispatch, Input, RunKey, Time},
+    engine::{Dispatch, Input, RunKey, Time, retention_end},
     matching::Matching,
     store::{CloseRow, Commit, OpenRun, RunWrite, Store, StoreError},
 };
@@ -388,11 +388,8 @@ impl Shard {
             // What cannot be read is not deleted.
             let Ok(namespace) = Namespace::decode(&encoded) else { continue };
             let retention = i64::try_from(namespace.retention.as_nanos()).unwrap_or(i64::MAX);
-            if retention == 0 {
-                continue;
-            }
-            let before = now.0.saturating_sub(retention);
-            let Ok(expired) = self.store.closed_before(self.index, &id, before, CLEANED_AT_ONCE) else {
+            let Some(before) = retention_end(now, retention) else { continue };
+            let Ok(expired) = self.store.closed_before(self.index, &id, before.0, CLEANED_AT_ONCE) else {
                 continue;
             };
             if expired.len() == CLEANED_AT_ONCE {

@@ -1,11 +1,7 @@
-//! Starting runs: request deduplication, the policies for reusing a workflow id, signal-with-start.
-
-#![allow(deprecated)] // old policies are still honoured
+//! Starting runs: carries out what [`crate::engine::admit`] decides.
 
 use durably_proto::temporal::api::{
-    common::v1::WorkflowExecution,
-    enums::v1::{WorkflowExecutionStatus, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
-    history::v1::WorkflowExecutionStartedEventAttributes,
+    enums::v1::WorkflowExecutionStatus,
     workflowservice::v1::{SignalWithStartWorkflowExecutionRequest, StartWorkflowExecutionRequest},
 };
 
@@ -15,10 +11,7 @@ use super::{
 };
 use crate::{
     Namespace, ServiceError,
-    engine::{
-        Input, NewRun, Poller, RunKey, Signal, WorkflowTaskGrant, duration, positive,
-        retry_policy_with_defaults,
-    },
+    engine::{Admission, Input, Signal, Terms, WorkflowTaskGrant, admit, new_run},
     error::ErrorKind,
 };
 
@@ -94,7 +87,8 @@ impl Shard {
         {
             return Ok(existing);
         }
-        let new = new_run(namespace, call);
+        let StartCall { request, signal, in_process } = call;
+        let new = new_run(&namespace.id, fresh_id(), request, signal, in_process);
         let run_id = new.key.run_id.to_string();
         let (_, eager) = self.start_run(new);
         Ok(Started {
@@ -108,7 +102,6 @@ impl Shard {
 
     /// What the newest run of the workflow id means for the start: the answer, an error, or nothing in its way.
     fn existing(&mut self, seq: i64, call: &StartCall) -> Result<Option<Started>, ServiceError> {
-        let request = &call.request;
         let run = self.run(seq)?;
         let answer = |is_new| Started {
             run_id: run.key().run_id.to_string(),
@@ -117,23 +110,17 @@ impl Shard {
             status: run.status(),
             eager: None,
         };
-        let already_started = |message: &str| {
-            let kind = ErrorKind::WorkflowExecutionAlreadyStarted {
-                start_request_id: run.start_request_id().to_owned(),
-                run_id: run.key().run_id.to_string(),
-            };
-            Err(ServiceError::new(kind, message)
-                .with("workflow_id", &*run.key().workflow_id)
-                .with("run_id", &*run.key().run_id))
-        };
-        if !request.request_id.is_empty() && run.start_request_id() == request.request_id {
-            return Ok(Some(answer(true)));
-        }
-        let reuse = request.workflow_id_reuse_policy();
-        if run.is_open() {
-            if reuse == WorkflowIdReusePolicy::TerminateIfRunning
-                || request.workflow_id_conflict_policy() == WorkflowIdConflictPolicy::TerminateExisting
-            {
+        let terms = Terms::of(&call.request, call.signal.is_some());
+        match admit(Some((run.status(), run.start_request_id())), terms) {
+            Admission::Start => Ok(None),
+            Admission::Repeated => Ok(Some(answer(true))),
+            Admission::UseExisting => Ok(Some(answer(false))),
+            Admission::Signal => {
+                let existing = answer(false);
+                self.apply(seq, Input::Signal(call.signal.clone().unwrap_or_default()))?;
+                Ok(Some(existing))
+            }
+            Admission::TerminateAndStart => {
                 let input = Input::Terminate {
                     reason: "TerminateIfRunning WorkflowIdReusePolicy".into(),
                     details: None,
@@ -141,95 +128,17 @@ impl Shard {
                     links: Vec::new(),
                 };
                 self.apply(seq, input)?;
-                return Ok(None);
+                Ok(None)
             }
-            if let Some(signal) = &call.signal {
-                let existing = answer(false);
-                self.apply(seq, Input::Signal(signal.clone()))?;
-                return Ok(Some(existing));
+            Admission::Refuse(message) => {
+                let kind = ErrorKind::WorkflowExecutionAlreadyStarted {
+                    start_request_id: run.start_request_id().to_owned(),
+                    run_id: run.key().run_id.to_string(),
+                };
+                Err(ServiceError::new(kind, message)
+                    .with("workflow_id", &*run.key().workflow_id)
+                    .with("run_id", &*run.key().run_id))
             }
-            if request.workflow_id_conflict_policy() == WorkflowIdConflictPolicy::UseExisting {
-                return Ok(Some(answer(false)));
-            }
-            return already_started("Workflow execution is already running.");
-        }
-        let failed = matches!(
-            run.status(),
-            WorkflowExecutionStatus::Failed
-                | WorkflowExecutionStatus::Canceled
-                | WorkflowExecutionStatus::Terminated
-                | WorkflowExecutionStatus::TimedOut
-        );
-        match reuse {
-            WorkflowIdReusePolicy::AllowDuplicateFailedOnly if !failed => {
-                already_started("Workflow execution already finished successfully.")
-            }
-            WorkflowIdReusePolicy::RejectDuplicate => already_started("Workflow execution already finished."),
-            _ => Ok(None),
         }
     }
 }
-
-/// The run that a request asks for, with the server's defaults.
-fn new_run(namespace: &Namespace, call: StartCall) -> NewRun {
-    let StartCall { request, signal, in_process } = call;
-    let run_id = fresh_id();
-    let execution_timeout = positive(request.workflow_execution_timeout.as_ref());
-    let run_timeout = match (positive(request.workflow_run_timeout.as_ref()), execution_timeout) {
-        (Some(run), Some(all)) => Some(run.min(all)),
-        (run, all) => run.or(all),
-    };
-    let task_timeout = positive(request.workflow_task_timeout.as_ref()).unwrap_or(DEFAULT_TASK_TIMEOUT);
-    let task_timeout = task_timeout.min(MAX_TASK_TIMEOUT).min(run_timeout.unwrap_or(i64::MAX));
-    let explicit = |span: Option<i64>| Some(duration(span.unwrap_or(0)));
-    let started = WorkflowExecutionStartedEventAttributes {
-        workflow_type: request.workflow_type,
-        task_queue: request.task_queue,
-        input: request.input,
-        workflow_execution_timeout: explicit(execution_timeout),
-        workflow_run_timeout: explicit(run_timeout),
-        workflow_task_timeout: Some(duration(task_timeout)),
-        continued_failure: request.continued_failure,
-        last_completion_result: request.last_completion_result,
-        original_execution_run_id: run_id.clone(),
-        identity: request.identity.clone(),
-        first_execution_run_id: run_id.clone(),
-        retry_policy: request.retry_policy.map(retry_policy_with_defaults),
-        attempt: 1,
-        cron_schedule: request.cron_schedule,
-        first_workflow_task_backoff: explicit(positive(request.workflow_start_delay.as_ref())),
-        memo: request.memo,
-        search_attributes: request.search_attributes,
-        header: request.header,
-        workflow_id: request.workflow_id.clone(),
-        root_workflow_execution: Some(WorkflowExecution {
-            workflow_id: request.workflow_id.clone(),
-            run_id: run_id.clone(),
-        }),
-        priority: request.priority,
-        ..Default::default()
-    };
-    let eager = request.request_eager_execution.then(|| Poller {
-        identity: request.identity,
-        request_id: request.request_id.clone(),
-        in_process,
-        ..Default::default()
-    });
-    NewRun {
-        key: RunKey {
-            namespace_id: namespace.id.as_str().into(),
-            workflow_id: request.workflow_id.into(),
-            run_id: run_id.into(),
-        },
-        started,
-        user_metadata: request.user_metadata,
-        links: request.links,
-        request_id: request.request_id,
-        signal,
-        eager,
-        receipts: Vec::new(),
-    }
-}
-
-const DEFAULT_TASK_TIMEOUT: i64 = 10 * crate::engine::SECOND;
-const MAX_TASK_TIMEOUT: i64 = 120 * crate::engine::SECOND;

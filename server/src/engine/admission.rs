@@ -1,0 +1,238 @@
+//! Whether a run may begin: what the newest run of its workflow id means for a request to start another, by the
+//! policies for ids that are in use or were, and which defaults the new run gets. Also when a closed run may go.
+//!
+//! The rules are those of Temporal's server (`WorkflowIdReusePolicy`, `WorkflowIdConflictPolicy`).
+
+use durably_proto::temporal::api::{
+    common::v1::WorkflowExecution,
+    enums::v1::{WorkflowExecutionStatus as Status, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
+    history::v1::WorkflowExecutionStartedEventAttributes,
+    workflowservice::v1::StartWorkflowExecutionRequest,
+};
+
+use super::{
+    NewRun, Poller, RunKey, Signal, Time, retry,
+    time::{Nanos, SECOND, duration, positive},
+};
+
+/// Time-out of a workflow task when the run names none, and the longest that it may name.
+pub(super) const DEFAULT_TASK_TIMEOUT: Nanos = 10 * SECOND;
+const MAX_TASK_TIMEOUT: Nanos = 120 * SECOND;
+
+/// What a start asks for, as far as it decides about the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub request_id: &'a str,
+    pub reuse: WorkflowIdReusePolicy,
+    pub conflict: WorkflowIdConflictPolicy,
+    /// Signal-with-start.
+    pub signals: bool,
+}
+
+impl<'a> Terms<'a> {
+    pub fn of(request: &'a StartWorkflowExecutionRequest, signals: bool) -> Self {
+        Self {
+            request_id: &request.request_id,
+            reuse: request.workflow_id_reuse_policy(),
+            conflict: request.workflow_id_conflict_policy(),
+            signals,
+        }
+    }
+}
+
+/// What is to be done with a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Nothing is in its way.
+    Start,
+    /// The open run ends first.
+    TerminateAndStart,
+    /// The open run gets the signal, and is the answer.
+    Signal,
+    /// The run that is there is the answer.
+    UseExisting,
+    /// It is the same request again: the run that it started is the answer.
+    Repeated,
+    /// `WorkflowExecutionAlreadyStarted`, with this text.
+    Refuse(&'static str),
+}
+
+/// Decides about a start, given the status and the start request's id of the newest run of its workflow id.
+pub fn admit(newest: Option<(Status, &str)>, terms: Terms<'_>) -> Admission {
+    let Some((status, start_request_id)) = newest else { return Admission::Start };
+    if !terms.request_id.is_empty() && start_request_id == terms.request_id {
+        return Admission::Repeated;
+    }
+    if status == Status::Running {
+        return if terms.reuse == WorkflowIdReusePolicy::TerminateIfRunning
+            || terms.conflict == WorkflowIdConflictPolicy::TerminateExisting
+        {
+            Admission::TerminateAndStart
+        } else if terms.signals {
+            Admission::Signal
+        } else if terms.conflict == WorkflowIdConflictPolicy::UseExisting {
+            Admission::UseExisting
+        } else {
+            Admission::Refuse("Workflow execution is already running.")
+        };
+    }
+    match terms.reuse {
+        WorkflowIdReusePolicy::AllowDuplicateFailedOnly if !ended_badly(status) => {
+            Admission::Refuse("Workflow execution already finished successfully.")
+        }
+        WorkflowIdReusePolicy::RejectDuplicate => Admission::Refuse("Workflow execution already finished."),
+        WorkflowIdReusePolicy::AllowDuplicateFailedOnly
+        | WorkflowIdReusePolicy::Unspecified
+        | WorkflowIdReusePolicy::AllowDuplicate
+        | WorkflowIdReusePolicy::TerminateIfRunning => Admission::Start,
+    }
+}
+
+fn ended_badly(status: Status) -> bool {
+    match status {
+        Status::Failed | Status::Canceled | Status::Terminated | Status::TimedOut => true,
+        Status::Unspecified
+        | Status::Running
+        | Status::Completed
+        | Status::ContinuedAsNew
+        | Status::Paused => false,
+    }
+}
+
+/// The run that a request asks for, with the server's defaults. `in_process`: the caller lives in the server's process.
+pub fn new_run(
+    namespace_id: &str,
+    run_id: String,
+    request: StartWorkflowExecutionRequest,
+    signal: Option<Signal>,
+    in_process: bool,
+) -> NewRun {
+    let execution_timeout = positive(request.workflow_execution_timeout.as_ref());
+    let run_timeout = match (positive(request.workflow_run_timeout.as_ref()), execution_timeout) {
+        (Some(run), Some(all)) => Some(run.min(all)),
+        (run, all) => run.or(all),
+    };
+    let task_timeout = positive(request.workflow_task_timeout.as_ref()).unwrap_or(DEFAULT_TASK_TIMEOUT);
+    let task_timeout = task_timeout.min(MAX_TASK_TIMEOUT).min(run_timeout.unwrap_or(Nanos::MAX));
+    let explicit = |span: Option<Nanos>| Some(duration(span.unwrap_or(0)));
+    let started = WorkflowExecutionStartedEventAttributes {
+        workflow_type: request.workflow_type,
+        task_queue: request.task_queue,
+        input: request.input,
+        workflow_execution_timeout: explicit(execution_timeout),
+        workflow_run_timeout: explicit(run_timeout),
+        workflow_task_timeout: Some(duration(task_timeout)),
+        continued_failure: request.continued_failure,
+        last_completion_result: request.last_completion_result,
+        original_execution_run_id: run_id.clone(),
+        identity: request.identity.clone(),
+        first_execution_run_id: run_id.clone(),
+        retry_policy: request.retry_policy.map(retry::with_defaults),
+        attempt: 1,
+        cron_schedule: request.cron_schedule,
+        first_workflow_task_backoff: explicit(positive(request.workflow_start_delay.as_ref())),
+        memo: request.memo,
+        search_attributes: request.search_attributes,
+        header: request.header,
+        workflow_id: request.workflow_id.clone(),
+        root_workflow_execution: Some(WorkflowExecution {
+            workflow_id: request.workflow_id.clone(),
+            run_id: run_id.clone(),
+        }),
+        priority: request.priority,
+        ..Default::default()
+    };
+    let eager = request.request_eager_execution.then(|| Poller {
+        identity: request.identity,
+        request_id: request.request_id.clone(),
+        in_process,
+        ..Default::default()
+    });
+    NewRun {
+        key: RunKey {
+            namespace_id: namespace_id.into(),
+            workflow_id: request.workflow_id.into(),
+            run_id: run_id.into(),
+        },
+        started,
+        user_metadata: request.user_metadata,
+        links: request.links,
+        request_id: request.request_id,
+        signal,
+        eager,
+        receipts: Vec::new(),
+    }
+}
+
+/// Closed runs that closed before this time have outlived the retention; `None` when all stay.
+pub fn retention_end(now: Time, retention: Nanos) -> Option<Time> {
+    (retention > 0).then(|| Time(now.0.saturating_sub(retention)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn name(admission: Admission) -> &'static str {
+        match admission {
+            Admission::Start => "start",
+            Admission::TerminateAndStart => "terminate, start",
+            Admission::Signal => "signal",
+            Admission::UseExisting => "use existing",
+            Admission::Repeated => "repeated",
+            Admission::Refuse(text) => text,
+        }
+    }
+
+    /// Every state of the newest run with every pair of policies, with and without a signal.
+    #[test]
+    fn table() {
+        let numbers = |valid: fn(i32) -> bool| (0..10).filter(move |n| valid(*n));
+        let mut table = String::new();
+        for status in numbers(|n| Status::try_from(n).is_ok()).map(|n| Status::try_from(n).unwrap()) {
+            for reuse in numbers(|n| WorkflowIdReusePolicy::try_from(n).is_ok()) {
+                for conflict in numbers(|n| WorkflowIdConflictPolicy::try_from(n).is_ok()) {
+                    let terms = |signals| Terms {
+                        request_id: "this",
+                        reuse: WorkflowIdReusePolicy::try_from(reuse).unwrap(),
+                        conflict: WorkflowIdConflictPolicy::try_from(conflict).unwrap(),
+                        signals,
+                    };
+                    let plain = name(admit(Some((status, "another")), terms(false)));
+                    let signal = name(admit(Some((status, "another")), terms(true)));
+                    let Terms { reuse, conflict, .. } = terms(false);
+                    let _ = writeln!(
+                        table,
+                        "{status:?} | {reuse:?} | {conflict:?} | {plain} | with a signal: {signal}"
+                    );
+                }
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn a_repeated_request_gets_the_run_that_it_started_whatever_became_of_it() {
+        let terms = Terms {
+            request_id: "this",
+            reuse: WorkflowIdReusePolicy::RejectDuplicate,
+            conflict: WorkflowIdConflictPolicy::Fail,
+            signals: false,
+        };
+        for status in [Status::Running, Status::Completed, Status::Terminated] {
+            assert_eq!(admit(Some((status, "this")), terms), Admission::Repeated);
+        }
+        assert_eq!(admit(None, terms), Admission::Start);
+        // A request without an id is never a repetition.
+        let nameless = Terms { request_id: "", ..terms };
+        assert_ne!(admit(Some((Status::Running, "")), nameless), Admission::Repeated);
+    }
+
+    #[test]
+    fn without_a_retention_closed_runs_stay() {
+        assert_eq!(retention_end(Time(100), 0), None);
+        assert_eq!(retention_end(Time(100), 30), Some(Time(70)));
+    }
+}
