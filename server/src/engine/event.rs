@@ -8,61 +8,92 @@ use durably_proto::temporal::api::{
 use prost::Message;
 use std::collections::VecDeque;
 
-/// The event type that goes with the attributes.
-pub(super) fn event_type(attributes: &Attributes) -> EventType {
-    use Attributes as A;
-    match attributes {
-        A::WorkflowExecutionStartedEventAttributes(_) => EventType::WorkflowExecutionStarted,
-        A::WorkflowExecutionCompletedEventAttributes(_) => EventType::WorkflowExecutionCompleted,
-        A::WorkflowExecutionFailedEventAttributes(_) => EventType::WorkflowExecutionFailed,
-        A::WorkflowExecutionTimedOutEventAttributes(_) => EventType::WorkflowExecutionTimedOut,
-        A::WorkflowTaskScheduledEventAttributes(_) => EventType::WorkflowTaskScheduled,
-        A::WorkflowTaskStartedEventAttributes(_) => EventType::WorkflowTaskStarted,
-        A::WorkflowTaskCompletedEventAttributes(_) => EventType::WorkflowTaskCompleted,
-        A::WorkflowTaskTimedOutEventAttributes(_) => EventType::WorkflowTaskTimedOut,
-        A::WorkflowTaskFailedEventAttributes(_) => EventType::WorkflowTaskFailed,
-        A::ActivityTaskScheduledEventAttributes(_) => EventType::ActivityTaskScheduled,
-        A::ActivityTaskStartedEventAttributes(_) => EventType::ActivityTaskStarted,
-        A::ActivityTaskCompletedEventAttributes(_) => EventType::ActivityTaskCompleted,
-        A::ActivityTaskFailedEventAttributes(_) => EventType::ActivityTaskFailed,
-        A::ActivityTaskTimedOutEventAttributes(_) => EventType::ActivityTaskTimedOut,
-        A::ActivityTaskCancelRequestedEventAttributes(_) => EventType::ActivityTaskCancelRequested,
-        A::ActivityTaskCanceledEventAttributes(_) => EventType::ActivityTaskCanceled,
-        A::TimerStartedEventAttributes(_) => EventType::TimerStarted,
-        A::TimerFiredEventAttributes(_) => EventType::TimerFired,
-        A::TimerCanceledEventAttributes(_) => EventType::TimerCanceled,
-        A::WorkflowExecutionCancelRequestedEventAttributes(_) => EventType::WorkflowExecutionCancelRequested,
-        A::WorkflowExecutionCanceledEventAttributes(_) => EventType::WorkflowExecutionCanceled,
-        A::MarkerRecordedEventAttributes(_) => EventType::MarkerRecorded,
-        A::WorkflowExecutionSignaledEventAttributes(_) => EventType::WorkflowExecutionSignaled,
-        A::WorkflowExecutionTerminatedEventAttributes(_) => EventType::WorkflowExecutionTerminated,
-        A::WorkflowExecutionContinuedAsNewEventAttributes(_) => EventType::WorkflowExecutionContinuedAsNew,
-        A::UpsertWorkflowSearchAttributesEventAttributes(_) => EventType::UpsertWorkflowSearchAttributes,
-        A::WorkflowPropertiesModifiedEventAttributes(_) => EventType::WorkflowPropertiesModified,
-        A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_) => {
-            EventType::SignalExternalWorkflowExecutionInitiated
+/// One line per kind of event, in pairs of attributes and type: a kind that is missing does not compile.
+macro_rules! event_types {
+    ($($name:ident $attributes:ident,)*) => {
+        /// The event type that goes with the attributes.
+        pub(super) fn event_type(attributes: &Attributes) -> EventType {
+            match attributes {
+                $(Attributes::$attributes(_) => EventType::$name,)*
+            }
         }
-        A::SignalExternalWorkflowExecutionFailedEventAttributes(_) => {
-            EventType::SignalExternalWorkflowExecutionFailed
-        }
-        A::ExternalWorkflowExecutionSignaledEventAttributes(_) => {
-            EventType::ExternalWorkflowExecutionSignaled
-        }
-        // Kinds that no command of this server writes yet; a command that does adds its line.
-        _ => EventType::Unspecified,
-    }
+    };
+}
+
+event_types! {
+    ActivityPropertiesModifiedExternally ActivityPropertiesModifiedExternallyEventAttributes,
+    ActivityTaskCancelRequested ActivityTaskCancelRequestedEventAttributes,
+    ActivityTaskCanceled ActivityTaskCanceledEventAttributes,
+    ActivityTaskCompleted ActivityTaskCompletedEventAttributes,
+    ActivityTaskFailed ActivityTaskFailedEventAttributes,
+    ActivityTaskScheduled ActivityTaskScheduledEventAttributes,
+    ActivityTaskStarted ActivityTaskStartedEventAttributes,
+    ActivityTaskTimedOut ActivityTaskTimedOutEventAttributes,
+    ChildWorkflowExecutionCanceled ChildWorkflowExecutionCanceledEventAttributes,
+    ChildWorkflowExecutionCompleted ChildWorkflowExecutionCompletedEventAttributes,
+    ChildWorkflowExecutionFailed ChildWorkflowExecutionFailedEventAttributes,
+    ChildWorkflowExecutionStarted ChildWorkflowExecutionStartedEventAttributes,
+    ChildWorkflowExecutionTerminated ChildWorkflowExecutionTerminatedEventAttributes,
+    ChildWorkflowExecutionTimedOut ChildWorkflowExecutionTimedOutEventAttributes,
+    ExternalWorkflowExecutionCancelRequested ExternalWorkflowExecutionCancelRequestedEventAttributes,
+    ExternalWorkflowExecutionSignaled ExternalWorkflowExecutionSignaledEventAttributes,
+    MarkerRecorded MarkerRecordedEventAttributes,
+    NexusOperationCancelRequestCompleted NexusOperationCancelRequestCompletedEventAttributes,
+    NexusOperationCancelRequestFailed NexusOperationCancelRequestFailedEventAttributes,
+    NexusOperationCancelRequested NexusOperationCancelRequestedEventAttributes,
+    NexusOperationCanceled NexusOperationCanceledEventAttributes,
+    NexusOperationCompleted NexusOperationCompletedEventAttributes,
+    NexusOperationFailed NexusOperationFailedEventAttributes,
+    NexusOperationScheduled NexusOperationScheduledEventAttributes,
+    NexusOperationStarted NexusOperationStartedEventAttributes,
+    NexusOperationTimedOut NexusOperationTimedOutEventAttributes,
+    RequestCancelExternalWorkflowExecutionFailed RequestCancelExternalWorkflowExecutionFailedEventAttributes,
+    RequestCancelExternalWorkflowExecutionInitiated RequestCancelExternalWorkflowExecutionInitiatedEventAttributes,
+    SignalExternalWorkflowExecutionFailed SignalExternalWorkflowExecutionFailedEventAttributes,
+    SignalExternalWorkflowExecutionInitiated SignalExternalWorkflowExecutionInitiatedEventAttributes,
+    StartChildWorkflowExecutionFailed StartChildWorkflowExecutionFailedEventAttributes,
+    StartChildWorkflowExecutionInitiated StartChildWorkflowExecutionInitiatedEventAttributes,
+    TimerCanceled TimerCanceledEventAttributes,
+    TimerFired TimerFiredEventAttributes,
+    TimerStarted TimerStartedEventAttributes,
+    UpsertWorkflowSearchAttributes UpsertWorkflowSearchAttributesEventAttributes,
+    WorkflowExecutionCancelRequested WorkflowExecutionCancelRequestedEventAttributes,
+    WorkflowExecutionCanceled WorkflowExecutionCanceledEventAttributes,
+    WorkflowExecutionCompleted WorkflowExecutionCompletedEventAttributes,
+    WorkflowExecutionContinuedAsNew WorkflowExecutionContinuedAsNewEventAttributes,
+    WorkflowExecutionFailed WorkflowExecutionFailedEventAttributes,
+    WorkflowExecutionOptionsUpdated WorkflowExecutionOptionsUpdatedEventAttributes,
+    WorkflowExecutionPaused WorkflowExecutionPausedEventAttributes,
+    WorkflowExecutionSignaled WorkflowExecutionSignaledEventAttributes,
+    WorkflowExecutionStarted WorkflowExecutionStartedEventAttributes,
+    WorkflowExecutionTerminated WorkflowExecutionTerminatedEventAttributes,
+    WorkflowExecutionTimeSkippingTransitioned WorkflowExecutionTimeSkippingTransitionedEventAttributes,
+    WorkflowExecutionTimedOut WorkflowExecutionTimedOutEventAttributes,
+    WorkflowExecutionUnpaused WorkflowExecutionUnpausedEventAttributes,
+    WorkflowExecutionUpdateAccepted WorkflowExecutionUpdateAcceptedEventAttributes,
+    WorkflowExecutionUpdateAdmitted WorkflowExecutionUpdateAdmittedEventAttributes,
+    WorkflowExecutionUpdateCompleted WorkflowExecutionUpdateCompletedEventAttributes,
+    WorkflowExecutionUpdateRejected WorkflowExecutionUpdateRejectedEventAttributes,
+    WorkflowPropertiesModified WorkflowPropertiesModifiedEventAttributes,
+    WorkflowPropertiesModifiedExternally WorkflowPropertiesModifiedExternallyEventAttributes,
+    WorkflowTaskCompleted WorkflowTaskCompletedEventAttributes,
+    WorkflowTaskFailed WorkflowTaskFailedEventAttributes,
+    WorkflowTaskScheduled WorkflowTaskScheduledEventAttributes,
+    WorkflowTaskStarted WorkflowTaskStartedEventAttributes,
+    WorkflowTaskTimedOut WorkflowTaskTimedOutEventAttributes,
 }
 
 /// Whether a buffered event belongs behind all others when the buffer is written: results come after what led to
 /// them, such as the activity's own start.
 pub(super) fn comes_last(attributes: &Attributes) -> bool {
-    matches!(
-        attributes,
-        Attributes::ActivityTaskCompletedEventAttributes(_)
-            | Attributes::ActivityTaskFailedEventAttributes(_)
-            | Attributes::ActivityTaskTimedOutEventAttributes(_)
-            | Attributes::ActivityTaskCanceledEventAttributes(_)
-    )
+    match event_type(attributes) {
+        EventType::ActivityTaskCompleted
+        | EventType::ActivityTaskFailed
+        | EventType::ActivityTaskTimedOut
+        | EventType::ActivityTaskCanceled => true,
+        // Children and Nexus operations will have results of their own here.
+        _ => false,
+    }
 }
 
 /// Appends one event to an encoded `History`.

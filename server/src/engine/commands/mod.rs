@@ -143,13 +143,25 @@ fn unsupported(cause: Cause, what: &str) -> Refused {
 }
 
 fn closes(attributes: &A) -> bool {
-    matches!(
-        attributes,
+    match attributes {
         A::CompleteWorkflowExecutionCommandAttributes(_)
-            | A::FailWorkflowExecutionCommandAttributes(_)
-            | A::CancelWorkflowExecutionCommandAttributes(_)
-            | A::ContinueAsNewWorkflowExecutionCommandAttributes(_)
-    )
+        | A::FailWorkflowExecutionCommandAttributes(_)
+        | A::CancelWorkflowExecutionCommandAttributes(_)
+        | A::ContinueAsNewWorkflowExecutionCommandAttributes(_) => true,
+        A::ScheduleActivityTaskCommandAttributes(_)
+        | A::RequestCancelActivityTaskCommandAttributes(_)
+        | A::StartTimerCommandAttributes(_)
+        | A::CancelTimerCommandAttributes(_)
+        | A::RecordMarkerCommandAttributes(_)
+        | A::UpsertWorkflowSearchAttributesCommandAttributes(_)
+        | A::ModifyWorkflowPropertiesCommandAttributes(_)
+        | A::StartChildWorkflowExecutionCommandAttributes(_)
+        | A::SignalExternalWorkflowExecutionCommandAttributes(_)
+        | A::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
+        | A::ProtocolMessageCommandAttributes(_)
+        | A::ScheduleNexusOperationCommandAttributes(_)
+        | A::RequestCancelNexusOperationCommandAttributes(_) => false,
+    }
 }
 
 /// Carries out commands that [`check`] has passed. What follows a closing command is ignored.
