@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 
+	"durably.dev/sdk/internal/failure"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
@@ -76,7 +77,7 @@ func (c *workflowClient) answer(result any, err error) (answer, error) {
 		payloads, err := c.payloads(result)
 		return answer{result: payloads}, err
 	}
-	failed := c.connection.FailureConverter.ErrorToFailure(err)
+	failed := failure.Of(c.connection.FailureConverter, err)
 	if info := failed.GetCanceledFailureInfo(); info != nil {
 		details := info.Details
 		if details == nil {

@@ -274,3 +274,20 @@ func TestWhatNoMessageMayHoldFailsTheTask(t *testing.T) {
 		t.Error(failed)
 	}
 }
+
+func TestAnActivityThatIsCompletedElsewhereFailsWhateverItsErrorDoes(t *testing.T) {
+	c := dial(t, "embedded:")
+	tokens := make(chan []byte, 1)
+	start(t, c, worker.Options{}, func(w worker.Worker) {
+		w.RegisterWorkflow(Once)
+		w.RegisterActivityWithOptions(func(ctx context.Context) error {
+			tokens <- activity.GetInfo(ctx).TaskToken
+			return activity.ErrResultPending
+		}, activity.RegisterOptions{Name: "Elsewhere"})
+	})
+	run := execute(t, c, Once, "Elsewhere")
+	must(t, c.CompleteActivity(within(t), <-tokens, nil, (*typedNil)(nil)))
+	if message, kind := failureOf(t, run.Get(within(t), nil)); kind != "PanicError" || !strings.Contains(message, "nil pointer") {
+		t.Errorf("%q of type %s", message, kind)
+	}
+}

@@ -87,19 +87,14 @@ func (r *Run) Refuse(earlier *Run) {
 	})
 }
 
-// Stuck is closed when the coroutine that didn't hand over in time has ended after all; nil if there was none.
-func (r *Run) Stuck() <-chan struct{} {
-	if r.stuck == nil {
-		return nil
-	}
-	return r.stuck.gone
-}
+// Stuck is closed when nothing of an evicted run goes on any more; nil if nothing has gone on since it was evicted.
+func (r *Run) Stuck() <-chan struct{} { return r.left }
 
 // exit ends all coroutines without letting them do anything more: their deferred functions run, their waits don't.
 func (r *Run) exit() {
 	r.closed = true
 	if r.stuck != nil {
-		go r.exitAfter(r.stuck)
+		r.exitLater()
 		return
 	}
 	for _, c := range r.coroutines {
@@ -108,22 +103,26 @@ func (r *Run) exit() {
 		}
 		stuck := r.abandon(c)
 		r.env.Logger.Error("An evicted workflow doesn't end.", append(r.ids(), "Error", stuck, "StackTrace", stuck.Stack)...)
-		go r.exitAfter(c)
+		r.exitLater()
 		return
 	}
 	r.coroutines = nil
 }
 
-// exitAfter is the rest of exit once the coroutine that is stuck has ended, if ever: until then it may use what the deferred
+// exitLater is the rest of exit once the coroutine that is stuck has ended, if ever: until then it may use what the deferred
 // functions of the others use.
-func (r *Run) exitAfter(stuck *coroutine) {
-	<-stuck.gone
-	for _, c := range r.coroutines {
-		if c == stuck || c.done || !c.started {
-			continue
+func (r *Run) exitLater() {
+	r.left = make(chan struct{})
+	go func() {
+		defer close(r.left)
+		<-r.stuck.gone
+		for _, c := range r.coroutines {
+			if c == r.stuck || c.done || !c.started {
+				continue
+			}
+			r.current = c
+			c.resume <- false
+			<-r.yielded
 		}
-		r.current = c
-		c.resume <- false
-		<-r.yielded
-	}
+	}()
 }

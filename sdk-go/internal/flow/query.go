@@ -98,12 +98,16 @@ func (r *Run) handle(query *core.QueryReceived) (payload *commonpb.Payload, err 
 }
 
 func (r *Run) stacks() string {
-	var all []string
+	var begun []*coroutine
 	for _, c := range r.coroutines {
 		if c.started && !c.done {
-			_, frames, _ := strings.Cut(stackOf(c), "\n")
-			all = append(all, fmt.Sprintf("coroutine %s:\n%s", c.name, frames))
+			begun = append(begun, c)
 		}
+	}
+	var all []string
+	for i, stack := range stacksOf(begun...) {
+		_, frames, _ := strings.Cut(stack, "\n")
+		all = append(all, fmt.Sprintf("coroutine %s:\n%s", begun[i].name, frames))
 	}
 	return strings.Join(all, "\n\n")
 }

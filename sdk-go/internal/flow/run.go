@@ -45,8 +45,9 @@ type Run struct {
 	// failed is why the activation can't be answered as it should; hasPanicked: it is the doing of the workflow's code.
 	failed      error
 	hasPanicked bool
-	// stuck is the coroutine that didn't hand over in time.
+	// stuck is the coroutine that didn't hand over in time. left is closed when it and all others have ended.
 	stuck  *coroutine
+	left   chan struct{}
 	broken atomic.Bool
 
 	coroutines []*coroutine

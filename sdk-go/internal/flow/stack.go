@@ -7,10 +7,11 @@ import (
 )
 
 // stackOf is the stack of a coroutine, as the runtime prints it.
-func stackOf(c *coroutine) string {
-	id, _ := c.id.Load().(string)
+func stackOf(c *coroutine) string { return stacksOf(c)[0] }
+
+// stacksOf are the stacks of coroutines. There is no other way to see another goroutine's stack than to see all of them.
+func stacksOf(coroutines ...*coroutine) []string {
 	var all []byte
-	// There is no other way to see another goroutine's stack than to see all of them.
 	for size := 1 << 20; size <= 1<<28; size *= 4 {
 		all = make([]byte, size)
 		if n := runtime.Stack(all, true); n < size {
@@ -18,12 +19,18 @@ func stackOf(c *coroutine) string {
 			break
 		}
 	}
+	byID := map[string]string{}
 	for _, stack := range strings.Split(string(all), "\n\n") {
-		if strings.HasPrefix(stack, "goroutine "+id+" ") {
-			return stack
+		if words := strings.SplitN(stack, " ", 3); len(words) == 3 && words[0] == "goroutine" {
+			byID[words[1]] = stack
 		}
 	}
-	return ""
+	stacks := make([]string, len(coroutines))
+	for i, c := range coroutines {
+		id, _ := c.id.Load().(string)
+		stacks[i] = byID[id]
+	}
+	return stacks
 }
 
 // isOurs tells the SDK's own functions from the user's.
