@@ -7,6 +7,7 @@ import (
 
 	"durably.dev/sdk/converter"
 	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 )
 
 // Future is a value that is there later.
@@ -47,6 +48,23 @@ func (e *encoded) Get(valuePtr any) error {
 	return e.converter.FromPayload(e.payload, valuePtr)
 }
 
+// undecoded is an error that came over the wire. It is decoded by the coroutine that gets it, as values are: converters are
+// the user's code.
+type undecoded struct {
+	run     *Run
+	failure *failurepb.Failure
+	decoded error
+}
+
+func (u *undecoded) Error() string { return u.failure.GetMessage() }
+
+func (u *undecoded) decode() error {
+	if u.decoded == nil {
+		u.decoded = u.run.toError(u.failure)
+	}
+	return u.decoded
+}
+
 // NewFuture makes a future that the workflow sets itself.
 func NewFuture(ctx Context) (Future, Settable) {
 	f := &future{run: runOf(ctx)}
@@ -57,6 +75,9 @@ func (f *future) IsReady() bool { return f.done }
 
 func (f *future) Get(_ Context, valuePtr any) error {
 	f.run.wait(func() bool { return f.done })
+	if came, ok := f.err.(*undecoded); ok {
+		return came.decode()
+	}
 	if f.err != nil || valuePtr == nil || f.value == nil {
 		return f.err
 	}

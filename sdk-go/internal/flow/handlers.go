@@ -64,9 +64,9 @@ func (r *Run) resolve(job *core.ResolveActivity) {
 			value = &encoded{payload, r.env.DataConverter}
 		}
 	case *core.ActivityResolution_Failed:
-		err = r.toError(status.Failed)
+		err = &undecoded{run: r, failure: status.Failed}
 	case *core.ActivityResolution_Cancelled:
-		err = r.toError(status.Cancelled)
+		err = &undecoded{run: r, failure: status.Cancelled}
 	}
 	settle(r.activities, job.Seq, value, err)
 }

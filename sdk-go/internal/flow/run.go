@@ -106,7 +106,7 @@ func (r *Run) Activate(activation *core.WorkflowActivation) *core.WorkflowComple
 	return r.complete(activation.RunId)
 }
 
-// work does what an activation asks for. Converters are the user's code too: where they panic, the workflow does.
+// work does what an activation asks for. Links of the inbound chain are the user's code too: where they panic, the workflow does.
 func (r *Run) work(activation *core.WorkflowActivation) {
 	defer func() {
 		if value := recover(); value != nil {
