@@ -26,7 +26,8 @@ type WorkflowPanicPolicy int
 const (
 	// BlockWorkflow fails the workflow task: the workflow goes on when the code is mended.
 	BlockWorkflow WorkflowPanicPolicy = iota
-	// FailWorkflow fails the workflow when its code panics or doesn't let go.
+	// FailWorkflow fails the workflow when its code panics or doesn't let go. Code that disagrees with the history still
+	// fails the workflow task only.
 	FailWorkflow
 )
 
