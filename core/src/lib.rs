@@ -10,6 +10,7 @@
 mod activity;
 pub mod client;
 mod convert;
+mod observer;
 pub mod port;
 pub mod transport;
 pub mod worker;

@@ -18,16 +18,15 @@ use durably_proto::{
 use tonic::Code;
 
 use super::{Activities, Ended, Running};
-use crate::client::error::is_too_large;
-
-const COMPLETED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondActivityTaskCompleted";
-const FAILED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondActivityTaskFailed";
-const CANCELED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondActivityTaskCanceled";
+use crate::{
+    client::{error::is_too_large, methods},
+    observer::{Seen, TaskKind},
+};
 
 impl Activities {
     /// Tells the server how an attempt ended, then frees its slot.
     pub(super) async fn answer(self: Arc<Self>, token: Bytes, ended: Ended, running: Running) {
-        let Running { permit, heartbeats, cancelled, .. } = running;
+        let Running { slot, heartbeats, cancelled, .. } = running;
         // The server no longer knows the attempt: there is nobody to tell.
         let result = if cancelled == Some(Reason::NotFound) {
             Ok(())
@@ -38,6 +37,8 @@ impl Activities {
             let error = result.as_ref().err().cloned();
             self.context.emit(Event::ActivityAnswered(ActivityAnswered { task_token: token, error }));
         }
+        let is_taken = result.is_ok();
+        self.context.client.observer().see(&Seen::Answered { kind: TaskKind::Activity, is_taken });
         match result {
             Ok(()) => {}
             Err(error) if error.code == Code::NotFound as i32 => {
@@ -49,7 +50,7 @@ impl Activities {
                 "the server did not take an activity's answer; it will time the attempt out"
             ),
         }
-        drop(permit);
+        drop(slot);
     }
 
     async fn tell(
@@ -89,7 +90,13 @@ impl Activities {
             namespace: self.context.client.namespace().to_owned(),
             ..Default::default()
         };
-        self.context.deliver::<_, RespondActivityTaskCompletedResponse>(COMPLETED, &request).await.map(drop)
+        self.context
+            .deliver::<_, RespondActivityTaskCompletedResponse>(
+                methods::RESPOND_ACTIVITY_TASK_COMPLETED,
+                &request,
+            )
+            .await
+            .map(drop)
     }
 
     /// The next attempt starts with the last heartbeat's details, so they travel with the failure.
@@ -116,7 +123,10 @@ impl Activities {
             last_heartbeat_details,
             ..Default::default()
         };
-        self.context.deliver::<_, RespondActivityTaskFailedResponse>(FAILED, &request).await.map(drop)
+        self.context
+            .deliver::<_, RespondActivityTaskFailedResponse>(methods::RESPOND_ACTIVITY_TASK_FAILED, &request)
+            .await
+            .map(drop)
     }
 
     async fn canceled(&self, token: &Bytes, details: Option<Payloads>) -> Result<(), CallError> {
@@ -127,7 +137,13 @@ impl Activities {
             namespace: self.context.client.namespace().to_owned(),
             ..Default::default()
         };
-        self.context.deliver::<_, RespondActivityTaskCanceledResponse>(CANCELED, &request).await.map(drop)
+        self.context
+            .deliver::<_, RespondActivityTaskCanceledResponse>(
+                methods::RESPOND_ACTIVITY_TASK_CANCELED,
+                &request,
+            )
+            .await
+            .map(drop)
     }
 }
 

@@ -15,9 +15,10 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::{Activities, Signals};
-use crate::{client::CALL_TIMEOUT, worker::steps::Steps};
-
-const HEARTBEAT: &str = "/temporal.api.workflowservice.v1.WorkflowService/RecordActivityTaskHeartbeat";
+use crate::{
+    client::{CALL_TIMEOUT, methods},
+    worker::steps::Steps,
+};
 
 /// When this share of the heartbeat time-out has gone by since the server last heard, and again after each of these
 /// shares, somebody looks whether the silence has an excuse.
@@ -203,7 +204,9 @@ impl Activities {
             namespace: client.namespace().to_owned(),
             ..Default::default()
         };
-        client.rpc(HEARTBEAT, &request, CALL_TIMEOUT, Some(client.retry_policy())).await
+        client
+            .rpc(methods::RECORD_ACTIVITY_TASK_HEARTBEAT, &request, CALL_TIMEOUT, Some(client.retry_policy()))
+            .await
     }
 
     /// Notes what the server has, and says whether the attempt must stop.

@@ -31,7 +31,7 @@ use durably_proto::{
     },
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::{
     activity::{
@@ -39,12 +39,16 @@ use crate::{
         demand::Demand,
         heartbeat::{Heartbeats, Recorded},
     },
-    client::LONG_POLL_TIMEOUT,
+    client::methods,
     convert::duration,
-    worker::{context::Context, poll, rate::RateLimit},
+    observer::TaskKind,
+    worker::{
+        context::Context,
+        poll,
+        rate::RateLimit,
+        slots::{Slot, Slots},
+    },
 };
-
-const POLL: &str = "/temporal.api.workflowservice.v1.WorkflowService/PollActivityTaskQueue";
 
 /// The server enforces an attempt's time-outs. This end enforces them too, this much later, for when the server can't
 /// tell (it was away, or the activity never heartbeats).
@@ -53,7 +57,7 @@ const LOCAL_TIMEOUT_BUFFER: Duration = Duration::from_secs(5);
 /// The activity side of one worker.
 pub(crate) struct Activities {
     context: Arc<Context>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     rate: RateLimit,
     running: Mutex<HashMap<Bytes, Running>>,
     deadlines: Deadlines,
@@ -65,7 +69,7 @@ pub(crate) struct Activities {
 
 /// One attempt that is with the SDK.
 struct Running {
-    permit: OwnedSemaphorePermit,
+    slot: Slot,
     heartbeats: Heartbeats,
     /// The latest moment allowed by start-to-close and schedule-to-close.
     must_close_by: Option<tokio::time::Instant>,
@@ -88,7 +92,11 @@ struct Signals {
 impl Activities {
     pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
         Arc::new(Self {
-            slots: Arc::new(Semaphore::new(context.settings.activity_slots)),
+            slots: Slots::new(
+                TaskKind::Activity,
+                context.settings.activity_slots,
+                Arc::clone(context.client.observer()),
+            ),
             rate: RateLimit::new(context.settings.max_activities_per_second),
             running: Mutex::default(),
             deadlines: Deadlines::default(),
@@ -96,43 +104,6 @@ impl Activities {
             is_cancelling: AtomicBool::new(false),
             context,
         })
-    }
-
-    /// Polls until shutdown, one task at a time.
-    pub(crate) async fn poll_loop(self: Arc<Self>, graceful: bool) {
-        let settings = &self.context.settings;
-        let request = PollActivityTaskQueueRequest {
-            namespace: self.context.client.namespace().to_owned(),
-            task_queue: Some(TaskQueue { name: settings.task_queue.clone(), ..Default::default() }),
-            identity: settings.identity.clone(),
-            worker_instance_key: self.context.instance_key.clone(),
-            task_queue_metadata: settings
-                .max_task_queue_activities_per_second
-                .map(|rate| TaskQueueMetadata { max_tasks_per_second: Some(rate) }),
-            ..Default::default()
-        };
-        let poller = poll::Poller::new(&self.context, POLL, LONG_POLL_TIMEOUT, graceful);
-        while let Some(permit) = poller.slot(&self.slots).await {
-            if poller.until_stopped(self.rate.wait()).await.is_none() {
-                break;
-            }
-            if let Some(demand) = &self.demand
-                && poller.until_stopped(demand.begin_poll()).await.is_none()
-            {
-                break;
-            }
-            let outcome = poller.poll::<_, PollActivityTaskQueueResponse>(&request).await;
-            if let Some(demand) = &self.demand {
-                let brought_task =
-                    matches!(&outcome, poll::Outcome::Task(task) if !task.task_token.is_empty());
-                demand.end_poll(brought_task);
-            }
-            match outcome {
-                poll::Outcome::Task(task) => self.start(task, permit, false),
-                poll::Outcome::Empty => {}
-                poll::Outcome::Stop => break,
-            }
-        }
     }
 
     /// The SDK wants so many activities more, or fewer.
@@ -145,35 +116,36 @@ impl Activities {
     }
 
     /// Reserves up to `count` slots for activities that the server may start with a workflow task's response.
-    pub(crate) fn reserve_eager(&self, count: usize) -> Vec<OwnedSemaphorePermit> {
-        let mut permits = Vec::new();
-        while permits.len() < count {
-            let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() else { break };
+    pub(crate) fn reserve_eager(&self, count: usize) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        while slots.len() < count {
+            let Some(slot) = self.slots.try_reserve() else { break };
             if !self.rate.try_take() {
                 break;
             }
-            permits.push(permit);
+            slots.push(slot);
         }
-        permits
+        slots
     }
 
     /// Hands a polled (or eagerly started) task to the SDK; an empty poll frees the slot.
     pub(crate) fn start(
         self: &Arc<Self>,
         task: PollActivityTaskQueueResponse,
-        permit: OwnedSemaphorePermit,
+        mut slot: Slot,
         is_eager: bool,
     ) {
         if task.task_token.is_empty() {
             return;
         }
+        slot.mark_used();
         let now = tokio::time::Instant::now();
         let mut heartbeats = self.heartbeats(&task, now);
         // It is watched from its start: the language may be too busy to let it say anything.
         let is_watched = heartbeats.watch();
         let signals = Arc::<Signals>::default();
         let mut running = Running {
-            permit,
+            slot,
             heartbeats,
             must_close_by: task::latest_close(&task, now),
             deadline: None,
@@ -315,10 +287,9 @@ impl Activities {
     /// Call it after the pollers have ended.
     pub(crate) async fn drain(&self) {
         let settings = &self.context.settings;
-        let all = settings.activity_slots as u32;
         let graceful = settings.graceful_shutdown_timeout;
-        let ended = graceful > Duration::ZERO
-            && tokio::time::timeout(graceful, self.slots.acquire_many(all)).await.is_ok();
+        let ended =
+            graceful > Duration::ZERO && tokio::time::timeout(graceful, self.slots.drain()).await.is_ok();
         if !ended {
             self.is_cancelling.store(true, Ordering::Release);
             let mut tokens: Vec<Bytes> = self.running.lock().keys().cloned().collect();
@@ -326,8 +297,48 @@ impl Activities {
             for token in tokens {
                 self.cancel(&token, Reason::WorkerShutdown);
             }
-            // The semaphore is never closed.
-            let _ = self.slots.acquire_many(all).await;
+            self.slots.drain().await;
+        }
+    }
+}
+
+impl poll::Source for Activities {
+    const PATH: &'static str = methods::POLL_ACTIVITY_TASK_QUEUE;
+    type Request = PollActivityTaskQueueRequest;
+    type Response = PollActivityTaskQueueResponse;
+
+    fn request(&self) -> PollActivityTaskQueueRequest {
+        let settings = &self.context.settings;
+        PollActivityTaskQueueRequest {
+            namespace: self.context.client.namespace().to_owned(),
+            task_queue: Some(TaskQueue { name: settings.task_queue.clone(), ..Default::default() }),
+            identity: settings.identity.clone(),
+            worker_instance_key: self.context.instance_key.clone(),
+            task_queue_metadata: settings
+                .max_task_queue_activities_per_second
+                .map(|rate| TaskQueueMetadata { max_tasks_per_second: Some(rate) }),
+            ..Default::default()
+        }
+    }
+
+    fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    async fn leave_to_poll(&self) {
+        self.rate.wait().await;
+        if let Some(demand) = &self.demand {
+            demand.begin_poll().await;
+        }
+    }
+
+    fn handle(self: &Arc<Self>, response: Option<PollActivityTaskQueueResponse>, slot: Slot) {
+        let task = response.filter(|task| !task.task_token.is_empty());
+        if let Some(demand) = &self.demand {
+            demand.end_poll(task.is_some());
+        }
+        if let Some(task) = task {
+            self.start(task, slot, false);
         }
     }
 }

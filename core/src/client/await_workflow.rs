@@ -18,12 +18,9 @@ use http::uri::PathAndQuery;
 use tonic::{Code, metadata::MetadataMap};
 
 use super::{
-    CALL_TIMEOUT, Client, LONG_POLL_TIMEOUT, Plan, connect::add_metadata, decode, error::call_error,
+    CALL_TIMEOUT, Client, LONG_POLL_TIMEOUT, Plan, connect::add_metadata, decode, error::call_error, methods,
 };
 use crate::{client::retry::RetryPolicy, convert::duration};
-
-const HISTORY: &str = "/temporal.api.workflowservice.v1.WorkflowService/GetWorkflowExecutionHistory";
-const DESCRIBE: &str = "/temporal.api.workflowservice.v1.WorkflowService/DescribeWorkflowExecution";
 
 pub(super) async fn await_workflow(
     client: &Client,
@@ -86,7 +83,8 @@ impl<'a> Waiting<'a> {
             namespace: self.client.namespace().to_owned(),
             execution: Some(execution.clone()),
         };
-        let response: DescribeWorkflowExecutionResponse = self.call(DESCRIBE, &request, CALL_TIMEOUT).await?;
+        let response: DescribeWorkflowExecutionResponse =
+            self.call(methods::DESCRIBE_WORKFLOW_EXECUTION, &request, CALL_TIMEOUT).await?;
         let info = response.workflow_execution_info.and_then(|info| info.execution);
         Ok(info.map(|e| e.run_id).unwrap_or_default())
     }
@@ -102,7 +100,7 @@ impl<'a> Waiting<'a> {
         };
         loop {
             let answer: Result<GetWorkflowExecutionHistoryResponse, CallError> =
-                self.call(HISTORY, &request, LONG_POLL_TIMEOUT).await;
+                self.call(methods::GET_WORKFLOW_EXECUTION_HISTORY, &request, LONG_POLL_TIMEOUT).await;
             let response = match answer {
                 Ok(response) => response,
                 // A long poll that ended empty-handed.

@@ -13,7 +13,7 @@ use tonic::{
     metadata::{MetadataKey, MetadataMap},
 };
 
-use super::{CALL_TIMEOUT, Client, Inner, Scope, error::call_error, retry::RetryPolicy};
+use super::{CALL_TIMEOUT, Client, Inner, Scope, error::call_error, methods, retry::RetryPolicy};
 use crate::transport::{Transport, remote};
 
 pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError> {
@@ -80,6 +80,7 @@ fn inner(options: &ConnectOptions, transport: Transport) -> Inner {
         runtime: tokio::runtime::Handle::current(),
         capabilities: tokio::sync::OnceCell::new(),
         steps: Arc::default(),
+        observer: Arc::default(),
         target: options.target.clone(),
         #[cfg(feature = "embedded")]
         embedded: None,
@@ -131,9 +132,9 @@ fn invalid(message: String) -> CallError {
 
 /// GetSystemInfo; a server that doesn't know the method is an old one without capabilities.
 pub(super) async fn ask_capabilities(client: &Client) -> Result<Capabilities, CallError> {
-    let path = "/temporal.api.workflowservice.v1.WorkflowService/GetSystemInfo";
-    let answer: Result<GetSystemInfoResponse, CallError> =
-        client.rpc(path, &GetSystemInfoRequest {}, CALL_TIMEOUT, Some(client.retry_policy())).await;
+    let answer: Result<GetSystemInfoResponse, CallError> = client
+        .rpc(methods::GET_SYSTEM_INFO, &GetSystemInfoRequest {}, CALL_TIMEOUT, Some(client.retry_policy()))
+        .await;
     match answer {
         Ok(info) => Ok(info.capabilities.unwrap_or_default()),
         Err(error) if error.code == Code::Unimplemented as i32 => Ok(Capabilities::default()),

@@ -17,6 +17,33 @@ use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Ty
 pub(crate) const WORKFLOW_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
+/// Paths of the calls that the core makes by itself.
+macro_rules! own_calls {
+    ($($path:ident = $method:literal;)*) => {
+        $(pub(crate) const $path: &str =
+            concat!("/temporal.api.workflowservice.v1.WorkflowService/", $method);)*
+        #[cfg(test)]
+        const OWN_CALLS: &[&str] = &[$($method),*];
+    };
+}
+
+own_calls! {
+    DESCRIBE_NAMESPACE = "DescribeNamespace";
+    DESCRIBE_WORKFLOW_EXECUTION = "DescribeWorkflowExecution";
+    GET_SYSTEM_INFO = "GetSystemInfo";
+    GET_WORKFLOW_EXECUTION_HISTORY = "GetWorkflowExecutionHistory";
+    POLL_ACTIVITY_TASK_QUEUE = "PollActivityTaskQueue";
+    POLL_WORKFLOW_TASK_QUEUE = "PollWorkflowTaskQueue";
+    RECORD_ACTIVITY_TASK_HEARTBEAT = "RecordActivityTaskHeartbeat";
+    RESPOND_ACTIVITY_TASK_CANCELED = "RespondActivityTaskCanceled";
+    RESPOND_ACTIVITY_TASK_COMPLETED = "RespondActivityTaskCompleted";
+    RESPOND_ACTIVITY_TASK_FAILED = "RespondActivityTaskFailed";
+    RESPOND_QUERY_TASK_COMPLETED = "RespondQueryTaskCompleted";
+    RESPOND_WORKFLOW_TASK_COMPLETED = "RespondWorkflowTaskCompleted";
+    RESPOND_WORKFLOW_TASK_FAILED = "RespondWorkflowTaskFailed";
+    SHUTDOWN_WORKER = "ShutdownWorker";
+}
+
 /// Requests whose `namespace` says what they are about, not where they belong: an empty one means something else.
 const NAMESPACE_IS_SUBJECT: &[&str] =
     &["DescribeNamespace", "RegisterNamespace", "UpdateNamespace", "DeprecateNamespace", "DeleteNamespace"];
@@ -219,6 +246,13 @@ mod tests {
         let request = DescribeNamespaceRequest { id: "uuid".into(), ..Default::default() };
         let filled = fill("DescribeNamespace", &request);
         assert_eq!(DescribeNamespaceRequest::decode(filled.request).unwrap(), request);
+    }
+
+    #[test]
+    fn the_cores_own_calls_exist() {
+        for method in OWN_CALLS {
+            assert!(find("", method).is_some(), "{method}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::{
         retry::{Backoff, RetryPolicy},
     },
     convert::duration,
+    observer::{Observer, Seen},
     transport::Transport,
     worker::steps::Steps,
 };
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     capabilities: tokio::sync::OnceCell<Capabilities>,
     /// Of all workers of this connection.
     steps: Arc<Steps>,
+    observer: Arc<Observer>,
     #[cfg(feature = "embedded")]
     embedded: Option<crate::transport::embedded::Embedded>,
 }
@@ -215,6 +217,10 @@ impl Client {
         &self.inner.steps
     }
 
+    pub(crate) fn observer(&self) -> &Arc<Observer> {
+        &self.inner.observer
+    }
+
     pub(crate) fn retry_policy(&self) -> &RetryPolicy {
         &self.inner.retry
     }
@@ -271,11 +277,18 @@ impl Client {
             let remaining = plan.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             let timeout = remaining.map_or(plan.attempt_timeout, |r| r.min(plan.attempt_timeout));
             let (path, metadata) = (plan.path.clone(), plan.metadata.clone());
-            let status = match wire::unary(transport, path, metadata, request.clone(), timeout).await {
+            let begun = Instant::now();
+            let result = wire::unary(transport, path, metadata, request.clone(), timeout).await;
+            let code = match &result {
+                Ok(_) => Code::Ok,
+                Err(status) if is_connection_error(status) => Code::Unavailable,
+                Err(status) => status.code(),
+            };
+            self.inner.observer.see(&Seen::Call { path: plan.path.as_str(), code, took: begun.elapsed() });
+            let status = match result {
                 Ok(response) => return Ok(response),
                 Err(status) => status,
             };
-            let code = if is_connection_error(&status) { Code::Unavailable } else { status.code() };
             let wait = plan
                 .retry
                 .filter(|_| !is_too_large(code, status.message()))

@@ -10,19 +10,19 @@ use durably_proto::temporal::api::{
         PollWorkflowTaskQueueResponse, ShutdownWorkerRequest, ShutdownWorkerResponse,
     },
 };
-use tokio::task::JoinSet;
 use tonic::Code;
 
-use super::{context::Context, poll, runs::Runs};
+use super::{
+    context::Context,
+    poll::{self, PollerPool},
+    runs::Runs,
+    slots::{Slot, Slots},
+};
 use crate::{
     CallError,
     activity::Activities,
-    client::{CALL_TIMEOUT, LONG_POLL_TIMEOUT},
+    client::{CALL_TIMEOUT, methods},
 };
-
-const DESCRIBE_NAMESPACE: &str = "/temporal.api.workflowservice.v1.WorkflowService/DescribeNamespace";
-const POLL: &str = "/temporal.api.workflowservice.v1.WorkflowService/PollWorkflowTaskQueue";
-const SHUTDOWN: &str = "/temporal.api.workflowservice.v1.WorkflowService/ShutdownWorker";
 
 /// Lives as long as the worker; ends with the `ShutDown` event.
 pub(super) async fn run(
@@ -32,7 +32,6 @@ pub(super) async fn run(
     sticky_queue: String,
 ) {
     let watch = context.settings.activities.then(|| tokio::spawn(Arc::clone(&activities).watch_deadlines()));
-    let mut pollers = JoinSet::new();
     if context.settings.replay_only {
         context.stopped().await;
     } else {
@@ -42,15 +41,15 @@ pub(super) async fn run(
         };
         match described {
             Some(Ok(graceful)) => {
-                start_pollers(&mut pollers, &context, &runs, &activities, &sticky_queue, graceful);
+                let pollers = start_pollers(&context, &runs, &activities, &sticky_queue, graceful);
                 context.stopped().await;
                 tell_server(&context, sticky_queue).await;
+                pollers.ended().await;
             }
             Some(Err(error)) => context.fail(error),
             None => {}
         }
     }
-    while pollers.join_next().await.is_some() {}
     tokio::select! {
         // Workflow tasks may still be waiting for answers while activities end; neither needs the other.
         _ = async { tokio::join!(runs.drain(), activities.drain()) } => {}
@@ -67,7 +66,7 @@ async fn ends_polls_at_shutdown(context: &Context) -> Result<bool, CallError> {
     let client = &context.client;
     let request = DescribeNamespaceRequest { namespace: client.namespace().to_owned(), ..Default::default() };
     let answer: Result<DescribeNamespaceResponse, CallError> =
-        client.rpc(DESCRIBE_NAMESPACE, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        client.rpc(methods::DESCRIBE_NAMESPACE, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
     match answer {
         Ok(response) => {
             let capabilities = response.namespace_info.and_then(|info| info.capabilities);
@@ -85,15 +84,16 @@ async fn ends_polls_at_shutdown(context: &Context) -> Result<bool, CallError> {
     }
 }
 
+/// Polls what the worker is for, until shutdown.
 fn start_pollers(
-    pollers: &mut JoinSet<()>,
     context: &Arc<Context>,
     runs: &Arc<Runs>,
     activities: &Arc<Activities>,
     sticky_queue: &str,
     graceful: bool,
-) {
+) -> PollerPool {
     let settings = &context.settings;
+    let mut pollers = PollerPool::new(Arc::clone(context), graceful);
     let normal = TaskQueue {
         name: settings.task_queue.clone(),
         kind: TaskQueueKind::Normal as i32,
@@ -106,37 +106,47 @@ fn start_pollers(
     };
     if settings.workflows {
         for (queue, count) in [(normal, settings.normal_polls), (sticky, settings.sticky_polls)] {
-            for _ in 0..count {
-                pollers.spawn(poll_workflow_tasks(
-                    Arc::clone(context),
-                    Arc::clone(runs),
-                    queue.clone(),
-                    graceful,
-                ));
-            }
+            let tasks = WorkflowTasks { context: Arc::clone(context), runs: Arc::clone(runs), queue };
+            pollers.poll(&Arc::new(tasks), count);
         }
     }
     if settings.activities {
-        for _ in 0..settings.activity_polls {
-            pollers.spawn(Arc::clone(activities).poll_loop(graceful));
-        }
+        pollers.poll(activities, settings.activity_polls);
     }
+    pollers
 }
 
-async fn poll_workflow_tasks(context: Arc<Context>, runs: Arc<Runs>, queue: TaskQueue, graceful: bool) {
-    let request = PollWorkflowTaskQueueRequest {
-        namespace: context.client.namespace().to_owned(),
-        task_queue: Some(queue),
-        identity: context.settings.identity.clone(),
-        worker_instance_key: context.instance_key.clone(),
-        ..Default::default()
-    };
-    let poller = poll::Poller::new(&context, POLL, LONG_POLL_TIMEOUT, graceful);
-    while let Some(permit) = poller.slot(&runs.slots).await {
-        match poller.poll::<_, PollWorkflowTaskQueueResponse>(&request).await {
-            poll::Outcome::Task(task) => runs.handle_polled(task, permit),
-            poll::Outcome::Empty => {}
-            poll::Outcome::Stop => break,
+/// The workflow tasks of one queue.
+struct WorkflowTasks {
+    context: Arc<Context>,
+    runs: Arc<Runs>,
+    queue: TaskQueue,
+}
+
+impl poll::Source for WorkflowTasks {
+    const PATH: &'static str = methods::POLL_WORKFLOW_TASK_QUEUE;
+    type Request = PollWorkflowTaskQueueRequest;
+    type Response = PollWorkflowTaskQueueResponse;
+
+    fn request(&self) -> PollWorkflowTaskQueueRequest {
+        PollWorkflowTaskQueueRequest {
+            namespace: self.context.client.namespace().to_owned(),
+            task_queue: Some(self.queue.clone()),
+            identity: self.context.settings.identity.clone(),
+            worker_instance_key: self.context.instance_key.clone(),
+            ..Default::default()
+        }
+    }
+
+    fn slots(&self) -> &Slots {
+        &self.runs.slots
+    }
+
+    async fn leave_to_poll(&self) {}
+
+    fn handle(self: &Arc<Self>, response: Option<PollWorkflowTaskQueueResponse>, slot: Slot) {
+        if let Some(response) = response {
+            self.runs.handle_polled(response, slot);
         }
     }
 }
@@ -166,7 +176,7 @@ async fn tell_server(context: &Context, sticky_queue: String) {
         ..Default::default()
     };
     let answer: Result<ShutdownWorkerResponse, CallError> =
-        context.client.rpc(SHUTDOWN, &request, poll::POLL_END_TIMEOUT, None).await;
+        context.client.rpc(methods::SHUTDOWN_WORKER, &request, poll::POLL_END_TIMEOUT, None).await;
     if let Err(error) = answer {
         tracing::debug!(
             error = error.message,

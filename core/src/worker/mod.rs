@@ -8,6 +8,7 @@ pub(crate) mod rate;
 mod respond;
 mod runs;
 pub(crate) mod settings;
+pub(crate) mod slots;
 pub(crate) mod steps;
 
 use std::sync::Arc;

@@ -1,50 +1,111 @@
-//! What workflow and activity pollers have in common: a slot first, then a long poll, again and again until shutdown.
+//! Polling, whatever is polled for: a slot first, then leave to poll, then a long poll, again and again until shutdown.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tonic::Code;
 
-use super::context::Context;
-use crate::client::retry::RetryPolicy;
+use super::{
+    context::Context,
+    slots::{Slot, Slots},
+};
+use crate::client::{LONG_POLL_TIMEOUT, retry::RetryPolicy};
 
 /// How long a server that ends polls at shutdown by itself may take to do so.
 pub(super) const POLL_END_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(crate) struct Poller<'a> {
-    context: &'a Context,
-    path: &'static str,
-    timeout: Duration,
-    retry: RetryPolicy,
+/// Something to poll.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// The RPC.
+    const PATH: &'static str;
+    type Request: prost::Message + Send + Sync;
+    type Response: prost::Message + Default;
+
+    fn request(&self) -> Self::Request;
+
+    fn slots(&self) -> &Slots;
+
+    /// Returns when one more poll is called for.
+    fn leave_to_poll(&self) -> impl Future<Output = ()> + Send;
+
+    /// Such a poll is over: what it brought, which may be empty, for the slot that was reserved for it. `None` if there
+    /// was no answer.
+    fn handle(self: &Arc<Self>, response: Option<Self::Response>, slot: Slot);
+}
+
+/// The polls of one worker.
+pub(crate) struct PollerPool {
+    context: Arc<Context>,
     /// The server answers open polls when it hears of the shutdown. Otherwise they are dropped, and a task that is on
     /// its way in that moment is lost until it times out.
     graceful: bool,
+    pollers: JoinSet<()>,
 }
 
-pub(crate) enum Outcome<T> {
-    Task(T),
+struct Poller {
+    context: Arc<Context>,
+    retry: RetryPolicy,
+    graceful: bool,
+}
+
+enum Outcome<T> {
+    Answer(T),
     Empty,
     Stop,
 }
 
-impl<'a> Poller<'a> {
-    pub(crate) fn new(context: &'a Context, path: &'static str, timeout: Duration, graceful: bool) -> Self {
-        Self { retry: context.client.retry_policy().for_long_polls(), context, path, timeout, graceful }
+impl PollerPool {
+    pub(crate) fn new(context: Arc<Context>, graceful: bool) -> Self {
+        Self { context, graceful, pollers: JoinSet::new() }
+    }
+
+    /// Keeps up to `count` polls of a source open, until shutdown.
+    pub(crate) fn poll<S: Source>(&mut self, source: &Arc<S>, count: usize) {
+        for _ in 0..count {
+            let poller = Poller {
+                retry: self.context.client.retry_policy().for_long_polls(),
+                context: Arc::clone(&self.context),
+                graceful: self.graceful,
+            };
+            let source = Arc::clone(source);
+            self.pollers.spawn(async move { poller.run(&source).await });
+        }
+    }
+
+    /// Returns when no poll is open any more.
+    pub(crate) async fn ended(mut self) {
+        while self.pollers.join_next().await.is_some() {}
+    }
+}
+
+impl Poller {
+    async fn run<S: Source>(&self, source: &Arc<S>) {
+        let request = source.request();
+        while let Some(slot) = self.slot(source.slots()).await {
+            if self.until_stopped(source.leave_to_poll()).await.is_none() {
+                return;
+            }
+            match self.poll(S::PATH, &request).await {
+                Outcome::Answer(response) => source.handle(Some(response), slot),
+                Outcome::Empty => source.handle(None, slot),
+                Outcome::Stop => return source.handle(None, slot),
+            }
+        }
     }
 
     /// A free slot, or `None` at shutdown.
-    pub(crate) async fn slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    async fn slot(&self, slots: &Slots) -> Option<Slot> {
         if self.context.is_stopping() {
             return None;
         }
-        if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
-            return Some(permit);
+        match slots.try_reserve() {
+            Some(slot) => Some(slot),
+            None => self.until_stopped(slots.reserve()).await,
         }
-        self.until_stopped(Arc::clone(slots).acquire_owned()).await?.ok()
     }
 
     /// The result of `future`, or `None` if shutdown begins before it.
-    pub(crate) async fn until_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
+    async fn until_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
         tokio::select! {
             biased;
             () = self.context.stopped() => None,
@@ -53,13 +114,13 @@ impl<'a> Poller<'a> {
     }
 
     /// One long poll. Errors that pass are retried inside, for ever; one that doesn't pass stops the worker.
-    pub(crate) async fn poll<Request, Response>(&self, request: &Request) -> Outcome<Response>
+    async fn poll<Request, Response>(&self, path: &'static str, request: &Request) -> Outcome<Response>
     where
         Request: prost::Message,
         Response: prost::Message + Default,
     {
         let poll =
-            self.context.client.rpc::<_, Response>(self.path, request, self.timeout, Some(&self.retry));
+            self.context.client.rpc::<_, Response>(path, request, LONG_POLL_TIMEOUT, Some(&self.retry));
         let mut poll = std::pin::pin!(poll);
         let answer = tokio::select! {
             biased;
@@ -75,7 +136,7 @@ impl<'a> Poller<'a> {
             }
         };
         match answer {
-            Ok(response) => Outcome::Task(response),
+            Ok(response) => Outcome::Answer(response),
             Err(error) if error.code == Code::DeadlineExceeded as i32 => Outcome::Empty,
             Err(_) if self.context.is_stopping() => Outcome::Stop,
             Err(error) => {

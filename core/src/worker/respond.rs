@@ -17,22 +17,17 @@ use durably_proto::temporal::api::{
         RespondWorkflowTaskFailedRequest, RespondWorkflowTaskFailedResponse,
     },
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Code;
 
-use super::context::Context;
+use super::{context::Context, slots::Slot};
 use crate::{
     CallError,
     activity::Activities,
-    client::{CALL_TIMEOUT, error::is_too_large},
+    client::{CALL_TIMEOUT, error::is_too_large, methods},
     convert::to_wire,
+    observer::{Seen, TaskKind},
     workflow::{HistoryPage, QueryReply, TaskCompleted, TaskFailed},
 };
-
-const COMPLETED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondWorkflowTaskCompleted";
-const FAILED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondWorkflowTaskFailed";
-const QUERY_COMPLETED: &str = "/temporal.api.workflowservice.v1.WorkflowService/RespondQueryTaskCompleted";
-const HISTORY: &str = "/temporal.api.workflowservice.v1.WorkflowService/GetWorkflowExecutionHistory";
 
 pub(super) struct Responder {
     context: Arc<Context>,
@@ -91,12 +86,20 @@ impl Responder {
             ..Default::default()
         };
         let client = &self.context.client;
-        let answer = client.rpc(COMPLETED, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        let answer = client
+            .rpc(
+                methods::RESPOND_WORKFLOW_TASK_COMPLETED,
+                &request,
+                CALL_TIMEOUT,
+                Some(client.retry_policy()),
+            )
+            .await;
+        self.answered(answer.is_ok());
         match answer {
             Ok(RespondWorkflowTaskCompletedResponse { workflow_task, activity_tasks, .. }) => {
                 if let Some(activities) = &self.activities {
-                    for (activity, permit) in activity_tasks.into_iter().zip(eager) {
-                        activities.start(activity, permit, true);
+                    for (activity, slot) in activity_tasks.into_iter().zip(eager) {
+                        activities.start(activity, slot, true);
                     }
                 }
                 Ok(workflow_task)
@@ -111,7 +114,7 @@ impl Responder {
     }
 
     /// Reserves slots for activities that the commands allow to start at once, and takes the wish out of the others.
-    fn reserve_eager(&self, commands: &mut [Command]) -> Vec<OwnedSemaphorePermit> {
+    fn reserve_eager(&self, commands: &mut [Command]) -> Vec<Slot> {
         let task_queue = &self.context.settings.task_queue;
         let mut wanted = 0;
         ask_eagerly(commands, |queue| {
@@ -123,14 +126,14 @@ impl Responder {
             return Vec::new();
         }
         let limit = self.context.settings.max_eager_activities.min(wanted);
-        let permits = self.activities.as_ref().map_or_else(Vec::new, |a| a.reserve_eager(limit));
-        let mut left = permits.len();
+        let slots = self.activities.as_ref().map_or_else(Vec::new, |a| a.reserve_eager(limit));
+        let mut left = slots.len();
         ask_eagerly(commands, |_| {
             let granted = left > 0;
             left = left.saturating_sub(1);
             granted
         });
-        permits
+        slots
     }
 
     fn version_stamp(&self) -> Option<WorkerVersionStamp> {
@@ -156,6 +159,10 @@ impl Responder {
         })
     }
 
+    fn answered(&self, is_taken: bool) {
+        self.context.client.observer().see(&Seen::Answered { kind: TaskKind::Workflow, is_taken });
+    }
+
     /// Reports the first failure of a task. Later attempts are left to time out: reported, they would be retried
     /// without a pause.
     pub(super) async fn fail(&self, task: TaskFailed) {
@@ -179,8 +186,10 @@ impl Responder {
             ..Default::default()
         };
         let client = &self.context.client;
-        let answer: Result<RespondWorkflowTaskFailedResponse, CallError> =
-            client.rpc(FAILED, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        let answer: Result<RespondWorkflowTaskFailedResponse, CallError> = client
+            .rpc(methods::RESPOND_WORKFLOW_TASK_FAILED, &request, CALL_TIMEOUT, Some(client.retry_policy()))
+            .await;
+        self.answered(answer.is_ok());
         if let Err(error) = answer {
             let _ = refused(error);
         }
@@ -206,8 +215,10 @@ impl Responder {
             }
         }
         let client = &self.context.client;
-        let answer: Result<RespondQueryTaskCompletedResponse, CallError> =
-            client.rpc(QUERY_COMPLETED, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        let answer: Result<RespondQueryTaskCompletedResponse, CallError> = client
+            .rpc(methods::RESPOND_QUERY_TASK_COMPLETED, &request, CALL_TIMEOUT, Some(client.retry_policy()))
+            .await;
+        self.answered(answer.is_ok());
         if let Err(error) = answer {
             // Usually nobody waits for it any more.
             tracing::debug!(error = error.message, "the server did not take a query's answer");
@@ -231,8 +242,9 @@ impl Responder {
             next_page_token,
             ..Default::default()
         };
-        let answer: Result<GetWorkflowExecutionHistoryResponse, CallError> =
-            client.rpc(HISTORY, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
+        let answer: Result<GetWorkflowExecutionHistoryResponse, CallError> = client
+            .rpc(methods::GET_WORKFLOW_EXECUTION_HISTORY, &request, CALL_TIMEOUT, Some(client.retry_policy()))
+            .await;
         answer.map(HistoryPage::from).map_err(|error| {
             if error.code != Code::NotFound as i32 {
                 tracing::warn!(workflow_id, run_id, error = error.message, "a history could not be fetched");

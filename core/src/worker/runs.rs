@@ -14,20 +14,24 @@ use durably_proto::{
     temporal::api::workflowservice::v1::PollWorkflowTaskQueueResponse,
 };
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
-use super::{cache::Cache, context::Context, respond::Responder, steps};
+use super::{
+    cache::Cache,
+    context::Context,
+    respond::Responder,
+    slots::{Slot, Slots},
+    steps,
+};
 use crate::{
     activity::Activities,
+    observer::{Seen, TaskKind},
     workflow::{HistoryPage, QueryReply, Run, Step, TaskCompleted, TaskFailed, WorkflowTask},
 };
 
 pub(super) struct Runs {
     context: Arc<Context>,
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) slots: Slots,
     responder: Responder,
     cache: Mutex<Cache<Arc<Cached>>>,
     /// A run left the cache.
@@ -53,7 +57,7 @@ struct Inner {
     /// `None` before its start and after its eviction, both within one hold of the lock or a removal from the cache.
     run: Option<Run>,
     /// Of the task that the run works on.
-    permit: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
     /// The activation that is with the SDK.
     step: Option<steps::Step>,
     /// Tasks that came while the run was busy: the server sends one, and a query beside it.
@@ -70,7 +74,7 @@ struct Inner {
 /// A task with its slot.
 struct Polled {
     task: WorkflowTask,
-    permit: OwnedSemaphorePermit,
+    slot: Slot,
 }
 
 enum Input {
@@ -86,7 +90,7 @@ enum Input {
 /// What is left to do after a machine was fed, without its lock.
 struct Job {
     cached: Arc<Cached>,
-    permit: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
     work: Work,
 }
 
@@ -108,7 +112,11 @@ impl Runs {
     ) -> Arc<Self> {
         let settings = &context.settings;
         Arc::new(Self {
-            slots: Arc::new(Semaphore::new(settings.workflow_slots)),
+            slots: Slots::new(
+                TaskKind::Workflow,
+                settings.workflow_slots,
+                Arc::clone(context.client.observer()),
+            ),
             responder: Responder::new(Arc::clone(&context), activities, sticky_queue),
             cache: Mutex::new(Cache::new(settings.max_cached_workflows, settings.max_cached_bytes)),
             left: Notify::new(),
@@ -118,12 +126,8 @@ impl Runs {
     }
 
     /// Takes a poll's answer; an empty one frees the slot. Doesn't wait for I/O.
-    pub(super) fn handle_polled(
-        self: &Arc<Self>,
-        response: PollWorkflowTaskQueueResponse,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let jobs = self.accept(response, permit);
+    pub(super) fn handle_polled(self: &Arc<Self>, response: PollWorkflowTaskQueueResponse, slot: Slot) {
+        let jobs = self.accept(response, slot);
         if !jobs.is_empty() {
             let runs = Arc::clone(self);
             self.context.client.runtime().spawn(async move { runs.work_off(jobs).await });
@@ -169,8 +173,7 @@ impl Runs {
     pub(super) async fn drain(self: &Arc<Self>) {
         // Replays count as work; each leaves the cache when it is done.
         self.until(|runs| !runs.replays.lock().is_running).await;
-        // The semaphore is never closed.
-        let _ = self.slots.acquire_many(self.context.settings.workflow_slots as u32).await;
+        self.slots.drain().await;
         let handles = self.cache.lock().handles();
         for cached in handles {
             self.spawn_feed(cached, Input::Evict(Reason::Shutdown));
@@ -196,9 +199,12 @@ impl Runs {
         });
     }
 
-    fn accept(&self, response: PollWorkflowTaskQueueResponse, permit: OwnedSemaphorePermit) -> Jobs {
+    fn accept(&self, response: PollWorkflowTaskQueueResponse, mut slot: Slot) -> Jobs {
         match WorkflowTask::decode(response) {
-            Ok(Some(task)) => self.admit(Polled { task, permit }),
+            Ok(Some(task)) => {
+                slot.mark_used();
+                self.admit(Polled { task, slot })
+            }
             Ok(None) => Jobs::new(),
             Err(invalid) => {
                 // Without an answer it times out on the server, and is tried again.
@@ -215,14 +221,15 @@ impl Runs {
             drop(cache);
             return self.feed(&cached, Input::Task(polled));
         }
-        let Polled { task, permit } = polled;
+        let Polled { task, slot } = polled;
         let is_new = task.previous_started_event_id == 0;
-        let inner = Inner { permit: Some(permit), generation: 1, is_new, ..Default::default() };
+        let inner = Inner { slot: Some(slot), generation: 1, is_new, ..Default::default() };
         let cached = Arc::new(Cached { run_id: task.run_id.clone(), inner: Mutex::new(inner) });
         // Taken before anyone else can find the run, and while nobody can hold it.
         let mut inner = cached.inner.lock();
         cache.insert(task.run_id.clone(), Arc::clone(&cached));
         drop(cache);
+        self.context.client.observer().see(&Seen::RunCached);
         let (run, steps) =
             Run::start(self.context.client.namespace(), self.context.settings.history_dialect, task);
         inner.run = Some(run);
@@ -249,6 +256,7 @@ impl Runs {
         let inner = Inner { run: Some(run), is_replay: true, ..Default::default() };
         let cached = Arc::new(Cached { run_id: run_id.clone(), inner: Mutex::new(inner) });
         self.cache.lock().insert(run_id, Arc::clone(&cached));
+        self.context.client.observer().see(&Seen::RunCached);
         let jobs = self.carry_out(&cached, &mut cached.inner.lock(), steps);
         self.settle(&cached, jobs)
     }
@@ -264,7 +272,7 @@ impl Runs {
             Input::Task(polled) => match &mut inner.run {
                 Some(run) if !run.is_busy() => {
                     let steps = run.handle_task(polled.task);
-                    inner.permit = Some(polled.permit);
+                    inner.slot = Some(polled.slot);
                     inner.generation += 1;
                     steps
                 }
@@ -303,14 +311,14 @@ impl Runs {
             for step in steps {
                 if let Some(work) = self.carry_out_step(inner, step) {
                     // A page is fetched for the task that the run still works on.
-                    let permit = if matches!(work, Work::Fetch { .. }) { None } else { inner.permit.take() };
-                    jobs.push_back(Job { cached: Arc::clone(cached), permit, work });
+                    let slot = if matches!(work, Work::Fetch { .. }) { None } else { inner.slot.take() };
+                    jobs.push_back(Job { cached: Arc::clone(cached), slot, work });
                 }
             }
             let Some(run) = inner.run.as_mut().filter(|run| !run.is_busy()) else { break };
-            inner.permit = None;
+            inner.slot = None;
             let Some(next) = inner.waiting.pop_front() else { break };
-            inner.permit = Some(next.permit);
+            inner.slot = Some(next.slot);
             inner.generation += 1;
             steps = run.handle_task(next.task);
         }
@@ -339,7 +347,8 @@ impl Runs {
             }
             Step::FailTask(task) => Some(Work::Fail(task)),
             Step::AnswerQuery(reply) => Some(Work::Answer(reply)),
-            Step::Evicted { .. } => {
+            Step::Evicted { reason, .. } => {
+                self.context.client.observer().see(&Seen::RunEvicted(reason));
                 inner.run = None;
                 Some(Work::Leave)
             }
@@ -374,16 +383,16 @@ impl Runs {
 
     /// Does the I/O that runs asked for, and what follows from its results, until there is none left.
     async fn work_off(&self, mut jobs: Jobs) {
-        while let Some(Job { cached, permit, work }) = jobs.pop_front() {
+        while let Some(Job { cached, slot, work }) = jobs.pop_front() {
             let more = match work {
                 Work::Fetch { workflow_id, next_page_token } => {
                     let page = self.responder.fetch(&workflow_id, &cached.run_id, next_page_token).await;
                     self.feed(&cached, page.map_or_else(Input::NoHistory, Input::Page))
                 }
                 Work::Complete { task, is_new, generation } => {
-                    match self.responder.complete(task, is_new, permit.is_some()).await {
-                        Ok(next) => match (next, permit) {
-                            (Some(next), Some(permit)) => self.accept(next, permit),
+                    match self.responder.complete(task, is_new, slot.is_some()).await {
+                        Ok(next) => match (next, slot) {
+                            (Some(next), Some(slot)) => self.accept(next, slot),
                             _ => Jobs::new(),
                         },
                         Err(message) => self.feed(&cached, Input::Refused(generation, message)),
