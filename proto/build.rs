@@ -57,11 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("sources.rs"), sources(&ours)?)?;
 
     let mut config = tonic_prost_build::Config::new();
-    config.bytes(["."]).btree_map(["."]);
+    // The names are what a decoder finds its message's descriptor by.
+    config.bytes(["."]).btree_map(["."]).enable_type_names();
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
         .generate_default_stubs(true)
+        .codec_path("crate::codec::BoundedCodec")
         .include_file("all.rs")
         .compile_fds_with_config(set, config)?;
     Ok(())

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use durably_core::CallError;
-use durably_proto::durably::core::v1::{
-    AwaitWorkflow, Call, ConnectOptions, WorkflowResult, call_result::Result as Answer,
+use durably_proto::{
+    depth,
+    durably::core::v1::{AwaitWorkflow, Call, ConnectOptions, WorkflowResult, call_result::Result as Answer},
 };
-use prost::Message;
+use prost::{Message, Name};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -18,9 +19,12 @@ use crate::mailbox::{Content, Mailbox};
 use crate::runtime::{Runtime, Threads};
 
 /// Encodes `object`, which must be the message `M` of the contract, and reads it into the core's type.
-pub(crate) fn to_core<M: Message + Default>(object: &Bound<'_, PyAny>, full_name: &str) -> PyResult<M> {
+pub(crate) fn to_core<M: Message + Name + Default>(
+    object: &Bound<'_, PyAny>,
+    full_name: &str,
+) -> PyResult<M> {
     let bytes = codec::encode_as(object, contract(full_name)?)?;
-    M::decode(Bytes::from(bytes)).map_err(|e| PyValueError::new_err(format!("{full_name}: {e}")))
+    depth::decode(Bytes::from(bytes)).map_err(|e| PyValueError::new_err(format!("{full_name}: {e}")))
 }
 
 /// The number of a message that this crate knows by name.

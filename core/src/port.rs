@@ -8,9 +8,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use durably_proto::durably::core::v1::{WorkerEvent, call_result::Result as Answer};
+use durably_proto::{
+    depth,
+    durably::core::v1::{WorkerEvent, call_result::Result as Answer},
+};
 use parking_lot::Mutex;
-use prost::Message;
+use prost::{Message, Name};
 use tokio::runtime::Handle;
 use tonic::Code;
 
@@ -221,8 +224,8 @@ impl Port {
     }
 }
 
-fn decode<M: Message + Default>(name: &str, bytes: Bytes) -> Result<M, CallError> {
-    M::decode(bytes).map_err(|error| {
+fn decode<M: Message + Name + Default>(name: &str, bytes: Bytes) -> Result<M, CallError> {
+    depth::decode(bytes).map_err(|error| {
         let message = format!("the bytes are not a durably.core.v1.{name}: {error}");
         call_error(Code::InvalidArgument, message)
     })

@@ -1,7 +1,7 @@
 //! Message types and gRPC stubs: Temporal's public API ([`temporal`]) and the contract between the core and a
 //! language ([`durably::core::v1`]).
 //!
-//! Nothing here has behaviour. `bytes` fields are reference-counted ([`bytes::Bytes`]) so that a payload is not
+//! Nothing here has behaviour, but for the bound on depth that holds for all that is read ([`depth`]). `bytes` fields are reference-counted ([`bytes::Bytes`]) so that a payload is not
 //! copied on its way through, and maps are ordered so that encoding is deterministic.
 //!
 //! [`bytes::Bytes`]: https://docs.rs/bytes
@@ -10,6 +10,9 @@
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/all.rs"));
 }
+mod codec;
+pub mod depth;
+
 pub use generated::{durably, google, temporal};
 
 /// The encoded `FileDescriptorSet` of everything in this crate.

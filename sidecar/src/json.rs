@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prost::Message;
+use prost::{Message, Name};
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor,
     SerializeOptions,
@@ -37,9 +37,9 @@ pub(crate) fn descriptor(full_name: &str) -> Result<MessageDescriptor, JsonError
 }
 
 /// Reads the message `full_name`, as the type `M` that it is.
-pub(crate) fn read<M: Message + Default>(full_name: &str, value: Value) -> Result<M, JsonError> {
+pub(crate) fn read<M: Message + Name + Default>(full_name: &str, value: Value) -> Result<M, JsonError> {
     let bytes = read_bytes(full_name, value)?;
-    M::decode(bytes.as_slice()).map_err(|e| error(format!("{full_name}: {e}")))
+    durably_proto::depth::decode(bytes.into()).map_err(|e| error(format!("{full_name}: {e}")))
 }
 
 /// Reads the message `full_name` and encodes it for the wire.

@@ -253,7 +253,7 @@ impl Client {
     ) -> Result<Response, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + Default,
+        Response: prost::Message + prost::Name + Default,
     {
         let path = PathAndQuery::from_static(path);
         let plan = Plan {
@@ -306,8 +306,12 @@ impl Client {
     }
 }
 
-fn decode<Response: prost::Message + Default>(path: &str, response: Bytes) -> Result<Response, CallError> {
-    Response::decode(response).map_err(|error| {
+fn decode<Response: prost::Message + prost::Name + Default>(
+    path: &str,
+    response: Bytes,
+) -> Result<Response, CallError> {
+    // Another server may keep failures that nest deeper than what can be read here.
+    durably_proto::depth::decode(response).map_err(|error| {
         call_error(Code::Internal, format!("the server's answer to {path} is malformed: {error}"))
     })
 }

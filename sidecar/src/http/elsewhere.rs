@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use durably_proto::durably::core::v1::{ActivityCompletion, ActivityHeartbeat};
 use futures::{FutureExt as _, future::BoxFuture};
-use prost::Message;
+use prost::{Message, Name};
 use serde_json::{Map, Value, json};
 
 use super::{Ask, Reply, client::call, error::ApiError};
@@ -41,7 +41,7 @@ struct Said {
 }
 
 /// Takes the body apart; what is left of it must be a message `full_name`.
-fn said<M: Message + Default>(ask: &Ask, full_name: &str) -> Result<Said, ApiError> {
+fn said<M: Message + Name + Default>(ask: &Ask, full_name: &str) -> Result<Said, ApiError> {
     let mut rest = ask.object()?;
     let mut ids: Map<String, Value> =
         IDS.into_iter().filter_map(|name| Some((name.to_owned(), rest.remove(name)?))).collect();

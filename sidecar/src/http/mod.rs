@@ -168,7 +168,7 @@ impl Ask {
     }
 
     /// The body as a message.
-    fn message<M: prost::Message + Default>(&self, full_name: &str) -> Result<M, ApiError> {
+    fn message<M: prost::Message + prost::Name + Default>(&self, full_name: &str) -> Result<M, ApiError> {
         json::read(full_name, self.object()?.into()).map_err(|e| ApiError::invalid(e.to_string()))
     }
 

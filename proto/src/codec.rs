@@ -1,0 +1,57 @@
+//! The codec of all generated stubs: prost's, with the depth of what is read bounded.
+
+use std::marker::PhantomData;
+
+use bytes::Buf as _;
+use prost::{Message, Name};
+use tonic::{
+    Status,
+    codec::{Codec, DecodeBuf, Decoder},
+};
+use tonic_prost::ProstEncoder;
+
+use crate::depth;
+
+/// Encodes `T` and decodes `U`; see [`depth`].
+#[derive(Debug)]
+pub(crate) struct BoundedCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for BoundedCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for BoundedCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = BoundedDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstEncoder::default()
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        BoundedDecoder(PhantomData)
+    }
+}
+
+/// Decodes `U`.
+#[derive(Debug)]
+pub(crate) struct BoundedDecoder<U>(PhantomData<U>);
+
+impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        // Takes the buffer's own memory: nothing is copied.
+        let encoded = buffer.copy_to_bytes(buffer.remaining());
+        depth::decode(encoded).map(Some).map_err(|error| Status::internal(error.to_string()))
+    }
+}
