@@ -138,7 +138,11 @@ impl Activity {
                 );
             }
         }
-        due.into_iter().min_by_key(|(time, _)| *time)
+        // Of time-outs that end at one moment the more particular one counts: that is the order of their numbers.
+        due.into_iter().min_by_key(|(time, due)| match due {
+            ActivityDue::Timeout(kind) => (*time, *kind as i32),
+            ActivityDue::Retry => (*time, i32::MAX),
+        })
     }
 }
 

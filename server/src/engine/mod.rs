@@ -34,6 +34,8 @@ mod tests;
 
 pub use crate::store::{RunCommit, RunKey};
 pub use admission::{Admission, Terms, admit, new_run, retention_end};
+#[cfg(test)]
+pub(crate) use commands::kind as command_type;
 pub use execution::Execution;
 pub use load::LoadError;
 pub use outbox::{Address, Body, Message, Outcome, Receipt, Sender, SignalBody};

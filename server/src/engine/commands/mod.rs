@@ -87,20 +87,93 @@ pub(super) fn check(run: &Execution, commands: &[Command], first_event_id: i64) 
     let mut plan = Plan::default();
     for (event_id, command) in (first_event_id..).zip(commands) {
         plan.event_id = event_id;
-        let Some(attributes) = &command.attributes else {
-            let kind = CommandType::try_from(command.command_type).unwrap_or_default();
-            return Err(Refused::new(Cause::Unspecified, format!("command {kind:?} has no attributes")));
-        };
+        let attributes = attributes_of(command)?;
         if closes(attributes) && !run.buffer.is_empty() {
             // The workflow did not see everything yet: it must decide again.
             return Err(Refused::new(Cause::UnhandledCommand, ""));
         }
         check_one(run, attributes, &mut plan)?;
-        if closes(attributes) {
-            break;
+        let is_last = event_id + 1 == first_event_id + commands.len() as i64;
+        if closes(attributes) && !is_last {
+            return Err(Refused::new(
+                bad_attributes(kind(attributes)),
+                format!("invalid command sequence: {:?} must be the last command.", kind(attributes)),
+            ));
         }
     }
     Ok(())
+}
+
+/// The attributes of a command, which must be those of its type: whoever reads the one must not do another thing than
+/// whoever reads the other.
+fn attributes_of(command: &Command) -> Result<&A, Refused> {
+    let Ok(named) = CommandType::try_from(command.command_type) else {
+        let message = format!("Unknown command type: {}", command.command_type);
+        return Err(Refused::new(Cause::Unspecified, message));
+    };
+    match &command.attributes {
+        Some(attributes) if kind(attributes) == named => Ok(attributes),
+        Some(attributes) => Err(Refused::new(
+            bad_attributes(named),
+            format!("a command of type {named:?} has the attributes of {:?}.", kind(attributes)),
+        )),
+        None => {
+            Err(Refused::new(bad_attributes(named), format!("attributes are not set on command {named:?}.")))
+        }
+    }
+}
+
+/// The type that goes with the attributes.
+pub(crate) fn kind(attributes: &A) -> CommandType {
+    match attributes {
+        A::ScheduleActivityTaskCommandAttributes(_) => CommandType::ScheduleActivityTask,
+        A::RequestCancelActivityTaskCommandAttributes(_) => CommandType::RequestCancelActivityTask,
+        A::StartTimerCommandAttributes(_) => CommandType::StartTimer,
+        A::CancelTimerCommandAttributes(_) => CommandType::CancelTimer,
+        A::CompleteWorkflowExecutionCommandAttributes(_) => CommandType::CompleteWorkflowExecution,
+        A::FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
+        A::CancelWorkflowExecutionCommandAttributes(_) => CommandType::CancelWorkflowExecution,
+        A::ContinueAsNewWorkflowExecutionCommandAttributes(_) => CommandType::ContinueAsNewWorkflowExecution,
+        A::RecordMarkerCommandAttributes(_) => CommandType::RecordMarker,
+        A::UpsertWorkflowSearchAttributesCommandAttributes(_) => CommandType::UpsertWorkflowSearchAttributes,
+        A::ModifyWorkflowPropertiesCommandAttributes(_) => CommandType::ModifyWorkflowProperties,
+        A::StartChildWorkflowExecutionCommandAttributes(_) => CommandType::StartChildWorkflowExecution,
+        A::SignalExternalWorkflowExecutionCommandAttributes(_) => {
+            CommandType::SignalExternalWorkflowExecution
+        }
+        A::RequestCancelExternalWorkflowExecutionCommandAttributes(_) => {
+            CommandType::RequestCancelExternalWorkflowExecution
+        }
+        A::ProtocolMessageCommandAttributes(_) => CommandType::ProtocolMessage,
+        A::ScheduleNexusOperationCommandAttributes(_) => CommandType::ScheduleNexusOperation,
+        A::RequestCancelNexusOperationCommandAttributes(_) => CommandType::RequestCancelNexusOperation,
+    }
+}
+
+/// The cause with which a task fails whose command of this type is malformed.
+fn bad_attributes(kind: CommandType) -> Cause {
+    match kind {
+        CommandType::Unspecified => Cause::Unspecified,
+        CommandType::ScheduleActivityTask => Cause::BadScheduleActivityAttributes,
+        CommandType::RequestCancelActivityTask => Cause::BadRequestCancelActivityAttributes,
+        CommandType::StartTimer => Cause::BadStartTimerAttributes,
+        CommandType::CancelTimer => Cause::BadCancelTimerAttributes,
+        CommandType::CompleteWorkflowExecution => Cause::BadCompleteWorkflowExecutionAttributes,
+        CommandType::FailWorkflowExecution => Cause::BadFailWorkflowExecutionAttributes,
+        CommandType::CancelWorkflowExecution => Cause::BadCancelWorkflowExecutionAttributes,
+        CommandType::ContinueAsNewWorkflowExecution => Cause::BadContinueAsNewAttributes,
+        CommandType::RecordMarker => Cause::BadRecordMarkerAttributes,
+        CommandType::UpsertWorkflowSearchAttributes => Cause::BadSearchAttributes,
+        CommandType::ModifyWorkflowProperties => Cause::BadModifyWorkflowPropertiesAttributes,
+        CommandType::StartChildWorkflowExecution => Cause::BadStartChildExecutionAttributes,
+        CommandType::SignalExternalWorkflowExecution => Cause::BadSignalWorkflowExecutionAttributes,
+        CommandType::RequestCancelExternalWorkflowExecution => {
+            Cause::BadRequestCancelExternalWorkflowExecutionAttributes
+        }
+        CommandType::ProtocolMessage => Cause::BadUpdateWorkflowExecutionMessage,
+        CommandType::ScheduleNexusOperation => Cause::BadScheduleNexusOperationAttributes,
+        CommandType::RequestCancelNexusOperation => Cause::BadRequestCancelNexusOperationAttributes,
+    }
 }
 
 fn check_one<'a>(run: &Execution, attributes: &'a A, plan: &mut Plan<'a>) -> Result<(), Refused> {
@@ -164,7 +237,7 @@ fn closes(attributes: &A) -> bool {
     }
 }
 
-/// Carries out commands that [`check`] has passed. What follows a closing command is ignored.
+/// Carries out commands that [`check`] has passed.
 pub(super) fn apply(
     run: &mut Execution,
     commands: Vec<Command>,

@@ -89,22 +89,43 @@ pub(super) fn apply(
     run.activities.insert(id, activity);
 }
 
+/// The four time-outs of an activity; `None` is none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct TimeOuts {
+    schedule_to_close: Option<Nanos>,
+    schedule_to_start: Option<Nanos>,
+    start_to_close: Option<Nanos>,
+    heartbeat: Option<Nanos>,
+}
+
+impl TimeOuts {
+    /// What they mean in a run with this time-out. Schedule-to-close bounds the others, and stands for those that are
+    /// not set; where it is not set itself, the run's time-out takes its place. A heartbeat is due within an attempt.
+    fn within(self, run: Option<Nanos>) -> Self {
+        let shorter = |span: Option<Nanos>, bound: Option<Nanos>| match (span, bound) {
+            (Some(span), Some(bound)) => Some(span.min(bound)),
+            (span, bound) => span.or(bound),
+        };
+        let bound = shorter(self.schedule_to_close, run);
+        let start_to_close = shorter(self.start_to_close, bound);
+        Self {
+            schedule_to_close: bound,
+            schedule_to_start: shorter(self.schedule_to_start, bound),
+            start_to_close,
+            heartbeat: self.heartbeat.map(|span| span.min(start_to_close.unwrap_or(Nanos::MAX))),
+        }
+    }
+}
+
 /// The event, with every time-out made explicit: none is longer than what bounds it.
 fn scheduled(a: Command, run: &Execution, completed_event_id: i64) -> ActivityTaskScheduledEventAttributes {
-    let run_timeout = positive(run.start.workflow_run_timeout.as_ref());
-    let capped = |span: Option<Nanos>| span.map(|span| span.min(run_timeout.unwrap_or(Nanos::MAX)));
-    let to_close = capped(positive(a.schedule_to_close_timeout.as_ref()));
-    let start_to_close = capped(positive(a.start_to_close_timeout.as_ref()));
-    let to_start = capped(positive(a.schedule_to_start_timeout.as_ref()));
-    // Schedule-to-close alone bounds the others; without it the run's time-out does.
-    let bound = to_close.or(run_timeout);
-    let within = |span: Option<Nanos>| match (span, bound) {
-        (Some(span), Some(bound)) => Some(span.min(bound)),
-        (span, bound) => span.or(bound),
+    let asked = TimeOuts {
+        schedule_to_close: positive(a.schedule_to_close_timeout.as_ref()),
+        schedule_to_start: positive(a.schedule_to_start_timeout.as_ref()),
+        start_to_close: positive(a.start_to_close_timeout.as_ref()),
+        heartbeat: positive(a.heartbeat_timeout.as_ref()),
     };
-    let start_to_close = within(start_to_close);
-    let heartbeat =
-        positive(a.heartbeat_timeout.as_ref()).map(|span| span.min(start_to_close.unwrap_or(Nanos::MAX)));
+    let time_outs = asked.within(positive(run.start.workflow_run_timeout.as_ref()));
     let mut task_queue = a
         .task_queue
         .filter(|queue| !queue.name.is_empty())
@@ -117,13 +138,103 @@ fn scheduled(a: Command, run: &Execution, completed_event_id: i64) -> ActivityTa
         task_queue: Some(task_queue),
         header: a.header,
         input: a.input,
-        schedule_to_close_timeout: explicit(bound),
-        schedule_to_start_timeout: explicit(within(to_start)),
-        start_to_close_timeout: explicit(start_to_close),
-        heartbeat_timeout: explicit(heartbeat),
+        schedule_to_close_timeout: explicit(time_outs.schedule_to_close),
+        schedule_to_start_timeout: explicit(time_outs.schedule_to_start),
+        start_to_close_timeout: explicit(time_outs.start_to_close),
+        heartbeat_timeout: explicit(time_outs.heartbeat),
         workflow_task_completed_event_id: completed_event_id,
         retry_policy: Some(retry::with_defaults(a.retry_policy.unwrap_or_default())),
         use_workflow_build_id: a.use_workflow_build_id,
         priority: a.priority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use durably_proto::temporal::api::enums::v1::TimeoutType;
+
+    use super::*;
+    use crate::engine::{
+        activity::ActivityDue,
+        state::{ActivityPhase, AwaitingResult},
+        time::{SECOND, Time},
+    };
+
+    fn spec(time_outs: TimeOuts) -> ActivityTaskScheduledEventAttributes {
+        let explicit = |span: Option<Nanos>| span.map(duration);
+        ActivityTaskScheduledEventAttributes {
+            schedule_to_close_timeout: explicit(time_outs.schedule_to_close),
+            schedule_to_start_timeout: explicit(time_outs.schedule_to_start),
+            start_to_close_timeout: explicit(time_outs.start_to_close),
+            heartbeat_timeout: explicit(time_outs.heartbeat),
+            ..Default::default()
+        }
+    }
+
+    fn first_due(activity: &Activity) -> String {
+        match activity.due() {
+            Some((time, ActivityDue::Timeout(kind))) => format!("{kind:?} after {} s", time.0 / SECOND),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Each combination of the four time-outs (absent, or of different lengths), in a run without and with a time-out of
+    /// 60 s: what they mean, what happens if no worker comes, and if one takes it at once and never answers.
+    #[test]
+    fn every_combination() {
+        let spans = |short: i64, long: i64| [None, Some(short * SECOND), Some(long * SECOND)];
+        let show = |span: Option<Nanos>| span.map_or("-".to_owned(), |span| (span / SECOND).to_string());
+        let mut table = String::new();
+        for run in [None, Some(60 * SECOND)] {
+            for schedule_to_close in spans(10, 90) {
+                for schedule_to_start in spans(5, 20) {
+                    for start_to_close in spans(7, 30) {
+                        for heartbeat in spans(3, 40) {
+                            if schedule_to_close.is_none() && start_to_close.is_none() {
+                                continue;
+                            }
+                            let asked =
+                                TimeOuts { schedule_to_close, schedule_to_start, start_to_close, heartbeat };
+                            let meant = asked.within(run);
+                            let mut activity = Activity::scheduled(5, spec(meant), Time(0));
+                            let nobody = first_due(&activity);
+                            activity.state.phase =
+                                Some(ActivityPhase::AwaitingResult(AwaitingResult::default()));
+                            let silent = first_due(&activity);
+                            let row = |t: TimeOuts| {
+                                [t.schedule_to_close, t.schedule_to_start, t.start_to_close, t.heartbeat]
+                                    .map(show)
+                                    .join(" ")
+                            };
+                            writeln!(
+                                table,
+                                "run {}, asked {} = {}; no worker: {nobody}; no answer: {silent}",
+                                show(run),
+                                row(asked),
+                                row(meant)
+                            )
+                            .unwrap();
+                        }
+                    }
+                }
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    /// When two time-outs end at one moment, it is the more particular one that has passed.
+    #[test]
+    fn schedule_to_close_alone_is_a_schedule_to_start_too() {
+        let asked = TimeOuts {
+            schedule_to_close: Some(10 * SECOND),
+            schedule_to_start: None,
+            start_to_close: None,
+            heartbeat: None,
+        };
+        let activity = Activity::scheduled(5, spec(asked.within(None)), Time(0));
+        let due = activity.due();
+        assert_eq!(due, Some((Time(10 * SECOND), ActivityDue::Timeout(TimeoutType::ScheduleToStart))));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         Time,
         pending::{Item, Stage},
         state::TimerState,
-        time::positive,
+        time::{nanos, positive},
     },
     store::RowKind,
 };
@@ -45,7 +45,8 @@ impl Item for TimerState {
 
 pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) -> Result<(), Refused> {
     check_id(Cause::BadStartTimerAttributes, "TimerId", &a.timer_id)?;
-    if positive(a.start_to_fire_timeout.as_ref()).is_none() {
+    // Without a time it fires at once, as in Temporal's server.
+    if a.start_to_fire_timeout.as_ref().is_some_and(|span| nanos(span) < 0) {
         return Err(Refused::new(
             Cause::BadStartTimerAttributes,
             format!("A valid StartToFireTimeout is not set on command. TimerId={}", a.timer_id),

@@ -547,7 +547,8 @@ fn command(words: &[&str]) -> Command {
         "child" => C::StartChildWorkflowExecutionCommandAttributes(Default::default()),
         other => panic!("unknown command {other}"),
     };
-    Command { attributes: Some(attributes), ..Default::default() }
+    let command_type = crate::engine::commands::kind(&attributes) as i32;
+    Command { command_type, attributes: Some(attributes), ..Default::default() }
 }
 
 fn application(kind: &str) -> Failure {

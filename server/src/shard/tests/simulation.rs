@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     Namespace, ServiceError,
-    engine::{Input, Poller, SECOND, Signal, Time, duration, state::TaskToken},
+    engine::{Input, Poller, SECOND, Signal, Time, command_type, duration, state::TaskToken},
     matching::{Matching, PollerIdentity, QueueKind, TaskReceiver},
     shard::{
         clock::Clock,
@@ -412,7 +412,7 @@ impl World {
                 8 => C::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: id }),
                 _ => C::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
             };
-            request.commands.push(Command { attributes: Some(attributes), ..Default::default() });
+            request.commands.push(command(attributes));
         }
         if self.random.random_ratio(1, 12) {
             request.commands.push(finishing());
@@ -538,8 +538,12 @@ impl World {
 }
 
 fn finishing() -> Command {
-    let attributes = C::CompleteWorkflowExecutionCommandAttributes(Default::default());
-    Command { attributes: Some(attributes), ..Default::default() }
+    command(C::CompleteWorkflowExecutionCommandAttributes(Default::default()))
+}
+
+fn command(attributes: C) -> Command {
+    let command_type = command_type(&attributes) as i32;
+    Command { command_type, attributes: Some(attributes), ..Default::default() }
 }
 
 fn play(seed: u64, steps: usize) -> String {
