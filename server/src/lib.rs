@@ -8,10 +8,12 @@
 pub mod engine;
 pub mod error;
 pub mod frontend;
+pub mod listener;
 pub mod matching;
 pub mod namespace;
 pub mod options;
 mod owner;
+mod peer;
 mod server;
 pub mod shard;
 pub mod store;

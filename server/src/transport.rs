@@ -2,14 +2,14 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use futures::{Stream, StreamExt};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
 };
-use tokio_stream::{Stream, StreamExt, wrappers::TcpListenerStream, wrappers::UnixListenerStream};
-use tonic::transport::server::{Connected, Server};
+use tonic::transport::server::Server;
 
-use crate::{error::OpenError, frontend::Service};
+use crate::{error::OpenError, frontend::Service, listener, peer::Guarded};
 
 /// Enough for a whole page of history in flight; fixed, because adaptive windows ping and measure all the time.
 const WINDOW: u32 = 2 * 1024 * 1024;
@@ -30,17 +30,11 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, OpenError> 
 
 /// Serves until `stopping` turns true, then until the connections have drained; holds the receiver for so long.
 pub(crate) async fn serve_tcp(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
-    let incoming = TcpListenerStream::new(listener).map(|accepted| {
-        accepted.inspect(|stream| {
-            // Small frames must not wait for an acknowledgement; a connection that refuses it still works.
-            let _ = stream.set_nodelay(true);
-        })
-    });
-    serve(incoming, service, stopping).await;
+    serve(listener::accept_tcp(listener), service, stopping).await;
 }
 
 pub(crate) async fn serve_unix(listener: UnixListener, service: Service, stopping: watch::Receiver<bool>) {
-    serve(UnixListenerStream::new(listener), service, stopping).await;
+    serve(listener::accept_unix(listener), service, stopping).await;
 }
 
 async fn serve<IO>(
@@ -48,8 +42,9 @@ async fn serve<IO>(
     service: Service,
     stopping: watch::Receiver<bool>,
 ) where
-    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Connected + Unpin + Send + 'static,
+    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let incoming = incoming.map(|accepted| accepted.map(Guarded::new));
     let mut signal = stopping.clone();
     let stop = async move {
         // An error means that the server was dropped.

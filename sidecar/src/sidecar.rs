@@ -9,13 +9,13 @@ use std::{
 };
 
 use durably_core::{CallError, Client};
+use durably_server::listener;
 use futures::future::join_all;
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
 };
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{service::Routes, transport::Server};
 
 use crate::{Config, Shared, grpc, http, queue::Queue};
@@ -76,7 +76,7 @@ impl Sidecar {
             let routes = sidecar.routes(config.token.as_deref());
             let closed = sidecar.closed();
             sidecar.serving.spawn(async move {
-                let incoming = TcpListenerStream::new(listener);
+                let incoming = listener::accept_tcp(listener);
                 let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, closed).await;
                 report(served);
             });
@@ -86,7 +86,7 @@ impl Sidecar {
             let routes = sidecar.routes(None);
             let closed = sidecar.closed();
             sidecar.serving.spawn(async move {
-                let incoming = UnixListenerStream::new(listener);
+                let incoming = listener::accept_unix(listener);
                 let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, closed).await;
                 report(served);
             });

@@ -28,14 +28,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tonic::{
-    Request,
-    transport::server::{TcpConnectInfo, UdsConnectInfo},
-};
+use tonic::Request;
 
 use crate::{
     error::{ErrorKind, ServiceError},
     options::ServerOptions,
+    peer::Peer,
     shard::{Executions, PollContext},
 };
 
@@ -109,8 +107,7 @@ impl Caller {
         let extensions = request.extensions();
         Self {
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-            in_process: extensions.get::<TcpConnectInfo>().is_none()
-                && extensions.get::<UdsConnectInfo>().is_none(),
+            in_process: extensions.get::<Arc<Peer>>().is_none(),
         }
     }
 

@@ -22,6 +22,7 @@ use tonic_health::{
 };
 
 use super::Frontend;
+use crate::peer::{Arriving, Leaving, Peer};
 
 /// Implements a generated service trait: each line names an RPC, and the inherent method of [`Frontend`] with that
 /// name answers it. `$offered` lists the names, so that the rest can be refused with a message of our own.
@@ -205,7 +206,7 @@ fn explain_unreadable(answer: Response<Body>) -> Response<Body> {
 
 impl<B> tower::Service<Request<B>> for Service
 where
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
     type Response = Response<Body>;
@@ -228,14 +229,27 @@ where
                 None => format!("unknown service in {path}; this is a server for Temporal's API"),
             });
         }
-        let answer = if path.starts_with(WORKFLOW) {
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        if let Some(Err(refused)) = peer.as_ref().map(|peer| peer.check()) {
+            return Box::pin(async move { Ok(refused.into_http()) });
+        }
+        let is_workflow = path.starts_with(WORKFLOW);
+        let is_operator = path.starts_with(OPERATOR);
+        let request = request.map(|body| Arriving::new(body, peer.clone()));
+        let answer = if is_workflow {
             self.workflow.call(request)
-        } else if path.starts_with(OPERATOR) {
+        } else if is_operator {
             self.operator.call(request)
         } else {
             self.test.call(request)
         };
-        Box::pin(async move { answer.await.map(explain_unreadable) })
+        Box::pin(async move {
+            let answer = answer.await.map(explain_unreadable)?;
+            Ok(match peer {
+                Some(peer) => answer.map(|body| Body::new(Leaving::new(body, peer))),
+                None => answer,
+            })
+        })
     }
 }
 

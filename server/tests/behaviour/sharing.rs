@@ -81,6 +81,22 @@ async fn a_dropped_server_leaves_its_file_to_the_next() {
     inside.describe_workflow_execution(described).await.unwrap();
 }
 
+/// Otherwise it would hold its descriptor for good.
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let harness = Harness::start().await;
+    let mut silent = tokio::net::TcpStream::connect(harness.address).await.unwrap();
+    let mut halting = tokio::net::TcpStream::connect(harness.address).await.unwrap();
+    halting.write_all(b"PRI * HTTP").await.unwrap();
+    for peer in [&mut silent, &mut halting] {
+        let mut rest = Vec::new();
+        // What the server says before it closes the connection is its own affair.
+        let closed = tokio::time::timeout(Duration::from_secs(40), peer.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
+}
+
 #[tokio::test]
 async fn a_call_in_this_process_ends_at_its_deadline() {
     let server = Server::open(ServerOptions::default()).await.unwrap();
