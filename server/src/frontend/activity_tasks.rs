@@ -10,7 +10,11 @@ use durably_proto::temporal::api::{
 };
 use prost::Message;
 
-use super::{Caller, Frontend, validate};
+use super::{
+    Caller, Frontend,
+    tokens::{self, TokenKind},
+    validate,
+};
 use crate::error::ServiceError;
 
 const RESULT_TOO_LARGE: &str = "COMPLETE_RESULT_EXCEEDS_LIMIT";
@@ -43,8 +47,8 @@ fn shrink(failure: &mut Option<Failure>, heartbeat: &mut Option<Payloads>) {
 
 fn activity(workflow_id: &str, run_id: &str, activity_id: &str) -> Result<(), ServiceError> {
     if workflow_id.is_empty() {
-        return Err(ServiceError::unimplemented(
-            "activities outside workflows are not offered by this server; send the workflow_id",
+        return Err(ServiceError::not_found(
+            "there are no activities outside workflows on this server; send the workflow_id",
         ));
     }
     validate::id("workflow_id", workflow_id)?;
@@ -63,16 +67,18 @@ impl Frontend {
         validate::optional_id("identity", &request.identity)?;
         validate::optional_id("worker_instance_key", &request.worker_instance_key)?;
         let context = caller.poll_context()?;
-        self.executions().poll_activity_task(&namespace, request, context).await
+        let mut answer = self.executions().poll_activity_task(&namespace, request, context).await?;
+        tokens::seal(&namespace, TokenKind::Activity, &mut answer.task_token);
+        Ok(answer)
     }
 
     pub(super) async fn record_activity_task_heartbeat(
         &self,
         caller: Caller,
-        request: RecordActivityTaskHeartbeatRequest,
+        mut request: RecordActivityTaskHeartbeatRequest,
     ) -> Result<RecordActivityTaskHeartbeatResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
         validate::optional_id("identity", &request.identity)?;
         if too_large(request.details.as_ref()) {
             let failed = RespondActivityTaskFailedRequest {
@@ -85,6 +91,7 @@ impl Frontend {
             self.respond_activity_task_failed(caller, failed).await?;
             return Ok(RecordActivityTaskHeartbeatResponse { cancel_requested: true, ..Default::default() });
         }
+        request.task_token = token;
         self.executions().record_activity_heartbeat(&namespace, request).await
     }
 
@@ -118,10 +125,10 @@ impl Frontend {
     pub(super) async fn respond_activity_task_completed(
         &self,
         caller: Caller,
-        request: RespondActivityTaskCompletedRequest,
+        mut request: RespondActivityTaskCompletedRequest,
     ) -> Result<RespondActivityTaskCompletedResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
         validate::optional_id("identity", &request.identity)?;
         if too_large(request.result.as_ref()) {
             let failed = RespondActivityTaskFailedRequest {
@@ -134,6 +141,7 @@ impl Frontend {
             self.respond_activity_task_failed(caller, failed).await?;
             return Ok(RespondActivityTaskCompletedResponse {});
         }
+        request.task_token = token;
         self.executions().respond_activity_completed(&namespace, request).await
     }
 
@@ -167,9 +175,10 @@ impl Frontend {
         mut request: RespondActivityTaskFailedRequest,
     ) -> Result<RespondActivityTaskFailedResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
         validate::optional_id("identity", &request.identity)?;
         shrink(&mut request.failure, &mut request.last_heartbeat_details);
+        request.task_token = token;
         self.executions().respond_activity_failed(&namespace, request).await
     }
 
@@ -188,10 +197,10 @@ impl Frontend {
     pub(super) async fn respond_activity_task_canceled(
         &self,
         caller: Caller,
-        request: RespondActivityTaskCanceledRequest,
+        mut request: RespondActivityTaskCanceledRequest,
     ) -> Result<RespondActivityTaskCanceledResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
         validate::optional_id("identity", &request.identity)?;
         if too_large(request.details.as_ref()) {
             let failed = RespondActivityTaskFailedRequest {
@@ -204,6 +213,7 @@ impl Frontend {
             self.respond_activity_task_failed(caller, failed).await?;
             return Ok(RespondActivityTaskCanceledResponse {});
         }
+        request.task_token = token;
         self.executions().respond_activity_canceled(&namespace, request).await
     }
 

@@ -15,6 +15,7 @@ mod service;
 mod system;
 mod task_queues;
 mod testing;
+mod tokens;
 mod validate;
 mod visibility;
 mod workflow_tasks;
@@ -130,7 +131,7 @@ impl Caller {
     fn poll_context(&self) -> Result<PollContext, ServiceError> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match left {
-            Some(left) if left < SHORTEST_POLL => Err(ServiceError::invalid_argument(format!(
+            Some(left) if left < SHORTEST_POLL => Err(ServiceError::failed_precondition(format!(
                 "the poll's deadline is {left:?} away; give a poll at least {SHORTEST_POLL:?}, \
                  usually 70 seconds"
             ))),

@@ -15,6 +15,7 @@ use super::{Caller, Frontend, system::CLUSTER_NAME, validate};
 use crate::{
     Namespace,
     error::{ErrorKind, ServiceError},
+    namespace::TokenKey,
     options::ServerOptions,
     shard::Executions,
 };
@@ -33,10 +34,14 @@ impl Namespaces {
     pub(super) async fn load(executions: &Executions) -> Result<Self, ServiceError> {
         let mut by_name = BTreeMap::new();
         for (id, encoded) in executions.namespaces().await? {
-            let namespace = Namespace::decode(&encoded).map_err(|error| {
+            let mut namespace = Namespace::decode(&encoded).map_err(|error| {
                 let message = format!("the stored namespace {id} cannot be read: {error}");
                 ServiceError::new(ErrorKind::DataLoss, message)
             })?;
+            if namespace.token_key.is_empty() {
+                namespace.token_key = TokenKey::fresh();
+                executions.put_namespace(&namespace.id, namespace.encode()).await?;
+            }
             by_name.insert(namespace.name.clone(), Arc::new(namespace));
         }
         Ok(Self { by_name: RwLock::new(by_name), writing: tokio::sync::Mutex::new(()) })
@@ -76,6 +81,7 @@ fn new_namespace(name: &str, retention: Duration) -> Namespace {
         description: String::new(),
         owner_email: String::new(),
         data: BTreeMap::new(),
+        token_key: TokenKey::fresh(),
     }
 }
 
@@ -152,7 +158,7 @@ impl Frontend {
         _: Caller,
         mut request: ListNamespacesRequest,
     ) -> Result<ListNamespacesResponse, ServiceError> {
-        validate::page_size("page_size", &mut request.page_size, MAX_PAGE)?;
+        validate::page_size(&mut request.page_size, MAX_PAGE);
         let after = std::str::from_utf8(&request.next_page_token).map_err(|_| {
             ServiceError::invalid_argument("next_page_token is unknown; send the one of the previous page")
         })?;

@@ -73,7 +73,10 @@ pub(super) fn execution(execution: Option<&WorkflowExecution>) -> Checked {
 
 pub(super) fn run_id(field: &str, value: &str) -> Checked {
     if !value.is_empty() && Uuid::try_parse(value).is_err() {
-        return invalid(format!("{field} '{value}' is not a UUID; leave it empty to mean the current run"));
+        // Programs look for the first two words.
+        return invalid(format!(
+            "Invalid RunId. {field} '{value}' is not a UUID; leave it empty to mean the current run"
+        ));
     }
     Ok(())
 }
@@ -93,13 +96,6 @@ pub(super) fn task_queue(queue: Option<&TaskQueue>) -> Checked {
     let kind = queue.map_or(0, |queue| queue.kind);
     if TaskQueueKind::try_from(kind).is_err() {
         return invalid(format!("task_queue.kind {kind} is unknown; send NORMAL or STICKY"));
-    }
-    Ok(())
-}
-
-pub(super) fn task_token(token: &[u8]) -> Checked {
-    if token.is_empty() {
-        return invalid("task_token is not set; send the one that came with the task");
     }
     Ok(())
 }
@@ -263,13 +259,9 @@ pub(super) fn id_policies(
     Ok(())
 }
 
-/// Zero means the largest page.
-pub(super) fn page_size(field: &str, value: &mut i32, maximum: i32) -> Checked {
-    if *value < 0 {
-        return invalid(format!("{field} is {value}; send 0 (the default) or more"));
-    }
-    *value = if *value == 0 { maximum } else { (*value).min(maximum) };
-    Ok(())
+/// Zero means the largest page, and so do negative numbers, as in Temporal's server.
+pub(super) fn page_size(value: &mut i32, maximum: i32) {
+    *value = if *value <= 0 { maximum } else { (*value).min(maximum) };
 }
 
 #[cfg(test)]

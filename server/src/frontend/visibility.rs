@@ -24,7 +24,7 @@ impl Frontend {
         mut request: ListWorkflowExecutionsRequest,
     ) -> Result<ListWorkflowExecutionsResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::page_size("page_size", &mut request.page_size, MAX_PAGE)?;
+        validate::page_size(&mut request.page_size, MAX_PAGE);
         let filter = parse(&request.query)?;
         self.executions().list(&namespace, request, &filter).await
     }
@@ -98,7 +98,7 @@ impl Frontend {
         parts: Vec<Filter>,
     ) -> Result<ListWorkflowExecutionsResponse, ServiceError> {
         let found = self.namespace(namespace)?;
-        validate::page_size("maximum_page_size", &mut page_size, MAX_PAGE)?;
+        validate::page_size(&mut page_size, MAX_PAGE);
         let request = ListWorkflowExecutionsRequest {
             namespace: namespace.to_owned(),
             page_size,

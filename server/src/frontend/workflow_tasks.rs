@@ -7,7 +7,11 @@ use durably_proto::temporal::api::{
 };
 use prost::Message;
 
-use super::{Caller, Frontend, validate};
+use super::{
+    Caller, Frontend,
+    tokens::{self, TokenKind},
+    validate,
+};
 use crate::{Namespace, error::ServiceError};
 
 impl Frontend {
@@ -21,16 +25,18 @@ impl Frontend {
         validate::optional_id("identity", &request.identity)?;
         validate::optional_id("worker_instance_key", &request.worker_instance_key)?;
         let context = caller.poll_context()?;
-        self.executions().poll_workflow_task(&namespace, request, context).await
+        let mut answer = self.executions().poll_workflow_task(&namespace, request, context).await?;
+        seal_task(&namespace, &mut answer);
+        Ok(answer)
     }
 
     pub(super) async fn respond_workflow_task_completed(
         &self,
         _: Caller,
-        request: RespondWorkflowTaskCompletedRequest,
+        mut request: RespondWorkflowTaskCompletedRequest,
     ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        request.task_token = tokens::open(&namespace, TokenKind::Workflow, &request.task_token)?;
         validate::optional_id("identity", &request.identity)?;
         if request.intermediate_page || request.page_number > 0 {
             return Err(ServiceError::unimplemented(
@@ -47,7 +53,14 @@ impl Frontend {
             );
             return self.refuse_large_command(&namespace, request, message).await;
         }
-        self.executions().respond_workflow_task_completed(&namespace, request).await
+        let mut answer = self.executions().respond_workflow_task_completed(&namespace, request).await?;
+        if let Some(task) = &mut answer.workflow_task {
+            seal_task(&namespace, task);
+        }
+        for task in &mut answer.activity_tasks {
+            tokens::seal(&namespace, TokenKind::Activity, &mut task.task_token);
+        }
+        Ok(answer)
     }
 
     /// Fails the workflow task, so that the history says why the workflow does not go on, and tells the worker.
@@ -75,7 +88,7 @@ impl Frontend {
         mut request: RespondWorkflowTaskFailedRequest,
     ) -> Result<RespondWorkflowTaskFailedResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        request.task_token = tokens::open(&namespace, TokenKind::Workflow, &request.task_token)?;
         validate::optional_id("identity", &request.identity)?;
         if WorkflowTaskFailedCause::try_from(request.cause).is_err() {
             return Err(ServiceError::invalid_argument(format!(
@@ -96,7 +109,7 @@ impl Frontend {
         mut request: RespondQueryTaskCompletedRequest,
     ) -> Result<RespondQueryTaskCompletedResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        validate::task_token(&request.task_token)?;
+        request.task_token = tokens::open(&namespace, TokenKind::Query, &request.task_token)?;
         // Whoever asked is waiting: an answer that is too large becomes a failed query.
         let length = request.query_result.as_ref().map_or(0, Message::encoded_len);
         if length > validate::MAX_BLOB {
@@ -119,6 +132,12 @@ impl Frontend {
         validate::execution(request.execution.as_ref())?;
         self.executions().reset_sticky(&namespace, request).await
     }
+}
+
+/// Seals the token of a workflow task, or of the query that comes in the form of one.
+pub(super) fn seal_task(namespace: &Namespace, task: &mut PollWorkflowTaskQueueResponse) {
+    let kind = if task.query.is_some() { TokenKind::Query } else { TokenKind::Workflow };
+    tokens::seal(namespace, kind, &mut task.task_token);
 }
 
 /// What of a command can be large, and the verb, in words that the workflow's author knows.

@@ -1,15 +1,27 @@
 //! Starting, signalling, querying, ending and reading one workflow.
 
+use std::time::{Duration, Instant};
+
 use durably_proto::temporal::api::{
     enums::v1::{HistoryEventFilterType, QueryRejectCondition, WorkflowIdConflictPolicy},
     workflowservice::v1::*,
 };
 
 use super::{Caller, Frontend, validate};
-use crate::error::ServiceError;
+use crate::{
+    Namespace,
+    error::{ErrorKind, ServiceError},
+};
 
 /// Largest page of history events.
 const MAX_HISTORY_PAGE: i32 = 256;
+
+/// A query whose caller set no deadline, or a later one, ends after this.
+const LONGEST_QUERY: Duration = Duration::from_secs(30);
+/// How long a query waits for a worker of a queue that nobody polls.
+const PATIENCE_WITHOUT_WORKER: Duration = Duration::from_secs(10);
+/// What is left of a deadline when its caller is told that there is no worker.
+const TO_SAY_SO: Duration = Duration::from_secs(1);
 
 /// Refuses what a request asks for and this server does not do yet: ignoring it would change what the workflow means.
 fn not_offered(asked: bool, what: &str) -> Result<(), ServiceError> {
@@ -64,7 +76,11 @@ impl Frontend {
         check_start!(request, WorkflowIdConflictPolicy::Fail);
         validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
         not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
-        self.executions().start_workflow(&namespace, request).await
+        let mut answer = self.executions().start_workflow(&namespace, request).await?;
+        if let Some(task) = &mut answer.eager_workflow_task {
+            super::workflow_tasks::seal_task(&namespace, task);
+        }
+        Ok(answer)
     }
 
     pub(super) async fn signal_with_start_workflow_execution(
@@ -131,7 +147,7 @@ impl Frontend {
 
     pub(super) async fn query_workflow(
         &self,
-        _: Caller,
+        caller: Caller,
         request: QueryWorkflowRequest,
     ) -> Result<QueryWorkflowResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
@@ -148,7 +164,50 @@ impl Frontend {
                 request.query_reject_condition
             )));
         }
-        self.executions().query(&namespace, request).await
+        self.bounded_query(&namespace, caller, request).await
+    }
+
+    /// A query ends with its caller's deadline, and at the latest after [`LONGEST_QUERY`]. While there is still time to
+    /// say so, it ends with what is most often the reason: that no worker is there to answer.
+    async fn bounded_query(
+        &self,
+        namespace: &Namespace,
+        caller: Caller,
+        request: QueryWorkflowRequest,
+    ) -> Result<QueryWorkflowResponse, ServiceError> {
+        let begun = Instant::now();
+        let longest = begun + LONGEST_QUERY;
+        let end = caller.deadline.map_or(longest, |deadline| deadline.min(longest));
+        let left = end.saturating_duration_since(begun);
+        // A caller with hardly any time hears of its deadline.
+        let look = match left.checked_sub(TO_SAY_SO) {
+            Some(left) if !left.is_zero() => begun + left.min(PATIENCE_WITHOUT_WORKER),
+            _ => end,
+        };
+        let execution = request.execution.clone();
+        let workflow_id = execution.as_ref().map_or_else(String::new, |of| of.workflow_id.clone());
+        let query_type = request.query.as_ref().map_or_else(String::new, |query| query.query_type.clone());
+        let mut asked = Box::pin(self.executions().query(namespace, request));
+        if let Ok(answer) = tokio::time::timeout_at(look.into(), &mut asked).await {
+            return answer;
+        }
+        let error = if look == end || self.executions().has_worker(namespace, execution.as_ref()).await? {
+            match tokio::time::timeout_at(end.into(), &mut asked).await {
+                Ok(answer) => return answer,
+                Err(_) => ServiceError::new(
+                    ErrorKind::DeadlineExceeded,
+                    format!(
+                        "no worker answered the query '{query_type}' in time; see whether its workers are busy"
+                    ),
+                ),
+            }
+        } else {
+            // The words that programs look for.
+            ServiceError::failed_precondition("no poller seen for task queue recently, worker may be down")
+        };
+        drop(asked);
+        self.executions().forget_vanished_queries(&workflow_id);
+        Err(error)
     }
 
     pub(super) async fn describe_workflow_execution(
@@ -168,7 +227,7 @@ impl Frontend {
     ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
         validate::execution(request.execution.as_ref())?;
-        validate::page_size("maximum_page_size", &mut request.maximum_page_size, MAX_HISTORY_PAGE)?;
+        validate::page_size(&mut request.maximum_page_size, MAX_HISTORY_PAGE);
         if HistoryEventFilterType::try_from(request.history_event_filter_type).is_err() {
             return Err(ServiceError::invalid_argument(format!(
                 "history_event_filter_type {} is unknown; send ALL_EVENT or CLOSE_EVENT",
@@ -185,7 +244,7 @@ impl Frontend {
     ) -> Result<GetWorkflowExecutionHistoryReverseResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
         validate::execution(request.execution.as_ref())?;
-        validate::page_size("maximum_page_size", &mut request.maximum_page_size, MAX_HISTORY_PAGE)?;
+        validate::page_size(&mut request.maximum_page_size, MAX_HISTORY_PAGE);
         self.executions().history_reverse(&namespace, request).await
     }
 }

@@ -397,7 +397,7 @@ impl Executions {
         self.call(shard, move |shard| {
             let seq = shard.find(&target)?;
             check_first_run(shard, seq, &request.first_execution_run_id)?;
-            if !shard.run(seq)?.is_open() && target.run_id.is_none() {
+            if !shard.run(seq)?.is_open() {
                 // Nothing is left to cancel, which is what was asked for.
                 return Ok(());
             }

@@ -56,7 +56,7 @@ impl Executions {
         let mut target = Target::new(&namespace.id, request.execution.as_ref());
         let token = page_token(&request.next_page_token)?;
         if let Some(token) = &token {
-            target.run_id = Some(token.run_id.as_str().into());
+            token.aim(&mut target)?;
         }
         let close_only = request.history_event_filter_type() == HistoryEventFilterType::CloseEvent;
         let (from, task_end) = token.map_or((1, 0), |token| (token.event_id, token.end));
@@ -102,7 +102,7 @@ impl Executions {
         let mut target = Target::new(&namespace.id, request.execution.as_ref());
         let token = page_token(&request.next_page_token)?;
         if let Some(token) = &token {
-            target.run_id = Some(token.run_id.as_str().into());
+            token.aim(&mut target)?;
         }
         let page = page_size(request.maximum_page_size);
         let before = token.map_or(i64::MAX, |token| token.event_id);
@@ -225,6 +225,19 @@ pub(super) fn cut_task(page: &mut Vec<HistoryEvent>, run_id: &str) -> Bytes {
             PageToken { run_id: run_id.to_owned(), event_id: next, end }.encode_to_vec().into()
         }
         _ => Bytes::new(),
+    }
+}
+
+impl PageToken {
+    /// Aims a call that goes on at the run that it began with.
+    fn aim(&self, target: &mut Target) -> Result<(), ServiceError> {
+        if target.run_id.as_deref().is_some_and(|asked| asked != self.run_id) {
+            return Err(ServiceError::invalid_argument(
+                "next_page_token is one of another run; send it with the run_id that it came with",
+            ));
+        }
+        target.run_id = Some(self.run_id.as_str().into());
+        Ok(())
     }
 }
 

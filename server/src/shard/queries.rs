@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use durably_proto::temporal::api::{
+    common::v1::WorkflowExecution,
     enums::v1::{QueryRejectCondition, QueryResultType, WorkflowExecutionStatus},
     failure::v1::Failure,
     query::v1::{QueryRejected, WorkflowQuery, WorkflowQueryResult},
@@ -13,21 +14,26 @@ use tokio::sync::oneshot;
 use super::{
     clock::Clock,
     driver::Shard,
+    executions::Executions,
     runs::Target,
     tasks::{Offer, TaskKind, TaskRef, queue_key},
 };
 use crate::{
-    ServiceError,
-    engine::{DirectQuery, Input, Output, WorkflowTaskGrant},
+    Namespace, ServiceError,
+    engine::{DirectQuery, Input, Output, RunKey, SECOND, WorkflowTaskGrant, state::TaskToken},
     error::ErrorKind,
     matching::QueueKind,
 };
+
+/// A queue that was polled this recently has a worker, if a busy one.
+const WORKER_MEMORY: i64 = 20 * SECOND;
 
 type Answer = oneshot::Sender<Result<QueryWorkflowResponse, ServiceError>>;
 
 /// Who waits for an answer.
 struct Asker {
     seq: i64,
+    run: RunKey,
     query: WorkflowQuery,
     answer: Answer,
 }
@@ -35,8 +41,49 @@ struct Asker {
 /// All queries of a shard that have no answer yet.
 #[derive(Default)]
 pub(super) struct Askers {
-    last_id: u64,
     waiting: HashMap<u64, Asker>,
+}
+
+impl Askers {
+    /// Random, so that no answer that is late by a restart finds somebody else who asks.
+    fn fresh_id(&self) -> u64 {
+        loop {
+            // Zero is what a token without a query has.
+            let id = rand::random();
+            if id != 0 && !self.waiting.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Whether anybody still waits for the answer.
+    pub(super) fn is_waiting(&self, id: u64) -> bool {
+        self.waiting.get(&id).is_some_and(|asker| !asker.answer.is_closed())
+    }
+}
+
+impl Executions {
+    /// Whether the run's task queue has had a poller within [`WORKER_MEMORY`].
+    pub async fn has_worker(
+        &self,
+        namespace: &Namespace,
+        execution: Option<&WorkflowExecution>,
+    ) -> Result<bool, ServiceError> {
+        let target = Target::new(&namespace.id, execution);
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, move |shard| {
+            let seq = shard.find(&target)?;
+            let run = shard.run(seq)?;
+            let key = queue_key(&run.key().namespace_id, run.task_queue(), QueueKind::Workflow);
+            Ok(shard.matching.has_poller(&key, Clock::real().0, WORKER_MEMORY))
+        })
+        .await
+    }
+
+    /// Lets go of the queries on a workflow whose askers have given up.
+    pub fn forget_vanished_queries(&self, workflow_id: &str) {
+        self.send(self.shard_index(workflow_id), Shard::drop_vanished_askers);
+    }
 }
 
 impl Shard {
@@ -47,8 +94,11 @@ impl Shard {
         reject: QueryRejectCondition,
         answer: Answer,
     ) {
-        let found = self.find(target).and_then(|seq| Ok((seq, self.run(seq)?.status())));
-        let (seq, status) = match found {
+        let found = self.find(target).and_then(|seq| {
+            let run = self.run(seq)?;
+            Ok((seq, run.key().clone(), run.status()))
+        });
+        let (seq, run, status) = match found {
             Ok(found) => found,
             Err(error) => return self.reply(answer, Err(error)),
         };
@@ -57,9 +107,8 @@ impl Shard {
             return self.reply(answer, Ok(QueryWorkflowResponse { query_rejected, ..Default::default() }));
         }
         self.drop_vanished_askers();
-        self.askers.last_id += 1;
-        let id = self.askers.last_id;
-        self.askers.waiting.insert(id, Asker { seq, query: query.clone(), answer });
+        let id = self.askers.fresh_id();
+        self.askers.waiting.insert(id, Asker { seq, run, query: query.clone(), answer });
         match self.apply(seq, Input::Query { id, query }) {
             Ok(Output::Stale) => {
                 self.answer_query(id, Err(ServiceError::unavailable("the run is being read back")));
@@ -128,10 +177,16 @@ impl Shard {
 
     pub(super) fn respond_query(
         &mut self,
-        id: u64,
+        token: &TaskToken,
         request: RespondQueryTaskCompletedRequest,
     ) -> Result<(), ServiceError> {
-        if !self.askers.waiting.contains_key(&id) {
+        let id = token.query;
+        let asked = |asker: &Asker| {
+            let run = &asker.run;
+            (&*run.namespace_id, &*run.workflow_id, &*run.run_id)
+                == (token.namespace_id.as_str(), token.workflow_id.as_str(), token.run_id.as_str())
+        };
+        if !self.askers.waiting.get(&id).is_some_and(asked) {
             return Err(ServiceError::not_found("query task not found, or already expired"));
         }
         let result = WorkflowQueryResult {

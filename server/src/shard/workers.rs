@@ -68,7 +68,7 @@ impl Executions {
     ) -> Result<RespondQueryTaskCompletedResponse, ServiceError> {
         let (token, target) = named_task(namespace, &request.task_token)?;
         let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| shard.respond_query(token.query, request)).await?;
+        self.call(shard, move |shard| shard.respond_query(&token, request)).await?;
         Ok(RespondQueryTaskCompletedResponse::default())
     }
 

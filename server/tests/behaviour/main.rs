@@ -13,6 +13,7 @@ mod ids;
 mod refusals;
 mod sharing;
 mod support;
+mod tokens;
 mod visibility;
 mod workers;
 mod workflows;

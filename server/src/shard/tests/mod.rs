@@ -35,6 +35,7 @@ fn namespace() -> Namespace {
         description: String::new(),
         owner_email: String::new(),
         data: Default::default(),
+        token_key: Default::default(),
     }
 }
 

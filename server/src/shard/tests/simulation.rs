@@ -139,6 +139,7 @@ impl World {
             description: String::new(),
             owner_email: String::new(),
             data: BTreeMap::new(),
+            token_key: Default::default(),
         };
         Self {
             random: SmallRng::seed_from_u64(seed),
