@@ -7,7 +7,11 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use durably_proto::{
     google::rpc,
-    temporal::api::{enums::v1::ResourceExhaustedCause, errordetails::v1 as details, failure::v1::Failure},
+    temporal::api::{
+        enums::v1::ResourceExhaustedCause,
+        errordetails::v1 as details,
+        failure::v1::{Failure, failure::FailureInfo},
+    },
 };
 use prost::Message;
 use tonic::{Code, Status};
@@ -128,7 +132,7 @@ impl ErrorKind {
             }
             Self::QueryFailed { failure } => pack(
                 "QueryFailedFailure",
-                &details::QueryFailedFailure { failure: failure.as_deref().cloned() },
+                &details::QueryFailedFailure { failure: failure.as_deref().map(fitting) },
             ),
             Self::WorkflowNotReady => pack("WorkflowNotReadyFailure", &details::WorkflowNotReadyFailure {}),
             Self::ResourceExhausted { cause } => pack(
@@ -201,8 +205,52 @@ impl ServiceError {
     }
 }
 
-/// Longest status message sent; a longer one is cut, because header lists are bounded on the other side.
+/// Longest status message sent, as the header that it becomes; a longer one is cut. Clients bound header lists, some at
+/// 16 KB, and what breaks that bound looks to them like a broken connection, which they retry.
 const MAX_MESSAGE_BYTES: usize = 4_000;
+/// The same for the failure of a query, which goes into a header too.
+const MAX_FAILURE_BYTES: usize = 2_000;
+
+/// `message` without what makes its header too long: all but letters, digits and the commonest signs take three bytes.
+fn fit(message: &mut String) {
+    let mut room = MAX_MESSAGE_BYTES;
+    let fits = |c: char| {
+        let bytes =
+            if c.is_ascii_alphanumeric() || "-_.~'!()*:;,/=".contains(c) { 1 } else { 3 * c.len_utf8() };
+        room = room.checked_sub(bytes)?;
+        Some(c.len_utf8())
+    };
+    let kept = message.chars().map_while(fits).sum();
+    message.truncate(kept);
+}
+
+/// The failure without what makes it too large: first stack traces go, then details, causes, and the message's end.
+fn fitting(failure: &Failure) -> Failure {
+    let mut failure = failure.clone();
+    let cuts: [fn(&mut Failure); 4] = [
+        |failure| {
+            failure.stack_trace.truncate(failure.stack_trace.floor_char_boundary(MAX_FAILURE_BYTES / 4))
+        },
+        |failure| {
+            if let Some(FailureInfo::ApplicationFailureInfo(info)) = &mut failure.failure_info {
+                info.details = None;
+            }
+        },
+        |failure| failure.cause = None,
+        |failure| {
+            failure.encoded_attributes = None;
+            failure.message.truncate(failure.message.floor_char_boundary(MAX_FAILURE_BYTES / 2));
+            failure.stack_trace.clear();
+        },
+    ];
+    for cut in cuts {
+        if failure.encoded_len() <= MAX_FAILURE_BYTES {
+            break;
+        }
+        cut(&mut failure);
+    }
+    failure
+}
 
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,9 +274,7 @@ impl From<ServiceError> for Status {
     fn from(error: ServiceError) -> Self {
         let code = error.0.kind.code();
         let mut message = error.to_string();
-        if message.len() > MAX_MESSAGE_BYTES {
-            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
-        }
+        fit(&mut message);
         let Some(detail) = error.0.kind.detail() else { return Status::new(code, message) };
         let status = rpc::Status { code: code as i32, message: message.clone(), details: vec![detail] };
         Status::with_details(code, message, status.encode_to_vec().into())
@@ -346,7 +392,30 @@ mod tests {
     fn messages_carry_context_and_stay_bounded() {
         let error = ServiceError::not_found("no such run").with("workflow_id", "order-1").with("run_id", "r");
         assert_eq!(error.to_string(), "no such run (workflow_id=order-1, run_id=r)");
-        let long = Status::from(ServiceError::internal("ü".repeat(5_000)));
-        assert_eq!(long.message().len(), MAX_MESSAGE_BYTES);
+        let long = |text: &str| Status::from(ServiceError::internal(text.repeat(5_000)));
+        assert_eq!(long("x").message().len(), MAX_MESSAGE_BYTES);
+        for text in ["ü", "\u{1}", "%", " "] {
+            let status = long(text);
+            let header = status.into_http::<()>().headers()["grpc-message"].len();
+            assert!(
+                (MAX_MESSAGE_BYTES - 6..=MAX_MESSAGE_BYTES).contains(&header),
+                "{header} bytes for {text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_failure_of_a_query_fits_into_a_header() {
+        let mut failure =
+            Failure { message: "why".into(), stack_trace: "at f\n".repeat(50_000), ..Default::default() };
+        for _ in 0..60 {
+            failure = Failure { cause: Some(Box::new(failure.clone())), ..failure };
+            failure.cause.as_mut().unwrap().stack_trace.truncate(100);
+        }
+        let kind = ErrorKind::QueryFailed { failure: Some(Box::new(failure)) };
+        let status = Status::from(ServiceError::new(kind, "x".repeat(9_000)));
+        let headers = status.into_http::<()>();
+        let bytes: usize = headers.headers().values().map(http::HeaderValue::len).sum();
+        assert!(bytes < 14_000, "{bytes} bytes of headers");
     }
 }

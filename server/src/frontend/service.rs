@@ -101,6 +101,8 @@ rpcs!(WORKFLOW_RPCS, durably_proto::temporal::api::workflowservice::v1::workflow
     respond_activity_task_canceled_by_id(RespondActivityTaskCanceledByIdRequest)
         -> RespondActivityTaskCanceledByIdResponse;
 
+    poll_nexus_task_queue(PollNexusTaskQueueRequest) -> PollNexusTaskQueueResponse;
+
     describe_task_queue(DescribeTaskQueueRequest) -> DescribeTaskQueueResponse;
     record_worker_heartbeat(RecordWorkerHeartbeatRequest) -> RecordWorkerHeartbeatResponse;
     shutdown_worker(ShutdownWorkerRequest) -> ShutdownWorkerResponse;

@@ -19,6 +19,20 @@ impl Frontend {
         self.executions().describe_task_queue(&namespace, request).await
     }
 
+    /// A worker that is refused here does not end its shutdown: it waits for polls that it goes on repeating.
+    pub(super) async fn poll_nexus_task_queue(
+        &self,
+        caller: Caller,
+        request: PollNexusTaskQueueRequest,
+    ) -> Result<PollNexusTaskQueueResponse, ServiceError> {
+        let namespace = self.namespace(&request.namespace)?;
+        validate::task_queue(request.task_queue.as_ref())?;
+        validate::optional_id("identity", &request.identity)?;
+        validate::optional_id("worker_instance_key", &request.worker_instance_key)?;
+        let context = caller.poll_context()?;
+        self.executions().poll_nexus_task(&namespace, request, context).await
+    }
+
     /// Accepted and not kept: nothing reads worker heartbeats yet.
     pub(super) async fn record_worker_heartbeat(
         &self,

@@ -28,11 +28,13 @@ pub struct QueueKey {
     pub kind: QueueKind,
 }
 
-/// Workflow tasks and activity tasks of one name wait apart.
+/// Tasks of one name but of different kinds wait apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueueKind {
     Workflow,
     Activity,
+    /// Workers with Nexus handlers poll these; nothing is ever offered to them yet.
+    Nexus,
 }
 
 /// Who polls, for listings of pollers.
@@ -51,9 +53,28 @@ pub struct PollerIdentity {
 /// How many workers that have ended are remembered, for polls of theirs that are still on their way.
 const REMEMBERED_WORKERS: usize = 256;
 
+/// How many queues without tasks and pollers are remembered, for what a listing says of them; the others are forgotten,
+/// longest unused first. Workers make up a name for each of their sticky queues, so names are without end.
+const REMEMBERED_QUEUES: usize = 4_096;
+/// A queue is forgotten when it was not polled for this long: listings leave its pollers out by then.
+const QUEUE_MEMORY: i64 = queue::POLLER_MEMORY;
+
+/// The queues by name, and at how many of them to look for idle ones again: the cost of looking is spread over the
+/// polls that made them.
+struct Queues<T> {
+    by_key: HashMap<QueueKey, Queue<T>>,
+    look_at: usize,
+}
+
+impl<T> Default for Queues<T> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), look_at: REMEMBERED_QUEUES }
+    }
+}
+
 /// All task queues of a server. `T` is what is handed over. Cheap to clone.
 pub struct Matching<T> {
-    queues: Arc<Mutex<HashMap<QueueKey, Queue<T>>>>,
+    queues: Arc<Mutex<Queues<T>>>,
     /// Oldest first. Locked after `queues`.
     ended: Arc<Mutex<VecDeque<String>>>,
 }
@@ -71,10 +92,12 @@ impl<T> Default for Matching<T> {
 }
 
 impl<T: Send + 'static> Matching<T> {
-    /// Gives a task to the poller that waits longest, or queues it.
-    pub fn offer(&self, key: &QueueKey, task: T) {
-        let retry = self.with(key, |queue| queue.offer(task));
+    /// Gives a task to the poller that waits longest, or queues it. True says that many wait by now, and that the
+    /// caller does well to [`Matching::retain`] those that still stand.
+    pub fn offer(&self, key: &QueueKey, task: T) -> bool {
+        let (retry, is_overgrown) = self.with(key, |queue| (queue.offer(task), queue.is_overgrown()));
         self.try_later(key, retry);
+        is_overgrown
     }
 
     /// Like [`Matching::offer`], ahead of everything that waits: for a task whose poller turned out to be gone.
@@ -92,7 +115,7 @@ impl<T: Send + 'static> Matching<T> {
     /// Takes the poller that waits longest out of the queue, for a task that is not quite ready: `None` when nobody
     /// waits, other tasks are ahead, or the rate limit is reached. Dropping it ends the poll without a task.
     pub fn reserve(&self, key: &QueueKey) -> Option<ReservedPoller<T>> {
-        self.queues.lock().get_mut(key)?.reserve()
+        self.queues.lock().by_key.get_mut(key)?.reserve()
     }
 
     /// Begins a poll at `now` (nanoseconds since the Unix epoch): await the receiver's [`TaskReceiver::recv`]. Dropping
@@ -104,6 +127,7 @@ impl<T: Send + 'static> Matching<T> {
             if has_ended { (oneshot::channel().1, None) } else { queue.poll(poller, now) }
         });
         self.try_later(key, retry);
+        self.look_for_idle(now);
         TaskReceiver::new(receiver, self.clone(), key.clone())
     }
 
@@ -116,17 +140,17 @@ impl<T: Send + 'static> Matching<T> {
     /// Whether anybody polls now or did within `within` nanoseconds.
     pub fn has_poller(&self, key: &QueueKey, now: i64, within: i64) -> bool {
         let queues = self.queues.lock();
-        queues.get(key).is_some_and(|queue| queue.has_poller(now, within))
+        queues.by_key.get(key).is_some_and(|queue| queue.has_poller(now, within))
     }
 
     pub fn describe(&self, key: &QueueKey, now: i64) -> QueueInfo {
         let queues = self.queues.lock();
-        queues.get(key).map(|queue| queue.describe(now)).unwrap_or_default()
+        queues.by_key.get(key).map(|queue| queue.describe(now)).unwrap_or_default()
     }
 
     /// Removes a queue whose worker is gone and returns what waited in it; polls of it end without a task.
     pub fn remove(&self, key: &QueueKey) -> Vec<T> {
-        self.queues.lock().remove(key).map(Queue::into_tasks).unwrap_or_default()
+        self.queues.lock().by_key.remove(key).map(Queue::into_tasks).unwrap_or_default()
     }
 
     #[expect(clippy::iter_over_hash_type, reason = "what is done to a queue depends on no other")]
@@ -142,23 +166,69 @@ impl<T: Send + 'static> Matching<T> {
         }
         ended.push_back(worker.to_owned());
         drop(ended);
-        for queue in queues.values_mut() {
+        for queue in queues.by_key.values_mut() {
             queue.end_polls(worker);
         }
     }
 
     /// How many tasks wait with no poller to take them, over all queues.
     pub fn backlog(&self) -> usize {
-        self.queues.lock().values().map(Queue::backlog).sum()
+        self.queues.lock().by_key.values().map(Queue::backlog).sum()
     }
 
-    /// Forgets queues that are empty and have had no poller since `before`.
-    pub fn forget_idle(&self, before: i64) {
-        self.queues.lock().retain(|_, queue| !queue.is_idle(before));
+    /// What `pick` takes of the tasks that wait in a queue.
+    pub fn waiting<R>(&self, key: &QueueKey, pick: impl FnMut(&T) -> Option<R>) -> Vec<R> {
+        let queues = self.queues.lock();
+        queues.by_key.get(key).map_or_else(Vec::new, |queue| queue.tasks().filter_map(pick).collect())
+    }
+
+    /// Drops the waiting tasks of a queue that `stands` is false for.
+    pub fn retain(&self, key: &QueueKey, stands: impl FnMut(&T) -> bool) {
+        if let Some(queue) = self.queues.lock().by_key.get_mut(key) {
+            queue.retain(stands);
+        }
+    }
+
+    /// Forgets queues that are empty and that nobody has polled for a while, or that are too many.
+    #[expect(clippy::iter_over_hash_type, reason = "what is found is sorted")]
+    pub fn forget_idle(&self, now: i64) {
+        let mut queues = self.queues.lock();
+        let before = now.saturating_sub(QUEUE_MEMORY);
+        queues.by_key.retain(|_, queue| queue.idle_since().is_none_or(|since| since >= before));
+        let mut idle = Vec::new();
+        for (key, queue) in &queues.by_key {
+            idle.extend(queue.idle_since().map(|since| (since, key.clone())));
+        }
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        let surplus = idle.len().saturating_sub(REMEMBERED_QUEUES);
+        for (_, key) in &idle[..surplus] {
+            queues.by_key.remove(key);
+        }
+        queues.by_key.shrink_to(REMEMBERED_QUEUES);
+        queues.look_at = queues.by_key.len() + REMEMBERED_QUEUES;
+    }
+
+    fn look_for_idle(&self, now: i64) {
+        let is_time = {
+            let queues = self.queues.lock();
+            queues.by_key.len() >= queues.look_at
+        };
+        if is_time {
+            self.forget_idle(now);
+        }
+    }
+
+    /// How many queues are in memory.
+    pub fn len(&self) -> usize {
+        self.queues.lock().by_key.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn drop_closed_pollers(&self, key: &QueueKey) {
-        if let Some(queue) = self.queues.lock().get_mut(key) {
+        if let Some(queue) = self.queues.lock().by_key.get_mut(key) {
             queue.drop_closed_pollers();
         }
     }
@@ -176,9 +246,9 @@ impl<T: Send + 'static> Matching<T> {
 
     fn with<R>(&self, key: &QueueKey, act: impl FnOnce(&mut Queue<T>) -> R) -> R {
         let mut queues = self.queues.lock();
-        if let Some(queue) = queues.get_mut(key) {
+        if let Some(queue) = queues.by_key.get_mut(key) {
             return act(queue);
         }
-        act(queues.entry(key.clone()).or_default())
+        act(queues.by_key.entry(key.clone()).or_default())
     }
 }

@@ -12,7 +12,7 @@ use super::{Matching, PollerIdentity, QueueKey};
 /// How many pollers a queue remembers for its listing.
 const REMEMBERED_POLLERS: usize = 100;
 /// A poller that has not asked for this long is left out of listings.
-const POLLER_MEMORY: i64 = 5 * 60 * 1_000_000_000;
+pub(super) const POLLER_MEMORY: i64 = 5 * 60 * 1_000_000_000;
 
 /// At most one of `tasks` and `pollers` holds anything, unless the rate limit keeps them apart.
 pub(super) struct Queue<T> {
@@ -21,7 +21,12 @@ pub(super) struct Queue<T> {
     seen: Vec<PollerInfo>,
     limit: Option<RateLimit>,
     last_poll: i64,
+    /// With so many tasks it is time to look for those that have become stale.
+    look_at: usize,
 }
+
+/// A queue with fewer tasks is not worth looking through.
+const SMALL_QUEUE: usize = 1_000;
 
 /// Somebody who polled.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +53,7 @@ impl<T> Default for Queue<T> {
             seen: Vec::new(),
             limit: None,
             last_poll: i64::MIN,
+            look_at: SMALL_QUEUE,
         }
     }
 }
@@ -191,8 +197,29 @@ impl<T> Queue<T> {
         self.tasks.len()
     }
 
-    pub(super) fn is_idle(&self, before: i64) -> bool {
-        self.tasks.is_empty() && self.last_poll < before && self.pollers.iter().all(ReservedPoller::is_closed)
+    /// When it was polled last, if there is neither a task nor a poller now.
+    pub(super) fn idle_since(&self) -> Option<i64> {
+        let is_idle = self.tasks.is_empty() && self.pollers.iter().all(ReservedPoller::is_closed);
+        is_idle.then_some(self.last_poll)
+    }
+
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &T> {
+        self.tasks.iter()
+    }
+
+    /// Whether the queue has doubled since it was looked through; says so once.
+    pub(super) fn is_overgrown(&mut self) -> bool {
+        let is_overgrown = self.tasks.len() >= self.look_at;
+        if is_overgrown {
+            self.look_at = self.tasks.len() * 2;
+        }
+        is_overgrown
+    }
+
+    pub(super) fn retain(&mut self, stands: impl FnMut(&T) -> bool) {
+        self.tasks.retain(stands);
+        self.tasks.shrink_to(SMALL_QUEUE);
+        self.look_at = (self.tasks.len() * 2).max(SMALL_QUEUE);
     }
 
     fn remember(&mut self, poller: PollerIdentity, now: i64) {

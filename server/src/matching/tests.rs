@@ -133,5 +133,38 @@ async fn pollers_are_remembered() {
     assert!(!matching.has_poller(&key("q"), 1_000, 10));
     assert_eq!(matching.describe(&key("q"), 100).pollers[0].identity, "me");
     matching.forget_idle(1_000);
+    assert!(!matching.is_empty());
+    matching.forget_idle(i64::MAX);
+    assert!(matching.is_empty());
     assert_eq!(matching.describe(&key("q"), 100), QueueInfo::default());
+}
+
+#[tokio::test]
+async fn queues_that_nobody_uses_again_are_forgotten() {
+    let matching = Matching::<u32>::default();
+    matching.offer(&key("with a task"), 1);
+    let waiting = poll(&matching, "with a poller");
+    for number in 0..30_000 {
+        drop(poll(&matching, &format!("sticky-{number}")));
+        assert!(matching.len() <= 2 * REMEMBERED_QUEUES + 2, "{} queues", matching.len());
+    }
+    assert_eq!(matching.backlog(), 1);
+    assert!(matching.has_poller(&key("with a poller"), i64::MAX, 1));
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn a_queue_says_when_it_is_worth_looking_through() {
+    let matching = Matching::default();
+    let mut looked = 0;
+    for number in 0..20_000 {
+        if matching.offer(&key("dead"), number) {
+            looked += 1;
+            // None stands but the newest.
+            matching.retain(&key("dead"), |task| *task == number);
+        }
+    }
+    assert!(matching.backlog() <= 1_000, "{} of 20000 are still there", matching.backlog());
+    assert!(looked <= 21, "looked {looked} times");
+    assert_eq!(matching.waiting(&key("dead"), |task| Some(*task)).last(), Some(&19_999));
 }

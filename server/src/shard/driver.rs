@@ -380,6 +380,7 @@ impl Shard {
             return;
         }
         self.next_cleaning = now.after(CLEANING_PAUSE);
+        self.matching.forget_idle(Clock::real().0);
         if self.clock.is_virtual() {
             return;
         }

@@ -4,6 +4,7 @@
 //! waits, stores all changes with one commit, and then lets answers and tasks out. Reads that need the disk alone
 //! (lists, old history) do not pass through the shard.
 
+mod backlog;
 mod clock;
 mod courier;
 mod driver;

@@ -64,6 +64,20 @@ impl Executions {
         }
     }
 
+    /// Nothing is offered to workers' Nexus handlers yet: the poll waits as any other, and comes back empty.
+    pub async fn poll_nexus_task(
+        &self,
+        namespace: &Namespace,
+        request: PollNexusTaskQueueRequest,
+        context: PollContext,
+    ) -> Result<PollNexusTaskQueueResponse, ServiceError> {
+        let queue = request.task_queue.unwrap_or_default().name;
+        let key = queue_key(&Arc::from(namespace.id.as_str()), &queue, QueueKind::Nexus);
+        let poller = self.poller(request.identity, request.worker_instance_key, context);
+        self.poll(&key, poller, context).await?;
+        Ok(PollNexusTaskQueueResponse::default())
+    }
+
     fn poller(&self, identity: String, worker: String, context: PollContext) -> PollerIdentity {
         let poll = self.inner.polls.fetch_add(1, Ordering::Relaxed);
         PollerIdentity { identity, worker, poll, in_process: context.in_process, ..Default::default() }
@@ -140,7 +154,6 @@ impl Executions {
         Ok(response)
     }
 
-    #[expect(clippy::unused_async, reason = "every RPC is an async method here")]
     pub async fn describe_task_queue(
         &self,
         namespace: &Namespace,
@@ -149,6 +162,7 @@ impl Executions {
         use durably_proto::temporal::api::enums::v1::TaskQueueType;
         let kind = match request.task_queue_type() {
             TaskQueueType::Activity => QueueKind::Activity,
+            TaskQueueType::Nexus => QueueKind::Nexus,
             _ => QueueKind::Workflow,
         };
         let queue = request.task_queue.unwrap_or_default().name;
@@ -164,9 +178,12 @@ impl Executions {
                 ..Default::default()
             })
             .collect();
-        let stats = request
-            .report_stats
-            .then(|| TaskQueueStats { approximate_backlog_count: info.backlog as i64, ..Default::default() });
+        let stats = if request.report_stats {
+            let approximate_backlog_count = self.backlog(&key).await? as i64;
+            Some(TaskQueueStats { approximate_backlog_count, ..Default::default() })
+        } else {
+            None
+        };
         Ok(DescribeTaskQueueResponse { pollers, stats, ..Default::default() })
     }
 }

@@ -95,7 +95,8 @@ impl Shard {
     pub(super) fn find(&mut self, target: &Target) -> Result<i64, ServiceError> {
         self.check_alive()?;
         self.find_or_none(target)?.ok_or_else(|| {
-            let error = ServiceError::not_found("workflow execution not found")
+            // Programs look for the first three words.
+            let error = ServiceError::not_found("workflow not found for this ID")
                 .with("workflow_id", &*target.workflow_id);
             match &target.run_id {
                 Some(run_id) => error.with("run_id", &**run_id),

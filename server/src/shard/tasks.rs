@@ -32,7 +32,7 @@ pub(super) struct TaskRef {
     pub kind: TaskKind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TaskKind {
     Workflow { scheduled_event_id: i64, attempt: i32, sticky: bool },
     Activity { scheduled_event_id: i64, attempt: i32 },
@@ -100,7 +100,7 @@ pub(super) fn queue_key(namespace_id: &Arc<str>, name: &str, kind: QueueKind) ->
 }
 
 /// The queue that a task goes to first, and the task's name there.
-fn first_queue(dispatch: &Dispatch) -> (&str, QueueKind, TaskKind) {
+pub(super) fn first_queue(dispatch: &Dispatch) -> (&str, QueueKind, TaskKind) {
     match dispatch {
         Dispatch::WorkflowTask { queue, sticky, scheduled_event_id, attempt } => {
             let kind = TaskKind::Workflow {
@@ -171,7 +171,9 @@ impl Shard {
             let _ = self.apply(seq, Input::ResetSticky);
             return;
         }
-        self.matching.offer(&key, Offer::Task(TaskRef { shard: self.index, seq, kind: task }));
+        if self.matching.offer(&key, Offer::Task(TaskRef { shard: self.index, seq, kind: task })) {
+            self.look_through(&key);
+        }
     }
 
     /// A poller takes a task; `None` when it does not stand any more.

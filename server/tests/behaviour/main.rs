@@ -7,12 +7,15 @@
 #![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
 
 mod activities;
+mod codes;
 mod depth;
 mod history;
 mod ids;
+mod raw;
 mod refusals;
 mod sharing;
 mod support;
+mod texts;
 mod tokens;
 mod visibility;
 mod workers;
