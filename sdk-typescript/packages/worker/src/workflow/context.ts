@@ -168,7 +168,7 @@ export class WorkflowContext {
       run.failTask(error);
       if (error instanceof DeadlockError) throw error;
     } finally {
-      runtime.leave();
+      runtime.leave(run);
     }
   }
 
@@ -182,7 +182,7 @@ export class WorkflowContext {
       runtime.enter(run);
       return run.conclude();
     } finally {
-      runtime.leave();
+      runtime.leave(run);
     }
   }
 

@@ -2,13 +2,14 @@
  * Makes everything that runs have in common immutable: the language's built-ins and this library. All runs of a worker
  * share one context, so what one could change, another would see.
  *
- * Where programs customarily assign to an object what it inherits (`this.name = …` in an error's constructor), the
- * inherited property becomes an accessor whose setter gives the object a property of its own.
+ * JavaScript forbids to assign to an object what it inherits as a read-only property, and objects of users are theirs:
+ * `this.get = …` in a class that extends `Map`, `this.name = …` in an error's constructor. So whatever is writable
+ * becomes an accessor whose setter gives the object that inherits it a property of its own.
  */
 
-/** Prototypes that objects of users inherit from in ways that assign. */
-const ENABLED: readonly object[] = [Object.prototype, Function.prototype];
-const OVERRIDDEN = new Set(['constructor', 'name', 'message', 'toString', 'toJSON', 'valueOf', 'cause', 'stack']);
+import { pinnedKeys } from './pins';
+
+const { defineProperty, freeze, getOwnPropertyDescriptor, seal } = Object;
 
 /** Freezes the objects and all that can be reached from them, except `others`, which belong to other realms. */
 export function harden(roots: Iterable<unknown>, others: ReadonlySet<unknown>): void {
@@ -25,43 +26,43 @@ export function harden(roots: Iterable<unknown>, others: ReadonlySet<unknown>): 
     found.push(next);
     visit(Object.getPrototypeOf(next));
     for (const key of Reflect.ownKeys(next)) {
-      const property = Object.getOwnPropertyDescriptor(next, key);
+      const property = getOwnPropertyDescriptor(next, key);
       visit(property?.value);
       visit(property?.get);
       visit(property?.set);
     }
   }
-  for (const object of found) freeze(object);
+  for (const object of found) freezeShared(object);
 }
 
-function freeze(object: object): void {
+function freezeShared(object: object): void {
   // Elements of a typed array can't be frozen; there are none among what is shared.
   if (ArrayBuffer.isView(object)) return;
-  const enableAll = ENABLED.includes(object);
-  if (enableAll || object instanceof Error || isErrorPrototype(object)) {
-    for (const key of Reflect.ownKeys(object)) {
-      if (enableAll || OVERRIDDEN.has(String(key))) enableOverride(object, key);
-    }
+  const pinned = pinnedKeys(object);
+  for (const key of Reflect.ownKeys(object)) {
+    if (!pinned?.has(key)) enableOverride(object, key);
   }
-  Object.freeze(object);
-}
-
-function isErrorPrototype(object: object): boolean {
-  return object === Error.prototype || Error.prototype.isPrototypeOf(object);
+  // Sealed, only what is pinned is still writable.
+  if (pinned) seal(object);
+  else freeze(object);
 }
 
 function enableOverride(object: object, key: PropertyKey): void {
-  const property = Object.getOwnPropertyDescriptor(object, key);
-  if (!property?.configurable || !('value' in property)) return;
+  const property = getOwnPropertyDescriptor(object, key);
+  // What isn't writable can't be assigned in plain JavaScript either. V8 reads `stackTraceLimit`, if it is no accessor.
+  if (!property?.configurable || !property.writable || key === 'stackTraceLimit') return;
   const { value, enumerable } = property;
-  const get = () => value as unknown;
-  const set = function (this: object, mine: unknown) {
-    if (this === object) throw new TypeError(`Cannot assign to ${String(key)}: it is shared by all workflows`);
-    Object.defineProperty(this, key, { value: mine, enumerable: true, writable: true, configurable: true });
+  const { get, set } = {
+    get: () => value as unknown,
+    set(this: object, mine: unknown) {
+      if (this === object) throw new TypeError(`Cannot assign to read only property '${String(key)}' of what is shared`);
+      if (Object.hasOwn(this, key)) defineProperty(this, key, { value: mine });
+      else defineProperty(this, key, { value: mine, enumerable: true, writable: true, configurable: true });
+    },
   };
-  Object.defineProperty(object, key, { enumerable: enumerable ?? false, configurable: false, get, set });
-  for (const accessor of [get, set]) {
-    Object.freeze(accessor.prototype);
-    Object.freeze(accessor);
-  }
+  // By convention, it tells packages that look at properties that this is data in truth.
+  Object.assign(get, { originalValue: value as unknown });
+  defineProperty(object, key, { enumerable: enumerable ?? false, configurable: false, get, set });
+  freeze(get);
+  freeze(set);
 }

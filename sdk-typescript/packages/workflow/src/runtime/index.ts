@@ -7,6 +7,7 @@ import { installGlobals } from './globals';
 import { harden } from './harden';
 import type { Activation, Bundle, Host, RunOptions } from './host';
 import { nodeModules } from './node-modules';
+import { pinBuiltIns, restorePins } from './pins';
 import { Run } from './run';
 
 export type { Run } from './run';
@@ -15,7 +16,7 @@ let modules: Readonly<Record<string, unknown>> = { '@durably/common': common, '@
 
 /** The globals of all runs, which none can change. */
 let shared: object;
-const reflection = Object.getOwnPropertyDescriptors(Reflect);
+let reflection: PropertyDescriptorMap;
 
 /** Called once per context, with names of globals that belong to other realms. */
 export function install(host: Host, foreign: readonly string[]): void {
@@ -28,6 +29,8 @@ export function install(host: Host, foreign: readonly string[]): void {
     if (!['length', 'name', 'prototype'].includes(name)) Reflect.deleteProperty(RegExp, name);
   }
   modules = { ...modules, ...nodeModules() };
+  pinBuiltIns();
+  reflection = Object.getOwnPropertyDescriptors(Reflect) as PropertyDescriptorMap;
   const library = Object.values(modules).flatMap((module) => [module, ...Object.values(module as object)]);
   harden([...builtIns(), ...library], others);
   const properties = Object.getOwnPropertyDescriptors(globals);
@@ -94,12 +97,16 @@ export function createRun(options: RunOptions): Run {
 
 /** What follows is of the run. */
 export function enter(run: Run): void {
+  restorePins();
   setCurrentRun(run);
 }
 
 /** After all continuations have run. */
-export function leave(): void {
+export function leave(run: Run): void {
   setCurrentRun(undefined);
+  const spoiled = restorePins();
+  if (spoiled === undefined) return;
+  run.failTaskInstead(new TypeError(`Cannot assign to read only property: ${spoiled} was assigned, and was put back`));
 }
 
 export type { Activation, Bundle, Host };

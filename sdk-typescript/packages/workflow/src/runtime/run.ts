@@ -305,6 +305,11 @@ export class Run {
     this.taskError ??= { error };
   }
 
+  /** As `failTask`, by an error of which others that were there before are only the consequence. */
+  failTaskInstead(error: unknown): void {
+    this.taskError = { error };
+  }
+
   private close(command: Command): void {
     if (this.closed) return;
     this.commands.push(command);
