@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker, bundleWorkflowCode } from '@durably/worker';
+import { WorkflowFailedError } from '@durably/client';
+import type { ApplicationFailure } from '@durably/common';
 import { stackTraceQuery, workflowMetadataQuery } from '@durably/workflow';
 import { withWorker, workflowsPath } from './worker';
 
@@ -41,14 +43,28 @@ test('values follow asynchronous code', async () => {
 
 test('what is not there yet, and what is frozen, is called that', async () => {
   await withWorker('builtins', async (env) => {
-    for (const [workflow, message] of [
-      ['patches', /patched is not a function: patched is not in this release of @durably\/workflow[^]*builtins\.ts:\d+/],
-      ['adds', /not extensible: what the runs of a worker share .* is frozen[^]*builtins\.ts:\d+/],
-    ] as const) {
-      const handle = await env.start(workflow);
-      assert.match(await env.taskFailure(handle), message);
-      await handle.terminate();
+    const handle = await env.start('adds');
+    const message = /not extensible: what the runs of a worker share .* is frozen[^]*builtins\.ts:\d+/;
+    assert.match(await env.taskFailure(handle), message);
+    await handle.terminate();
+    for (const name of ['patched', 'executeChild', 'proxyLocalActivities', 'upsertSearchAttributes', 'defineUpdate']) {
+      await assert.rejects(env.execute('calls', name), (error: WorkflowFailedError) => {
+        const { message, type, nonRetryable, stack } = error.cause as ApplicationFailure;
+        assert.equal(message, `${name} is not in this release of @durably/workflow; its README lists what is not there yet`);
+        assert.deepEqual([type, nonRetryable], ['UnsupportedFeatureError', true]);
+        assert.match(stack!, /calls.*builtins\.ts:\d+/);
+        return true;
+      });
     }
+  });
+});
+
+test('what is not there yet fails workflows also when their module asks for it as it is made', async () => {
+  await withWorker('asks-for-updates', async (env) => {
+    await assert.rejects(env.execute('waits'), (error: WorkflowFailedError) => {
+      assert.match((error.cause as ApplicationFailure).message, /^defineUpdate is not in this release/);
+      return true;
+    });
   });
 });
 

@@ -44,13 +44,13 @@ export function condition(fn: () => boolean): Promise<void>;
 export async function condition(fn: () => boolean, timeout?: Duration, options?: TimerOptions): Promise<boolean | void> {
   const run = currentRun('Workflow.condition(...)');
   // Returned as promises, not awaited: how many turns that takes is part of the order in which histories were made.
-  if (timeout === undefined || timeout === null) return run.waitFor(fn, CancellationScope.current());
+  if (timeout === undefined || timeout === null) return run.commands.waitFor(fn, CancellationScope.current());
   const scope = new CancellationScope();
   return scope.runTimed(async () => {
     try {
       return await Promise.race([
         run.sleep(Math.max(1, msToNumber(timeout)), scope, options?.summary).then(() => false),
-        run.waitFor(fn, scope).then(() => true),
+        run.commands.waitFor(fn, scope).then(() => true),
       ]);
     } finally {
       scope.cancel();
@@ -160,7 +160,7 @@ export function setDefaultQueryHandler(handler: DefaultHandler | undefined): voi
 
 /** Whether no signal handler is under way: `await condition(allHandlersFinished)` before a workflow ends. */
 export function allHandlersFinished(): boolean {
-  return currentRun('allHandlersFinished()').isIdle();
+  return currentRun('allHandlersFinished()').handlers.running.size === 0;
 }
 
 /** What tools show as the workflow's present state, in Markdown. */

@@ -44,8 +44,8 @@ export async function formats(): Promise<string[]> {
   return [inspect({ a: new Map([[1, { b: [] }]]) }), format('%s is %d', 'x', 5), new URL('http://a/b').pathname, ...seen];
 }
 
-export async function patches(): Promise<void> {
-  (workflow as unknown as { patched(id: string): boolean }).patched('x');
+export async function calls(name: string): Promise<void> {
+  (workflow as unknown as Record<string, (id: string) => void>)[name]!('x');
 }
 
 export async function adds(): Promise<void> {

@@ -15,6 +15,7 @@ import type { Activation, Bundle, Conclusion, Host, RunOptions } from '@durably/
 import type { Run } from '@durably/workflow/lib/runtime/index';
 import { BUNDLE_NAME } from './bundler';
 import { detached } from './detached';
+import { Sampler } from './sampler';
 import { Positions } from './source-map';
 
 /** What the code in `workflow-runtime.js` exports. */
@@ -43,6 +44,13 @@ export interface ContextOptions {
 /** A workflow blocked the worker for too long. */
 export class DeadlockError extends Error {
   override readonly name = 'DeadlockError';
+}
+
+function deadlock(timeout: number): DeadlockError {
+  return new DeadlockError(
+    `Workflow code did not yield for ${timeout / 1000} s, and nothing else could run in this process. ` +
+      'Look for an endless loop, or for heavy computation, which belongs into an activity.',
+  );
 }
 
 export class WorkflowContext {
@@ -95,8 +103,8 @@ export class WorkflowContext {
 
   private host(): Host {
     const { logger } = this.options;
+    const { copy } = this;
     const mapStack = (stack: string) => this.positions.mapStack(stack);
-    const copy = (value: unknown) => detached(value, mapStack);
     return {
       log: (level: LogLevel, message: string, meta: LogMetadata) => logger.log(level, message, copy(meta) as LogMetadata),
       console: (method, args) => console[method](...args.map(copy)),
@@ -127,10 +135,7 @@ export class WorkflowContext {
       } catch {
         // It was cut off too; then there is nothing left of it.
       }
-      throw new DeadlockError(
-        `Workflow code did not yield for ${timeout / 1000} s, and nothing else could run in this process. ` +
-          'Look for an endless loop, or for heavy computation, which belongs into an activity.',
-      );
+      throw deadlock(timeout);
     } finally {
       this.slot.call = () => {};
     }
@@ -148,43 +153,69 @@ export class WorkflowContext {
     return this.runtime.createRun({ ...options, instantiate });
   }
 
-  /** Applies an activation; `conclude` tells what came of it. Throws only a `DeadlockError`, which it tells too. */
-  activate(run: Run, activation: Activation): void {
+  /**
+   * Applies an activation; `conclude` tells what came of it. Throws only a `DeadlockError`, which it tells too: with the
+   * user's stack, if it is sampled.
+   */
+  activate(run: Run, activation: Activation, sampled: boolean): void {
     const { runtime } = this;
+    const sampler = sampled ? new Sampler() : undefined;
+    const deadline = performance.now() + this.options.timeout;
     try {
       runtime.enter(run);
+      sampler?.start();
       // A step that can be interrupted costs a thread: most activations are one.
       const [, ...others] = this.step(() => {
         const batches = run.begin(activation);
         if (batches[0]) run.apply(batches[0]);
         return batches;
       });
-      this.settleConditions(run);
+      this.settleConditions(run, deadline);
       for (const jobs of others) {
         this.step(() => run.apply(jobs));
-        this.settleConditions(run);
+        this.settleConditions(run, deadline);
       }
     } catch (error) {
-      run.failTask(error);
+      const stack = sampler?.stop();
+      if (error instanceof DeadlockError && stack) {
+        error.stack = `${error.name}: ${error.message}\n${this.positions.mapStack(stack)}`;
+      }
+      run.outcome.failTask(error);
       if (error instanceof DeadlockError) throw error;
     } finally {
+      sampler?.stop();
       runtime.leave(run);
     }
   }
 
-  private settleConditions(run: Run): void {
-    while (run.hasConditions && this.step(() => run.unblock()) > 0);
+  /** Conditions that settle each other for ever are a loop too, of which no step takes long. */
+  private settleConditions(run: Run, deadline: number): void {
+    const { commands } = run;
+    while (commands.hasConditions && this.step(() => commands.settleConditions()) > 0) {
+      if (this.options.timeout > 0 && performance.now() > deadline) throw deadlock(this.options.timeout);
+    }
   }
 
+  /** What came of the activation. If its task failed, with copies of what there is to log. */
   conclude(run: Run): Conclusion {
     const { runtime } = this;
     try {
       runtime.enter(run);
-      return run.conclude();
+      if (!run.outcome.mayHaveFailed) return run.conclude();
+      const conclusion = this.step(() => run.conclude());
+      const { failed } = conclusion;
+      return failed ? { ...conclusion, failed: { ...failed, error: this.copy(failed.error) } } : conclusion;
+    } catch (error) {
+      // The user's converters don't yield, or what was thrown can't be looked at.
+      const { message } = error as Error;
+      const failure = { source: 'TypeScriptSDK', message, applicationFailureInfo: { type: (error as Error).name } };
+      return { commands: [], usedFlags: [], failed: { failure, error, advice: '' }, pending: 0 };
     } finally {
       runtime.leave(run);
     }
   }
+
+  private readonly copy = (value: unknown): unknown => detached(value, (stack) => this.positions.mapStack(stack));
 
   mapStack(stack: string): string {
     return this.positions.mapStack(stack);

@@ -5,6 +5,7 @@ import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/da
 import { type durably, mapPayloads } from '@durably/proto';
 import type { Run } from '@durably/workflow/lib/runtime/index';
 import { DeadlockError, type WorkflowContext } from './context';
+import { FailureLog } from './failure-log';
 
 type Activation = durably.core.v1.WorkflowActivation;
 type Completion = durably.core.v1.IWorkflowCompletion;
@@ -25,6 +26,8 @@ export interface RunnerOptions {
 }
 
 const PENDING_WEIGHT = 1_000;
+/** Of runs that don't yield; beyond it, some of their stacks are never seen. */
+const MOST_DEADLOCKED = 100;
 
 /** `Evict.Reason`s after which the task is tried again, and which this side may not know of. */
 const NONDETERMINISM = 3;
@@ -38,8 +41,12 @@ export class WorkflowRunner {
   private readonly runs = new Map<string, Run>();
   /** Runs whose last task failed here: they are evicted for that, which was logged. */
   private readonly failed = new Set<string>();
+  /** Runs that have not yielded, whose next attempt is sampled. */
+  private readonly deadlocked = new Set<string>();
+  private readonly log: FailureLog;
 
   constructor(private readonly options: RunnerOptions) {
+    this.log = new FailureLog(options.logger);
     interceptRejections();
   }
 
@@ -72,16 +79,24 @@ export class WorkflowRunner {
       try {
         run = this.runs.get(runId) ?? this.create(activation);
         lastActivated = { runner: this, run };
-        this.options.context.activate(run, activation);
+        this.options.context.activate(run, activation, this.deadlocked.delete(runId));
       } catch (error) {
         if (run === undefined) this.refuse(runId, error);
-        if (error instanceof DeadlockError) recoverFromTermination();
+        if (error instanceof DeadlockError) {
+          this.remember(runId);
+          recoverFromTermination();
+        }
       }
     });
     setImmediate(() => {
       lastActivated = undefined;
       if (run) this.answer(runId, run);
     });
+  }
+
+  private remember(runId: string): void {
+    this.deadlocked.add(runId);
+    if (this.deadlocked.size > MOST_DEADLOCKED) this.deadlocked.delete(this.deadlocked.keys().next().value!);
   }
 
   private forget(runId: string, { reason, message }: durably.core.v1.Evict): void {
@@ -93,7 +108,7 @@ export class WorkflowRunner {
       const name = reason === NONDETERMINISM ? 'DeterminismViolationError' : 'Error';
       const error = Object.assign(new Error(message), { stack: `${name}: ${message}` });
       Object.defineProperty(error, 'name', { value: name });
-      this.options.logger.warn('Workflow task failed, and is tried again', { ...run?.logAttributes(), runId, error });
+      this.log.failed(runId, error, run?.logAttributes() ?? {});
     }
     this.options.respond({ runId, success: {} });
   }
@@ -108,11 +123,16 @@ export class WorkflowRunner {
   }
 
   private answer(runId: string, run: Run): void {
-    const { failure, commands, usedFlags, pending } = this.options.context.conclude(run);
+    const { failed, commands, usedFlags, pending } = this.options.context.conclude(run);
     const cacheBytes = this.options.runWeight + PENDING_WEIGHT * pending;
-    if (failure) this.failed.add(runId);
-    const completion = failure ? { runId, failure: { failure } } : { runId, success: { commands, usedFlags, cacheBytes } };
-    this.send(completion);
+    if (failed) {
+      this.failed.add(runId);
+      this.log.failed(runId, failed.error, run.logAttributes(), failed.advice);
+      this.send({ runId, failure: { failure: failed.failure } });
+    } else {
+      if (!run.isReplaying) this.log.succeeded(runId);
+      this.send({ runId, success: { commands, usedFlags, cacheBytes } });
+    }
   }
 
   private send(completion: Completion): void {
@@ -130,9 +150,9 @@ export class WorkflowRunner {
 
   /** Fails the workflow task by an error of the worker, or of code that belongs to no run yet. */
   private refuse(runId: string, error: unknown): void {
-    const { context, logger, failureConverter, payloadConverter, respond } = this.options;
+    const { context, failureConverter, payloadConverter, respond } = this.options;
     if (error instanceof Error && error.stack) error.stack = context.mapStack(error.stack);
-    logger.warn('Workflow task failed, and is tried again', { runId, error });
+    this.log.failed(runId, error, {});
     this.failed.add(runId);
     respond({ runId, failure: { failure: failureConverter.errorToFailure(error, payloadConverter) } });
   }
@@ -165,7 +185,7 @@ function interceptRejections(): void {
   const emit = process.emit as (...args: any[]) => boolean;
   const intercepting = (event: string, ...args: unknown[]): boolean => {
     if (event === 'unhandledRejection' && lastActivated?.runner.owns(args[1])) {
-      lastActivated.run.rejectionUnhandled(args[0]);
+      lastActivated.run.outcome.rejectionUnhandled(args[0]);
       return true;
     }
     return Reflect.apply(emit, process, [event, ...args]);

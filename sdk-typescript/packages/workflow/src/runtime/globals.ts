@@ -68,20 +68,20 @@ function setTimeout(callback: (...args: unknown[]) => unknown, delay?: number, .
   const run = currentRun('setTimeout');
   const scope = new CancellationScope();
   const slept = scope.runTimed(() => run.sleep(Math.max(1, Number(delay) || 0), scope));
-  const handle = run.lastTimer;
-  run.timeouts.set(handle, scope);
+  const { timeouts, lastTimer: handle } = run.commands;
+  timeouts.set(handle, scope);
   slept.then(
     () => {
-      run.timeouts.delete(handle);
+      timeouts.delete(handle);
       callback(...args);
     },
-    () => run.timeouts.delete(handle),
+    () => timeouts.delete(handle),
   );
   return handle;
 }
 
 function clearTimeout(handle: unknown): void {
-  const { timeouts } = currentRun('clearTimeout');
+  const { timeouts } = currentRun('clearTimeout').commands;
   const scope = timeouts.get(handle as number);
   timeouts.delete(handle as number);
   scope?.cancel();

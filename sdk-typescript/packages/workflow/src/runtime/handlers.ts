@@ -3,6 +3,7 @@
 import type { HandlerUnfinishedPolicy, Payload } from '@durably/common';
 import { about, arrayFromPayloads } from '@durably/common/lib/converter/payload-converter';
 import { DeterminismViolationError } from '../errors';
+import { promised } from './chains';
 import { ReferenceErrorMessage } from './names';
 import type { durably } from '@durably/proto';
 import type { Run } from './run';
@@ -42,13 +43,15 @@ export class Handlers {
     };
     const running = { ...handler, name: job.name };
     this.running.add(running);
-    this.handle(handler, job)
-      .catch((error: unknown) => this.run.fail(error))
+    promised(() => this.handle(handler, job))
+      .catch((error: unknown) => this.run.outcome.fail(error))
       .finally(() => this.running.delete(running));
   }
 
-  private async handle(handler: Handler, job: SignalJob): Promise<unknown> {
-    return await handler.handler(...arrayFromPayloads(this.run.payloadConverter, job.arguments));
+  private handle({ handler }: Handler, { name, arguments: payloads, headers }: SignalJob): Promise<void> {
+    const args = arrayFromPayloads(this.run.payloadConverter, payloads);
+    const call = this.run.inbound('handleSignal', async (input) => void (await handler(...input.args)));
+    return call({ signalName: name, args, headers });
   }
 
   /** After a handler was set: what waited for it, in the order of arrival. */
@@ -63,11 +66,11 @@ export class Handlers {
 
   query(job: QueryJob): void {
     const { run } = this;
-    this.answer(job)
+    promised(() => this.answer(job))
       .then((value) => this.toPayload(job.name, value))
       .then(
-        (succeeded) => run.answer({ queryAnswer: { id: job.id, succeeded } }),
-        (error: unknown) => run.answer({ queryAnswer: { id: job.id, failed: run.failureOf(error) } }),
+        (succeeded) => run.commands.push({ queryAnswer: { id: job.id, succeeded } }),
+        (error: unknown) => run.commands.push({ queryAnswer: { id: job.id, failed: run.outcome.safeFailureOf(error) } }),
       );
   }
 
@@ -79,27 +82,32 @@ export class Handlers {
     }
   }
 
-  private async answer(job: QueryJob): Promise<unknown> {
-    const builtIn = this.builtIn(job.name);
-    if (builtIn !== undefined) return builtIn();
-    const args = arrayFromPayloads(this.run.payloadConverter, job.arguments);
-    const found = this.queries.get(job.name);
-    if (found) return immediate(job.name, found.handler(...args));
-    if (this.defaultQuery) return immediate(job.name, this.defaultQuery(job.name, ...args));
+  private answer({ id, name, arguments: payloads, headers }: QueryJob): Promise<unknown> {
+    const builtIn = this.builtIn(name);
+    if (builtIn !== undefined) return Promise.resolve(builtIn());
+    const args = arrayFromPayloads(this.run.payloadConverter, payloads);
+    const call = this.run.inbound('handleQuery', async (input) => this.callQuery(name, input.args));
+    return call({ queryName: name, queryId: id, args, headers });
+  }
+
+  private callQuery(name: string, args: unknown[]): unknown {
+    const found = this.queries.get(name);
+    if (found) return immediate(name, found.handler(...args));
+    if (this.defaultQuery) return immediate(name, this.defaultQuery(name, ...args));
     const known = [...this.queries.keys()].join(' ');
     throw new ReferenceErrorMessage(
-      `Workflow did not register a handler for ${job.name}. Registered queries: [${known}]`,
+      `Workflow did not register a handler for ${name}. Registered queries: [${known}]`,
     );
   }
 
   private builtIn(name: string): (() => unknown) | undefined {
     switch (name) {
       case '__stack_trace':
-        return () => this.run.stacks().join('\n\n');
+        return () => this.run.commands.stacks().join('\n\n');
       case '__enhanced_stack_trace':
         return () => ({
           sdk: { name: 'typescript', version: '0.1.0' },
-          stacks: this.run.stacks().map((stack) => ({
+          stacks: this.run.commands.stacks().map((stack) => ({
             locations: stack.split('\n').map((line) => ({ function_name: line.trim() })),
           })),
           sources: {},

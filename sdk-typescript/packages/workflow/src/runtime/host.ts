@@ -45,11 +45,20 @@ export interface RunOptions {
   buildId: string;
 }
 
+/** Why a workflow task failed. */
+export interface FailedTask {
+  failure: Failure;
+  /** What was thrown, to log. */
+  error: unknown;
+  /** What the user may do about it, as the end of a sentence; may be empty. */
+  advice: string;
+}
+
 /** The answer to an activation. */
 export interface Conclusion {
   commands: Command[];
   usedFlags: number[];
-  failure?: Failure | undefined;
+  failed?: FailedTask | undefined;
   /** Of the weight in the cache, what the run can tell: how much it is waiting for. */
   pending: number;
 }

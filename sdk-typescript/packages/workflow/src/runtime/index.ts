@@ -6,6 +6,7 @@ import { setCurrentRun } from './current';
 import { installGlobals } from './globals';
 import { harden } from './harden';
 import type { Activation, Bundle, Host, RunOptions } from './host';
+import { missingFunctions } from './names';
 import { nodeModules } from './node-modules';
 import { pinBuiltIns, restorePins } from './pins';
 import { Run } from './run';
@@ -28,7 +29,7 @@ export function install(host: Host, foreign: readonly string[]): void {
   for (const name of Object.getOwnPropertyNames(RegExp)) {
     if (!['length', 'name', 'prototype'].includes(name)) Reflect.deleteProperty(RegExp, name);
   }
-  modules = { ...modules, ...nodeModules() };
+  modules = { ...modules, '@durably/workflow': { ...workflow, ...missingFunctions() }, ...nodeModules() };
   pinBuiltIns();
   reflection = Object.getOwnPropertyDescriptors(Reflect) as PropertyDescriptorMap;
   const library = Object.values(modules).flatMap((module) => [module, ...Object.values(module as object)]);
@@ -106,7 +107,7 @@ export function leave(run: Run): void {
   setCurrentRun(undefined);
   const spoiled = restorePins();
   if (spoiled === undefined) return;
-  run.failTaskInstead(new TypeError(`Cannot assign to read only property: ${spoiled} was assigned, and was put back`));
+  run.outcome.failTaskInstead(new TypeError(`Cannot assign to read only property: ${spoiled} was assigned, and was put back`));
 }
 
 export type { Activation, Bundle, Host };

@@ -1,5 +1,7 @@
 /** Names that workflow code may look for in vain, and what to do instead. */
 
+import { ApplicationFailure } from '@durably/common/lib/failure';
+
 const ADVICE: Readonly<Record<string, string>> = {
   fetch: 'call it in an activity',
   process: 'pass what you need as an argument, or read it in an activity',
@@ -14,7 +16,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 /** Functions of `@temporalio/workflow` that this release lacks. */
-const NOT_THERE: ReadonlySet<string> = new Set([
+const NOT_THERE: readonly string[] = [
   'createNexusServiceClient',
   'defineUpdate',
   'deprecatePatch',
@@ -29,7 +31,30 @@ const NOT_THERE: ReadonlySet<string> = new Set([
   'startChild',
   'upsertMemo',
   'upsertSearchAttributes',
-]);
+];
+
+/** The type of failures by what this release lacks. */
+const MISSING_FEATURE = 'UnsupportedFeatureError';
+
+export function isMissingFeature(error: unknown): boolean {
+  return error instanceof ApplicationFailure && error.type === MISSING_FEATURE;
+}
+
+/**
+ * What is called in place of a function that is not there yet. It fails the workflow, so that who waits for it hears: no
+ * retry of a task would help.
+ */
+export function missingFunctions(): Record<string, () => never> {
+  return Object.fromEntries(
+    NOT_THERE.map((name) => [
+      name,
+      () => {
+        const message = `${name} is not in this release of @durably/workflow; its README lists what is not there yet`;
+        throw ApplicationFailure.nonRetryable(message, MISSING_FEATURE);
+      },
+    ]),
+  );
+}
 
 /** The error's message, and for what workflows don't have, what to use instead. */
 export function withAdvice(error: unknown): void {
@@ -48,8 +73,6 @@ function adviceOn(error: unknown): string | undefined {
     return Object.hasOwn(ADVICE, name) ? `workflows are deterministic and have no ${name}; ${ADVICE[name]}` : undefined;
   }
   if (!(error instanceof TypeError)) return undefined;
-  const called = /(\w+)\)? is not a function/.exec(error.message)?.[1] ?? '';
-  if (NOT_THERE.has(called)) return `${called} is not in this release of @durably/workflow; its README lists what is not there yet`;
   const isFrozen = /object is not extensible|Cannot assign to read only property|Cannot delete property/.test(error.message);
   return isFrozen ? 'what the runs of a worker share (built-ins, @durably/*) is frozen; keep state in variables of your own' : undefined;
 }

@@ -1,0 +1,198 @@
+/** The commands of a run, and what its code waits for until they are done: timers, activities and conditions. */
+
+import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
+import { msToTs } from '@durably/common/lib/time';
+import type { durably } from '@durably/proto';
+import type { CancellationScope } from '../cancellation-scope';
+import { DeterminismViolationError } from '../errors';
+import type { Outbound } from './chains';
+import { host } from './globals';
+import type { Command } from './host';
+import type { Run } from './run';
+
+type Settle = { resolve: (value: any) => void; reject: (error: unknown) => void };
+/** Something that the code waits for; `at` knows where it was begun. */
+type Pending = Settle & { at: Error };
+
+export class Commands implements Outbound {
+  /** Of `setTimeout`, by what it has returned. */
+  readonly timeouts = new Map<number, CancellationScope>();
+  private issued: Command[] = [];
+  private readonly timers = new Map<number, Pending>();
+  private readonly activities = new Map<number, Pending>();
+  private readonly conditions = new Map<number, Settle & { fn: () => boolean; at: Error }>();
+  private readonly last = { timer: 0, activity: 0, condition: 0 };
+
+  constructor(private readonly run: Run) {}
+
+  /** Forgets what was issued: it has been answered. */
+  begin(): void {
+    this.issued = [];
+  }
+
+  get all(): Command[] {
+    return this.issued;
+  }
+
+  /** How much the code waits for. */
+  get pending(): number {
+    return this.timers.size + this.activities.size + this.conditions.size;
+  }
+
+  /** Adds a command that isn't the code's: an answer, or how the run ends. */
+  push(command: Command): void {
+    this.issued.push(command);
+  }
+
+  private issue(command: Command, at: Error, summary?: string): void {
+    if (this.run.outcome.isClosed) return;
+    if (this.run.isReplaying) command.location = host().locate(at.stack);
+    if (summary) command.userMetadata = { summary: this.run.payloadConverter.toPayload(summary) };
+    this.issued.push(command);
+  }
+
+  private checkWritable(): void {
+    if (this.run.isQuerying) throw new DeterminismViolationError('Query handlers only read: they cannot wait or start anything');
+  }
+
+  /** Resolves after the time; rejects when the scope is cancelled. */
+  startTimer({ millis, scope, summary }: Parameters<Outbound['startTimer']>[0]): Promise<void> {
+    this.checkWritable();
+    const seq = ++this.last.timer;
+    const at = new Error();
+    return new Promise((resolve, reject) => {
+      if (scope.consideredCancelled) {
+        scope.cancelRequested.catch(reject);
+        return;
+      }
+      const forget = !scope.cancellable
+        ? undefined
+        : scope.onCancel((error) => {
+            if (!this.timers.delete(seq)) return;
+            this.issue({ cancelTimer: { seq } }, at);
+            reject(error);
+          });
+      this.issue({ startTimer: { seq, startToFireTimeout: msToTs(Math.max(1, millis)) } }, at, summary);
+      this.timers.set(seq, {
+        resolve: () => {
+          forget?.();
+          resolve();
+        },
+        reject,
+        at,
+      });
+    });
+  }
+
+  /** The number of the timer that was begun last. */
+  get lastTimer(): number {
+    return this.last.timer;
+  }
+
+  fireTimer({ seq }: durably.core.v1.FireTimer): void {
+    this.take(this.timers, seq)?.resolve(undefined);
+  }
+
+  scheduleActivity({ activity, scope, summary }: Parameters<Outbound['scheduleActivity']>[0]): Promise<unknown> {
+    this.checkWritable();
+    const seq = ++this.last.activity;
+    const at = new Error();
+    return new Promise((resolve, reject) => {
+      if (scope.consideredCancelled) {
+        scope.cancelRequested.catch(reject);
+        return;
+      }
+      const forget = !scope.cancellable
+        ? undefined
+        : scope.onCancel(() => {
+            if (this.activities.has(seq)) this.issue({ requestCancelActivity: { seq } }, at);
+          });
+      this.issue({ scheduleActivity: { ...activity, seq } }, at, summary);
+      const done =
+        <T>(settle: (value: T) => void) =>
+        (value: T) => {
+          forget?.();
+          settle(value);
+        };
+      this.activities.set(seq, { resolve: done(resolve), reject: done(reject), at });
+    });
+  }
+
+  resolveActivity(job: durably.core.v1.ResolveActivity): void {
+    const pending = this.take(this.activities, job.seq);
+    if (pending === undefined) return;
+    const { payloadConverter, failureConverter } = this.run;
+    const { completed, failed, cancelled } = job.result ?? {};
+    if (completed) {
+      pending.resolve(completed.result ? payloadConverter.fromPayload(completed.result) : undefined);
+      return;
+    }
+    const failure = failed ?? cancelled;
+    if (!failure) throw new TypeError('the core sent an activity result without a status');
+    const error = failureConverter.failureToError(failure, payloadConverter);
+    // The stack of where the activity was called; where it failed, the cause's tells.
+    error.stack = `${error.name}: ${error.message}\n${cutoffStackTrace(host().mapStack(pending.at.stack ?? ''))}`;
+    pending.reject(error);
+  }
+
+  private take(from: Map<number, Pending>, seq: number): Pending | undefined {
+    const pending = from.get(seq);
+    from.delete(seq);
+    return pending;
+  }
+
+  /** Resolves when the function returns true; it is asked whenever something has happened. */
+  waitFor(fn: () => boolean, scope: CancellationScope): Promise<void> {
+    this.checkWritable();
+    return new Promise((resolve, reject) => {
+      if (scope.consideredCancelled) {
+        scope.cancelRequested.catch(reject);
+        return;
+      }
+      const seq = ++this.last.condition;
+      const forget = !scope.cancellable
+        ? undefined
+        : scope.onCancel((error) => {
+            this.conditions.delete(seq);
+            reject(error);
+          });
+      if (fn()) {
+        forget?.();
+        resolve();
+        return;
+      }
+      const settle = () => {
+        forget?.();
+        resolve();
+      };
+      this.conditions.set(seq, { fn, resolve: settle, reject, at: new Error() });
+    });
+  }
+
+  get hasConditions(): boolean {
+    return this.conditions.size > 0;
+  }
+
+  /** Settles the conditions that have become true, in the order in which they were waited for. */
+  settleConditions(): number {
+    let settled = 0;
+    for (const [seq, condition] of this.conditions) {
+      try {
+        if (!condition.fn()) continue;
+      } catch (error) {
+        this.run.outcome.fail(error);
+        return 0;
+      }
+      this.conditions.delete(seq);
+      condition.resolve(undefined);
+      settled++;
+    }
+    return settled;
+  }
+
+  /** Where the run waits, as stack traces of the user's code. */
+  stacks(): string[] {
+    const all = [...this.activities.values(), ...this.timers.values(), ...this.conditions.values()];
+    return all.map(({ at }) => host().mapStack(at.stack ?? ''));
+  }
+}
