@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn first_due(activity: &Activity) -> String {
-        match activity.due() {
+        match activity.next_due() {
             Some((time, ActivityDue::Timeout(kind))) => format!("{kind:?} after {} s", time.0 / SECOND),
             other => format!("{other:?}"),
         }
@@ -234,7 +234,7 @@ mod tests {
             heartbeat: None,
         };
         let activity = Activity::scheduled(5, spec(asked.within(None)), Time(0));
-        let due = activity.due();
+        let due = activity.next_due();
         assert_eq!(due, Some((Time(10 * SECOND), ActivityDue::Timeout(TimeoutType::ScheduleToStart))));
     }
 }
