@@ -158,7 +158,9 @@ func (l *loop) forget(id string, run *flow.Run) {
 			<-over
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			delete(l.stuck, id)
+			if l.stuck[id] == run {
+				delete(l.stuck, id)
+			}
 		}()
 	}
 }
