@@ -209,8 +209,11 @@ func (r refuses) ToPayload(value any) (*commonpb.Payload, error) {
 type refusesFailures struct{ converter.FailureConverter }
 
 func (r refusesFailures) ErrorToFailure(err error) *failurepb.Failure {
-	if err.Error() == "refused" {
+	switch err.Error() {
+	case "refused":
 		panic("refused on the way out")
+	case "garbled":
+		return &failurepb.Failure{Message: "\xff"}
 	}
 	return r.FailureConverter.ErrorToFailure(err)
 }
@@ -243,19 +246,22 @@ func TestConvertersAndLoggersThatPanicDoNotEndTheWorker(t *testing.T) {
 			"Result": func() (string, error) { return "refused", nil },
 			"Error":  func() (string, error) { return "", errors.New("refused") },
 			"In":     func() (string, error) { return "", errors.New("on the way in") },
+			"Text":   func() (string, error) { return "", errors.New("garbled") },
 		} {
 			w.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
 		}
 	})
 	// The client decodes with the same converters, so it looks at the history.
-	for name, want := range map[string]string{"Result": "refused on the way out", "Error": "refused on the way out", "In": "refused on the way in"} {
+	for name, want := range map[string]string{
+		"Result": "refused on the way out", "Error": "refused on the way out", "In": "refused on the way in", "Text": "UTF-8",
+	} {
 		t.Run(name, func(t *testing.T) {
 			run := execute(t, c, Once, name)
 			events := c.GetWorkflowHistory(within(t), run.GetID(), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
 			event, err := events.Next()
 			must(t, err)
 			failed := event.GetWorkflowExecutionFailedEventAttributes()
-			if failed == nil || failed.Failure.Cause.GetMessage() != want {
+			if failed == nil || !strings.Contains(failed.Failure.Cause.GetMessage(), want) {
 				t.Error(event)
 			}
 		})

@@ -99,7 +99,9 @@ func (l *loop) handle(event *core.WorkerEvent) {
 func (l *loop) answer(request *core.WorkerRequest, instead func(*failurepb.Failure) *core.WorkerRequest) {
 	if err := l.try(request); err != nil {
 		l.environment.Logger.Error("An answer can't be sent; what it answers fails instead.", "Error", err)
-		l.request(instead(failure.Of(l.environment.FailureConverter, fmt.Errorf("the answer can't be sent: %w", err))))
+		// A converter of the user's may be what put it in.
+		failed := failure.NewConverter(nil, false).ErrorToFailure(fmt.Errorf("the answer can't be sent: %w", err))
+		l.request(instead(failed))
 	}
 }
 
