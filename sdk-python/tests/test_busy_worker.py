@@ -1,4 +1,4 @@
-"""What workflows and activities of one worker, which share a thread, do to each other; and how activities came here."""
+"""What workflows and activities of one worker do to each other; and how activities came here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import time
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from durably import activity, workflow
 from durably.client import Client
@@ -76,19 +78,21 @@ async def test_an_activity_outlives_a_long_step_of_a_workflow(client: Client, qu
 @workflow.defn
 class AsksHowItCame:
     @workflow.run
-    async def run(self) -> list[Any]:
-        starts = [
-            workflow.start_activity("is_local", start_to_close_timeout=10 * SECOND, disable_eager_execution=polled)
-            for polled in (False, True)
-        ]
-        return [await start for start in starts]
+    async def run(self) -> Any:
+        return await workflow.execute_activity("is_local", start_to_close_timeout=10 * SECOND)
 
 
-async def test_no_activity_that_the_server_handed_out_is_local(client: Client, queue: str) -> None:
+@pytest.mark.parametrize("polled", [False, True])
+async def test_no_activity_that_the_server_handed_out_is_local(client: Client, queue: str, polled: bool) -> None:
     @activity.defn
     async def is_local() -> bool:
         return activity.info().is_local
 
-    async with Worker(client, task_queue=queue, workflows=[AsksHowItCame], activities=[is_local]):
-        answers = await client.execute_workflow(AsksHowItCame.run, id=queue, task_queue=queue)
-        assert answers == [False, False]
+    async with Worker(
+        client,
+        task_queue=queue,
+        workflows=[AsksHowItCame],
+        activities=[is_local],
+        disable_eager_activity_execution=polled,
+    ):
+        assert await client.execute_workflow(AsksHowItCame.run, id=queue, task_queue=queue) is False

@@ -49,13 +49,13 @@ def metadata(instance: Any) -> Any:
             for name, handler in named
         ]
 
-    queries = interactions(instance.handlers["query"])
+    queries = interactions(instance.handlers.queries)
     queries += [sdk.WorkflowInteractionDefinition(name=name) for name in NAMES]
     message = sdk.WorkflowMetadata(
         definition=sdk.WorkflowDefinition(
             type=instance.info().workflow_type,
             query_definitions=queries,
-            signal_definitions=interactions(instance.handlers["signal"]),
+            signal_definitions=interactions(instance.handlers.signals),
         ),
         current_details=instance.current_details,
     )

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from durably import _messages as msg
 from durably import converter
 from durably.converter import PayloadConverter
+from durably.worker._loop import WorkflowLoop
 from durably.workflow._activities import ActivityOptions
 from durably.workflow._definition import _Definition
 from durably.workflow._runtime import Info
 
 TERMINAL = ("complete_workflow", "fail_workflow", "cancel_workflow", "continue_as_new")
+
+_SKIPPED_FOLDERS = tuple(
+    os.path.dirname(os.path.abspath(path)) + os.sep for path in (os.path.dirname(__file__), asyncio.__file__)
+)
+
+
+class Commands:
+    """What a run has asked for in the present activation, in order."""
+
+    def __init__(self, payloads: PayloadConverter, frames_of_main: Callable[[], Sequence[tuple[str, int, str]]]) -> None:
+        self.issued: list[Any] = []
+        self._payloads = payloads
+        self._frames_of_main = frames_of_main
+
+    def issue(self, summary: str | None = None, **command: Any) -> None:
+        """Ask for one, with the place in the user's code that asks."""
+        if summary:
+            command["user_metadata"] = msg.UserMetadata(summary=self._payloads.to_payload(summary))
+        self.issued.append(msg.WorkflowCommand(**command, location=self._location()))
+
+    def _location(self) -> str:
+        """`file:line` of the user's code that issues a command."""
+        frame: Any = sys._getframe(2)
+        loop_code = WorkflowLoop._run_handle.__code__
+        while frame is not None and frame.f_code is not loop_code:
+            filename = frame.f_code.co_filename
+            if not filename.startswith(_SKIPPED_FOLDERS) and filename[0] != "<":
+                return f"{filename}:{frame.f_lineno}"
+            frame = frame.f_back
+        # Started by gather or create_task, with no user code below: tell where the main method waits.
+        frames = [f for f in self._frames_of_main() if not f[0].startswith(_SKIPPED_FOLDERS)]
+        return f"{frames[-1][0]}:{frames[-1][1]}" if frames else ""
 
 
 def start_timer(seq: int, seconds: float) -> Any:

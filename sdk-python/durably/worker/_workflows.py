@@ -201,8 +201,8 @@ class Workflows:
                 return completion  # Cut off meanwhile: it counts for nothing.
             if evicts:
                 del self._instances[run_id]
-            elif instance.task_error is not None:
-                return self._failed(run_id, instance.task_error)
+            elif instance.outcome.task_error is not None:
+                return self._failed(run_id, instance.outcome.task_error)
             elif not instance.is_replaying:
                 self._failures.succeeded(run_id)
             return completion
@@ -236,7 +236,7 @@ class Workflows:
         """The completion that fails the task, after telling the log."""
         instance = self._instances.get(run_id)
         if instance is not None:
-            instance.task_error = error
+            instance.outcome.task_error = error
         self._failures.failed(run_id, _type_of(instance), error, place=place, stack=stack)
         return WorkflowCompletion(
             run_id=run_id,
@@ -247,7 +247,7 @@ class Workflows:
 
     def _tell_what_the_core_found(self, instance: WorkflowInstance, activation: Any) -> None:
         evict = activation.jobs[-1].evict
-        if instance.task_error is not None or evict.reason not in _FAILED:
+        if instance.outcome.task_error is not None or evict.reason not in _FAILED:
             return
         kind = workflow.NondeterminismError if evict.reason == Evict.Reason.NONDETERMINISM else RuntimeError
         self._failures.failed(activation.run_id, _type_of(instance), kind(evict.message))
