@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from durably import activity, workflow
+from durably import activity, converter, workflow
 from durably.client import Client, WorkflowFailureError, WorkflowHandle
 from durably.exceptions import ApplicationError
 from durably.worker import Worker
@@ -88,6 +89,27 @@ async def test_an_error_in_a_callback_obeys_the_failure_types(client: Client, qu
     async with Worker(client, task_queue=queue, workflows=[CallsBack], workflow_failure_exception_types=[ValueError]):
         handle = await client.start_workflow(CallsBack.run, id=queue, task_queue=queue)
         assert "in a callback" in str(await failure_of(handle))
+
+
+class Locked(converter.PayloadCodec):
+    """A codec whose key is gone for good."""
+
+    async def encode(self, payloads: Sequence[Any]) -> list[Any]:
+        return list(payloads)
+
+    async def decode(self, payloads: Sequence[Any]) -> list[Any]:
+        raise ApplicationError("the key is gone", non_retryable=True)
+
+
+async def test_a_codec_that_gives_up_fails_the_run(client: Client, queue: str) -> None:
+    locked = Client(
+        client.service_client,
+        namespace=client.namespace,
+        data_converter=dataclasses.replace(converter.DataConverter.default, payload_codec=Locked()),
+    )
+    async with Worker(locked, task_queue=queue, workflows=[Takes]):
+        handle = await client.start_workflow(Takes.run, Order(1), id=queue, task_queue=queue)
+        assert "the key is gone" in str(await failure_of(handle))
 
 
 class Records(logging.Handler):

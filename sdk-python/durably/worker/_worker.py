@@ -30,7 +30,8 @@ class UnsandboxedWorkflowRunner:
 
 
 class Worker:
-    """Polls one task queue and runs its workflows and activities in the event loop in which it is started.
+    """Polls one task queue and runs its activities in the event loop in which it is started, its workflows in a thread of
+    its own.
 
     Run it with `await worker.run()`, or for the length of a block with `async with worker:`.
     """

@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from durably import _bridge, converter, workflow
-from durably.api.core.v1 import ActivationFailure, ActivationSuccess, Evict, WorkerRequest, WorkflowCompletion
+from durably.api.core.v1 import (
+    ActivationFailure,
+    ActivationSuccess,
+    Evict,
+    FailWorkflow,
+    WorkerRequest,
+    WorkflowCommand,
+    WorkflowCompletion,
+)
 from durably.exceptions import ApplicationError
 from durably.worker import _codec, _guard, _steps
 from durably.worker._task_failures import TaskFailures, nearest
@@ -93,7 +101,11 @@ class Workflows:
 
     def _forget_all(self) -> None:
         for instance in self._instances.values():
-            instance.evict()
+            try:
+                instance.evict()
+            except RuntimeError:
+                # The worker failed while a step of this run was under way, in a thread that has been relieved.
+                instance.abandon()
         self._instances.clear()
 
     def handle(self, activation: Any) -> None:
@@ -257,12 +269,20 @@ class Workflows:
             await _codec.decode(activation, codec)
             completion = await self._activate_outside_task(activation)
         except Exception as error:
-            completion = self._failed(activation.run_id, error)
+            completion = self._undecodable(activation, error)
         try:
             await _codec.encode(completion, codec)
         except Exception as error:
             completion = self._failed(activation.run_id, error)
         self._answer(completion)
+
+    def _undecodable(self, activation: Any, error: Exception) -> Any:
+        """Fails the task, since a codec may fail for a while only; the workflow, if the codec says that no retry helps."""
+        is_final = isinstance(error, ApplicationError) and error.non_retryable
+        if not is_final or all(job.query is not None or job.evict is not None for job in activation.jobs):
+            return self._failed(activation.run_id, error)
+        command = WorkflowCommand(fail_workflow=FailWorkflow(failure=self._options.failure_of(error)))
+        return WorkflowCompletion(run_id=activation.run_id, success=ActivationSuccess(commands=[command]))
 
     async def _activate_outside_task(self, activation: Any) -> Any:
         loop = asyncio.get_running_loop()
