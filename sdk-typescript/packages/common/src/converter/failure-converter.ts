@@ -56,6 +56,9 @@ export function cutoffStackTrace(stack: string | undefined): string {
   return kept.join('\n');
 }
 
+/** A chain of causes may be a circle; and messages that are nested about 100 deep can't be decoded. */
+const MOST_CAUSES = 50;
+
 /** The failure converter of Temporal's SDKs. */
 export class DefaultFailureConverter implements FailureConverter {
   readonly options: DefaultFailureConverterOptions;
@@ -74,7 +77,11 @@ export class DefaultFailureConverter implements FailureConverter {
   }
 
   errorToFailure(error: unknown, payloads: PayloadConverter): ProtoFailure {
-    const failure = this.toFailure(error, payloads);
+    return this.convert(error, payloads, 0);
+  }
+
+  private convert(error: unknown, payloads: PayloadConverter, depth: number): ProtoFailure {
+    const failure = this.toFailure(error, payloads, depth);
     if (this.options.encodeCommonAttributes) {
       const { message, stackTrace } = failure;
       failure.encodedAttributes = payloads.toPayload({ message, stack_trace: stackTrace });
@@ -84,25 +91,32 @@ export class DefaultFailureConverter implements FailureConverter {
     return failure;
   }
 
-  private toFailure(error: unknown, payloads: PayloadConverter): ProtoFailure {
+  private toFailure(error: unknown, payloads: PayloadConverter, depth: number): ProtoFailure {
     if (error instanceof TemporalFailure) {
       // An error that came over the wire goes on as it came, with the stack of where it happened.
       if (error.failure) return { ...error.failure };
-      return { ...this.common(error, payloads), ...infoOf(error, payloads) };
+      return { ...this.common(error, payloads, depth), ...infoOf(error, payloads) };
     }
-    if (isError(error)) return this.common(error, payloads);
+    if (isError(error)) return this.common(error, payloads, depth);
     const advice = ' [thrown without an Error around it: throw Errors, and failures come with their stack]';
     return { source: FAILURE_SOURCE, message: describe(error) + advice };
   }
 
-  private common(error: Error, payloads: PayloadConverter): ProtoFailure {
+  private common(error: Error, payloads: PayloadConverter, depth: number): ProtoFailure {
     const cause = error.cause;
     return {
       source: FAILURE_SOURCE,
       message: String(error.message ?? ''),
       stackTrace: cutoffStackTrace(error.stack),
-      cause: cause === undefined || cause === null ? undefined : this.errorToFailure(cause, payloads),
+      cause: cause === undefined || cause === null ? undefined : this.causeOf(cause, payloads, depth + 1),
     };
+  }
+
+  private causeOf(cause: unknown, payloads: PayloadConverter, depth: number): ProtoFailure {
+    if (depth > MOST_CAUSES) return { source: FAILURE_SOURCE, message: `the causes beyond ${MOST_CAUSES} are left out` };
+    // A class that extends this one converts causes its own way.
+    const isOverridden = this.errorToFailure !== DefaultFailureConverter.prototype.errorToFailure;
+    return isOverridden ? this.errorToFailure(cause, payloads) : this.convert(cause, payloads, depth);
   }
 }
 

@@ -8,7 +8,7 @@
 
 import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
 import { about } from '@durably/common/lib/converter/payload-converter';
-import { ActivityFailure, TemporalFailure, ensureTemporalFailure, isCancellation } from '@durably/common/lib/failure';
+import { ActivityFailure, TemporalFailure, ensureTemporalFailure, isCancellation, isError } from '@durably/common/lib/failure';
 import { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from '../errors';
 import { host } from './globals';
 import type { Command, Failure, FailedTask } from './host';
@@ -68,8 +68,9 @@ export class Outcome {
   /** Whether the user has listed the error's class, or one that it extends, among those that fail workflows. */
   private isListed(error: unknown): boolean {
     const names = this.run.options.failureErrorTypes;
-    for (let of = error; names.length > 0 && of instanceof Error; of = Object.getPrototypeOf(of)) {
-      if (names.includes(of.name) || names.includes(of.constructor.name)) return true;
+    if (names.length === 0 || !isError(error)) return false;
+    for (let of: Error | null = error; of !== null; of = Object.getPrototypeOf(of) as Error | null) {
+      if (names.includes(of.name) || names.includes(of.constructor?.name)) return true;
     }
     return false;
   }
