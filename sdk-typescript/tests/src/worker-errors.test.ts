@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { QueryNotRegisteredError, WorkflowFailedError } from '@durably/client';
 import { ActivityFailure, ApplicationFailure } from '@durably/common';
 import { DeterminismViolationError, Worker, bundleWorkflowCode } from '@durably/worker';
-import { type Env, withWorker, workflowsPath } from './worker';
+import { type Env, logged, withWorker, workflowsPath } from './worker';
 
 const activities = { echo: async (value: string) => value };
 
@@ -51,6 +51,45 @@ test('endless loops fail their task, and the worker goes on', async () => {
       assert.ok(after > before);
     },
     { workflowThreadTimeout: '300ms' },
+  );
+});
+
+test('wherever code does not yield its task fails, and other runs, activities and the client go on', async () => {
+  await withWorker(
+    'errors',
+    async (env) => {
+      const cached = await env.start('counts');
+      await cached.signal('poke');
+      for (const where of ['signal', 'condition', 'conditions', 'regular expression', 'failure']) {
+        const handle = await env.start('spinsIn', [where]);
+        await handle.signal('poke');
+        assert.match(await env.taskFailure(handle), /did not yield for 0\.2 s/, where);
+        await handle.terminate();
+        assert.equal(await env.execute('changed', 1), 'ab');
+      }
+      const asked = await env.start('spinsIn', ['query']);
+      await assert.rejects(asked.query('look'), /did not yield for 0\.2 s/);
+      await asked.terminate();
+      await cached.signal('poke');
+      assert.equal(await cached.result(), 2);
+    },
+    { workflowThreadTimeout: '200ms', activities },
+  );
+});
+
+test('code that does not yield is found the second time, with its stack', async () => {
+  await withWorker(
+    'errors',
+    async (env) => {
+      const handle = await env.start('spinsIn', ['query']);
+      const stacks = () => logged.filter(({ meta }) => meta?.['workflowId'] === spinning.workflowId).map(({ meta }) => (meta!['error'] as Error).stack);
+      await handle.terminate();
+      const spinning = await env.start('spins');
+      while (stacks().length < 2) await spinning.describe();
+      assert.match(stacks()[1]!, /DeadlockError: Workflow code did not yield[^]*at spins.*errors\.ts:\d+/);
+      await spinning.terminate();
+    },
+    { workflowThreadTimeout: '200ms' },
   );
 });
 

@@ -1,6 +1,6 @@
 /** Workflows that do what they must not, for tests that look at what is said about it. */
 
-import { CancellationScope, condition, defineQuery, proxyActivities, setHandler, sleep } from '@durably/workflow';
+import { CancellationScope, condition, defineQuery, defineSignal, proxyActivities, setHandler, sleep } from '@durably/workflow';
 
 declare function fetch(url: string): Promise<unknown>;
 
@@ -30,6 +30,45 @@ export async function spins(): Promise<void> {
 
 export async function spinsInMicrotasks(): Promise<void> {
   for (;;) await null;
+}
+
+/** Never yields, in each place where the user's code runs. */
+export async function spinsIn(where: string): Promise<void> {
+  setHandler(poke, () => {
+    if (where === 'signal') spin();
+    poked = true;
+  });
+  setHandler(look, () => (where === 'query' ? spin() : undefined));
+  if (where === 'regular expression') /^(a+)+$/.test(`${'a'.repeat(50)}b`);
+  if (where === 'failure') {
+    throw Object.defineProperty(new Error('x'), 'cause', {
+      get() {
+        return spin();
+      },
+    });
+  }
+  if (where === 'conditions') {
+    await condition(() => poked);
+    // True whenever it is asked again: no step takes long, but there is no end.
+    let asked = 0;
+    for (;;) await condition(() => asked++ % 2 === 1);
+  }
+  await condition(() => (poked && where === 'condition' ? spin() : false));
+}
+
+let poked = false;
+export const poke = defineSignal('poke');
+export const look = defineQuery<void>('look');
+
+function spin(): never {
+  for (;;);
+}
+
+export async function counts(): Promise<number> {
+  let count = 0;
+  setHandler(poke, () => void count++);
+  await condition(() => count === 2);
+  return count;
 }
 
 export const waits = defineQuery<Promise<void>>('waits');
