@@ -190,7 +190,7 @@ export function makeContinueAsNewFunc<F extends Workflow>(
 ): (...args: Parameters<F>) => Promise<never> {
   const run = currentRun('Workflow.continueAsNew(...)');
   const { memo, retry } = options;
-  return (...args) => {
+  const last = ({ args }: { args: unknown[] }): never => {
     const indexedFields = searchAttributesToPayloads(options.searchAttributes, options.typedSearchAttributes);
     throw new ContinueAsNew({
       workflowType: options.workflowType,
@@ -203,6 +203,8 @@ export function makeContinueAsNewFunc<F extends Workflow>(
       retryPolicy: retry && compileRetryPolicy(retry),
     });
   };
+  // Whatever is in between, it ends by what the last link throws.
+  return (...args) => run.outbound('continueAsNew', last)({ args, headers: {}, options });
 }
 
 /** Ends this run and starts the next with the arguments and an empty history. Never returns: let what it throws pass. */

@@ -6,6 +6,7 @@
 import type { Payload } from '@durably/common';
 import type { CancellationScope } from '../cancellation-scope';
 import type { durably } from '@durably/proto';
+import type { ContinueAsNewOptions } from '../workflow';
 
 export type Headers = Record<string, Payload>;
 
@@ -24,6 +25,7 @@ export interface Outbound {
     scope: CancellationScope;
     summary?: string | undefined;
   }): Promise<unknown>;
+  continueAsNew(input: { args: unknown[]; headers: Headers; options: ContinueAsNewOptions }): never;
 }
 
 /** The function's promise, and a rejected one if it throws: as of an async function, without the turns that one takes. */

@@ -14,7 +14,7 @@ type Settle = { resolve: (value: any) => void; reject: (error: unknown) => void 
 /** Something that the code waits for; `at` knows where it was begun. */
 type Pending = Settle & { at: Error };
 
-export class Commands implements Outbound {
+export class Commands implements Omit<Outbound, 'continueAsNew'> {
   /** Of `setTimeout`, by what it has returned. */
   readonly timeouts = new Map<number, CancellationScope>();
   private issued: Command[] = [];

@@ -134,7 +134,7 @@ export class Run {
   }
 
   /** The function with the interceptors of what the code asks for around it. */
-  private outbound<M extends keyof Outbound>(method: M, last: Outbound[M]): Outbound[M] {
+  outbound<M extends keyof Outbound>(method: M, last: Outbound[M]): Outbound[M] {
     return composeInterceptors<Outbound, M>(this.interceptors.outbound as Outbound[], method, last as never) as Outbound[M];
   }
 
