@@ -3,6 +3,7 @@
 import { AsyncCompletionClient } from './async-completion-client';
 import { BaseClient, type BaseClientOptions, type LoadedWithDefaults, given } from './base-client';
 import type { ClientInterceptors } from './interceptors';
+import { addMissingOfClient } from './missing-features';
 import type { QueryRejectCondition, WorkflowService } from './types';
 import { WorkflowClient } from './workflow-client';
 
@@ -45,3 +46,5 @@ export class Client extends BaseClient {
     return this.connection.workflowService;
   }
 }
+
+addMissingOfClient(Client.prototype);

@@ -1,5 +1,6 @@
 /** Starts workflows and talks to them. */
 
+import { addMissingOfHandle, addMissingOfWorkflowClient } from './missing-features';
 import { toJson } from '@durably/proto';
 import {
   type BaseWorkflowHandle,
@@ -266,6 +267,7 @@ export class WorkflowClient extends BaseClient {
       },
       fetchHistory: () => this.history(workflowId, runId),
     };
+    addMissingOfHandle(handle);
     return handle;
   }
 
@@ -382,3 +384,5 @@ function throwIfStarted(error: unknown, workflowId: string, workflowType: string
     throw new WorkflowExecutionAlreadyStartedError('Workflow execution already started', workflowId, workflowType);
   }
 }
+
+addMissingOfWorkflowClient(WorkflowClient.prototype);
