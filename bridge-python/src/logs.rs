@@ -88,8 +88,7 @@ impl<S: Subscriber> Layer<S> for Forward {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        is_forwarded(metadata.target())
-            && python_level(*metadata.level()) >= LEVEL.load(Ordering::Relaxed)
+        is_forwarded(metadata.target()) && python_level(*metadata.level()) >= LEVEL.load(Ordering::Relaxed)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
