@@ -9,7 +9,7 @@ mod support;
 
 use std::fmt::Write as _;
 
-use durably_core::workflow::{HistoryPage, Query, Run, Step};
+use durably_core::workflow::{HistoryPage, Query, Run, Step, TaskCompleted};
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::*;
 use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
@@ -22,6 +22,13 @@ fn seeds(count: u64) -> Vec<u64> {
         Some(seed) => vec![seed],
         None => (0..count).collect(),
     }
+}
+
+fn completed(steps: &[Step]) -> Option<&TaskCompleted> {
+    steps.iter().find_map(|step| match step {
+        Step::RespondCompleted(done) => Some(done),
+        _ => None,
+    })
 }
 
 const DIALECTS: [HistoryDialect; 2] = [HistoryDialect::BySequence, HistoryDialect::ByEventId];
@@ -49,9 +56,7 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
         };
         let run = cached.as_mut().unwrap();
         let live = settle(run, steps, &mut program, &mut pages(&server.history, 7));
-        let Some(Step::RespondCompleted(done)) =
-            live.iter().find(|step| matches!(step, Step::RespondCompleted(_)))
-        else {
+        let Some(done) = completed(&live) else {
             panic!("{dialect:?}, seed {seed}, task {started}: not completed: {}", lines(&live));
         };
         let _ = writeln!(out, "{started}: {}", text::commands(&done.commands));

@@ -29,7 +29,7 @@ use tonic::{Code, metadata::MetadataMap};
 
 use crate::{
     client::{
-        error::{call_error, from_status, is_connection_error, is_too_large},
+        error::{call_error, from_status, is_connection_error},
         retry::{Backoff, RetryPolicy},
     },
     convert::duration,
@@ -291,8 +291,9 @@ impl Client {
             };
             let wait = plan
                 .retry
-                .filter(|_| !is_too_large(code, status.message()))
-                .and_then(|policy| backoff.next(policy, code, started.elapsed(), rand::random()))
+                .and_then(|policy| {
+                    backoff.next(policy, (code, status.message()), started.elapsed(), rand::random())
+                })
                 // A wait that ends after the deadline only delays the answer.
                 .filter(|wait| plan.timeout.is_none_or(|timeout| started.elapsed() + *wait < timeout));
             match wait {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use durably_proto::durably::core::v1::RetryOptions;
 use tonic::Code;
 
-use crate::convert::duration_or;
+use crate::{client::error::is_too_large, convert::duration_or};
 
 /// A busy server asked for less: RESOURCE_EXHAUSTED starts this many times slower, with twice the ceiling.
 const THROTTLED_FACTOR: u32 = 10;
@@ -51,8 +51,12 @@ impl RetryPolicy {
     }
 }
 
-/// True if a call that failed with `code` may succeed when it is sent again unchanged.
-pub(crate) fn is_retryable(code: Code) -> bool {
+/// True if a call that failed so may succeed when it is sent again unchanged.
+pub(crate) fn is_retryable(code: Code, message: &str) -> bool {
+    is_retryable_code(code) && !is_too_large(code, message)
+}
+
+fn is_retryable_code(code: Code) -> bool {
     matches!(
         code,
         Code::Unavailable
@@ -79,14 +83,14 @@ impl Backoff {
     pub(crate) fn next(
         &mut self,
         policy: &RetryPolicy,
-        code: Code,
+        (code, message): (Code, &str),
         elapsed: Duration,
         random: f64,
     ) -> Option<Duration> {
         let is_retryable = match code {
             Code::DeadlineExceeded => !policy.is_long_poll,
             Code::Cancelled => policy.is_long_poll,
-            code => is_retryable(code),
+            code => is_retryable(code, message),
         };
         if !is_retryable
             || policy.max_retries.is_some_and(|max| self.retries >= max)
@@ -113,7 +117,9 @@ mod tests {
 
     fn waits(policy: &RetryPolicy, code: Code, count: usize) -> Vec<Option<u128>> {
         let mut backoff = Backoff::default();
-        (0..count).map(|_| backoff.next(policy, code, Duration::ZERO, 0.5).map(|d| d.as_millis())).collect()
+        (0..count)
+            .map(|_| backoff.next(policy, (code, ""), Duration::ZERO, 0.5).map(|d| d.as_millis()))
+            .collect()
     }
 
     #[test]
@@ -135,7 +141,7 @@ mod tests {
     #[test]
     fn jitter_stays_within_its_share() {
         let policy = RetryPolicy::new(None);
-        let wait = |random| Backoff::default().next(&policy, Code::Internal, Duration::ZERO, random);
+        let wait = |random| Backoff::default().next(&policy, (Code::Internal, ""), Duration::ZERO, random);
         assert_eq!(wait(0.0), Some(Duration::from_millis(80)));
         assert!(wait(0.999).unwrap() < Duration::from_millis(120));
     }
@@ -151,14 +157,14 @@ mod tests {
     #[test]
     fn time_runs_out() {
         let policy = RetryPolicy::new(None);
-        let next = |elapsed| Backoff::default().next(&policy, Code::Unavailable, elapsed, 0.5);
+        let next = |elapsed| Backoff::default().next(&policy, (Code::Unavailable, ""), elapsed, 0.5);
         assert!(next(Duration::from_millis(9999)).is_some());
         assert!(next(Duration::from_secs(10)).is_none());
     }
 
     #[test]
     fn every_code_is_decided() {
-        let codes = (0..17).map(Code::from).map(|code| format!("{code:?} {}", is_retryable(code)));
+        let codes = (0..17).map(Code::from).map(|code| format!("{code:?} {}", is_retryable(code, "")));
         insta::assert_snapshot!(codes.collect::<Vec<_>>().join("\n"), @r"
         Ok false
         Cancelled false

@@ -10,7 +10,7 @@ use tonic::Code;
 use super::{EventSink, settings::Settings};
 use crate::{
     Client,
-    client::{CALL_TIMEOUT, error::is_too_large, retry::is_retryable},
+    client::{CALL_TIMEOUT, retry::is_retryable},
 };
 
 /// How long an answer that the server must get is offered again and again while the server can't be reached.
@@ -114,11 +114,7 @@ impl Context {
             let result = self.client.rpc(path, request, CALL_TIMEOUT, Some(policy)).await;
             let Err(error) = result else { return result };
             let code = Code::from(error.code);
-            if !is_retryable(code)
-                || is_too_large(code, &error.message)
-                || self.is_stopping()
-                || started.elapsed() > PATIENCE
-            {
+            if !is_retryable(code, &error.message) || self.is_stopping() || started.elapsed() > PATIENCE {
                 return Err(error);
             }
             tracing::warn!(path, error = error.message, "the server can't take an answer, trying on");

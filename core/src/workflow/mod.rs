@@ -19,7 +19,6 @@
 //!    driver (the server sends at most one, and one legacy query beside it).
 //! 4. [`Run::weight`] is what the run costs the cache, in bytes.
 
-mod execution;
 mod flags;
 mod history;
 mod initialize;
@@ -31,6 +30,7 @@ mod problem;
 mod replay;
 mod run;
 mod seed;
+mod state;
 mod step;
 mod task;
 mod timeline;

@@ -28,7 +28,7 @@ pub(crate) enum CursorError {
 type Key = u64;
 
 #[derive(Clone, Debug)]
-struct Slot {
+struct Tracked {
     machine: Machine,
     seq: Option<(Sequence, u32)>,
     /// The event that recorded the machine's first command; 0 before.
@@ -57,7 +57,7 @@ pub(crate) struct Cursor {
     dialect: HistoryDialect,
     /// The start of the task under way.
     started_id: i64,
-    slots: HashMap<Key, Slot>,
+    tracked: HashMap<Key, Tracked>,
     next_key: Key,
     by_seq: HashMap<(Sequence, u32), Key>,
     by_origin: HashMap<i64, Key>,
@@ -74,7 +74,7 @@ impl Cursor {
         Cursor {
             dialect,
             started_id: 0,
-            slots: HashMap::new(),
+            tracked: HashMap::new(),
             next_key: 0,
             by_seq: HashMap::new(),
             by_origin: HashMap::new(),
@@ -162,7 +162,7 @@ impl Cursor {
             self.by_seq.insert((kind, number), key);
         }
         self.local_work += usize::from(machine.awaits_local_work());
-        self.slots.insert(key, Slot { machine, seq, origin: 0 });
+        self.tracked.insert(key, Tracked { machine, seq, origin: 0 });
         Ok(key)
     }
 
@@ -184,12 +184,12 @@ impl Cursor {
 
     /// Nothing more is expected of the machine.
     fn forget(&mut self, key: Key) {
-        let Some(slot) = self.slots.remove(&key) else { return };
-        self.local_work -= usize::from(slot.machine.awaits_local_work());
-        if let Some(seq) = slot.seq {
+        let Some(tracked) = self.tracked.remove(&key) else { return };
+        self.local_work -= usize::from(tracked.machine.awaits_local_work());
+        if let Some(seq) = tracked.seq {
             self.by_seq.remove(&seq);
         }
-        self.by_origin.remove(&slot.origin);
+        self.by_origin.remove(&tracked.origin);
     }
 
     /// The machine of a number; `None` if it is over, which the code can't know yet.
@@ -215,13 +215,13 @@ impl Cursor {
         compare_ids: bool,
         jobs: &mut impl FnMut(Job),
     ) -> Result<(), Box<Mismatch>> {
-        let Some(slot) = self.slots.get_mut(&key) else { return Ok(()) };
+        let Some(tracked) = self.tracked.get_mut(&key) else { return Ok(()) };
         let mut effects = Effects { compare_ids, ..Effects::default() };
-        let machine = std::mem::replace(&mut slot.machine, Machine::FINISHED);
+        let machine = std::mem::replace(&mut tracked.machine, Machine::FINISHED);
         self.local_work -= usize::from(machine.awaits_local_work());
-        slot.machine = machine.handle(event, &mut effects)?;
-        self.local_work += usize::from(slot.machine.awaits_local_work());
-        if slot.machine.is_finished() {
+        tracked.machine = machine.handle(event, &mut effects)?;
+        self.local_work += usize::from(tracked.machine.awaits_local_work());
+        if tracked.machine.is_finished() {
             self.forget(key);
         }
         effects.jobs.into_iter().for_each(jobs);
@@ -253,9 +253,9 @@ impl Cursor {
     pub(crate) fn handle_task_end(&mut self, is_replaying: bool) -> Vec<Command> {
         let mut commands = Vec::new();
         for mut unsent in std::mem::take(&mut self.unsent) {
-            let Some(slot) = self.slots.get(&unsent.key) else { continue };
+            let Some(tracked) = self.tracked.get(&unsent.key) else { continue };
             if !is_replaying {
-                slot.machine.finish(&mut unsent.attributes);
+                tracked.machine.finish(&mut unsent.attributes);
                 commands.push(Command {
                     command_type: machines::command_type(&unsent.attributes) as i32,
                     user_metadata: unsent.user_metadata,
@@ -294,10 +294,10 @@ impl Cursor {
             mismatch.location = location;
             mismatch
         })?;
-        if let Some(slot) = self.slots.get_mut(&key)
-            && slot.origin == 0
+        if let Some(tracked) = self.tracked.get_mut(&key)
+            && tracked.origin == 0
         {
-            slot.origin = event_id;
+            tracked.origin = event_id;
             self.by_origin.insert(event_id, key);
         }
         Ok(())
@@ -318,7 +318,7 @@ impl Cursor {
 
     fn machine_at(&self, place: usize) -> Option<&Machine> {
         let unrecorded = self.unrecorded.get(place)?;
-        self.slots.get(&unrecorded.key).map(|slot| &slot.machine)
+        self.tracked.get(&unrecorded.key).map(|tracked| &tracked.machine)
     }
 
     /// The history lacks the next commands, up to `place`, which are optional: their machines never began.
@@ -357,7 +357,7 @@ impl Cursor {
         let required = (0..self.unrecorded.len()).find(|place| !self.is_optional(*place));
         self.pass_over(required.unwrap_or(self.unrecorded.len()));
         let Some(Unrecorded { key, location }) = self.unrecorded.front() else { return Ok(()) };
-        let found = self.slots.get(key).map(|slot| slot.machine.to_string()).unwrap_or_default();
+        let found = self.tracked.get(key).map(|tracked| tracked.machine.to_string()).unwrap_or_default();
         Err(Box::new(Mismatch {
             found,
             event_id,
@@ -371,7 +371,7 @@ impl Cursor {
     pub(crate) fn weight(&self) -> usize {
         const PER_MACHINE: usize = 512;
         let unsent: usize = self.unsent.len() * size_of::<CommandAttributes>();
-        self.slots.len() * PER_MACHINE + unsent
+        self.tracked.len() * PER_MACHINE + unsent
     }
 }
 

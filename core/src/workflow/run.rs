@@ -17,17 +17,17 @@ use durably_proto::temporal::api::history::v1::HistoryEvent;
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use durably_proto::temporal::api::query::v1::WorkflowQueryResult;
 
-use super::execution::{Execution, OpenTask, Progress};
 use super::initialize::Identity;
 use super::machines::{MachineEvent, Sequence};
 use super::problem::Problem;
+use super::state::{OpenTask, Progress, RunState};
 use super::step::{QueryReply, Step, TaskCompleted, TaskFailed};
 use super::task::{HistoryPage, Query, WorkflowTask};
 
 /// A workflow run in the worker's cache. See the module's head for how it is driven.
 #[derive(Debug)]
 pub struct Run {
-    execution: Execution,
+    state: RunState,
     phase: Phase,
     assignment: Option<Assignment>,
     /// Set once the run has to go.
@@ -132,7 +132,7 @@ impl Run {
 
     fn new(identity: Identity, dialect: HistoryDialect) -> Run {
         Run {
-            execution: Execution::new(identity, dialect),
+            state: RunState::new(identity, dialect),
             phase: Phase::Idle,
             assignment: None,
             eviction: None,
@@ -221,7 +221,7 @@ impl Run {
         };
         self.sdk_bytes = success.cache_bytes;
         match activated {
-            Activated::Jobs => match self.execution.handle_success(success) {
+            Activated::Jobs => match self.state.handle_success(success) {
                 Ok(()) => self.advance(),
                 Err(problem) => self.fail(&problem),
             },
@@ -257,7 +257,7 @@ impl Run {
         if self.phase == Phase::Gone {
             return Vec::new();
         }
-        let handled = self.execution.handle_local_work(seq, event);
+        let handled = self.state.handle_local_work(seq, event);
         if self.phase != Phase::AwaitingLocalWork {
             // A problem is remembered, and met when the run goes on.
             return Vec::new();
@@ -271,17 +271,17 @@ impl Run {
 
     /// The run's id.
     pub fn run_id(&self) -> &str {
-        &self.execution.identity().run_id
+        &self.state.identity().run_id
     }
 
     /// The workflow's id.
     pub fn workflow_id(&self) -> &str {
-        &self.execution.identity().workflow_id
+        &self.state.identity().workflow_id
     }
 
     /// The namespace.
     pub fn namespace(&self) -> &str {
-        &self.execution.identity().namespace
+        &self.state.identity().namespace
     }
 
     /// Whether an activation is with the SDK.
@@ -298,25 +298,25 @@ impl Run {
     /// tell is taken to hold as much as the history is long.
     pub fn weight(&self) -> usize {
         let sdk_bytes = match self.sdk_bytes {
-            0 => usize::try_from(self.execution.history_size_bytes()).unwrap_or(0),
+            0 => usize::try_from(self.state.history_size_bytes()).unwrap_or(0),
             bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
         };
-        size_of::<Run>().saturating_add(self.execution.weight()).saturating_add(sdk_bytes)
+        size_of::<Run>().saturating_add(self.state.weight()).saturating_add(sdk_bytes)
     }
 
     /// Whether the task's history goes on where this run stands, or has nothing to add.
     fn continues_with(&self, task: &WorkflowTask) -> bool {
-        let last_started = self.execution.last_started_id();
+        let last_started = self.state.last_started_id();
         let Some(first) = task.history.first() else {
             // A query: it may be answered from any state that is not older than what it asks about.
             return task.previous_started_event_id <= last_started;
         };
-        first.event_id <= self.execution.received_id() + 1 && task.previous_started_event_id == last_started
+        first.event_id <= self.state.received_id() + 1 && task.previous_started_event_id == last_started
     }
 
     /// Starts to work on a task.
     fn begin(&mut self, task: WorkflowTask) -> Vec<Step> {
-        let is_new = self.execution.received_id() == 0;
+        let is_new = self.state.received_id() == 0;
         let starts_at_first = task.history.first().is_some_and(|event| event.event_id == 1);
         let (kind, queries) = match task.query {
             Some(query) => (AssignmentKind::Query, vec![query]),
@@ -331,7 +331,7 @@ impl Run {
             last_events: Vec::new(),
             commands: None,
         };
-        let handled = self.execution.handle_messages(task.messages);
+        let handled = self.state.handle_messages(task.messages);
         if is_new && !starts_at_first && handled.is_ok() {
             assignment.last_events = task.history;
             assignment.next_page_token = Bytes::new();
@@ -349,7 +349,7 @@ impl Run {
 
     fn extend(&mut self, events: Vec<HistoryEvent>, is_complete: bool) -> Vec<Step> {
         self.phase = Phase::Idle;
-        match self.execution.handle_events(events, is_complete) {
+        match self.state.handle_events(events, is_complete) {
             Ok(()) => self.advance(),
             Err(problem) => self.fail(&problem),
         }
@@ -363,9 +363,9 @@ impl Run {
             AssignmentKind::Query => OpenTask::Leave,
             AssignmentKind::Replay => OpenTask::Replay,
         };
-        match self.execution.advance(open_task) {
+        match self.state.advance(open_task) {
             Ok(Progress::Jobs) => {
-                let activation = self.execution.take_activation();
+                let activation = self.state.take_activation();
                 self.activate(Activated::Jobs, activation)
             }
             Ok(Progress::NeedsPage) => {
@@ -402,7 +402,7 @@ impl Run {
                 .fail(&Problem::NotReady("The workflow has not begun its first task yet.".to_owned()));
         }
         let jobs = assignment.queries.iter().map(query_job).collect();
-        let activation = self.execution.activation(jobs);
+        let activation = self.state.activation(jobs);
         self.activate(Activated::Queries, activation)
     }
 
@@ -433,19 +433,19 @@ impl Run {
         let Some(assignment) = self.assignment.take() else { return Vec::new() };
         let mut steps = match (assignment.kind, assignment.commands) {
             (AssignmentKind::Task, Some(commands)) => {
-                let run_ended = self.execution.has_ended();
+                let run_ended = self.state.has_ended();
                 if run_ended && self.eviction.is_none() {
                     self.eviction = Some((evict::Reason::Completed, String::new()));
                 }
                 vec![Step::RespondCompleted(TaskCompleted {
                     task_token: assignment.task_token,
                     commands,
-                    messages: self.execution.take_messages(),
+                    messages: self.state.take_messages(),
                     query_results: answers
                         .into_iter()
                         .map(|(id, answer)| (id, query_result(answer)))
                         .collect(),
-                    sdk_metadata: self.execution.take_metadata(),
+                    sdk_metadata: self.state.take_metadata(),
                     run_ended,
                 })]
             }
@@ -512,7 +512,7 @@ impl Run {
         }
         let (reason, message) = self.eviction.clone().unwrap_or_default();
         let job = Job::Evict(Evict { reason: reason as i32, message });
-        let activation = self.execution.activation(vec![WorkflowJob { job: Some(job) }]);
+        let activation = self.state.activation(vec![WorkflowJob { job: Some(job) }]);
         self.activate(Activated::Eviction, activation)
     }
 
@@ -520,7 +520,7 @@ impl Run {
     fn let_go(&mut self) -> Vec<Step> {
         let (reason, message) = self.eviction.take().unwrap_or_default();
         if let Some(task) = self.restart.take() {
-            *self = Run::new(self.execution.identity().clone(), self.execution.dialect());
+            *self = Run::new(self.state.identity().clone(), self.state.dialect());
             return self.begin(task);
         }
         self.phase = Phase::Gone;

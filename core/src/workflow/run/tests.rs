@@ -101,7 +101,7 @@ fn sent(steps: &[Step]) -> Vec<&str> {
 #[test]
 fn a_task_is_not_over_before_its_local_work() {
     let mut run = activated();
-    run.execution.issue(probe::local_work(1));
+    run.state.issue(probe::local_work(1));
     assert_eq!(complete(&mut run), []);
     assert!(run.is_busy() && !run.is_activated());
     let steps = local_work_is_done(&mut run);
@@ -114,7 +114,7 @@ fn a_task_is_not_over_before_its_local_work() {
 #[test]
 fn local_work_that_ends_while_the_code_runs_comes_with_the_next_activation() {
     let mut run = activated();
-    run.execution.issue(probe::local_work(1));
+    run.state.issue(probe::local_work(1));
     assert_eq!(local_work_is_done(&mut run), []);
     assert_eq!(jobs(&complete(&mut run)).len(), 1);
     assert_eq!(sent(&complete(&mut run)), ["marker"]);
@@ -123,7 +123,7 @@ fn local_work_that_ends_while_the_code_runs_comes_with_the_next_activation() {
 #[test]
 fn a_run_that_waits_for_local_work_is_evicted_when_the_task_is_over_or_lost() {
     let mut run = activated();
-    run.execution.issue(probe::local_work(1));
+    run.state.issue(probe::local_work(1));
     assert_eq!(complete(&mut run), []);
     assert_eq!(run.handle_evict(evict::Reason::Shutdown, ""), [], "what is under way is finished first");
     local_work_is_done(&mut run);
@@ -131,7 +131,7 @@ fn a_run_that_waits_for_local_work_is_evicted_when_the_task_is_over_or_lost() {
     assert!(matches!(steps[..], [Step::RespondCompleted(_), Step::Activate(_)]), "{steps:?}");
 
     let mut run = activated();
-    run.execution.issue(probe::local_work(1));
+    run.state.issue(probe::local_work(1));
     complete(&mut run);
     let steps = run.handle_evict(evict::Reason::CacheMiss, "");
     assert!(matches!(jobs(&steps)[..], [Job::Evict(_)]), "{steps:?}");
@@ -148,7 +148,7 @@ fn replay(recorded: &str, issued: Vec<Issued>) -> (usize, Option<String>) {
     let (mut run, mut steps) = Run::replay("default", HistoryDialect::BySequence, replay);
     let known = jobs(&steps).len();
     for one in issued {
-        run.execution.issue(one);
+        run.state.issue(one);
     }
     loop {
         steps = complete(&mut run);
@@ -169,7 +169,7 @@ fn agrees(recorded: &str, issued: Vec<Issued>) -> bool {
 #[test]
 fn commands_that_belong_together_are_paired_in_their_order() {
     let mut run = activated();
-    run.execution.issue(probe::marker_and_upsert("probe", false));
+    run.state.issue(probe::marker_and_upsert("probe", false));
     assert_eq!(sent(&complete(&mut run)), ["marker", "upsert"]);
 
     let both = || vec![probe::marker_and_upsert("probe", false)];

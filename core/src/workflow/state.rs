@@ -38,7 +38,7 @@ pub(crate) enum Progress {
     /// There are jobs for the code.
     Jobs,
     NeedsPage,
-    /// Machines of the open task await what this process does for them: [`Execution::handle_local_work`].
+    /// Machines of the open task await what this process does for them: [`RunState::handle_local_work`].
     LocalWork,
     /// The open task is done.
     TaskDone(Vec<Command>),
@@ -47,7 +47,7 @@ pub(crate) enum Progress {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Execution {
+pub(crate) struct RunState {
     identity: Identity,
     dialect: HistoryDialect,
     /// The history has said which dialect it is in.
@@ -73,9 +73,9 @@ pub(crate) struct Execution {
     problem: Option<Problem>,
 }
 
-impl Execution {
-    pub(crate) fn new(identity: Identity, dialect: HistoryDialect) -> Execution {
-        Execution {
+impl RunState {
+    pub(crate) fn new(identity: Identity, dialect: HistoryDialect) -> RunState {
+        RunState {
             identity,
             dialect,
             is_dialect_recorded: false,
@@ -407,7 +407,7 @@ impl Execution {
         let inherited = &self.inherited;
         let kept = inherited.memo.as_ref().map_or(0, prost::Message::encoded_len)
             + inherited.search_attributes.as_ref().map_or(0, prost::Message::encoded_len);
-        size_of::<Execution>()
+        size_of::<RunState>()
             + kept
             + self.cursor.weight()
             + (self.timeline.len() + self.jobs.len()) * PER_EVENT
