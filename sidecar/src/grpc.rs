@@ -23,12 +23,12 @@ use tonic::{
 
 use crate::{
     Shared,
-    desk::{Activations, Refusal, Wants},
+    assignment::{Activations, Refusal, Wants},
     http::is_authorized,
     queue::{Queue, Visit},
 };
 
-/// Events on their way to an application; more wait at the desk, where others can have them.
+/// Events on their way to an application; more wait unassigned, where others can have them.
 const BUFFER: usize = 16;
 
 /// Adds the service to `router`, for connections that must show the token if there is one.
@@ -160,7 +160,7 @@ impl Application {
         }
         let (queue, application) = (self.queue, self.visit.application().to_owned());
         drop(self.visit);
-        queue.part(&application);
+        queue.remove_application(&application);
     }
 
     fn handle(&mut self, request: WorkRequest) -> Result<(), Status> {

@@ -1,11 +1,11 @@
 //! Workers and client calls for processes without an SDK: `durably.core.v1` over a Unix socket or loopback TCP, as
 //! HTTP/JSON and as gRPC. docs/sidecar.md is its manual.
 //!
-//! [`desk`] decides who gets which task; it has no clock, socket or thread. [`queue`] drives one desk and the core's
+//! [`assignment`] decides who gets which task; it has no clock, socket or thread. [`queue`] drives one assignment and the core's
 //! worker behind it; [`http`] and [`grpc`] are two faces of the same, served by [`sidecar`].
 
+mod assignment;
 mod config;
-mod desk;
 mod grpc;
 mod http;
 mod json;

@@ -1,4 +1,4 @@
-//! One task queue: the core's worker, the desk in front of it, and the applications that wait there.
+//! One task queue: the core's worker, the assignment of its tasks, and the applications that wait for them.
 //!
 //! The worker runs only while applications are there. It polls for as many activities as they ask for, so that no task
 //! leaves the server before somebody can take it.
@@ -18,7 +18,7 @@ use durably_proto::durably::core::v1::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::desk::{Desk, Refusal, Taken, Wants};
+use crate::assignment::{Assignment, Refusal, Taken, Wants};
 
 /// How long the sidecar's end waits for the server, once the applications have been given up.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     /// Something to take may be there.
     arrived: Notify,
-    /// The desk's next expiry may have changed.
+    /// The assignment's next expiry may have changed.
     changed: Notify,
     events: mpsc::UnboundedSender<(u64, WorkerEvent)>,
     /// True once the worker has ended for good.
@@ -39,7 +39,7 @@ pub(crate) struct Queue {
 }
 
 struct State {
-    desk: Desk,
+    assignment: Assignment,
     worker: Option<Running>,
     generation: u64,
     /// Activities that waiting applications want and that have not come.
@@ -89,7 +89,7 @@ impl State {
     }
 
     fn end_if_deserted(&mut self) {
-        if self.desk.is_deserted() {
+        if self.assignment.is_deserted() {
             self.end_worker();
         }
     }
@@ -110,7 +110,7 @@ impl Queue {
             options,
             patience,
             state: Mutex::new(State {
-                desk: Desk::new(patience),
+                assignment: Assignment::new(patience),
                 worker: None,
                 generation: 0,
                 wanted: 0,
@@ -134,7 +134,7 @@ impl Queue {
     /// Takes what the core says and looks after applications that are quiet.
     async fn drive(self: Arc<Self>, mut received: mpsc::UnboundedReceiver<(u64, WorkerEvent)>) {
         loop {
-            let expiry = self.state.lock().desk.next_expiry();
+            let expiry = self.state.lock().assignment.next_expiry();
             let expired = async {
                 match expiry {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -148,7 +148,7 @@ impl Queue {
                 },
                 () = expired => {
                     let mut state = self.state.lock();
-                    let requests = state.desk.expire(Instant::now());
+                    let requests = state.assignment.expire(Instant::now());
                     state.send(requests);
                     state.end_if_deserted();
                 }
@@ -167,11 +167,11 @@ impl Queue {
                 state.worker.take().is_some_and(|running| running.is_ending) && end.fatal.is_none();
             if was_asked && !state.is_stopping {
                 // It ended because nobody was there. Somebody may have come since.
-                if !state.desk.is_deserted()
+                if !state.assignment.is_deserted()
                     && let Err(error) = self.start(&mut state)
                 {
                     let fatal = ShutDown { fatal: Some(error) };
-                    state.desk.handle_event(WorkerEvent { event: Some(Event::ShutDown(fatal)) });
+                    state.assignment.handle_event(WorkerEvent { event: Some(Event::ShutDown(fatal)) });
                 }
                 self.arrived.notify_waiters();
                 return;
@@ -186,7 +186,9 @@ impl Queue {
             match answering.waiting {
                 // Whoever asked may have gone.
                 Some(waiting) => drop(waiting.send(answered.error.clone())),
-                None => state.desk.tell(&answering.application, Event::ActivityAnswered(answered.clone())),
+                None => {
+                    state.assignment.tell(&answering.application, Event::ActivityAnswered(answered.clone()))
+                }
             }
         }
         if let Some(Event::Replay(result)) = &event.event
@@ -194,13 +196,13 @@ impl Queue {
         {
             match replaying.waiting {
                 Some(waiting) => drop(waiting.send(result.clone())),
-                None => state.desk.tell(&replaying.application, Event::Replay(result.clone())),
+                None => state.assignment.tell(&replaying.application, Event::Replay(result.clone())),
             }
         }
         if let Some(Event::ActivityStart(_)) = &event.event {
             state.wanted -= 1;
         }
-        let requests = state.desk.handle_event(event);
+        let requests = state.assignment.handle_event(event);
         state.send(requests);
         drop(state);
         self.arrived.notify_waiters();
@@ -220,17 +222,17 @@ impl Queue {
     /// Notes that the application is there, for as long as the visit is kept.
     pub(crate) fn enter(self: &Arc<Self>, application: &str) -> Result<Visit, CallError> {
         let mut state = self.state.lock();
-        if state.worker.is_none() && !state.is_stopping && state.desk.ended().is_none() {
+        if state.worker.is_none() && !state.is_stopping && state.assignment.ended().is_none() {
             self.start(&mut state)?;
         }
-        state.desk.enter(application);
+        state.assignment.enter(application);
         Ok(Visit { queue: Arc::clone(self), application: application.to_owned(), wanted: 0 })
     }
 
     /// The application says good-bye.
-    pub(crate) fn part(&self, application: &str) {
+    pub(crate) fn remove_application(&self, application: &str) {
         let mut state = self.state.lock();
-        let requests = state.desk.part(application);
+        let requests = state.assignment.remove_application(application);
         state.send(requests);
         state.end_if_deserted();
     }
@@ -244,7 +246,7 @@ impl Queue {
         waiting: Option<oneshot::Sender<Option<CallError>>>,
     ) -> Result<Taken, Refusal> {
         let mut state = self.state.lock();
-        let mut taken = state.desk.answer(application, request)?;
+        let mut taken = state.assignment.answer(application, request)?;
         if let Some(WorkerRequest { request: Some(Request::Activity(completion)) }) = &taken.request {
             let answering = Answering { application: application.to_owned(), waiting };
             state.answering.insert(completion.task_token.clone(), answering);
@@ -269,7 +271,7 @@ impl Queue {
         }
         let request = WorkerRequest { request: Some(Request::Replay(history)) };
         let mut state = self.state.lock();
-        let taken = state.desk.answer(application, request)?;
+        let taken = state.assignment.answer(application, request)?;
         state.replaying.push_back(Replaying { application: application.to_owned(), waiting });
         state.send(taken.request.into_iter().collect());
         Ok(())
@@ -284,7 +286,7 @@ impl Queue {
             state.is_stopping = true;
             if state.worker.is_none() {
                 let end = WorkerEvent { event: Some(Event::ShutDown(ShutDown::default())) };
-                state.desk.handle_event(end);
+                state.assignment.handle_event(end);
                 self.over.send_replace(true);
             }
             state.end_worker();
@@ -296,7 +298,7 @@ impl Queue {
         }
         {
             let mut state = self.state.lock();
-            let requests = state.desk.part_all();
+            let requests = state.assignment.remove_all_applications();
             state.send(requests);
         }
         if tokio::time::timeout(LAST_WORDS, over.wait_for(|over| *over)).await.is_err() {
@@ -338,7 +340,7 @@ impl Visit {
 
     fn take(&mut self, wants: Wants) -> Option<WorkerEvent> {
         let mut state = self.queue.state.lock();
-        let event = state.desk.take(&self.application, wants, Instant::now());
+        let event = state.assignment.take(&self.application, wants, Instant::now());
         self.queue.changed.notify_one();
         match &event {
             // What was wanted has come; a task that had come for somebody else is made up for.
@@ -351,7 +353,7 @@ impl Visit {
             }
             Some(_) => {}
             None => {
-                if let Some(end) = state.desk.ended() {
+                if let Some(end) = state.assignment.ended() {
                     return Some(WorkerEvent { event: Some(Event::ShutDown(end.clone())) });
                 }
                 let more = wants.activities.cast_signed() - self.wanted;
@@ -370,7 +372,7 @@ impl Visit {
         if let Some(Event::ActivityStart(_)) = &event.event {
             state.want(-1);
         }
-        state.desk.put_back(&self.application, event);
+        state.assignment.put_back(&self.application, event);
         drop(state);
         self.queue.arrived.notify_waiters();
     }
@@ -382,7 +384,7 @@ impl Drop for Visit {
         if self.wanted > 0 {
             state.want(-self.wanted);
         }
-        state.desk.leave(&self.application, Instant::now());
+        state.assignment.leave(&self.application, Instant::now());
         drop(state);
         self.queue.changed.notify_one();
     }

@@ -8,7 +8,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::{desk::Refusal, json};
+use crate::{assignment::Refusal, json};
 
 #[derive(Debug)]
 pub(super) struct ApiError {

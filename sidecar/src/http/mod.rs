@@ -1,7 +1,7 @@
 //! The HTTP/JSON face: one table of routes, from which both the router and the OpenAPI document are made.
 
+mod async_completion;
 mod client;
-mod elsewhere;
 mod error;
 mod openapi;
 mod routes;

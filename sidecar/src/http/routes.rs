@@ -4,7 +4,7 @@ use axum::routing::MethodFilter;
 
 use super::{
     BodyKind::{Message, Nothing, Object, Text},
-    Route, client, elsewhere, openapi, work,
+    Route, async_completion, client, openapi, work,
 };
 
 const WAIT: (&str, &str) = ("wait", "How long to wait, such as 30s (the default); at most 60s.");
@@ -192,18 +192,18 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "How an activity ended that its worker left with `willCompleteAsync`. Body: an ActivityCompletion; \
                   `workflowId`, `runId` and `activityId` may stand in place of `taskToken`.",
         query: &[],
-        body: Object(elsewhere::COMPLETION),
+        body: Object(async_completion::COMPLETION),
         answer: Nothing,
-        handler: elsewhere::complete,
+        handler: async_completion::complete,
     },
     Route {
         method: MethodFilter::POST,
         path: "/v1/activity-heartbeats",
         summary: "Such an activity is alive. Body: an ActivityHeartbeat, with its task token or ids as above.",
         query: &[],
-        body: Object(elsewhere::HEARTBEAT),
+        body: Object(async_completion::HEARTBEAT),
         answer: Object(CANCEL),
-        handler: elsewhere::heartbeat,
+        handler: async_completion::heartbeat,
     },
     Route {
         method: MethodFilter::POST,

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::{Ask, Reply, error::ApiError};
 use crate::{
     Shared,
-    desk::{Activations, Wants},
+    assignment::{Activations, Wants},
     json,
     queue::Queue,
 };
@@ -124,7 +124,7 @@ pub(super) fn replay(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result
 
 pub(super) fn leave(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
     async move {
-        queue(&shared, &ask)?.part(ask.path("application"));
+        queue(&shared, &ask)?.remove_application(ask.path("application"));
         Ok(Reply::Nothing)
     }
     .boxed()

@@ -82,7 +82,7 @@ struct Activity {
     cancel: Option<Reason>,
 }
 
-pub(crate) struct Desk {
+pub(crate) struct Assignment {
     /// How long an application may be quiet before it counts as gone.
     patience: Duration,
     applications: BTreeMap<String, Application>,
@@ -94,7 +94,7 @@ pub(crate) struct Desk {
     ended: Option<ShutDown>,
 }
 
-impl Desk {
+impl Assignment {
     pub(crate) fn new(patience: Duration) -> Self {
         Self {
             patience,
@@ -361,7 +361,7 @@ impl Desk {
     }
 
     /// The application has said that it goes, or its stream has ended: its activities fail now, to be retried.
-    pub(crate) fn part(&mut self, name: &str) -> Vec<WorkerRequest> {
+    pub(crate) fn remove_application(&mut self, name: &str) -> Vec<WorkerRequest> {
         let mut requests = self.give_runs_back(name);
         let mut tokens: Vec<Bytes> = self
             .activities
@@ -381,9 +381,9 @@ impl Desk {
     }
 
     /// Everybody counts as gone: the sidecar ends.
-    pub(crate) fn part_all(&mut self) -> Vec<WorkerRequest> {
+    pub(crate) fn remove_all_applications(&mut self) -> Vec<WorkerRequest> {
         let names: Vec<String> = self.applications.keys().cloned().collect();
-        let mut requests: Vec<_> = names.iter().flat_map(|name| self.part(name)).collect();
+        let mut requests: Vec<_> = names.iter().flat_map(|name| self.remove_application(name)).collect();
         // Activities of applications that went before.
         let mut left: Vec<Bytes> = self.activities.drain().map(|(token, _)| token).collect();
         left.sort();
