@@ -124,7 +124,7 @@ impl<'a> Waiting<'a> {
     ) -> Result<Response, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + Default,
+        Response: prost::Message + prost::Name + Default,
     {
         let plan = Plan {
             path: &PathAndQuery::from_static(path),

@@ -106,7 +106,7 @@ impl Context {
     ) -> Result<Response, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + Default,
+        Response: prost::Message + prost::Name + Default,
     {
         let started = tokio::time::Instant::now();
         loop {

@@ -19,7 +19,7 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The RPC.
     const PATH: &'static str;
     type Request: prost::Message + Send + Sync;
-    type Response: prost::Message + Default;
+    type Response: prost::Message + prost::Name + Default;
 
     fn request(&self) -> Self::Request;
 
@@ -117,7 +117,7 @@ impl Poller {
     async fn poll<Request, Response>(&self, path: &'static str, request: &Request) -> Outcome<Response>
     where
         Request: prost::Message,
-        Response: prost::Message + Default,
+        Response: prost::Message + prost::Name + Default,
     {
         let poll =
             self.context.client.rpc::<_, Response>(path, request, LONG_POLL_TIMEOUT, Some(&self.retry));

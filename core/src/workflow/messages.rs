@@ -3,17 +3,15 @@
 //! A message belongs to an instance of a protocol, such as one update of a run. Its body is any message of that
 //! protocol's package; it is decoded here, once.
 
+use durably_proto::depth;
 use durably_proto::temporal::api::failure::v1::failure::FailureInfo;
 use durably_proto::temporal::api::failure::v1::{ApplicationFailureInfo, Failure};
 use durably_proto::temporal::api::protocol::v1::message::SequencingId;
 use durably_proto::temporal::api::update::v1::{Rejection, Request};
-use prost::Message as _;
+use prost::{Message as _, Name as _};
 
 /// What goes to the server with a completed task.
 pub use durably_proto::temporal::api::protocol::v1::Message as OutgoingMessage;
-
-const UPDATE_REQUEST: &str = "temporal.api.update.v1.Request";
-const UPDATE_REJECTION: &str = "temporal.api.update.v1.Rejection";
 
 /// A message as it came.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +39,8 @@ impl Message {
     pub(super) fn decode(message: OutgoingMessage) -> Message {
         let body = message.body.unwrap_or_default();
         let kind = body.type_url.rsplit('/').next().unwrap_or_default();
-        match Request::decode(body.value.as_slice()) {
-            Ok(request) if kind == UPDATE_REQUEST => Message::Update(Box::new(UpdateRequest {
+        match depth::decode::<Request>(body.value.into()) {
+            Ok(request) if kind == Request::full_name() => Message::Update(Box::new(UpdateRequest {
                 id: message.id,
                 protocol_instance_id: message.protocol_instance_id,
                 event_id: match message.sequencing_id {
@@ -80,7 +78,7 @@ impl UpdateRequest {
             id: format!("{}/reject", self.id),
             protocol_instance_id: self.protocol_instance_id,
             body: Some(prost_types::Any {
-                type_url: format!("type.googleapis.com/{UPDATE_REJECTION}"),
+                type_url: format!("type.googleapis.com/{}", Rejection::full_name()),
                 value: rejection.encode_to_vec(),
             }),
             sequencing_id: None,
