@@ -14,6 +14,7 @@ mod ids;
 mod raw;
 mod refusals;
 mod sharing;
+mod states;
 mod support;
 mod texts;
 mod tokens;

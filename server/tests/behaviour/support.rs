@@ -41,7 +41,8 @@ impl Harness {
         Self::on(directory, change).await
     }
 
-    async fn on(directory: TempDir, change: impl FnOnce(&mut ServerOptions)) -> Self {
+    /// Opens the state file in the directory.
+    pub async fn on(directory: TempDir, change: impl FnOnce(&mut ServerOptions)) -> Self {
         let mut options =
             ServerOptions { state: State::File(directory.path().join("state.db")), ..Default::default() };
         // The suite runs with one shard and, told so by this variable, with several.
