@@ -16,6 +16,8 @@ use durably_proto::{
 use prost::Message;
 use tonic::{Code, Status};
 
+use crate::store::StoreError;
+
 /// Why a call was refused or failed. Cheap to move (one pointer).
 #[derive(Clone)]
 pub struct ServiceError(Box<Inner>);
@@ -262,6 +264,19 @@ impl fmt::Display for ServiceError {
     }
 }
 
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        let kind = match error {
+            StoreError::Damaged { .. } | StoreError::DamagedFile(_) => ErrorKind::DataLoss,
+            StoreError::TooSlow => ErrorKind::DeadlineExceeded,
+            StoreError::Fenced { .. } | StoreError::Gone(_) | StoreError::Closed | StoreError::Failed(_) => {
+                ErrorKind::Unavailable
+            }
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl fmt::Debug for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {self}", self.0.kind)
@@ -298,6 +313,26 @@ pub enum OpenError {
         path.display()
     )]
     Corrupt { path: PathBuf, detail: String },
+    #[error(
+        "{}: there is nothing in this file ({detail}): it was cut off, or copied without its log ({}-wal). Nothing was \
+         changed. Restore both from a copy; if there is nothing to keep, remove the file, and a new one is made",
+        path.display(), path.display()
+    )]
+    Empty { path: PathBuf, detail: &'static str },
+    #[error(
+        "{}: the log {} is missing, in which the last changes are. Either the file was copied without it while a server \
+         had it open, or after one had crashed: copy the log too. Or another program, such as the sqlite3 shell, has put \
+         the log into the file already, or the log is lost for good: make an empty one (touch '{}') to open the file as \
+         it is. Nothing was changed",
+        path.display(), log.display(), log.display()
+    )]
+    LogMissing { path: PathBuf, log: PathBuf },
+    #[error(
+        "{}: the file has {links} names (hard links). Opened by two of them, it would lose what one of both wrote. \
+         Remove the other names, or use a copy, or a symbolic link",
+        path.display()
+    )]
+    Linked { path: PathBuf, links: u64 },
     #[error(
         "{}: written by a newer durably (schema {found}, this one knows {supported}). Nothing was changed. \
          Upgrade durably, or use another state file",

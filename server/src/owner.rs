@@ -2,14 +2,15 @@
 //!
 //! The owner holds an OS lock on `PATH.lock` for as long as it lives, so a crash releases it, and listens on the Unix
 //! socket `PATH.sock` (mode 0600). A path too long for a socket address gets its socket in a private temporary
-//! directory; the lock file names the socket either way, together with the owner's process id.
+//! directory; the lock file names the socket either way, together with the owner's process id. An owner that ends in
+//! order removes both. A name says little: what is locked, served or removed is known by its inode.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+        fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -29,10 +30,20 @@ const BACKLOG: i32 = 1_024;
 #[derive(Debug)]
 pub(crate) struct Ownership {
     socket: PathBuf,
+    /// Which socket is ours: after a lost lease, another owner's may have the name.
+    socket_inode: Option<Inode>,
     /// Made for a socket whose path would be too long.
     private: Option<PathBuf>,
-    /// Closing it releases the lock, after `drop` has removed the socket.
+    lock_path: PathBuf,
+    /// Closing it releases the lock, after `drop` has removed what is ours.
     lock: File,
+}
+
+/// Device and number: what a file is, whatever its name.
+type Inode = (u64, u64);
+
+fn inode(found: io::Result<fs::Metadata>) -> Option<Inode> {
+    found.ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// What came of asking for a state file.
@@ -70,7 +81,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Tells a file that is no database from one that is, before anything is written beside or into it.
-pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+fn check(path: &Path) -> Result<(), OpenError> {
     let mut start = Vec::new();
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -81,12 +92,19 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
                 problem: format!("{} is a directory; name a file in it, such as state.db", path.display()),
             });
         }
+        // Not even opened: whoever has it by its other name may be in this process, and would lose SQLite's locks on it.
+        Ok(found) if found.nlink() > 1 => {
+            return Err(OpenError::Linked { path: path.to_owned(), links: found.nlink() });
+        }
         Ok(_) => {}
     }
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| io_error(path, error))?;
     file.take(16).read_to_end(&mut start).map_err(|error| io_error(path, error))?;
-    if start.is_empty() || start == SQLITE_MAGIC {
+    if start == SQLITE_MAGIC {
         return Ok(());
+    }
+    if start.is_empty() {
+        return Err(OpenError::Empty { path: path.to_owned(), detail: "it has 0 bytes" });
     }
     Err(OpenError::Corrupt {
         path: path.to_owned(),
@@ -97,18 +115,25 @@ pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
 /// Takes the lock of a resolved state file and listens on its socket, or says who has it.
 pub(crate) fn claim(path: &Path) -> Result<Claim, OpenError> {
     let lock_path = beside(path, ".lock");
-    let mut lock = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(|error| io_error(&lock_path, error))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(Claim::Taken(read_owner(&mut lock))),
-        Err(TryLockError::Error(error)) => return Err(io_error(&lock_path, error)),
+    // Not while somebody has it: in the same process, closing the file again would end SQLite's own locks on it.
+    if !lock_path.exists() {
+        check(path)?;
+    }
+    let mut lock = loop {
+        let mut lock = open_lock(&lock_path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Claim::Taken(read_owner(&mut lock))),
+            Err(TryLockError::Error(error)) => return Err(io_error(&lock_path, error)),
+        }
+        // Between opening and locking, the owner before us may have removed the file with its name.
+        if inode(lock.metadata()) == inode(fs::symlink_metadata(&lock_path)) {
+            break lock;
+        }
+    };
+    if let Err(error) = check(path) {
+        let _ = fs::remove_file(&lock_path);
+        return Err(error);
     }
     // Whoever is named here is gone, or the lock would be taken; what it left behind is stale.
     remove_socket(&read_owner(&mut lock).socket, path);
@@ -120,8 +145,9 @@ pub(crate) fn claim(path: &Path) -> Result<Claim, OpenError> {
         let directory = private_directory().map_err(|error| io_error(path, error))?;
         (directory.join("state.sock"), Some(directory))
     };
-    let ownership = Ownership { socket, private, lock };
+    let mut ownership = Ownership { socket, socket_inode: None, private, lock_path: lock_path.clone(), lock };
     let listener = listen(&ownership.socket).map_err(|error| io_error(&ownership.socket, error))?;
+    ownership.socket_inode = inode(fs::symlink_metadata(&ownership.socket));
     write_owner(&ownership).map_err(|error| io_error(&lock_path, error))?;
     Ok(Claim::Owned(ownership, listener))
 }
@@ -129,11 +155,45 @@ pub(crate) fn claim(path: &Path) -> Result<Claim, OpenError> {
 impl Drop for Ownership {
     fn drop(&mut self) {
         // Nothing can be done about a failure here; the next owner removes what is left.
-        let _ = fs::remove_file(&self.socket);
+        if self.socket_inode.is_some() && inode(fs::symlink_metadata(&self.socket)) == self.socket_inode {
+            let _ = fs::remove_file(&self.socket);
+        }
         if let Some(private) = &self.private {
             let _ = fs::remove_dir(private);
         }
+        if inode(self.lock.metadata()) == inode(fs::symlink_metadata(&self.lock_path)) {
+            let _ = fs::remove_file(&self.lock_path);
+        }
     }
+}
+
+/// Opens the lock file, and nothing else that has its name: what is written to it must not reach another file.
+fn open_lock(path: &Path) -> Result<File, OpenError> {
+    let refused = || OpenError::InvalidOption {
+        option: "state file",
+        problem: format!("its lock file {} is a link or no plain file; remove it", path.display()),
+    };
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path);
+    let lock = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP | libc::ENXIO | libc::EISDIR) => refused(),
+        _ => io_error(path, error),
+    })?;
+    let found = lock.metadata().map_err(|error| io_error(path, error))?;
+    if !found.is_file() || found.nlink() > 1 {
+        return Err(refused());
+    }
+    if found.mode() & 0o077 != 0 {
+        // Another user's lock file stays as it is.
+        let _ = lock.set_permissions(fs::Permissions::from_mode(0o600));
+    }
+    Ok(lock)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -144,21 +204,25 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Removes a socket of an earlier owner. Only ever a socket that one of us made: the lock file is not trusted further.
 fn remove_socket(recorded: &Path, path: &Path) {
-    let expected = beside(path, ".sock");
-    let _ = fs::remove_file(&expected);
+    remove_if_socket(&beside(path, ".sock"));
     let private = recorded.parent().filter(|parent| {
         recorded.ends_with("state.sock")
             && parent.file_name().is_some_and(|name| name.as_bytes().starts_with(b"durably-"))
     });
     if let Some(directory) = private {
-        let _ = fs::remove_file(recorded);
+        remove_if_socket(recorded);
         let _ = fs::remove_dir(directory);
+    }
+}
+
+fn remove_if_socket(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        let _ = fs::remove_file(path);
     }
 }
 
 /// Listens with mode 0600 from the first moment: a socket refuses connections until `listen`.
 fn listen(path: &Path) -> io::Result<UnixListener> {
-    let _ = fs::remove_file(path);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
@@ -264,6 +328,62 @@ mod tests {
         UnixStream::connect(&owner.socket).unwrap();
         drop(ownership);
         assert!(!private.exists());
+    }
+
+    #[test]
+    fn an_owner_leaves_nothing_behind_and_takes_nothing_from_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = resolve(&directory.path().join("state.db")).unwrap();
+        let (first, _listener) = owned(&path);
+        assert_eq!(mode(&first.lock_path), 0o600);
+        // Somebody removes the lock file; the lock that the first one holds is then worth nothing.
+        fs::remove_file(&first.lock_path).unwrap();
+        let (second, _second_listener) = owned(&path);
+        drop(first);
+        UnixStream::connect(&second.socket).unwrap();
+        assert!(matches!(claim(&path).unwrap(), Claim::Taken(_)));
+        drop(second);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lock_file_that_leads_elsewhere_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = resolve(&directory.path().join("state.db")).unwrap();
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let lock = beside(&path, ".lock");
+        std::os::unix::fs::symlink(&victim, &lock).unwrap();
+        let refused = claim(&path).unwrap_err();
+        assert!(refused.to_string().contains("remove it"), "{refused}");
+        fs::remove_file(&lock).unwrap();
+        fs::hard_link(&victim, &lock).unwrap();
+        assert!(matches!(claim(&path), Err(OpenError::InvalidOption { .. })));
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+        assert!(matches!(claim(&path), Err(OpenError::InvalidOption { .. })));
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_socket_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = resolve(&directory.path().join("state.db")).unwrap();
+        let socket = beside(&path, ".sock");
+        fs::write(&socket, "notes").unwrap();
+        claim(&path).unwrap_err();
+        assert_eq!(fs::read_to_string(&socket).unwrap(), "notes");
+    }
+
+    #[test]
+    fn an_empty_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = resolve(&directory.path().join("state.db")).unwrap();
+        File::create(&path).unwrap();
+        let refused = claim(&path).unwrap_err();
+        assert!(matches!(refused, OpenError::Empty { .. }), "{refused}");
+        assert!(refused.to_string().contains("remove the file"), "{refused}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -108,7 +108,6 @@ impl Server {
             return Ok(Ok(Self::start(options, None).await?));
         };
         *path = owner::resolve(path)?;
-        owner::check(path)?;
         match owner::claim(path)? {
             Claim::Taken(owner) => Ok(Err((path.clone(), owner))),
             Claim::Owned(ownership, listener) => {

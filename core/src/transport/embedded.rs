@@ -245,7 +245,7 @@ fn canonical(path: &Path) -> PathBuf {
 fn open_error(error: &OpenError) -> CallError {
     let code = match error {
         OpenError::InvalidOption { .. } => Code::InvalidArgument,
-        OpenError::Corrupt { .. } => Code::DataLoss,
+        OpenError::Corrupt { .. } | OpenError::Empty { .. } | OpenError::LogMissing { .. } => Code::DataLoss,
         OpenError::Locked { .. } => Code::Unavailable,
         _ => Code::FailedPrecondition,
     };

@@ -145,6 +145,15 @@ impl Service {
         let health = HealthReporter::new();
         let name = WORKFLOW.trim_matches('/');
         health.set_service_status(name, ServingStatus::Serving).await;
+        let (reporter, mut failed) = (health.clone(), frontend.executions().failed());
+        tokio::spawn(async move {
+            // An error means that the server was dropped.
+            if failed.wait_for(Option::is_some).await.is_ok() {
+                for service in ["", name] {
+                    reporter.set_service_status(service, ServingStatus::NotServing).await;
+                }
+            }
+        });
         // Official SDKs compress what they send. Answers go out as they are: over a local socket, and with payloads
         // that are often encrypted, compressing costs more than it saves, and every client reads plain answers.
         Self {

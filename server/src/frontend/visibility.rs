@@ -20,23 +20,23 @@ const MAX_PAGE: i32 = 1_000;
 impl Frontend {
     pub(super) async fn list_workflow_executions(
         &self,
-        _: Caller,
+        caller: Caller,
         mut request: ListWorkflowExecutionsRequest,
     ) -> Result<ListWorkflowExecutionsResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
         validate::page_size(&mut request.page_size, MAX_PAGE);
         let filter = parse(&request.query)?;
-        self.executions().list(&namespace, request, &filter).await
+        self.executions().list(&namespace, request, filter, caller.deadline).await
     }
 
     pub(super) async fn count_workflow_executions(
         &self,
-        _: Caller,
+        caller: Caller,
         request: CountWorkflowExecutionsRequest,
     ) -> Result<CountWorkflowExecutionsResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        let filter = parse(&request.query)?;
-        self.executions().count(&namespace, request, &filter).await
+        let (filter, by_status) = filter::parse_count(&request.query).map_err(refused)?;
+        self.executions().count(&namespace, filter, by_status, caller.deadline).await
     }
 
     pub(super) async fn list_open_workflow_executions(
@@ -44,8 +44,8 @@ impl Frontend {
         caller: Caller,
         request: ListOpenWorkflowExecutionsRequest,
     ) -> Result<ListOpenWorkflowExecutionsResponse, ServiceError> {
-        let mut parts = vec![Filter::IsNull(Field::CloseTime)];
-        between(Field::StartTime, request.start_time_filter.as_ref(), &mut parts);
+        let mut parts = vec![Filter::IsNull(Field::CLOSE_TIME)];
+        between(&Field::START_TIME, request.start_time_filter.as_ref(), &mut parts);
         match request.filters {
             Some(Open::ExecutionFilter(filter)) => execution(filter, &mut parts),
             Some(Open::TypeFilter(filter)) => parts.push(of_type(filter)),
@@ -65,8 +65,8 @@ impl Frontend {
         caller: Caller,
         request: ListClosedWorkflowExecutionsRequest,
     ) -> Result<ListClosedWorkflowExecutionsResponse, ServiceError> {
-        let mut parts = vec![Filter::Not(Box::new(Filter::IsNull(Field::CloseTime)))];
-        between(Field::CloseTime, request.start_time_filter.as_ref(), &mut parts);
+        let mut parts = vec![Filter::Not(Box::new(Filter::IsNull(Field::CLOSE_TIME)))];
+        between(&Field::CLOSE_TIME, request.start_time_filter.as_ref(), &mut parts);
         match request.filters {
             Some(Closed::ExecutionFilter(filter)) => execution(filter, &mut parts),
             Some(Closed::TypeFilter(filter)) => parts.push(of_type(filter)),
@@ -76,7 +76,7 @@ impl Frontend {
                         "status RUNNING is asked of closed workflows; call ListOpenWorkflowExecutions",
                     ));
                 }
-                parts.push(equal(Field::ExecutionStatus, Value::Int(filter.status.into())));
+                parts.push(equal(Field::EXECUTION_STATUS, Value::Int(filter.status.into())));
             }
             None => {}
         }
@@ -91,7 +91,7 @@ impl Frontend {
 
     async fn list_by(
         &self,
-        _: Caller,
+        caller: Caller,
         namespace: &str,
         mut page_size: i32,
         next_page_token: bytes::Bytes,
@@ -105,39 +105,43 @@ impl Frontend {
             next_page_token,
             query: String::new(),
         };
-        self.executions().list(&found, request, &Filter::And(parts)).await
+        self.executions().list(&found, request, Filter::And(parts), caller.deadline).await
     }
 }
 
 fn parse(query: &str) -> Result<Filter, ServiceError> {
-    filter::parse(query).map_err(|problem| ServiceError::invalid_argument(format!("list filter: {problem}")))
+    filter::parse(query).map_err(refused)
+}
+
+fn refused(problem: String) -> ServiceError {
+    ServiceError::invalid_argument(format!("list filter: {problem}"))
 }
 
 fn equal(field: Field, value: Value) -> Filter {
-    Filter::Compare(field, Op::Equal, value)
+    Filter::Compare(field.clone(), Op::Equal, value)
 }
 
 fn of_type(filter: WorkflowTypeFilter) -> Filter {
-    equal(Field::WorkflowType, Value::Text(filter.name))
+    equal(Field::WORKFLOW_TYPE, Value::Text(filter.name))
 }
 
 fn execution(filter: WorkflowExecutionFilter, parts: &mut Vec<Filter>) {
     if !filter.workflow_id.is_empty() {
-        parts.push(equal(Field::WorkflowId, Value::Text(filter.workflow_id)));
+        parts.push(equal(Field::WORKFLOW_ID, Value::Text(filter.workflow_id)));
     }
     if !filter.run_id.is_empty() {
-        parts.push(equal(Field::RunId, Value::Text(filter.run_id)));
+        parts.push(equal(Field::RUN_ID, Value::Text(filter.run_id)));
     }
 }
 
-fn between(field: Field, times: Option<&StartTimeFilter>, parts: &mut Vec<Filter>) {
+fn between(field: &Field, times: Option<&StartTimeFilter>, parts: &mut Vec<Filter>) {
     let nanos = |time: &prost_types::Timestamp| {
         time.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
     };
     if let Some(earliest) = times.and_then(|times| times.earliest_time.as_ref()) {
-        parts.push(Filter::Compare(field, Op::GreaterOrEqual, Value::Int(nanos(earliest))));
+        parts.push(Filter::Compare(field.clone(), Op::GreaterOrEqual, Value::Int(nanos(earliest))));
     }
     if let Some(latest) = times.and_then(|times| times.latest_time.as_ref()) {
-        parts.push(Filter::Compare(field, Op::LessOrEqual, Value::Int(nanos(latest))));
+        parts.push(Filter::Compare(field.clone(), Op::LessOrEqual, Value::Int(nanos(latest))));
     }
 }

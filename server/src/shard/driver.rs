@@ -20,7 +20,7 @@ use super::{
     courier::{Courier, Mail},
     inbox::Inbox,
     queries::Askers,
-    runs::{ReadError, Slot},
+    runs::{CACHE_BYTES, ReadError, Slot},
     set_aside::SetAside,
     tasks::{Grant, GrantSender, Offer, Sleeper, TaskRef},
     watch::Watchers,
@@ -91,6 +91,8 @@ pub(super) struct Shard {
     starts: Arc<AtomicI64>,
     pub(super) task_id: i64,
     pub(super) bytes: usize,
+    /// How many of them runs may take before those unused for longest leave memory.
+    pub(super) cache_bytes: usize,
     pub(super) use_counter: u64,
     /// Closed runs in memory, in the order in which they closed or were read.
     pub(super) closed: VecDeque<i64>,
@@ -117,7 +119,7 @@ pub(super) struct Shard {
     /// The run that is being worked on: after a panic it is known who was to blame.
     pub(super) at_work: Option<i64>,
     /// When to look for closed runs beyond their namespace's retention.
-    next_cleaning: Time,
+    pub(super) next_cleaning: Time,
     /// Set when another process took the lease over: nothing is done any more.
     fenced: Option<ServiceError>,
 }
@@ -144,6 +146,7 @@ impl Shard {
             // Ids grow across restarts because the lease does.
             task_id: lease << 32,
             bytes: 0,
+            cache_bytes: CACHE_BYTES,
             use_counter: 0,
             closed: VecDeque::new(),
             timers: BTreeSet::new(),

@@ -7,11 +7,7 @@ use std::{
     time::Instant,
 };
 
-use durably_proto::temporal::api::{
-    common::v1::{WorkflowExecution, WorkflowType},
-    workflow::v1::WorkflowExecutionInfo,
-    workflowservice::v1::*,
-};
+use durably_proto::temporal::api::workflowservice::v1::*;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -26,11 +22,11 @@ use super::{
 };
 use crate::{
     Namespace,
-    engine::{Input, Signal, Time, duration},
+    engine::{Input, Signal, Time},
     error::{OpenError, ServiceError},
     matching::Matching,
     options::State,
-    store::{Filter, MemoryStore, RunRow, SqliteStore, Store, StoreError},
+    store::{MemoryStore, SqliteStore, Store, StoreError},
 };
 
 /// Where time comes from.
@@ -79,8 +75,6 @@ pub(super) struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Runs in a page of a list when the request names no number.
-const PAGE: usize = 1_000;
 
 impl Executions {
     /// Opens the store (migrating its schema), takes the lease, and resumes what is due. Needs a tokio runtime.
@@ -166,6 +160,9 @@ impl Executions {
         if !joined.await.unwrap_or(false) {
             tracing::error!("a shard ended with a panic; its last changes may not be stored");
         }
+        // Reads end with it too: whoever has the state next finds one file, and nobody else in it.
+        let store = self.inner.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 
     /// Turns to the reason when a shard has given up: its runs are not served until the server is restarted.
@@ -232,7 +229,7 @@ impl Executions {
         let store = self.inner.store.clone();
         let done = tokio::task::spawn_blocking(move || read(&*store)).await;
         match done {
-            Ok(result) => result.map_err(|error| ServiceError::unavailable(error.to_string())),
+            Ok(result) => result.map_err(ServiceError::from),
             Err(error) => Err(ServiceError::internal(format!("reading the store panicked: {error}"))),
         }
     }
@@ -466,39 +463,6 @@ impl Executions {
         })
         .await
     }
-
-    pub async fn list(
-        &self,
-        namespace: &Namespace,
-        request: ListWorkflowExecutionsRequest,
-        filter: &Filter,
-    ) -> Result<ListWorkflowExecutionsResponse, ServiceError> {
-        let before = match request.next_page_token.as_ref() {
-            [] => None,
-            token => Some(i64::from_be_bytes(token.try_into().map_err(|_| {
-                ServiceError::invalid_argument("next_page_token is not one that this server gave out")
-            })?)),
-        };
-        let limit =
-            usize::try_from(request.page_size).ok().filter(|size| *size > 0).unwrap_or(PAGE).min(PAGE);
-        let (id, filter) = (namespace.id.clone(), filter.clone());
-        let page = self.read(move |store| store.list(&id, &filter, before, limit)).await?;
-        Ok(ListWorkflowExecutionsResponse {
-            executions: page.rows.into_iter().map(info).collect(),
-            next_page_token: page.next.map_or_else(Vec::new, |seq| seq.to_be_bytes().to_vec()).into(),
-        })
-    }
-
-    pub async fn count(
-        &self,
-        namespace: &Namespace,
-        _request: CountWorkflowExecutionsRequest,
-        filter: &Filter,
-    ) -> Result<CountWorkflowExecutionsResponse, ServiceError> {
-        let (id, filter) = (namespace.id.clone(), filter.clone());
-        let count = self.read(move |store| store.count(&id, &filter)).await?;
-        Ok(CountWorkflowExecutionsResponse { count, ..Default::default() })
-    }
 }
 
 /// The shard that has the runs of a workflow id. State depends on it: the hash (FNV-1a of 64 bits) never changes.
@@ -525,28 +489,4 @@ fn check_first_run(shard: &Shard, seq: i64, first_run_id: &str) -> Result<(), Se
     }
     Err(ServiceError::not_found("workflow execution not found: its chain began with another run")
         .with("first_execution_run_id", first_run_id))
-}
-
-pub(super) fn info(row: RunRow) -> WorkflowExecutionInfo {
-    let execution = WorkflowExecution {
-        workflow_id: row.key.workflow_id.to_string(),
-        run_id: row.key.run_id.to_string(),
-    };
-    WorkflowExecutionInfo {
-        root_execution: Some(execution.clone()),
-        execution: Some(execution),
-        r#type: Some(WorkflowType { name: row.workflow_type }),
-        start_time: Some(Time(row.start_time).proto()),
-        close_time: row.close_time.map(|time| Time(time).proto()),
-        status: row.status,
-        history_length: row.history_length,
-        execution_time: Some(Time(row.execution_time).proto()),
-        memo: row.memo,
-        search_attributes: row.search_attributes,
-        task_queue: row.task_queue,
-        state_transition_count: row.transitions,
-        history_size_bytes: row.history_bytes,
-        execution_duration: row.close_time.map(|close| duration(close - row.execution_time)),
-        ..Default::default()
-    }
 }

@@ -179,6 +179,10 @@ impl Executions {
         let batches = self.read(move |store| store.events(seq, from, end)).await?;
         let mut all = decode(batches, from, end)
             .map_err(|error| ServiceError::new(ErrorKind::DataLoss, error.to_string()))?;
+        if all.len() as i64 != end - from {
+            let message = "events of this run are missing in the store; restore the state from a copy";
+            return Err(ServiceError::new(ErrorKind::DataLoss, message).with("from_event", from.to_string()));
+        }
         all.extend(events);
         Ok(all)
     }

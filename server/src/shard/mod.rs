@@ -19,6 +19,7 @@ mod start;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod visibility;
 mod watch;
 mod workers;
 

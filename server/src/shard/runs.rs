@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How much memory runs may take before those unused for longest are dropped from it.
-const CACHE_BYTES: usize = 256 * 1024 * 1024;
+pub(super) const CACHE_BYTES: usize = 256 * 1024 * 1024;
 /// How many closed runs stay in memory. Who awaits their results asks soon after; later the store answers.
 const CLOSED_RUNS: usize = 1_000;
 
@@ -75,7 +75,7 @@ pub(super) enum ReadError {
 impl From<ReadError> for ServiceError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Store(error) => Self::unavailable(error.to_string()),
+            ReadError::Store(error) => error.into(),
             ReadError::SetAside(set_aside) => set_aside.error(),
         }
     }
@@ -160,7 +160,15 @@ impl Shard {
         if let Some(set_aside) = self.set_aside.get(&seq) {
             return Err(ReadError::SetAside(set_aside.clone()));
         }
-        let Some(stored) = self.store.run(seq).map_err(ReadError::Store)? else { return Ok(()) };
+        let stored = match self.store.run(seq) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Ok(()),
+            Err(StoreError::Damaged { what, .. }) => {
+                let (key, closed) = self.store.unverified(seq);
+                return Err(ReadError::SetAside(self.set_aside(seq, key, what, closed)));
+            }
+            Err(error) => return Err(ReadError::Store(error)),
+        };
         let (key, closed) = (stored.row.key.clone(), stored.row.close_time.is_some());
         let store = Arc::clone(&self.store);
         let loaded = Execution::load::<DecodeError>(stored.row.key, &stored.state, &stored.rows, |ids| {
@@ -168,6 +176,9 @@ impl Shard {
         });
         let run = match loaded {
             Ok(run) => run,
+            Err(DecodeError::Store(StoreError::Damaged { what, .. })) => {
+                return Err(ReadError::SetAside(self.set_aside(seq, key, what, closed)));
+            }
             Err(DecodeError::Store(error)) => return Err(ReadError::Store(error)),
             Err(DecodeError::Load(error)) => {
                 return Err(ReadError::SetAside(self.set_aside(seq, key, error.to_string(), closed)));
@@ -330,7 +341,7 @@ impl Shard {
     /// Drops runs that have not been used for longest until memory is within its bound. Runs with tasks stay.
     pub(super) fn evict(&mut self) {
         self.evict_closed();
-        if self.bytes <= CACHE_BYTES {
+        if self.bytes <= self.cache_bytes {
             return;
         }
         let mut candidates: Vec<(u64, i64)> = self
@@ -342,7 +353,7 @@ impl Shard {
         candidates.sort_unstable();
         for (_, seq) in candidates {
             // A margin, so that this does not run for every batch.
-            if self.bytes <= CACHE_BYTES / 10 * 9 {
+            if self.bytes <= self.cache_bytes / 10 * 9 {
                 break;
             }
             let due = self.runs.get(&seq).and_then(|slot| slot.due);

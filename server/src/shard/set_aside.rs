@@ -9,7 +9,7 @@ use durably_proto::temporal::api::{
     workflowservice::v1::DescribeWorkflowExecutionResponse,
 };
 
-use super::{driver::Shard, executions::info};
+use super::{driver::Shard, visibility::info};
 use crate::{
     ServiceError,
     error::ErrorKind,

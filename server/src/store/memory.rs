@@ -1,13 +1,20 @@
 //! State that lives as long as the server: ordered maps behind one lock.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Instant,
+};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    Commit, Filter, OpenRun, Page, RowKind, RunRow, RunWrite, StateRow, Store, StoreError, StoredRun,
-    visibility::matches,
+    Commit, Field, Filter, Group, Listing, OpenRun, RowKind, RunRow, RunWrite, StateRow, Store, StoreError,
+    StoredRun, Value, Visibility,
+    filter::matches,
+    visibility::{add_to_group, sort_groups},
 };
 
 /// Keeps everything in memory.
@@ -35,8 +42,37 @@ struct Run {
 }
 
 const RUNNING: i32 = 1;
+/// Rows that a listing looks at before it lets the lock go, so that commits wait for a moment at most.
+const STEP: usize = 64;
 
 impl Tables {
+    /// What would make a commit fail, found before anything is changed.
+    fn check(&self, commit: &Commit) -> Result<(), StoreError> {
+        let found = self.leases.get(&commit.shard).copied().unwrap_or_default();
+        if found != commit.lease {
+            return Err(StoreError::Fenced { held: commit.lease, found });
+        }
+        let (mut new, mut batches) = (BTreeSet::new(), BTreeSet::new());
+        for write in &commit.runs {
+            let seq = write.seq;
+            let known = self.runs.get(&seq);
+            let there = known.is_some() || new.contains(&seq);
+            if write.new.is_some() && (there || !new.insert(seq)) {
+                return Err(StoreError::Failed(format!("run {seq} is there already")));
+            }
+            if write.new.is_none() && !there {
+                return Err(StoreError::Failed(format!("run {seq} is not there to be changed")));
+            }
+            if let Some((first, _)) = &write.change.events
+                && (known.is_some_and(|run| run.batches.contains_key(first))
+                    || !batches.insert((seq, *first)))
+            {
+                return Err(StoreError::Failed(format!("run {seq} has events from {first} on already")));
+            }
+        }
+        Ok(())
+    }
+
     fn write(&mut self, shard: u32, write: &RunWrite) -> Result<(), StoreError> {
         let change = &write.change;
         if let Some(new) = &write.new {
@@ -110,16 +146,105 @@ impl Tables {
             }
         }
     }
+}
 
-    fn rows<'a>(
-        &'a self,
-        namespace_id: &'a str,
-        filter: &'a Filter,
-    ) -> impl DoubleEndedIterator<Item = &'a RunRow> {
-        self.runs
-            .values()
-            .map(|run| &run.stored.row)
-            .filter(move |row| *row.key.namespace_id == *namespace_id && matches(filter, row))
+impl MemoryStore {
+    /// Calls `each` with what `pick` takes of the rows that pass, newest first. The lock is let go between steps, and
+    /// whenever `each` runs.
+    fn walk<T>(
+        &self,
+        namespace_id: &str,
+        filter: &Filter,
+        mut before: i64,
+        until: Instant,
+        pick: impl Fn(&RunRow) -> T,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let mut picked = Vec::new();
+            let tables = self.tables.read();
+            let mut seen = 0;
+            for (seq, run) in tables.runs.range(..before).rev().take(STEP) {
+                seen += 1;
+                before = *seq;
+                let row = &run.stored.row;
+                if *row.key.namespace_id == *namespace_id && matches(filter, row) {
+                    picked.push(pick(row));
+                }
+            }
+            drop(tables);
+            for item in picked {
+                if each(item).is_break() {
+                    return Ok(());
+                }
+            }
+            if seen < STEP {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(StoreError::TooSlow);
+            }
+        }
+    }
+}
+
+impl Visibility for MemoryStore {
+    fn scan(
+        &self,
+        listing: &Listing<'_>,
+        until: Instant,
+        each: &mut dyn FnMut(RunRow) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        if listing.order.is_none() {
+            let before = listing.after.map_or(i64::MAX, |cursor| cursor.seq);
+            return self.walk(listing.namespace_id, listing.filter, before, until, RunRow::clone, each);
+        }
+        let mut rows = Vec::new();
+        self.walk(listing.namespace_id, listing.filter, i64::MAX, until, RunRow::clone, |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        })?;
+        listing.give_sorted(rows, each);
+        Ok(())
+    }
+
+    fn count(&self, namespace_id: &str, filter: &Filter, until: Instant) -> Result<i64, StoreError> {
+        let mut count = 0;
+        self.walk(
+            namespace_id,
+            filter,
+            i64::MAX,
+            until,
+            |_| (),
+            |()| {
+                count += 1;
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(count)
+    }
+
+    fn count_by(
+        &self,
+        namespace_id: &str,
+        filter: &Filter,
+        field: &Field,
+        until: Instant,
+    ) -> Result<Vec<Group>, StoreError> {
+        let mut groups = Vec::new();
+        self.walk(
+            namespace_id,
+            filter,
+            i64::MAX,
+            until,
+            |row| field.of(row).map(Value::single),
+            |value| {
+                add_to_group(&mut groups, value);
+                ControlFlow::Continue(())
+            },
+        )?;
+        sort_groups(&mut groups);
+        Ok(groups)
     }
 }
 
@@ -133,10 +258,7 @@ impl Store for MemoryStore {
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let mut tables = self.tables.write();
-        let found = tables.leases.get(&commit.shard).copied().unwrap_or_default();
-        if found != commit.lease {
-            return Err(StoreError::Fenced { held: commit.lease, found });
-        }
+        tables.check(commit)?;
         for write in &commit.runs {
             tables.write(commit.shard, write)?;
         }
@@ -209,24 +331,6 @@ impl Store for MemoryStore {
         Ok(run.batches.range(first..end).map(|(first, batch)| (*first, batch.clone())).collect())
     }
 
-    fn list(
-        &self,
-        namespace_id: &str,
-        filter: &Filter,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
-        let tables = self.tables.read();
-        let below = |row: &&RunRow| before.is_none_or(|before| row.seq < before);
-        let rows: Vec<_> =
-            tables.rows(namespace_id, filter).rev().filter(below).take(limit + 1).cloned().collect();
-        Ok(Page::cut(rows, limit))
-    }
-
-    fn count(&self, namespace_id: &str, filter: &Filter) -> Result<i64, StoreError> {
-        Ok(self.tables.read().rows(namespace_id, filter).count() as i64)
-    }
-
     fn closed_before(
         &self,
         shard: u32,
@@ -235,15 +339,23 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<i64>, StoreError> {
         let tables = self.tables.read();
-        let closed = |run: &&Run| {
-            run.shard == shard
-                && *run.stored.row.key.namespace_id == *namespace_id
-                && run.stored.row.close_time.is_some_and(|closed| closed < time)
-        };
-        Ok(tables.runs.values().filter(closed).take(limit).map(|run| run.stored.row.seq).collect())
+        let mut closed: Vec<(i64, i64)> = tables
+            .runs
+            .values()
+            .filter(|run| run.shard == shard)
+            .map(|run| &run.stored.row)
+            .filter(|row| *row.key.namespace_id == *namespace_id)
+            .filter_map(|row| Some((row.close_time.filter(|closed| *closed < time)?, row.seq)))
+            .collect();
+        closed.sort_unstable();
+        Ok(closed.into_iter().take(limit).map(|(_, seq)| seq).collect())
     }
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         Ok(self.tables.read().namespaces.iter().map(|(id, data)| (id.clone(), data.clone())).collect())
+    }
+
+    fn visibility(&self) -> &dyn Visibility {
+        self
     }
 }

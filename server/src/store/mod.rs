@@ -7,6 +7,8 @@
 //! before, and rows of which only the changed ones are written: what a transition costs does not depend on how much
 //! is pending.
 
+mod fields;
+mod filter;
 mod memory;
 mod row;
 mod sqlite;
@@ -19,10 +21,12 @@ use std::{ops::ControlFlow, sync::Arc};
 use bytes::Bytes;
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 
+pub use fields::{Field, Kind, Value, parse_time};
+pub use filter::{Filter, Op};
 pub use memory::MemoryStore;
 pub use row::{RunRow, StoredRun};
 pub use sqlite::SqliteStore;
-pub use visibility::{Field, Filter, Op, Value};
+pub use visibility::{Cursor, Group, Listing, Order, Page, Visibility};
 
 /// Names a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +41,25 @@ pub struct RunKey {
 pub enum StoreError {
     #[error("another process took over this state file (lease {held}, now {found}); this one stops writing")]
     Fenced { held: i64, found: i64 },
+    /// One run cannot be read; all others can.
+    #[error(
+        "run number {seq} is damaged in the store: {what}. Restore the state from a copy, or terminate this run"
+    )]
+    Damaged { seq: i64, what: String },
+    /// Something of the store is broken that belongs to no single run.
+    #[error("the state file is damaged: {0}. Restore it from a copy")]
+    DamagedFile(String),
+    /// The file that is written is no longer the one under its name.
+    #[error(
+        "{0}. Nothing is stored any more; put the file back, or restore a copy, and start the server again"
+    )]
+    Gone(String),
+    #[error(
+        "the listing took too long; ask for less: fewer terms, a narrower time, or equality instead of a prefix"
+    )]
+    TooSlow,
+    #[error("the store is closed")]
+    Closed,
     #[error("the store failed: {0}")]
     Failed(String),
 }
@@ -149,15 +172,9 @@ pub struct OpenRun {
     pub runnable: bool,
 }
 
-/// A page of a listing, newest start first.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
-    pub rows: Vec<RunRow>,
-    /// Give it as `before` to go on; `None` at the end.
-    pub next: Option<i64>,
-}
-
 /// A place for state. Calls block; writes are made by one thread, reads by any. A commit is durable when it returns.
+///
+/// What is damaged is never believed and harms nobody else: reading it is [`StoreError::Damaged`].
 pub trait Store: Send + Sync {
     /// Makes this process the shard's writer: raises and returns its fencing token.
     fn take_lease(&self, shard: u32) -> Result<i64, StoreError>;
@@ -170,7 +187,8 @@ pub trait Store: Send + Sync {
     /// The highest `seq` in use, over all shards; 0 when there is none.
     fn last_seq(&self) -> Result<i64, StoreError>;
 
-    /// Calls `each` for every open run of the shard, oldest first, until it breaks.
+    /// Calls `each` for every open run of the shard, oldest first, until it breaks. A run of which this cannot be read is
+    /// given as runnable, so that whoever loads it then meets the damage by its name.
     fn open_runs(
         &self,
         shard: u32,
@@ -178,6 +196,13 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
 
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError>;
+
+    /// The names of a damaged run and whether it is closed, as far as they can be read and whether right or wrong: for
+    /// telling a person which run it is.
+    fn unverified(&self, seq: i64) -> (RunKey, bool) {
+        let run_id = format!("number {seq}").into();
+        (RunKey { namespace_id: "".into(), workflow_id: "".into(), run_id }, false)
+    }
 
     /// The `seq` of a run by its names; of the newest run of the workflow id when `run_id` is `None`.
     fn find(
@@ -191,18 +216,8 @@ pub trait Store: Send + Sync {
     /// may hold more than that.
     fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError>;
 
-    /// Rows of a namespace that pass the filter, newest start first, at most `limit`, with `seq` below `before`.
-    fn list(
-        &self,
-        namespace_id: &str,
-        filter: &Filter,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Page, StoreError>;
-
-    fn count(&self, namespace_id: &str, filter: &Filter) -> Result<i64, StoreError>;
-
-    /// Runs of the shard and namespace that closed before `time`, at most `limit`: what retention deletes.
+    /// Runs of the shard and namespace that closed before `time`, at most `limit`, oldest end first: what retention
+    /// deletes.
     fn closed_before(
         &self,
         shard: u32,
@@ -212,4 +227,10 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<i64>, StoreError>;
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Lists and counts, which share nothing with the above that could delay it.
+    fn visibility(&self) -> &dyn Visibility;
+
+    /// Leaves the state in order for whoever comes next; every call after it fails.
+    fn close(&self) {}
 }

@@ -2,7 +2,7 @@
 
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 
-use super::{Page, RunKey, StateRow};
+use super::{RunKey, StateRow};
 
 /// The visible side of a run: what listings show and filters ask for. Times are nanoseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,14 +30,4 @@ pub struct StoredRun {
     pub state: Vec<u8>,
     /// By kind and id.
     pub rows: Vec<StateRow>,
-}
-
-impl Page {
-    /// Makes a page of at most `limit` rows out of up to one more.
-    pub(super) fn cut(mut rows: Vec<RunRow>, limit: usize) -> Self {
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = if more { rows.last().map(|row| row.seq) } else { None };
-        Self { rows, next }
-    }
 }

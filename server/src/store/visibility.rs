@@ -1,124 +1,138 @@
-//! What a list can ask for: a filter tree over the visibility columns. The frontend parses the query language into it;
-//! a store turns it into its own terms with bound values, never spliced text.
+//! Looking at runs from outside: lists and counts, apart from the writer. However slow one is, it shares no lock and no
+//! connection with those who start and advance runs, and it ends when its time is over.
 
-use super::RunRow;
+use std::{cmp::Ordering, ops::ControlFlow, time::Instant};
 
-/// A column that a filter can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    WorkflowId,
-    RunId,
-    WorkflowType,
-    TaskQueue,
-    /// [`Value::Int`] with the number of `WorkflowExecutionStatus`.
-    ExecutionStatus,
-    /// Times are [`Value::Int`], nanoseconds since the Unix epoch.
-    StartTime,
-    ExecutionTime,
-    /// Null while the run is open.
-    CloseTime,
-    HistoryLength,
-    HistorySizeBytes,
-    StateTransitionCount,
+use super::{Field, Filter, RunRow, StoreError, Value};
+
+/// What a list asks for.
+#[derive(Clone, Debug)]
+pub struct Listing<'a> {
+    pub namespace_id: &'a str,
+    pub filter: &'a Filter,
+    /// `None`: newest start first.
+    pub order: Option<&'a Order>,
+    /// Go on behind this row.
+    pub after: Option<&'a Cursor>,
 }
 
-/// How a column is compared with a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    StartsWith,
+/// What rows are sorted by; rows without a value come last, equal ones newest start first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    pub field: Field,
+    pub descending: bool,
 }
 
-/// What a column is compared with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Int(i64),
+/// A place in a listing: a row by its number and by what the listing is sorted by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cursor {
+    pub seq: i64,
+    pub value: Option<Value>,
 }
 
-/// Which runs a list or count returns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
-    All,
-    And(Vec<Filter>),
-    Or(Vec<Filter>),
-    Not(Box<Filter>),
-    Compare(Field, Op, Value),
-    In(Field, Vec<Value>),
-    IsNull(Field),
+/// A page of a listing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    pub rows: Vec<RunRow>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
 }
 
-impl RunRow {
-    fn field(&self, field: Field) -> Option<Value> {
-        let text = |text: &str| Some(Value::Text(text.to_owned()));
-        match field {
-            Field::WorkflowId => text(&self.key.workflow_id),
-            Field::RunId => text(&self.key.run_id),
-            Field::WorkflowType => text(&self.workflow_type),
-            Field::TaskQueue => text(&self.task_queue),
-            Field::ExecutionStatus => Some(Value::Int(i64::from(self.status))),
-            Field::StartTime => Some(Value::Int(self.start_time)),
-            Field::ExecutionTime => Some(Value::Int(self.execution_time)),
-            Field::CloseTime => self.close_time.map(Value::Int),
-            Field::HistoryLength => Some(Value::Int(self.history_length)),
-            Field::HistorySizeBytes => Some(Value::Int(self.history_bytes)),
-            Field::StateTransitionCount => Some(Value::Int(self.transitions)),
-        }
+/// How many runs have this value of a field.
+pub type Group = (Option<Value>, i64);
+
+/// The reading side of a store. Calls block, and fail with [`StoreError::TooSlow`] when the time is over.
+pub trait Visibility: Send + Sync {
+    /// Calls `each` for the rows of a listing in their order, until it breaks. What `each` does delays nobody.
+    fn scan(
+        &self,
+        listing: &Listing<'_>,
+        until: Instant,
+        each: &mut dyn FnMut(RunRow) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    fn count(&self, namespace_id: &str, filter: &Filter, until: Instant) -> Result<i64, StoreError>;
+
+    /// Counts by value of a field: the largest group first.
+    fn count_by(
+        &self,
+        namespace_id: &str,
+        filter: &Filter,
+        field: &Field,
+        until: Instant,
+    ) -> Result<Vec<Group>, StoreError>;
+
+    /// The first rows of a listing.
+    fn list(&self, listing: &Listing<'_>, limit: usize, until: Instant) -> Result<Page, StoreError> {
+        let mut rows = Vec::new();
+        self.scan(listing, until, &mut |row| {
+            rows.push(row);
+            if rows.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|row| listing.place(row));
+        Ok(Page { rows, next })
     }
 }
 
-/// Whether a row passes the filter; three-valued as in SQL, where an absent value passes no comparison.
-pub(super) fn matches(filter: &Filter, row: &RunRow) -> bool {
-    truth(filter, row) == Some(true)
-}
+impl Listing<'_> {
+    /// The place of a row.
+    fn place(&self, row: &RunRow) -> Cursor {
+        let value = self.order.and_then(|order| order.field.of(row)).map(Value::single);
+        Cursor { seq: row.seq, value }
+    }
 
-fn truth(filter: &Filter, row: &RunRow) -> Option<bool> {
-    match filter {
-        Filter::All => Some(true),
-        Filter::And(parts) => {
-            let truths: Vec<_> = parts.iter().map(|part| truth(part, row)).collect();
-            if truths.contains(&Some(false)) {
-                return Some(false);
+    /// Gives rows that are not in order yet, those behind the cursor.
+    pub(super) fn give_sorted(&self, rows: Vec<RunRow>, each: &mut dyn FnMut(RunRow) -> ControlFlow<()>) {
+        let mut placed: Vec<_> = rows.into_iter().map(|row| (self.place(&row), row)).collect();
+        placed.retain(|(place, _)| self.after.is_none_or(|after| self.compare(place, after).is_gt()));
+        placed.sort_by(|(one, _), (other, _)| self.compare(one, other));
+        for (_, row) in placed {
+            if each(row).is_break() {
+                return;
             }
-            (!truths.contains(&None)).then_some(true)
         }
-        Filter::Or(parts) => {
-            let truths: Vec<_> = parts.iter().map(|part| truth(part, row)).collect();
-            if truths.contains(&Some(true)) {
-                return Some(true);
+    }
+
+    /// Which of two places comes first.
+    fn compare(&self, row: &Cursor, other: &Cursor) -> Ordering {
+        let by_value = self.order.map_or(Ordering::Equal, |order| match (&row.value, &other.value) {
+            (Some(row), Some(other)) => {
+                let ordering = compare_values(row, other);
+                if order.descending { ordering.reverse() } else { ordering }
             }
-            (!truths.contains(&None)).then_some(false)
-        }
-        Filter::Not(part) => truth(part, row).map(|truth| !truth),
-        Filter::Compare(field, op, value) => row.field(*field).map(|found| compare(&found, *op, value)),
-        Filter::In(field, values) => row.field(*field).map(|found| values.contains(&found)),
-        Filter::IsNull(field) => Some(row.field(*field).is_none()),
+            (row, other) => row.is_none().cmp(&other.is_none()),
+        });
+        by_value.then_with(|| other.seq.cmp(&row.seq))
     }
 }
 
-fn compare(found: &Value, op: Op, value: &Value) -> bool {
-    let ordering = match (found, value) {
-        (Value::Text(found), Value::Text(value)) => {
-            if op == Op::StartsWith {
-                return found.starts_with(value.as_str());
-            }
-            found.as_str().cmp(value)
-        }
-        (Value::Int(found), Value::Int(value)) => found.cmp(value),
-        _ => return false,
-    };
-    match op {
-        Op::Equal => ordering.is_eq(),
-        Op::NotEqual => ordering.is_ne(),
-        Op::Less => ordering.is_lt(),
-        Op::LessOrEqual => ordering.is_le(),
-        Op::Greater => ordering.is_gt(),
-        Op::GreaterOrEqual => ordering.is_ge(),
-        Op::StartsWith => false,
+/// Orders values of one field.
+fn compare_values(one: &Value, other: &Value) -> Ordering {
+    match (one, other) {
+        (Value::Text(one), Value::Text(other)) => one.cmp(other),
+        (Value::Int(one), Value::Int(other)) => one.cmp(other),
+        (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
+        (Value::Double(one), Value::Double(other)) => one.total_cmp(other),
+        (Value::List(one), Value::List(other)) => one.cmp(other),
+        _ => Ordering::Equal,
     }
+}
+
+pub(super) fn add_to_group(groups: &mut Vec<Group>, value: Option<Value>) {
+    match groups.iter_mut().find(|(known, _)| *known == value) {
+        Some((_, count)) => *count += 1,
+        None => groups.push((value, 1)),
+    }
+}
+
+/// Largest first; groups of one size by their value.
+pub(super) fn sort_groups(groups: &mut [Group]) {
+    groups.sort_by(|(value, count), (other_value, other_count)| {
+        other_count.cmp(count).then_with(|| match (value, other_value) {
+            (Some(one), Some(other)) => compare_values(one, other),
+            (one, other) => one.is_none().cmp(&other.is_none()),
+        })
+    });
 }

@@ -275,8 +275,8 @@ async fn bad_namespaces_and_lists() {
         list_workflow_executions(changed(list(""), |r| r.next_page_token = "garbage".into()))
             => InvalidArgument, "", "next_page_token";
         count_workflow_executions(CountWorkflowExecutionsRequest {
-            namespace: NAMESPACE.into(), query: "GROUP BY ExecutionStatus".into()
-        }) => InvalidArgument, "", "GROUP is not a field";
+            namespace: NAMESPACE.into(), query: "GROUP BY WorkflowType".into()
+        }) => InvalidArgument, "", "the only field to group by";
         update_workflow_execution(UpdateWorkflowExecutionRequest::default()) => Unimplemented, "", "is not offered";
         create_schedule(CreateScheduleRequest::default()) => Unimplemented, "", "is not offered";
     }

@@ -1,6 +1,6 @@
 //! State files and sockets: who owns what, what the others get, and what is said when it does not work.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 use durably_proto::temporal::api::{
     query::v1::WorkflowQuery,
@@ -166,6 +166,69 @@ async fn what_is_no_state_file_is_left_alone() {
     assert!(matches!(missing, OpenError::DirectoryMissing { .. }), "{missing}");
     let folder = refused(on_file(directory.path())).await;
     assert!(matches!(folder, OpenError::InvalidOption { .. }), "{folder}");
+}
+
+#[tokio::test]
+async fn an_end_in_order_leaves_one_file_that_others_cannot_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let server = Server::open(on_file(&path)).await.unwrap();
+    let mut inside = WorkflowServiceClient::new(server.service());
+    inside.start_workflow_execution(start("order-1")).await.unwrap();
+    let files = || {
+        let entries = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap());
+        let mut files: Vec<_> = entries
+            .map(|entry| {
+                let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+                (entry.file_name().into_string().unwrap(), mode)
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let names = ["state.db", "state.db-shm", "state.db-wal", "state.db.lock", "state.db.sock"];
+    assert_eq!(files(), names.map(|name| (name.to_owned(), 0o600)));
+    server.shutdown().await;
+    assert_eq!(files(), [("state.db".to_owned(), 0o600)]);
+}
+
+#[tokio::test]
+async fn a_file_that_lost_something_or_has_two_names_is_refused_with_a_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty.db");
+    fs::write(&empty, "").unwrap();
+    let error = refused(on_file(&empty)).await;
+    assert!(matches!(error, OpenError::Empty { .. }), "{error:?}");
+    assert_eq!(fs::read(&empty).unwrap(), b"");
+
+    let path = directory.path().join("state.db");
+    let server = Server::open(on_file(&path)).await.unwrap();
+    let copy = directory.path().join("copy.db");
+    fs::copy(&path, &copy).unwrap();
+    let error = refused(on_file(&copy)).await;
+    assert!(matches!(error, OpenError::LogMissing { .. }), "{error:?}");
+    let other = directory.path().join("other.db");
+    fs::hard_link(&path, &other).unwrap();
+    let error = refused(on_file(&other)).await;
+    assert!(matches!(error, OpenError::Linked { .. }), "{error:?}");
+    // Whoever has it goes on meanwhile.
+    let mut inside = WorkflowServiceClient::new(server.service());
+    inside.start_workflow_execution(start("order-1")).await.unwrap();
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_whose_file_was_deleted_acknowledges_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let server = Server::open(on_file(&path)).await.unwrap();
+    let mut inside = WorkflowServiceClient::new(server.service());
+    inside.start_workflow_execution(start("order-1")).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let error = inside.start_workflow_execution(start("order-2")).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert!(error.message().contains("deleted"), "{error}");
+    server.shutdown().await;
 }
 
 #[tokio::test]

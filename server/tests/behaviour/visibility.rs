@@ -1,6 +1,10 @@
 //! Listing and counting runs, and namespaces.
 
-use durably_proto::temporal::api::{enums::v1::WorkflowExecutionStatus, workflowservice::v1::*};
+use durably_proto::temporal::api::{
+    common::v1::{Payload, SearchAttributes},
+    enums::v1::WorkflowExecutionStatus,
+    workflowservice::v1::*,
+};
 use tonic::Code;
 
 use crate::support::*;
@@ -48,6 +52,57 @@ async fn filters_select_runs() {
         assert_eq!(count, expected.len() as i64, "count of {query}");
     }
     assert_eq!(ids(&harness, &format!("RunId = '{run_id}'")).await, ["refund-1"]);
+}
+
+#[tokio::test]
+async fn counts_are_grouped_by_status() {
+    let harness = Harness::start().await;
+    for id in ["order-1", "order-2"] {
+        harness.begin(id).await;
+        harness.advance(vec![complete_workflow("done")]).await;
+    }
+    harness.begin("order-3").await;
+    let request = CountWorkflowExecutionsRequest {
+        namespace: NAMESPACE.into(),
+        query: "WorkflowType = 'Order' GROUP BY ExecutionStatus".into(),
+    };
+    let counted = harness.client().count_workflow_executions(request).await.unwrap().into_inner();
+    assert_eq!(counted.count, 3);
+    let groups: Vec<_> = counted
+        .groups
+        .iter()
+        .map(|group| (String::from_utf8(group.group_values[0].data.to_vec()).unwrap(), group.count))
+        .collect();
+    assert_eq!(groups, [("\"Completed\"".to_owned(), 2), ("\"Running\"".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_filter_that_costs_too_much_is_refused_for_good() {
+    let harness = Harness::start().await;
+    let query = (0..900).map(|n| format!("WorkflowId STARTS_WITH 'zz{n}'")).collect::<Vec<_>>().join(" OR ");
+    let list = ListWorkflowExecutionsRequest {
+        namespace: NAMESPACE.into(),
+        query: query.clone(),
+        ..Default::default()
+    };
+    let refused = harness.client().list_workflow_executions(list).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let count = CountWorkflowExecutionsRequest { namespace: NAMESPACE.into(), query };
+    let refused = harness.client().count_workflow_executions(count).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+}
+
+#[tokio::test]
+async fn search_attributes_that_sdks_set_are_filtered_by() {
+    let harness = Harness::start().await;
+    let mut request = start("order-1");
+    let versions = Payload { data: r#"["change-1", "other-2"]"#.into(), ..text("").payloads.remove(0) };
+    request.search_attributes =
+        Some(SearchAttributes { indexed_fields: [("TemporalChangeVersion".to_owned(), versions)].into() });
+    harness.begin_as(request).await;
+    harness.begin("order-2").await;
+    assert_eq!(ids(&harness, "TemporalChangeVersion = 'change-1'").await, ["order-1"]);
+    assert_eq!(ids(&harness, "TemporalChangeVersion IS NULL").await, ["order-2"]);
 }
 
 #[tokio::test]

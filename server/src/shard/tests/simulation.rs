@@ -39,7 +39,7 @@ use crate::{
         start::StartCall,
         tasks::{Delivery, Grant, Offer, queue_key},
     },
-    store::{Commit, Filter, MemoryStore, OpenRun, Page, Store, StoreError, StoredRun},
+    store::{Commit, Filter, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Visibility},
 };
 
 const WORKFLOWS: usize = 5;
@@ -83,17 +83,14 @@ impl Store for Flaky {
     fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
         self.store.events(seq, from, end)
     }
-    fn list(&self, ns: &str, filter: &Filter, before: Option<i64>, limit: usize) -> Result<Page, StoreError> {
-        self.store.list(ns, filter, before, limit)
-    }
-    fn count(&self, ns: &str, filter: &Filter) -> Result<i64, StoreError> {
-        self.store.count(ns, filter)
-    }
     fn closed_before(&self, shard: u32, ns: &str, time: i64, n: usize) -> Result<Vec<i64>, StoreError> {
         self.store.closed_before(shard, ns, time, n)
     }
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.store.namespaces()
+    }
+    fn visibility(&self) -> &dyn Visibility {
+        &self.store
     }
 }
 
@@ -465,12 +462,14 @@ impl World {
                     self.input(&Target::named("ns", &format!("w{index}"), ""), Input::Signal(signal));
                 }
             }
-            let running = Filter::Compare(
-                crate::store::Field::ExecutionStatus,
-                crate::store::Op::Equal,
-                crate::store::Value::Int(1),
-            );
-            if self.store.count("ns", &running).unwrap() == 0 {
+            let mut running = 0;
+            self.store
+                .open_runs(0, &mut |_| {
+                    running += 1;
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            if running == 0 {
                 return;
             }
             self.poll();
@@ -493,7 +492,9 @@ impl World {
         let mut signals: BTreeMap<String, usize> = BTreeMap::new();
         let mut results: BTreeMap<(String, i64), usize> = BTreeMap::new();
         let mut delivered = Vec::new();
-        let mut rows = self.store.list("ns", &Filter::All, None, 100_000).unwrap().rows;
+        let all = Listing { namespace_id: "ns", filter: &Filter::All, order: None, after: None };
+        let until = std::time::Instant::now() + Duration::from_mins(1);
+        let mut rows = self.store.visibility().list(&all, 100_000, until).unwrap().rows;
         rows.sort_by_key(|row| row.seq);
         for row in rows {
             let events = decode(self.store.events(row.seq, 1, i64::MAX).unwrap(), 1, i64::MAX).unwrap();

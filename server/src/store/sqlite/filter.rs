@@ -1,72 +1,147 @@
-//! A filter tree as an SQL condition with bound values.
+//! A filter tree as an SQL condition with bound values, and the functions of ours that it calls.
 
 use std::fmt::Write as _;
 
-use rusqlite::types::Value as Sql;
+use durably_proto::temporal::api::common::v1::SearchAttributes;
+use prost::Message;
+use rusqlite::{
+    Connection,
+    functions::{Context, FunctionFlags},
+    types::{Value as Sql, ValueRef},
+};
 
-use super::super::{Field, Filter, Op, Value};
+use super::super::{
+    Field, Filter, Kind, Op, Value,
+    fields::{Source, read_attribute},
+    filter::compare,
+};
 
-/// The condition for rows of the namespace that pass the filter, and its values in order.
-pub(super) fn clause(namespace_id: &str, filter: &Filter) -> (String, Vec<Sql>) {
-    let mut sql = String::from("namespace_id = ? AND ");
-    let mut values = vec![Sql::from(namespace_id.to_owned())];
-    write(filter, &mut sql, &mut values);
-    (sql, values)
+/// An SQL text and the values of its parameters, in order.
+#[derive(Default)]
+pub(super) struct Clause {
+    pub(super) sql: String,
+    pub(super) values: Vec<Sql>,
 }
 
-fn write(filter: &Filter, sql: &mut String, values: &mut Vec<Sql>) {
-    match filter {
-        Filter::All => sql.push('1'),
-        Filter::And(parts) => join(parts, " AND ", "1", sql, values),
-        Filter::Or(parts) => join(parts, " OR ", "0", sql, values),
-        Filter::Not(part) => {
-            sql.push_str("NOT (");
-            write(part, sql, values);
-            sql.push(')');
+impl Clause {
+    /// The condition for rows of the namespace that pass the filter.
+    pub(super) fn new(namespace_id: &str, filter: &Filter) -> Self {
+        let mut clause = Self::default();
+        clause.sql.push_str("namespace_id = ? AND ");
+        clause.values.push(Sql::from(namespace_id.to_owned()));
+        clause.filter(filter);
+        clause
+    }
+
+    fn filter(&mut self, filter: &Filter) {
+        match filter {
+            Filter::All => self.sql.push('1'),
+            Filter::And(parts) => self.join(parts, " AND ", "1"),
+            Filter::Or(parts) => self.join(parts, " OR ", "0"),
+            Filter::Not(part) => {
+                self.sql.push_str("NOT (");
+                self.filter(part);
+                self.sql.push(')');
+            }
+            Filter::Compare(field, op, value) => self.compare(field, *op, value),
+            Filter::In(field, list) => match field.source {
+                Source::Column { sql, .. } => {
+                    let _ = write!(self.sql, "{sql} IN (");
+                    self.sql.push_str(&vec!["?"; list.len()].join(", "));
+                    self.sql.push(')');
+                    self.values.extend(list.iter().map(bound));
+                }
+                Source::Attribute => {
+                    let equal =
+                        list.iter().map(|value| Filter::Compare(field.clone(), Op::Equal, value.clone()));
+                    self.join(&equal.collect::<Vec<_>>(), " OR ", "0");
+                }
+            },
+            Filter::IsNull(field) => {
+                self.value_of(field);
+                self.sql.push_str(" IS NULL");
+            }
         }
-        Filter::Compare(field, Op::StartsWith, Value::Text(prefix)) => {
-            // Not LIKE: it folds case and gives `%` and `_` a meaning.
-            let _ = write!(sql, "substr({}, 1, ?) = ?", column(*field));
-            values.push(Sql::from(prefix.chars().count() as i64));
-            values.push(Sql::from(prefix.clone()));
+    }
+
+    fn compare(&mut self, field: &Field, op: Op, value: &Value) {
+        match field.source {
+            Source::Attribute => {
+                self.sql.push_str("attribute_is(search_attributes, ?, ?, ?, ?)");
+                let operator = Op::ALL.iter().position(|known| *known == op).unwrap_or_default();
+                self.values.extend([
+                    Sql::from(field.name.clone().into_owned()),
+                    Sql::from(number(field.kind)),
+                    Sql::from(operator as i64),
+                    bound(value),
+                ]);
+            }
+            Source::Column { sql, .. } if op == Op::StartsWith => {
+                // Not LIKE: it folds case and gives `%` and `_` a meaning.
+                let _ = write!(self.sql, "starts_with({sql}, ?)");
+                self.values.push(bound(value));
+            }
+            Source::Column { sql, .. } => {
+                let _ = write!(self.sql, "{sql} {} ?", operator(op));
+                self.values.push(bound(value));
+            }
         }
-        Filter::Compare(field, op, value) => {
-            let _ = write!(sql, "{} {} ?", column(*field), operator(*op));
-            values.push(bound(value));
+    }
+
+    /// The value itself, for sorting, grouping and the test for null.
+    pub(super) fn value_of(&mut self, field: &Field) {
+        match field.source {
+            Source::Column { sql, .. } => self.sql.push_str(sql),
+            Source::Attribute => {
+                self.sql.push_str("attribute(search_attributes, ?, ?)");
+                self.values.push(Sql::from(field.name.clone().into_owned()));
+                self.values.push(Sql::from(number(field.kind)));
+            }
         }
-        Filter::In(field, list) => {
-            let _ = write!(sql, "{} IN (", column(*field));
-            sql.push_str(&vec!["?"; list.len()].join(", "));
-            sql.push(')');
-            values.extend(list.iter().map(bound));
+    }
+
+    fn join(&mut self, parts: &[Filter], word: &str, empty: &str) {
+        if parts.is_empty() {
+            return self.sql.push_str(empty);
         }
-        Filter::IsNull(field) => {
-            let _ = write!(sql, "{} IS NULL", column(*field));
+        for (index, part) in parts.iter().enumerate() {
+            self.sql.push_str(if index == 0 { "(" } else { word });
+            self.filter(part);
         }
+        self.sql.push(')');
     }
 }
 
-fn join(parts: &[Filter], word: &str, empty: &str, sql: &mut String, values: &mut Vec<Sql>) {
-    if parts.is_empty() {
-        return sql.push_str(empty);
-    }
-    for (index, part) in parts.iter().enumerate() {
-        sql.push_str(if index == 0 { "(" } else { word });
-        write(part, sql, values);
-    }
-    sql.push(')');
+fn number(kind: Kind) -> i64 {
+    Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default() as i64
 }
 
-fn bound(value: &Value) -> Sql {
+pub(super) fn bound(value: &Value) -> Sql {
     match value {
-        Value::Text(text) => Sql::from(text.clone()),
         Value::Int(number) => Sql::from(*number),
+        Value::Double(number) => Sql::from(*number),
+        Value::Bool(flag) => Sql::from(*flag),
+        Value::Text(text) => Sql::from(text.clone()),
+        Value::List(_) => match value.clone().single() {
+            Value::Text(text) => Sql::from(text),
+            _ => Sql::Null,
+        },
+    }
+}
+
+/// A value of SQLite's as one of the field's type.
+pub(super) fn found(kind: Kind, value: ValueRef<'_>) -> Option<Value> {
+    match (kind, value) {
+        (Kind::Bool, ValueRef::Integer(number)) => Some(Value::Bool(number != 0)),
+        (_, ValueRef::Integer(number)) => Some(Value::Int(number)),
+        (_, ValueRef::Real(number)) => Some(Value::Double(number)),
+        (_, ValueRef::Text(text)) => Some(Value::Text(String::from_utf8_lossy(text).into_owned())),
+        (_, ValueRef::Null | ValueRef::Blob(_)) => None,
     }
 }
 
 fn operator(op: Op) -> &'static str {
     match op {
-        // A prefix of a number is never asked for by the frontend; as equality it is at least not wrong.
         Op::Equal | Op::StartsWith => "=",
         Op::NotEqual => "<>",
         Op::Less => "<",
@@ -76,18 +151,37 @@ fn operator(op: Op) -> &'static str {
     }
 }
 
-fn column(field: Field) -> &'static str {
-    match field {
-        Field::WorkflowId => "workflow_id",
-        Field::RunId => "run_id",
-        Field::WorkflowType => "workflow_type",
-        Field::TaskQueue => "task_queue",
-        Field::ExecutionStatus => "status",
-        Field::StartTime => "start_time",
-        Field::ExecutionTime => "execution_time",
-        Field::CloseTime => "close_time",
-        Field::HistoryLength => "history_length",
-        Field::HistorySizeBytes => "history_bytes",
-        Field::StateTransitionCount => "transitions",
-    }
+/// Teaches a connection what SQL lacks: prefixes, and the reading of search attributes (`attribute` gives a value,
+/// `attribute_is` compares it).
+pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("starts_with", 2, flags, |context| {
+        let bytes = |index| context.get_raw(index).as_bytes_or_null();
+        Ok(bytes(0)?.zip(bytes(1)?).map(|(text, prefix)| text.starts_with(prefix)))
+    })?;
+    connection.create_scalar_function("attribute", 3, flags, |context| {
+        Ok(read(context)?.map(|value| bound(&value.single())).unwrap_or(Sql::Null))
+    })?;
+    connection.create_scalar_function("attribute_is", 5, flags, |context| {
+        let Some(value) = read(context)? else { return Ok(None) };
+        let op = usize::try_from(context.get::<i64>(3)?).ok().and_then(|index| Op::ALL.get(index).copied());
+        let kind = match kind(context)? {
+            // One item of the list is asked for.
+            Kind::KeywordList => Kind::Keyword,
+            kind => kind,
+        };
+        let wanted = found(kind, context.get_raw(4));
+        Ok(op.zip(wanted).map(|(op, wanted)| compare(&value, op, &wanted)))
+    })
+}
+
+fn kind(context: &Context<'_>) -> rusqlite::Result<Kind> {
+    let index = context.get::<i64>(2)?;
+    Ok(usize::try_from(index).ok().and_then(|index| Kind::ALL.get(index).copied()).unwrap_or(Kind::Keyword))
+}
+
+fn read(context: &Context<'_>) -> rusqlite::Result<Option<Value>> {
+    let ValueRef::Blob(encoded) = context.get_raw(0) else { return Ok(None) };
+    let Ok(attributes) = SearchAttributes::decode(encoded) else { return Ok(None) };
+    Ok(read_attribute(&attributes, context.get_raw(1).as_str()?, kind(context)?))
 }

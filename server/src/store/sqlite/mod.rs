@@ -1,32 +1,55 @@
-//! State in one SQLite file (WAL, every commit synced). One connection writes, another reads.
+//! State in one SQLite file (WAL, every commit synced). One connection writes and one reads for those who write; others
+//! read histories, and others again make lists, so that nobody waits for a list.
 
+mod checks;
+mod file;
 mod filter;
+mod readers;
+mod rows;
 mod schema;
+#[cfg(test)]
+mod tests;
+mod visibility;
 
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
-use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use prost::Message;
-use rusqlite::{
-    Connection, OptionalExtension, Row, Transaction, TransactionBehavior, config::DbConfig, params,
-};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    Commit, Filter, NewRow, OpenRun, Page, RowKind, RunCommit, RunKey, RunRow, RunWrite, StateRow, Store,
-    StoreError, StoredRun,
+    CloseRow, Commit, NewRow, OpenRun, RunCommit, RunKey, RunWrite, StateRow, Store, StoreError, StoredRun,
+    Visibility,
 };
 use crate::error::OpenError;
+use checks::Progress;
+use file::InUse;
+use readers::Readers;
+use rows::{OPEN, ROW, damaged_run, open_run, open_seqs, run_row, state_rows};
+use visibility::SqliteVisibility;
 
 /// Keeps state in a SQLite file.
 pub struct SqliteStore {
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
+    /// The two connections of those who write; `None` once the store is closed.
+    writer: Mutex<Option<Connection>>,
+    reader: Mutex<Option<Connection>>,
+    histories: Readers,
+    visibility: SqliteVisibility,
+    in_use: InUse,
+    /// The file was taken away: nothing is written to it any more.
+    gone: AtomicBool,
 }
 
-/// Prepared statements kept per connection: more than this file has.
-const STATEMENTS: usize = 64;
+/// How many readers of histories have a connection at a time.
+const HISTORY_READERS: usize = 8;
 
 /// Bits of a history row's id that hold the id of its first event; the rest is the run's `seq`. One integer as the
 /// key keeps the batches of a run together without a second index.
@@ -39,7 +62,13 @@ fn batch_id(seq: i64, event_id: i64) -> i64 {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Failed(error.to_string())
+        if checks::is_damage(&error) {
+            return Self::DamagedFile(error.to_string());
+        }
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooSlow,
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -48,61 +77,68 @@ impl SqliteStore {
     /// writes to it. On an error nothing was changed.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fault = |error: rusqlite::Error| schema::fault(path, &error);
-        let mut writer = Connection::open(path).map_err(fault)?;
-        writer.set_prepared_statement_cache_capacity(STATEMENTS);
-        schema::prepare(&mut writer, path)?;
-        let reader = Connection::open(path).map_err(fault)?;
-        for connection in [&writer, &reader] {
-            // Or SQLite plans a statement anew whenever a parameter that it looked at while planning is bound again.
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
+        file::ready(path)?;
+        let had_log = file::has_log(path);
+        let mut writer = readers::connect(path).map_err(fault)?;
+        schema::prepare(&mut writer, path, false)?;
+        let in_use = InUse::mark(&writer, path, had_log)?;
+        file::protect(path)?;
+        let reader = readers::connect_reader(path).map_err(fault)?;
+        Ok(Self {
+            writer: Mutex::new(Some(writer)),
+            reader: Mutex::new(Some(reader)),
+            histories: Readers::new(path, HISTORY_READERS),
+            visibility: SqliteVisibility::new(path),
+            in_use,
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    fn writer(&self) -> Result<MappedMutexGuard<'_, Connection>, StoreError> {
+        MutexGuard::try_map(self.writer.lock(), Option::as_mut).map_err(|_| StoreError::Closed)
+    }
+
+    fn reader(&self) -> Result<MappedMutexGuard<'_, Connection>, StoreError> {
+        MutexGuard::try_map(self.reader.lock(), Option::as_mut).map_err(|_| StoreError::Closed)
+    }
+
+    /// What a commit promises holds only while the file is the one that will be opened again.
+    fn check_in_place(&self) -> Result<(), StoreError> {
+        self.in_use.check().inspect_err(|_| self.gone.store(true, Ordering::Relaxed))
+    }
+
+    /// The open runs one by one, around those that cannot be read: the index still names them.
+    fn open_runs_around_damage(
+        &self,
+        reader: &Connection,
+        shard: u32,
+        behind: i64,
+        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut row = reader.prepare(&format!("SELECT {OPEN} FROM runs WHERE seq = ?1"))?;
+        for seq in open_seqs(reader, shard, behind)? {
+            let read = row.query_row([seq], |row| Ok(open_run(row))).optional();
+            let open = match read.map_err(|error| checks::in_row(seq, error)) {
+                Ok(Some(open)) => open?,
+                Ok(None) | Err(StoreError::Damaged { .. }) => Some(damaged_run(seq)),
+                Err(error) => return Err(error),
+            };
+            if open.is_some_and(|open| each(open).is_break()) {
+                break;
+            }
         }
-        reader.set_prepared_statement_cache_capacity(STATEMENTS);
-        reader.execute_batch("PRAGMA query_only = on").map_err(fault)?;
-        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
+        Ok(())
     }
 }
 
-/// Columns of [`RunRow`], in the order of [`run_row`].
-const ROW: &str = "seq, namespace_id, workflow_id, run_id, workflow_type, task_queue, start_time, execution_time, \
-                   status, close_time, history_length, history_bytes, transitions, memo, search_attributes";
-
-fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let name = |index| row.get_ref(index)?.as_str().map(Arc::from).map_err(rusqlite::Error::from);
-    Ok(RunRow {
-        seq: row.get(0)?,
-        key: RunKey { namespace_id: name(1)?, workflow_id: name(2)?, run_id: name(3)? },
-        workflow_type: row.get(4)?,
-        task_queue: row.get(5)?,
-        start_time: row.get(6)?,
-        execution_time: row.get(7)?,
-        status: row.get(8)?,
-        close_time: row.get(9)?,
-        history_length: row.get(10)?,
-        history_bytes: row.get(11)?,
-        transitions: row.get(12)?,
-        memo: decoded::<Memo>(row, 13)?,
-        search_attributes: decoded::<SearchAttributes>(row, 14)?,
-    })
-}
-
-fn decoded<M: Message + Default>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<M>> {
-    let Some(bytes) = row.get_ref(index)?.as_blob_or_null()? else { return Ok(None) };
-    M::decode(bytes).map(Some).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Blob, Box::new(error))
-    })
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 fn encoded<M: Message>(message: Option<&M>) -> Option<Vec<u8>> {
     message.map(Message::encode_to_vec)
-}
-
-fn state_row(row: &Row<'_>) -> rusqlite::Result<StateRow> {
-    let number: u8 = row.get(0)?;
-    let kind = RowKind::from_number(number).ok_or_else(|| {
-        let what = format!("state row of kind {number}, which a newer durably wrote");
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Integer, what.into())
-    })?;
-    Ok(StateRow { kind, id: row.get(1)?, data: Some(row.get::<_, Vec<u8>>(2)?.into()) })
 }
 
 fn write_run(transaction: &Transaction<'_>, shard: u32, write: &RunWrite) -> rusqlite::Result<()> {
@@ -114,9 +150,10 @@ fn write_run(transaction: &Transaction<'_>, shard: u32, write: &RunWrite) -> rus
         write_state_row(transaction, write.seq, row)?;
     }
     if let Some((first, events)) = &write.change.events {
+        let id = batch_id(write.seq, *first);
         transaction
-            .prepare_cached("INSERT INTO history (id, events) VALUES (?1, ?2)")?
-            .execute(params![batch_id(write.seq, *first), events.as_ref()])?;
+            .prepare_cached("INSERT INTO history (id, events, crc) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, events.as_ref(), checks::of_blob(id, events)])?;
     }
     Ok(())
 }
@@ -125,8 +162,16 @@ fn write_state_row(transaction: &Transaction<'_>, seq: i64, row: &StateRow) -> r
     let kind = row.kind as u8;
     match &row.data {
         Some(data) => transaction
-            .prepare_cached("INSERT OR REPLACE INTO run_rows (seq, kind, id, data) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![seq, kind, row.id, data.as_ref()])?,
+            .prepare_cached(
+                "INSERT OR REPLACE INTO run_rows (seq, kind, id, data, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                seq,
+                kind,
+                row.id,
+                data.as_ref(),
+                checks::of_state_row(seq, kind, row.id, data)
+            ])?,
         None => transaction
             .prepare_cached("DELETE FROM run_rows WHERE seq = ?1 AND kind = ?2 AND id = ?3")?
             .execute(params![seq, kind, row.id])?,
@@ -141,13 +186,18 @@ fn insert_run(
     new: &NewRow,
     change: &RunCommit,
 ) -> rusqlite::Result<()> {
-    let (memo, search_attributes) = change.attributes.clone().unwrap_or_default();
+    let (memo, search_attributes) = change
+        .attributes
+        .as_ref()
+        .map_or((None, None), |(memo, attributes)| (encoded(memo.as_ref()), encoded(attributes.as_ref())));
     transaction
         .prepare_cached(
             "INSERT INTO runs (seq, namespace_id, workflow_id, run_id, workflow_type, task_queue, start_time, \
              execution_time, status, close_time, history_length, history_bytes, transitions, memo, \
-             search_attributes, next_due, runnable, state, shard) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             search_attributes, next_due, runnable, state, shard, fixed_crc, progress_crc, attributes_crc, \
+             state_crc) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+             ?21, ?22, ?23)",
         )?
         .execute(params![
             seq,
@@ -163,12 +213,16 @@ fn insert_run(
             change.history_length,
             change.history_bytes,
             change.transitions,
-            encoded(memo.as_ref()),
-            encoded(search_attributes.as_ref()),
+            memo,
+            search_attributes,
             change.next_due,
             change.runnable,
             change.state,
             shard,
+            checks::of_new(seq, new),
+            Progress::from(change).check(seq),
+            checks::of_attributes(seq, memo.as_deref(), search_attributes.as_deref()),
+            checks::of_blob(seq, &change.state),
         ])?;
     Ok(())
 }
@@ -177,7 +231,8 @@ fn update_run(transaction: &Transaction<'_>, seq: i64, change: &RunCommit) -> ru
     let changed = transaction
         .prepare_cached(
             "UPDATE runs SET status = ?2, close_time = ?3, history_length = ?4, history_bytes = ?5, \
-             transitions = ?6, next_due = ?7, runnable = ?8, state = ?9 WHERE seq = ?1",
+             transitions = ?6, next_due = ?7, runnable = ?8, state = ?9, progress_crc = ?10, state_crc = ?11 \
+             WHERE seq = ?1",
         )?
         .execute(params![
             seq,
@@ -189,21 +244,54 @@ fn update_run(transaction: &Transaction<'_>, seq: i64, change: &RunCommit) -> ru
             change.next_due,
             change.runnable,
             change.state,
+            Progress::from(change).check(seq),
+            checks::of_blob(seq, &change.state),
         ])?;
     if changed != 1 {
         return Err(rusqlite::Error::StatementChangedRows(changed));
     }
     if let Some((memo, search_attributes)) = &change.attributes {
+        let (memo, attributes) = (encoded(memo.as_ref()), encoded(search_attributes.as_ref()));
+        let check = checks::of_attributes(seq, memo.as_deref(), attributes.as_deref());
         transaction
-            .prepare_cached("UPDATE runs SET memo = ?2, search_attributes = ?3 WHERE seq = ?1")?
-            .execute(params![seq, encoded(memo.as_ref()), encoded(search_attributes.as_ref())])?;
+            .prepare_cached(
+                "UPDATE runs SET memo = ?2, search_attributes = ?3, attributes_crc = ?4 WHERE seq = ?1",
+            )?
+            .execute(params![seq, memo, attributes, check])?;
+    }
+    Ok(())
+}
+
+/// Closes a run by its row alone. What else its checksum is over stays as it is, right or wrong.
+fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Result<()> {
+    let read = transaction
+        .prepare_cached(
+            "UPDATE runs SET status = ?2, close_time = ?3, next_due = NULL, runnable = 0 WHERE seq = ?1 \
+             RETURNING history_length, history_bytes, transitions",
+        )?
+        .query_row(params![close.seq, close.status, close.close_time], |row| {
+            Ok(Progress {
+                status: close.status,
+                close_time: Some(close.close_time),
+                history_length: row.get(0)?,
+                history_bytes: row.get(1)?,
+                transitions: row.get(2)?,
+                next_due: None,
+                runnable: false,
+            })
+        })
+        .optional()?;
+    if let Some(progress) = read {
+        transaction
+            .prepare_cached("UPDATE runs SET progress_crc = ?2 WHERE seq = ?1")?
+            .execute([close.seq, progress.check(close.seq)])?;
     }
     Ok(())
 }
 
 impl Store for SqliteStore {
     fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
-        let lease = self.writer.lock().query_row(
+        let lease = self.writer()?.query_row(
             "INSERT INTO leases (shard, token) VALUES (?1, 1) \
              ON CONFLICT (shard) DO UPDATE SET token = token + 1 RETURNING token",
             [shard],
@@ -213,7 +301,10 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock();
+        if self.gone.load(Ordering::Relaxed) {
+            self.check_in_place()?;
+        }
+        let mut writer = self.writer()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let found: i64 = transaction
             .prepare_cached("SELECT token FROM leases WHERE shard = ?1")?
@@ -227,11 +318,7 @@ impl Store for SqliteStore {
             write_run(&transaction, commit.shard, write)?;
         }
         for close in &commit.closes {
-            transaction
-                .prepare_cached(
-                    "UPDATE runs SET status = ?2, close_time = ?3, next_due = NULL, runnable = 0 WHERE seq = ?1",
-                )?
-                .execute(params![close.seq, close.status, close.close_time])?;
+            close_row(&transaction, close)?;
         }
         for seq in &commit.deletes {
             transaction
@@ -242,21 +329,28 @@ impl Store for SqliteStore {
         }
         for (id, data) in &commit.namespaces {
             transaction
-                .prepare_cached("INSERT OR REPLACE INTO namespaces (id, data) VALUES (?1, ?2)")?
-                .execute(params![id, data])?;
+                .prepare_cached("INSERT OR REPLACE INTO namespaces (id, data, crc) VALUES (?1, ?2, ?3)")?
+                .execute(params![id, data, checks::of_namespace(id, data)])?;
         }
         transaction.commit()?;
-        Ok(())
+        self.check_in_place()
     }
 
     fn shards(&self) -> Result<u32, StoreError> {
-        let reader = self.reader.lock();
+        let reader = self.reader()?;
         Ok(reader.query_row("SELECT count(*) FROM leases", [], |row| row.get(0))?)
     }
 
     fn last_seq(&self) -> Result<i64, StoreError> {
-        let reader = self.reader.lock();
-        Ok(reader.query_row("SELECT coalesce(max(seq), 0) FROM runs", [], |row| row.get(0))?)
+        let reader = self.reader()?;
+        let read = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0));
+        match read("SELECT coalesce(max(seq), 0) FROM runs NOT INDEXED") {
+            // The last rows are damaged: the indexes still know their numbers, which must not be given out again.
+            Err(error) if checks::is_damage(&error) => Ok(read(
+                "SELECT coalesce(max(seq), 0) FROM runs INDEXED BY runs_by_workflow_id WHERE workflow_id >= ''",
+            )?),
+            last => Ok(last?),
+        }
     }
 
     fn open_runs(
@@ -264,34 +358,62 @@ impl Store for SqliteStore {
         shard: u32,
         each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let reader = self.reader.lock();
-        let mut statement = reader.prepare_cached(
-            "SELECT seq, next_due, runnable FROM runs WHERE shard = ?1 AND status = 1 ORDER BY seq",
-        )?;
+        let reader = self.reader()?;
+        let mut statement = reader.prepare_cached(&format!(
+            "SELECT {OPEN} FROM runs WHERE shard = ?1 AND status = 1 ORDER BY seq"
+        ))?;
         let mut rows = statement.query([shard])?;
-        while let Some(row) = rows.next()? {
-            let open = OpenRun { seq: row.get(0)?, next_due: row.get(1)?, runnable: row.get(2)? };
-            if each(open).is_break() {
-                break;
+        let mut last = 0;
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(()),
+                Err(error) if checks::is_damage(&error) => {
+                    return self.open_runs_around_damage(&reader, shard, last, each);
+                }
+                Err(error) => return Err(error.into()),
+            };
+            last = row.get(0)?;
+            if open_run(row)?.is_some_and(|open| each(open).is_break()) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
-        let reader = self.reader.lock();
+        let reader = self.reader()?;
         let mut statement =
-            reader.prepare_cached(&format!("SELECT {ROW}, state FROM runs WHERE seq = ?1"))?;
-        let run = statement
-            .query_row([seq], |row| {
-                Ok(StoredRun { row: run_row(row)?, state: row.get(15)?, rows: Vec::new() })
-            })
-            .optional()?;
-        let Some(mut run) = run else { return Ok(None) };
-        let mut statement =
-            reader.prepare_cached("SELECT kind, id, data FROM run_rows WHERE seq = ?1 ORDER BY kind, id")?;
-        run.rows = statement.query_map([seq], state_row)?.collect::<Result<_, _>>()?;
+            reader.prepare_cached(&format!("SELECT {ROW}, state, state_crc FROM runs WHERE seq = ?1"))?;
+        let read = statement.query_row([seq], |row| {
+            Ok(run_row(row).and_then(|read| {
+                let column = |error| checks::in_row(seq, error);
+                let state: Vec<u8> = row.get(20).map_err(column)?;
+                checks::verify(seq, "state", row.get(21).map_err(column)?, || checks::of_blob(seq, &state))?;
+                Ok(StoredRun { row: read, state, rows: Vec::new() })
+            }))
+        });
+        let read = read.optional().map_err(|error| checks::in_row(seq, error))?;
+        let Some(mut run) = read.transpose()? else { return Ok(None) };
+        run.rows = state_rows(&reader, seq)?;
         Ok(Some(run))
+    }
+
+    fn unverified(&self, seq: i64) -> (RunKey, bool) {
+        let read = |column: &str| -> Option<rusqlite::types::Value> {
+            let sql = format!("SELECT {column} FROM runs WHERE seq = ?1");
+            self.reader().ok()?.query_row(&sql, [seq], |row| row.get(0)).ok()
+        };
+        let name = |column| match read(column) {
+            Some(rusqlite::types::Value::Text(name)) => name.into(),
+            _ => Arc::from(""),
+        };
+        let key = RunKey {
+            namespace_id: name("namespace_id"),
+            workflow_id: name("workflow_id"),
+            run_id: name("run_id"),
+        };
+        let closed = matches!(read("status"), Some(rusqlite::types::Value::Integer(status)) if status != 1);
+        (key, closed)
     }
 
     fn find(
@@ -300,7 +422,7 @@ impl Store for SqliteStore {
         workflow_id: &str,
         run_id: Option<&str>,
     ) -> Result<Option<i64>, StoreError> {
-        let reader = self.reader.lock();
+        let reader = self.reader()?;
         let mut statement = reader.prepare_cached(
             "SELECT seq FROM runs WHERE namespace_id = ?1 AND workflow_id = ?2 AND (?3 IS NULL OR run_id = ?3) \
              ORDER BY seq DESC LIMIT 1",
@@ -309,41 +431,24 @@ impl Store for SqliteStore {
     }
 
     fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
-        let reader = self.reader.lock();
-        // The batch that holds `from` is the last one that begins at or before it.
-        let mut statement = reader.prepare_cached(
-            "SELECT id, events FROM history WHERE id < ?3 AND id >= \
-             coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id",
-        )?;
-        let bounds = [batch_id(seq, 0), batch_id(seq, from), batch_id(seq, end)];
-        let rows = statement.query_map(bounds, |row| {
-            Ok((row.get::<_, i64>(0)? & EVENT_ID_MASK, Bytes::from(row.get::<_, Vec<u8>>(1)?)))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    fn list(
-        &self,
-        namespace_id: &str,
-        filter: &Filter,
-        before: Option<i64>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
-        let (clause, mut values) = filter::clause(namespace_id, filter);
-        values.push(before.unwrap_or(i64::MAX).into());
-        values.push((limit as i64).saturating_add(1).into());
-        let sql = format!("SELECT {ROW} FROM runs WHERE {clause} AND seq < ? ORDER BY seq DESC LIMIT ?");
-        let reader = self.reader.lock();
-        let mut statement = reader.prepare(&sql)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(values), run_row)?;
-        Ok(Page::cut(rows.collect::<Result<_, _>>()?, limit))
-    }
-
-    fn count(&self, namespace_id: &str, filter: &Filter) -> Result<i64, StoreError> {
-        let (clause, values) = filter::clause(namespace_id, filter);
-        let reader = self.reader.lock();
-        let mut statement = reader.prepare(&format!("SELECT count(*) FROM runs WHERE {clause}"))?;
-        Ok(statement.query_row(rusqlite::params_from_iter(values), |row| row.get(0))?)
+        self.histories.read(None, |reader| {
+            // The batch that holds `from` is the last one that begins at or before it.
+            let mut statement = reader.prepare_cached(
+                "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
+                 coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id",
+            )?;
+            let in_run = |error| checks::in_row(seq, error);
+            let bounds = [batch_id(seq, 0), batch_id(seq, from), batch_id(seq, end)];
+            let mut rows = statement.query(bounds).map_err(in_run)?;
+            let mut batches = Vec::new();
+            while let Some(row) = rows.next().map_err(in_run)? {
+                let id: i64 = row.get(0).map_err(in_run)?;
+                let batch = Bytes::from(row.get::<_, Vec<u8>>(1).map_err(in_run)?);
+                checks::verify(seq, "events", row.get(2).map_err(in_run)?, || checks::of_blob(id, &batch))?;
+                batches.push((id & EVENT_ID_MASK, batch));
+            }
+            Ok(batches)
+        })
     }
 
     fn closed_before(
@@ -353,18 +458,49 @@ impl Store for SqliteStore {
         time: i64,
         limit: usize,
     ) -> Result<Vec<i64>, StoreError> {
-        let reader = self.reader.lock();
+        let reader = self.reader()?;
         let mut statement = reader.prepare_cached(
-            "SELECT seq FROM runs WHERE shard = ?1 AND namespace_id = ?2 AND close_time < ?3 ORDER BY seq LIMIT ?4",
+            "SELECT seq FROM runs INDEXED BY closed_runs WHERE shard = ?1 AND namespace_id = ?2 AND \
+             close_time < ?3 ORDER BY close_time LIMIT ?4",
         )?;
         let rows = statement.query_map(params![shard, namespace_id, time, limit as i64], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let reader = self.reader.lock();
-        let mut statement = reader.prepare_cached("SELECT id, data FROM namespaces ORDER BY id")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.histories.read(None, |reader| {
+            let mut statement = reader.prepare_cached("SELECT id, data, crc FROM namespaces ORDER BY id")?;
+            let mut rows = statement.query([])?;
+            let mut namespaces = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (id, data): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                if row
+                    .get::<_, Option<i64>>(2)?
+                    .is_some_and(|stored| stored != checks::of_namespace(&id, &data))
+                {
+                    return Err(StoreError::DamagedFile(format!(
+                        "the checksum of namespace {id} does not fit"
+                    )));
+                }
+                namespaces.push((id, data));
+            }
+            Ok(namespaces)
+        })
+    }
+
+    fn visibility(&self) -> &dyn Visibility {
+        &self.visibility
+    }
+
+    /// Leaves one file: the log is in it, and the mark is gone.
+    fn close(&self) {
+        self.visibility.readers.close();
+        self.histories.close();
+        self.reader.lock().take();
+        let Some(writer) = self.writer.lock().take() else { return };
+        let closed = self.in_use.unmark(&writer).and_then(|()| writer.close().map_err(|(_, error)| error));
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the state file was not closed in order; its log stays beside it");
+        }
     }
 }

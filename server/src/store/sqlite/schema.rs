@@ -1,11 +1,12 @@
 //! The schema, its migrations, and what can be wrong with a file.
 //!
 //! The version is SQLite's `user_version`. Each migration and the new version are one transaction, so a crash leaves
-//! either the old schema or the new. Migrations are only ever added.
+//! either the old schema or the new. Migrations are only ever added. A file appears under its name only when it has a
+//! schema ([`super::file`]), so one without is never taken for a new one.
 
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Batch, Connection, ErrorCode, TransactionBehavior, fallible_iterator::FallibleIterator as _};
 
 use crate::error::OpenError;
 
@@ -55,8 +56,26 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// Readies a fresh connection: checks that the file is ours, sets durability, migrates.
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+/// They follow those above. Checksums; what retention looks for; who has the file open.
+const CHECKED: &[&str] = &["
+    ALTER TABLE runs ADD COLUMN fixed_crc INTEGER;
+    ALTER TABLE runs ADD COLUMN progress_crc INTEGER;
+    ALTER TABLE runs ADD COLUMN attributes_crc INTEGER;
+    ALTER TABLE runs ADD COLUMN state_crc INTEGER;
+    ALTER TABLE run_rows ADD COLUMN crc INTEGER;
+    ALTER TABLE history ADD COLUMN crc INTEGER;
+    ALTER TABLE namespaces ADD COLUMN crc INTEGER;
+    CREATE INDEX closed_runs ON runs (shard, namespace_id, close_time) WHERE close_time IS NOT NULL;
+    CREATE TABLE opened (token INTEGER NOT NULL) STRICT;
+"];
+
+fn migrations() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().chain(CHECKED).copied()
+}
+
+/// Readies a fresh connection: checks that the file is ours, sets durability, migrates. `new`: the file was made by
+/// this call and is empty.
+pub(super) fn prepare(connection: &mut Connection, path: &Path, new: bool) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| fault(path, &error);
     let version: u32 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fault)?;
@@ -64,47 +83,72 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(fault)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
-    let fresh = version == 0 && tables == 0;
-    if !fresh && application != APPLICATION_ID {
+    if !new && version == 0 && tables == 0 {
+        return Err(OpenError::Empty { path: path.to_owned(), detail: "it is a database without tables" });
+    }
+    if !new && application != APPLICATION_ID {
         return Err(OpenError::Corrupt {
             path: path.to_owned(),
             detail: "it is an SQLite database of another program".to_owned(),
         });
     }
-    let supported = MIGRATIONS.len() as u32;
+    let supported = migrations().count() as u32;
     if version > supported {
         return Err(OpenError::NewerSchema { path: path.to_owned(), found: version, supported });
     }
     connection
         .execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = off;")
         .map_err(fault)?;
-    if !fresh {
+    if !new {
         check(connection, path)?;
     }
-    for (index, migration) in MIGRATIONS.iter().enumerate().skip(version as usize) {
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-        transaction.execute_batch(migration).map_err(fault)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fault)?;
-        transaction.pragma_update(None, "user_version", index as i64 + 1).map_err(fault)?;
-        transaction.commit().map_err(fault)?;
+    migrate(connection, version, &mut || {}).map_err(fault)
+}
+
+/// Brings the schema up to date; `step` is called after each statement.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    version: u32,
+    step: &mut dyn FnMut(),
+) -> rusqlite::Result<()> {
+    for (index, migration) in migrations().enumerate().skip(version as usize) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut statements = Batch::new(&transaction, migration);
+        while let Some(mut statement) = statements.next()? {
+            statement.execute([])?;
+            step();
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step();
+        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        step();
+        transaction.commit()?;
+        step();
     }
     Ok(())
 }
 
-/// Reads the root of every table, so that a cut-off or overwritten file is found now and not in the middle of a run.
-/// A full integrity check would read the whole file.
+/// Reads what no state is without, so that a file that was cut off or overwritten is found now. A full integrity check
+/// would read the whole file; and a run that is damaged concerns that run alone, so of runs and histories one end is
+/// enough.
 fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let read = || -> rusqlite::Result<()> {
-        let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
-        let names = names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
-        for table in names {
-            let sql = format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1");
-            connection.prepare(&sql)?.query([])?.next()?;
-        }
-        Ok(())
+    let read = |sql: String| {
+        let found =
+            connection.prepare(&sql).and_then(|mut statement| statement.query([])?.next().map(|_| ()));
+        found.map_err(|error| fault(path, &error))
     };
-    read().map_err(|error| fault(path, &error))
+    for table in ["leases", "namespaces"] {
+        read(format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1"))?;
+    }
+    for (table, key) in [("runs", "seq"), ("history", "id"), ("run_rows", "seq")] {
+        let end =
+            |order: &str| format!("SELECT {key} FROM {table} NOT INDEXED ORDER BY {key} {order} LIMIT 1");
+        let there = connection.table_exists(None, table).map_err(|error| fault(path, &error))?;
+        if there {
+            read(end("DESC")).or_else(|_| read(end("ASC")))?;
+        }
+    }
+    Ok(())
 }
 
 /// What an SQLite error at opening means to the person who starts the server.

@@ -1,6 +1,12 @@
 //! One suite for every store, and what is particular to a file.
 
-use std::{ops::ControlFlow, sync::Arc};
+mod listings;
+
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -53,6 +59,16 @@ fn open_runs(store: &dyn Store) -> Vec<OpenRun> {
         })
         .unwrap();
     open
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+fn page(store: &dyn Store, filter: &Filter, before: Option<i64>, limit: usize) -> Page {
+    let after = before.map(|seq| Cursor { seq, value: None });
+    let listing = Listing { namespace_id: NAMESPACE, filter, order: None, after: after.as_ref() };
+    store.visibility().list(&listing, limit, soon()).unwrap()
 }
 
 /// Runs the test on each kind of store.
@@ -162,35 +178,36 @@ fn listings_page_and_filter_alike() {
         let close = RunCommit { status: 2, close_time: Some(500), ..RunCommit::default() };
         store.commit(&commit(lease, vec![changed(2, close)])).unwrap();
         let list = |filter: &Filter| -> Vec<i64> {
-            let page = store.list(NAMESPACE, filter, None, 10).unwrap();
-            assert_eq!(store.count(NAMESPACE, filter).unwrap(), page.rows.len() as i64);
+            let page = page(store, filter, None, 10);
+            let count = store.visibility().count(NAMESPACE, filter, soon()).unwrap();
+            assert_eq!(count, page.rows.len() as i64);
             page.rows.iter().map(|row| row.seq).collect()
         };
         let text = |text: &str| Value::Text(text.to_owned());
         assert_eq!(list(&Filter::All), [5, 4, 3, 2, 1]);
-        assert_eq!(list(&Filter::IsNull(Field::CloseTime)), [5, 4, 3, 1]);
-        assert_eq!(list(&Filter::Compare(Field::WorkflowId, Op::Equal, text("w3'; --"))), []);
-        assert_eq!(list(&Filter::In(Field::RunId, vec![text("r1"), text("r5")])), [5, 1]);
-        assert_eq!(list(&Filter::Compare(Field::WorkflowId, Op::StartsWith, text("w"))), [5, 4, 3, 2, 1]);
-        assert_eq!(list(&Filter::Compare(Field::WorkflowId, Op::StartsWith, text("W"))), []);
+        assert_eq!(list(&Filter::IsNull(Field::CLOSE_TIME)), [5, 4, 3, 1]);
+        assert_eq!(list(&Filter::Compare(Field::WORKFLOW_ID, Op::Equal, text("w3'; --"))), [0; 0]);
+        assert_eq!(list(&Filter::In(Field::RUN_ID, vec![text("r1"), text("r5")])), [5, 1]);
+        assert_eq!(list(&Filter::Compare(Field::WORKFLOW_ID, Op::StartsWith, text("w"))), [5, 4, 3, 2, 1]);
+        assert_eq!(list(&Filter::Compare(Field::WORKFLOW_ID, Op::StartsWith, text("W"))), [0; 0]);
         // As in SQL, a missing close time passes neither a comparison nor its negation.
-        let late = Filter::Compare(Field::CloseTime, Op::Greater, Value::Int(100));
+        let late = Filter::Compare(Field::CLOSE_TIME, Op::Greater, Value::Int(100));
         assert_eq!(list(&late), [2]);
-        assert_eq!(list(&Filter::Not(Box::new(late.clone()))), []);
-        let early = Filter::Compare(Field::StartTime, Op::LessOrEqual, Value::Int(20));
+        assert_eq!(list(&Filter::Not(Box::new(late.clone()))), [0; 0]);
+        let early = Filter::Compare(Field::START_TIME, Op::LessOrEqual, Value::Int(20));
         assert_eq!(
-            list(&Filter::And(vec![early.clone(), Filter::Not(Box::new(Filter::IsNull(Field::CloseTime)))])),
+            list(&Filter::And(vec![early.clone(), Filter::Not(Box::new(Filter::IsNull(Field::CLOSE_TIME)))])),
             [2]
         );
         assert_eq!(list(&Filter::Or(vec![late, early])), [2, 1]);
-        assert_eq!(list(&Filter::Or(Vec::new())), []);
+        assert_eq!(list(&Filter::Or(Vec::new())), [0; 0]);
 
-        let first = store.list(NAMESPACE, &Filter::All, None, 2).unwrap();
-        assert_eq!(first.next, Some(4));
-        let last_page = store.list(NAMESPACE, &Filter::All, Some(2), 2).unwrap();
+        let first = page(store, &Filter::All, None, 2);
+        assert_eq!(first.next.map(|cursor| cursor.seq), Some(4));
+        let last_page = page(store, &Filter::All, Some(2), 2);
         assert_eq!((last_page.rows.len(), last_page.next), (1, None));
         assert_eq!(store.closed_before(0, NAMESPACE, 501, 10).unwrap(), [2]);
-        assert_eq!(store.closed_before(0, NAMESPACE, 500, 10).unwrap(), []);
+        assert_eq!(store.closed_before(0, NAMESPACE, 500, 10).unwrap(), [0; 0]);
     });
 }
 
@@ -206,15 +223,46 @@ fn namespaces_are_inserted_and_replaced() {
     });
 }
 
+/// Everything that a commit can change.
+type Contents = (i64, Vec<OpenRun>, Vec<Option<StoredRun>>, Vec<(i64, Bytes)>, Vec<(String, Vec<u8>)>);
+
+fn contents(store: &dyn Store) -> Contents {
+    let runs = (1..4).map(|seq| store.run(seq).unwrap()).collect();
+    let events = store.events(1, 1, i64::MAX).unwrap();
+    (store.last_seq().unwrap(), open_runs(store), runs, events, store.namespaces().unwrap())
+}
+
 #[test]
 fn a_failed_commit_changes_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&directory.path().join("state.db")).unwrap();
-    let lease = store.take_lease(0).unwrap();
-    let missing = changed(9, RunCommit::default());
-    assert!(store.commit(&commit(lease, vec![started(1, "a", "r1"), missing])).is_err());
-    assert_eq!(store.run(1).unwrap(), None);
-    store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
+    on_each_store(|store| {
+        let lease = store.take_lease(0).unwrap();
+        store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "b", "r2")])).unwrap();
+        let before = contents(store);
+        let rows = vec![StateRow { kind: RowKind::Timer, id: 5, data: Some(Bytes::from_static(b"timer")) }];
+        let events = Some((3, Bytes::from_static(b"events 3-4")));
+        let good =
+            changed(1, RunCommit { state: b"two".to_vec(), status: 2, rows, events, ..Default::default() });
+        let same_events = Some((1, Bytes::from_static(b"other events 1-2")));
+        let unfit = [
+            ("a run that is not there", changed(9, RunCommit::default())),
+            ("a number that is taken", started(2, "c", "r3")),
+            ("events that are there", changed(1, RunCommit { events: same_events, ..Default::default() })),
+        ];
+        for (what, unfit) in unfit {
+            let failing = Commit {
+                lease,
+                runs: vec![started(3, "c", "r3"), good.clone(), unfit],
+                closes: vec![CloseRow { seq: 2, status: 3, close_time: 5 }],
+                deletes: vec![2],
+                namespaces: vec![("id".to_owned(), b"data".to_vec())],
+                ..Commit::default()
+            };
+            assert!(matches!(store.commit(&failing), Err(StoreError::Failed(_))), "{what}");
+            assert_eq!(contents(store), before, "{what}");
+        }
+        store.commit(&commit(lease, vec![started(3, "c", "r3"), good])).unwrap();
+        assert_eq!(store.run(1).unwrap().unwrap().rows.len(), 1);
+    });
 }
 
 #[test]

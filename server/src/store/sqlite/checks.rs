@@ -1,0 +1,165 @@
+//! Checksums of what is stored, so that data which a disk or a copy has changed is noticed and never believed.
+//!
+//! SQLite notices a broken page, and not a changed byte inside a value. Each part of a row that is written by itself has
+//! a checksum of its own, with the row's key in it, so that a value in the wrong place is noticed too. Rows of releases
+//! before checksums have none until they are written again.
+
+use crc32fast::Hasher;
+use rusqlite::{ErrorCode, types::Type};
+
+use super::super::{NewRow, RunCommit, RunKey, RunRow, StoreError};
+
+/// A checksum over values one after another.
+struct Check(Hasher);
+
+impl Check {
+    fn of(key: i64) -> Self {
+        Self(Hasher::new()).int(key)
+    }
+
+    fn int(mut self, value: i64) -> Self {
+        self.0.update(&value.to_le_bytes());
+        self
+    }
+
+    fn option(self, value: Option<i64>) -> Self {
+        match value {
+            Some(value) => self.int(1).int(value),
+            None => self.int(0),
+        }
+    }
+
+    /// With the length, so that bytes can't move from one value to the next.
+    fn bytes(self, value: &[u8]) -> Self {
+        let mut with_length = self.int(value.len() as i64);
+        with_length.0.update(value);
+        with_length
+    }
+
+    fn sum(self) -> i64 {
+        i64::from(self.0.finalize())
+    }
+}
+
+fn of_fixed(seq: i64, key: &RunKey, workflow_type: &str, task_queue: &str, times: [i64; 2]) -> i64 {
+    Check::of(seq)
+        .bytes(key.namespace_id.as_bytes())
+        .bytes(key.workflow_id.as_bytes())
+        .bytes(key.run_id.as_bytes())
+        .bytes(workflow_type.as_bytes())
+        .bytes(task_queue.as_bytes())
+        .int(times[0])
+        .int(times[1])
+        .sum()
+}
+
+/// What never changes of a run.
+pub(super) fn of_new(seq: i64, new: &NewRow) -> i64 {
+    of_fixed(seq, &new.key, &new.workflow_type, &new.task_queue, [new.start_time, new.execution_time])
+}
+
+/// The same of a row that was read.
+pub(super) fn of_row(row: &RunRow) -> i64 {
+    of_fixed(row.seq, &row.key, &row.workflow_type, &row.task_queue, [row.start_time, row.execution_time])
+}
+
+/// What each commit of a run replaces, but for its state.
+#[derive(Clone, Copy)]
+pub(super) struct Progress {
+    pub(super) status: i32,
+    pub(super) close_time: Option<i64>,
+    pub(super) history_length: i64,
+    pub(super) history_bytes: i64,
+    pub(super) transitions: i64,
+    pub(super) next_due: Option<i64>,
+    pub(super) runnable: bool,
+}
+
+impl Progress {
+    pub(super) fn check(self, seq: i64) -> i64 {
+        Check::of(seq)
+            .int(self.status.into())
+            .option(self.close_time)
+            .int(self.history_length)
+            .int(self.history_bytes)
+            .int(self.transitions)
+            .option(self.next_due)
+            .int(self.runnable.into())
+            .sum()
+    }
+}
+
+impl From<&RunCommit> for Progress {
+    fn from(change: &RunCommit) -> Self {
+        Self {
+            status: change.status,
+            close_time: change.close_time,
+            history_length: change.history_length,
+            history_bytes: change.history_bytes,
+            transitions: change.transitions,
+            next_due: change.next_due,
+            runnable: change.runnable,
+        }
+    }
+}
+
+/// Memo and search attributes, as they are encoded.
+pub(super) fn of_attributes(seq: i64, memo: Option<&[u8]>, search_attributes: Option<&[u8]>) -> i64 {
+    [memo, search_attributes]
+        .into_iter()
+        .fold(Check::of(seq), |check, part| check.int(part.is_some().into()).bytes(part.unwrap_or_default()))
+        .sum()
+}
+
+/// The header of a run's state, or a batch of its history.
+pub(super) fn of_blob(key: i64, blob: &[u8]) -> i64 {
+    Check::of(key).bytes(blob).sum()
+}
+
+pub(super) fn of_state_row(seq: i64, kind: u8, id: i64, data: &[u8]) -> i64 {
+    Check::of(seq).int(kind.into()).int(id).bytes(data).sum()
+}
+
+pub(super) fn of_namespace(id: &str, data: &[u8]) -> i64 {
+    Check::of(0).bytes(id.as_bytes()).bytes(data).sum()
+}
+
+/// Compares what was computed with what is stored; nothing is stored by releases before checksums.
+pub(super) fn verify(
+    seq: i64,
+    what: &str,
+    stored: Option<i64>,
+    compute: impl FnOnce() -> i64,
+) -> Result<(), StoreError> {
+    match stored {
+        Some(stored) if stored != compute() => {
+            Err(StoreError::Damaged { seq, what: format!("the checksum of its {what} does not fit") })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An error in the middle of a row: the row is damaged, if it isn't trouble with the disk or the time.
+pub(super) fn in_row(seq: i64, error: rusqlite::Error) -> StoreError {
+    let unreadable = matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(
+                _,
+                _,
+                Type::Null | Type::Integer | Type::Real | Type::Text | Type::Blob
+            )
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    );
+    if unreadable || is_damage(&error) {
+        StoreError::Damaged { seq, what: error.to_string() }
+    } else {
+        error.into()
+    }
+}
+
+/// Whether SQLite found the file's structure broken.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}

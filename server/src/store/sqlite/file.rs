@@ -1,0 +1,164 @@
+//! The file itself: made whole or not at all, read by nobody else, and known again.
+//!
+//! What a crash leaves in the log (`PATH-wal`) belongs to the file. So that a file without its log is never taken for
+//! the whole state, it says in itself, from its opening to its closing, that somebody has it open: a file that says so
+//! and has no log beside it has lost it.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{super::StoreError, readers::connect, schema};
+use crate::{error::OpenError, owner::io_error};
+
+/// Which file it is, whatever its name.
+type Identity = (u64, u64);
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Readies the file for SQLite: makes it if there is none, and refuses one that could not be kept safe.
+pub(super) fn ready(path: &Path) -> Result<(), OpenError> {
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return make(path),
+        Err(error) => return Err(io_error(path, error)),
+    };
+    if found.len() == 0 {
+        return Err(OpenError::Empty { path: path.to_owned(), detail: "it has 0 bytes" });
+    }
+    if found.nlink() > 1 {
+        return Err(OpenError::Linked { path: path.to_owned(), links: found.nlink() });
+    }
+    for suffix in ["-wal", "-shm"] {
+        let part = beside(path, suffix);
+        if fs::symlink_metadata(&part).is_ok_and(|found| !found.is_file()) {
+            return Err(OpenError::InvalidOption {
+                option: "state file",
+                problem: format!("{} is not a plain file; remove it", part.display()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Takes from others what earlier releases gave them: state holds what users' workflows are about.
+pub(super) fn protect(path: &Path) -> Result<(), OpenError> {
+    for part in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        if !fs::metadata(&part).is_ok_and(|found| found.mode() & 0o077 != 0) {
+            continue;
+        }
+        match fs::set_permissions(&part, Permissions::from_mode(0o600)) {
+            // The file is another user's, who then decides.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            done => done.map_err(|error| io_error(&part, error))?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes the file under another name and gives it its own when the schema is in it.
+fn make(path: &Path) -> Result<(), OpenError> {
+    let unfinished = beside(path, ".new");
+    for leftover in [&unfinished, &beside(&unfinished, "-wal"), &beside(&unfinished, "-shm")] {
+        match fs::remove_file(leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(leftover, error)),
+            _ => {}
+        }
+    }
+    // SQLite gives its log the permissions of the file.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(|error| match (
+        error.kind(),
+        path.parent(),
+    ) {
+        (io::ErrorKind::NotFound, Some(directory)) => {
+            OpenError::DirectoryMissing { path: path.to_owned(), directory: directory.to_owned() }
+        }
+        _ => io_error(path, error),
+    })?;
+    let fault = |error: rusqlite::Error| schema::fault(path, &error);
+    let mut connection = connect(&unfinished).map_err(fault)?;
+    schema::prepare(&mut connection, path, true)?;
+    checkpoint(&connection).map_err(fault)?;
+    connection.close().map_err(|(_, error)| fault(error))?;
+    fs::rename(&unfinished, path).map_err(|error| io_error(path, error))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| io_error(path, error))
+}
+
+/// Puts the log into the file.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// A file that is in use: its mark, and where it was when it was opened.
+pub(super) struct InUse {
+    path: PathBuf,
+    log: PathBuf,
+    identities: [Option<Identity>; 2],
+    token: i64,
+}
+
+/// Whether the log is there. To be asked before SQLite makes one.
+pub(super) fn has_log(path: &Path) -> bool {
+    beside(path, "-wal").exists()
+}
+
+impl InUse {
+    /// Marks the file as open. `had_log`: what [`has_log`] said before the file was opened.
+    pub(super) fn mark(connection: &Connection, path: &Path, had_log: bool) -> Result<Self, OpenError> {
+        let fault = |error: rusqlite::Error| schema::fault(path, &error);
+        let marked: Option<i64> = connection
+            .query_row("SELECT token FROM opened", [], |row| row.get(0))
+            .optional()
+            .map_err(fault)?;
+        if marked.is_some() && !had_log {
+            return Err(OpenError::LogMissing { path: path.to_owned(), log: beside(path, "-wal") });
+        }
+        let token = rand::random::<u32>().into();
+        connection
+            .execute_batch(&format!(
+                "BEGIN IMMEDIATE; DELETE FROM opened; INSERT INTO opened VALUES ({token}); COMMIT"
+            ))
+            .map_err(fault)?;
+        // Into the file itself: a mark that only the log has would be lost with it.
+        checkpoint(connection).map_err(fault)?;
+        let log = beside(path, "-wal");
+        let identities = [identity(path), identity(&log)];
+        Ok(Self { path: path.to_owned(), log, identities, token })
+    }
+
+    /// Takes the mark away, unless somebody else has opened the file since.
+    pub(super) fn unmark(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.check().is_ok()
+            && connection.execute("DELETE FROM opened WHERE token = ?1", [self.token])? == 1
+        {
+            checkpoint(connection)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file and its log still are where they were. What is written to a file that was deleted is lost with
+    /// the process; of one that was moved, the log is.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for (path, opened) in [&self.path, &self.log].into_iter().zip(self.identities) {
+            if identity(path) != opened {
+                let path = path.display();
+                return Err(StoreError::Gone(format!("{path} was deleted, moved or replaced while in use")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
