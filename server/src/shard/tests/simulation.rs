@@ -599,7 +599,7 @@ fn what_other_runs_offer_outlives_a_commit_that_fails() {
         start_to_close_timeout: Some(duration(20 * SECOND)),
         ..Default::default()
     });
-    let commands = vec![Command { attributes: Some(activity), ..Default::default() }];
+    let commands = vec![command(activity)];
     let started_time = world.clock.now().0;
     let token = TaskToken {
         scheduled_event_id: 2,
