@@ -177,8 +177,8 @@ fn damage_anywhere_is_noticed_and_stays_where_it_is() {
         incomplete += i32::from(found.len() < readable);
         all_readable += readable;
         open_seqs_of(&store);
-        let last = store.last_seq().unwrap_or(RUNS);
-        assert!(last >= RUNS || lost > 0, "seed {seed}: {last} would be given out again");
+        let highest = store.last_seq().unwrap_or(RUNS);
+        assert!(highest >= RUNS || lost > 0, "seed {seed}: {highest} would be given out again");
     }
     assert!(refused <= 6, "{refused} of 60 files were refused");
     assert!(noticed > 20, "{noticed}");
@@ -331,8 +331,8 @@ fn a_migration_survives_a_crash_after_each_statement() {
     assert!(crashes > 10, "{crashes}");
     let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     for number in 0..crashes {
-        let crashed = directory.path().join(format!("crash-{number}/state.db"));
-        let store = SqliteStore::open(&crashed).unwrap();
+        let copy = directory.path().join(format!("crash-{number}/state.db"));
+        let store = SqliteStore::open(&copy).unwrap();
         for seq in 1..=runs {
             let run = store.run(seq).unwrap().unwrap();
             assert!(
@@ -345,7 +345,7 @@ fn a_migration_survives_a_crash_after_each_statement() {
         let new = write(&mut SmallRng::seed_from_u64(3), runs + 1);
         store.commit(&Commit { lease, runs: vec![new], ..Commit::default() }).unwrap();
         drop(store);
-        let reached: u32 = Connection::open(&crashed)
+        let reached: u32 = Connection::open(&copy)
             .unwrap()
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
