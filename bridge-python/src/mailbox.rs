@@ -10,7 +10,6 @@ use std::sync::mpsc::{Sender, channel};
 
 use bytes::Bytes;
 use durably_core::CallError;
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -34,28 +33,16 @@ pub(crate) enum Content {
     Error(CallError),
 }
 
-struct Queue {
-    deliveries: Vec<(u64, Content)>,
-    closed: bool,
-}
-
 /// What Rust threads hold of a mailbox.
 pub(crate) struct Sink {
-    queue: Mutex<Queue>,
-    wake: Wake,
+    mailbox: durably_core::mailbox::Mailbox<(u64, Content)>,
+    wake: Arc<Wake>,
 }
 
 impl Sink {
     /// Hands over a delivery; never blocks, callable from any thread. After `close` it is dropped.
     pub(crate) fn push(&self, to: u64, content: Content) {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return;
-        }
-        queue.deliveries.push((to, content));
-        if queue.deliveries.len() == 1 {
-            self.wake.wake();
-        }
+        self.mailbox.push((to, content));
     }
 }
 
@@ -81,8 +68,10 @@ impl Mailbox {
             Some(callback) => Wake::by_thread(callback)?,
             None => Wake::by_socket()?,
         };
-        let queue = Mutex::new(Queue { deliveries: Vec::new(), closed: false });
-        Ok(Self { sink: Arc::new(Sink { queue, wake }) })
+        let wake = Arc::new(wake);
+        let waker = Arc::clone(&wake);
+        let mailbox = durably_core::mailbox::Mailbox::new(move || waker.wake());
+        Ok(Self { sink: Arc::new(Sink { mailbox, wake }) })
     }
 
     /// The descriptor that becomes readable when there is something to drain.
@@ -93,7 +82,7 @@ impl Mailbox {
     /// Takes all deliveries: `[(id, value, error)]`, with `error` None or `(code, message, status)`.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.sink.wake.clear();
-        let deliveries = std::mem::take(&mut self.sink.queue.lock().deliveries);
+        let deliveries = self.sink.mailbox.drain();
         let drained = PyList::empty(py);
         for (to, content) in deliveries {
             match to_python(py, content) {
@@ -118,9 +107,7 @@ impl Mailbox {
 
     /// Drops what is queued and everything that comes later.
     fn close(&self) {
-        let mut queue = self.sink.queue.lock();
-        queue.closed = true;
-        queue.deliveries.clear();
+        self.sink.mailbox.close();
     }
 }
 

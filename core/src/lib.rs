@@ -10,6 +10,7 @@
 mod activity;
 pub mod client;
 mod convert;
+pub mod mailbox;
 mod observer;
 pub mod port;
 pub mod transport;

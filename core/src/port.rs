@@ -12,12 +12,11 @@ use durably_proto::{
     depth,
     durably::core::v1::{WorkerEvent, call_result::Result as Answer},
 };
-use parking_lot::Mutex;
 use prost::{Message, Name};
 use tokio::runtime::Handle;
 use tonic::Code;
 
-use crate::{CallError, client::error::call_error};
+use crate::{CallError, client::error::call_error, mailbox::Mailbox};
 
 /// Something for the host, addressed by the number that it chose.
 #[derive(Debug)]
@@ -40,33 +39,7 @@ pub enum Content {
 #[derive(Clone)]
 pub struct Port {
     handle: Handle,
-    sink: Arc<Sink>,
-}
-
-struct Sink {
-    queue: Mutex<Queue>,
-    wake: Box<dyn Fn() + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Queue {
-    deliveries: Vec<Delivery>,
-    closed: bool,
-}
-
-impl Sink {
-    fn push(&self, to: u64, content: Content) {
-        let mut queue = self.queue.lock();
-        if queue.closed {
-            return;
-        }
-        queue.deliveries.push(Delivery { to, content });
-        let was_empty = queue.deliveries.len() == 1;
-        drop(queue);
-        if was_empty {
-            (self.wake)();
-        }
-    }
+    mailbox: Arc<Mailbox<Delivery>>,
 }
 
 /// A connection, as bridges keep it: it may be dropped on any thread, in or out of the runtime.
@@ -130,21 +103,17 @@ impl Port {
     /// `wake` is called, on any thread, when there is something to drain after there was nothing. It must not block, and
     /// may drain.
     pub fn new(handle: Handle, wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { handle, sink: Arc::new(Sink { queue: Mutex::default(), wake: Box::new(wake) }) }
+        Self { handle, mailbox: Arc::new(Mailbox::new(wake)) }
     }
 
     /// Takes all that has gathered, oldest first; never waits.
     pub fn drain(&self) -> Vec<Delivery> {
-        std::mem::take(&mut self.sink.queue.lock().deliveries)
+        self.mailbox.drain()
     }
 
     /// Drops what is queued and everything that comes later.
     pub fn close(&self) {
-        let mut queue = self.sink.queue.lock();
-        queue.closed = true;
-        let dropped = std::mem::take(&mut queue.deliveries);
-        drop(queue);
-        drop(dropped);
+        self.mailbox.close();
     }
 
     /// Connects by `ConnectOptions`; delivers a `Client`.
@@ -199,8 +168,11 @@ impl Port {
     /// wrong with the options.
     pub fn start_worker(&self, client: &Client, to: u64, options: Bytes) -> Result<Worker, CallError> {
         let options = decode("WorkerOptions", options)?;
-        let sink = Arc::clone(&self.sink);
-        let events = move |event: WorkerEvent| sink.push(to, Content::Message(event.encode_to_vec().into()));
+        let mailbox = Arc::clone(&self.mailbox);
+        let events = move |event: WorkerEvent| {
+            let content = Content::Message(event.encode_to_vec().into());
+            mailbox.push(Delivery { to, content });
+        };
         let worker = crate::Worker::start(client.core()?, options, Arc::new(events))?;
         Ok(Worker { worker, _client: client.clone() })
     }
@@ -215,10 +187,10 @@ impl Port {
     where
         F: Future<Output = Result<Content, CallError>> + Send + 'static,
     {
-        let sink = Arc::clone(&self.sink);
+        let mailbox = Arc::clone(&self.mailbox);
         let task = self.handle.spawn(async move {
             let content = work.await.unwrap_or_else(Content::Error);
-            sink.push(to, content);
+            mailbox.push(Delivery { to, content });
         });
         Running { task: task.abort_handle() }
     }
@@ -304,7 +276,7 @@ mod tests {
         host.port.connect(1, malformed());
         host.port.connect(2, malformed());
         host.woken.notified().await;
-        while host.port.sink.queue.lock().deliveries.len() < 2 {
+        while host.port.mailbox.len() < 2 {
             tokio::task::yield_now().await;
         }
         let to: Vec<u64> = host.port.drain().iter().map(|delivery| delivery.to).collect();
@@ -345,7 +317,7 @@ mod tests {
         let host = Host::new();
         let client = host.client().await;
         host.port.close();
-        host.port.sink.push(9, Content::Client(client));
+        host.port.mailbox.push(Delivery { to: 9, content: Content::Client(client) });
         assert!(host.port.drain().is_empty());
         assert_eq!(host.wakes.load(Ordering::Relaxed), 1);
     }
