@@ -75,7 +75,8 @@ export class WorkflowContext {
     this.positions = new Positions(options.code);
     this.runtime = this.load(join(__dirname, '..', 'workflow-runtime.js'));
     this.Promise = vm.runInContext('Promise', this.context) as PromiseConstructor;
-    this.step(() => this.runtime.install(this.host(), [...Object.keys(FOREIGN), SLOT]));
+    // None of the user's code: on a busy machine it may take longer than that may.
+    this.step(() => this.runtime.install(this.host(), [...Object.keys(FOREIGN), SLOT]), 0);
     this.bundle = this.evaluate(options.code);
   }
 
@@ -118,12 +119,11 @@ export class WorkflowContext {
   }
 
   /** Calls into the context, and runs all that becomes ready by it. */
-  private step<T>(fn: () => T): T {
+  private step<T>(fn: () => T, timeout = this.options.timeout): T {
     let result: { value: T } | undefined;
     this.slot.call = () => {
       result = { value: fn() };
     };
-    const { timeout } = this.options;
     try {
       this.script.runInContext(this.context, timeout > 0 ? { timeout } : {});
     } catch (error) {
