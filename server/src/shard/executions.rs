@@ -75,7 +75,6 @@ pub(super) struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-
 impl Executions {
     /// Opens the store (migrating its schema), takes the lease, and resumes what is due. Needs a tokio runtime.
     pub async fn open(options: ExecutionsOptions) -> Result<Self, OpenError> {
