@@ -79,7 +79,7 @@ fn files_below(root: &Path, folder: &str) -> Result<Vec<String>, Box<dyn Error>>
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         if entry.file_type()?.is_dir() {
             files.append(&mut files_below(root, &path)?);
-        } else if path.ends_with(".proto") {
+        } else if Path::new(&path).extension().is_some_and(|extension| extension == "proto") {
             files.push(path);
         }
     }
@@ -92,7 +92,7 @@ fn sources(files: &[String]) -> Result<String, Box<dyn Error>> {
     let root = env::var("CARGO_MANIFEST_DIR")?;
     let mut list = String::from("&[\n");
     for file in files {
-        let text = Path::new(&root).join(OURS).join(file);
+        let text = format!("{root}/{OURS}/{file}");
         writeln!(list, "    ({file:?}, include_str!({text:?})),")?;
     }
     list.push(']');

@@ -231,7 +231,7 @@ fn fitting(failure: &Failure) -> Failure {
     let mut failure = failure.clone();
     let cuts: [fn(&mut Failure); 4] = [
         |failure| {
-            failure.stack_trace.truncate(failure.stack_trace.floor_char_boundary(MAX_FAILURE_BYTES / 4))
+            failure.stack_trace.truncate(failure.stack_trace.floor_char_boundary(MAX_FAILURE_BYTES / 4));
         },
         |failure| {
             if let Some(FailureInfo::ApplicationFailureInfo(info)) = &mut failure.failure_info {

@@ -187,7 +187,7 @@ impl Queue {
                 // Whoever asked may have gone.
                 Some(waiting) => drop(waiting.send(answered.error.clone())),
                 None => {
-                    state.assignment.tell(&answering.application, Event::ActivityAnswered(answered.clone()))
+                    state.assignment.tell(&answering.application, Event::ActivityAnswered(answered.clone()));
                 }
             }
         }

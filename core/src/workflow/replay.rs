@@ -116,7 +116,7 @@ impl Cursor {
             return Err(bad("a command of the completion is empty; this version may not know its kind"));
         };
         let issued = machines::issue(command, inherited, self.naming()).map_err(CursorError::BadCommand)?;
-        self.take(issued, user_metadata, location, jobs)
+        self.take(issued, user_metadata, &location, jobs)
     }
 
     /// Takes what a command comes to.
@@ -124,7 +124,7 @@ impl Cursor {
         &mut self,
         issued: Issued,
         user_metadata: Option<UserMetadata>,
-        location: String,
+        location: &str,
         jobs: &mut impl FnMut(Job),
     ) -> Result<(), CursorError> {
         match issued {
@@ -172,13 +172,13 @@ impl Cursor {
         key: Key,
         commands: Vec<CommandAttributes>,
         mut user_metadata: Option<UserMetadata>,
-        location: String,
+        location: &str,
     ) {
         self.unsent.extend(commands.into_iter().map(|attributes| Unsent {
             key,
             attributes: Box::new(attributes),
             user_metadata: user_metadata.take(),
-            location: location.clone(),
+            location: location.to_owned(),
         }));
     }
 
@@ -211,7 +211,7 @@ impl Cursor {
         key: Key,
         event: MachineEvent,
         user_metadata: Option<UserMetadata>,
-        location: String,
+        location: &str,
         compare_ids: bool,
         jobs: &mut impl FnMut(Job),
     ) -> Result<(), Box<Mismatch>> {
@@ -242,7 +242,7 @@ impl Cursor {
         jobs: &mut impl FnMut(Job),
     ) -> Result<(), Box<Mismatch>> {
         match self.by_seq.get(&seq).copied() {
-            Some(key) => self.deliver(key, event, None, String::new(), true, jobs),
+            Some(key) => self.deliver(key, event, None, "", true, jobs),
             // It was cancelled meanwhile.
             None => Ok(()),
         }
@@ -289,7 +289,7 @@ impl Cursor {
                 ..Mismatch::default()
             }));
         };
-        self.deliver(key, event, None, String::new(), compare_ids, jobs).map_err(|mut mismatch| {
+        self.deliver(key, event, None, "", compare_ids, jobs).map_err(|mut mismatch| {
             mismatch.event_id = event_id;
             mismatch.location = location;
             mismatch
@@ -346,7 +346,7 @@ impl Cursor {
                 ..Mismatch::default()
             }));
         };
-        self.deliver(key, event, None, String::new(), false, jobs).map_err(|mut mismatch| {
+        self.deliver(key, event, None, "", false, jobs).map_err(|mut mismatch| {
             mismatch.event_id = event_id;
             mismatch
         })

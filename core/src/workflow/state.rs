@@ -369,9 +369,7 @@ impl RunState {
     #[cfg(test)]
     pub(crate) fn issue(&mut self, issued: machines::Issued) {
         let jobs = &mut self.jobs;
-        self.cursor
-            .take(issued, None, String::new(), &mut |job| jobs.push(job))
-            .expect("tests issue what is valid");
+        self.cursor.take(issued, None, "", &mut |job| jobs.push(job)).expect("tests issue what is valid");
     }
 
     /// The activation that carries the jobs collected so far.

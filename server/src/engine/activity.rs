@@ -161,8 +161,8 @@ impl Execution {
         poller: Poller,
         cx: &mut Context<'_>,
     ) -> Output {
-        let offered = |a: &&Activity| a.state.attempt == attempt && a.stage() == Stage::Offered;
-        if self.activities.get(scheduled_event_id).filter(offered).is_none() {
+        let offered = |a: &Activity| a.state.attempt == attempt && a.stage() == Stage::Offered;
+        if !self.activities.get(scheduled_event_id).is_some_and(offered) {
             return Output::Stale;
         }
         self.activities.update(scheduled_event_id, |Activity { state, .. }| {
@@ -190,8 +190,8 @@ impl Execution {
         attempt: i32,
         cx: &mut Context<'_>,
     ) -> Output {
-        let started = |a: &&Activity| a.state.attempt == attempt && a.is_started();
-        if self.activities.get(scheduled_event_id).filter(started).is_none() {
+        let started = |a: &Activity| a.state.attempt == attempt && a.is_started();
+        if !self.activities.get(scheduled_event_id).is_some_and(started) {
             return Output::Stale;
         }
         // It never left the server, so taking it back is as if it had not been started.

@@ -117,7 +117,7 @@ impl Item for Unsettled {
         self.encode_to_vec().into()
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         ""
     }
 

@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     fn equal(field: Field, value: &str) -> Filter {
-        Filter::Compare(field.clone(), Op::Equal, Value::Text(value.into()))
+        Filter::Compare(field, Op::Equal, Value::Text(value.into()))
     }
 
     #[test]
@@ -555,7 +555,7 @@ mod tests {
                 match random.random_range(0..3) {
                     0 => text.truncate(place),
                     1 => {
-                        drop(text.splice(place..place, pieces[random.random_range(0..pieces.len())].chars()))
+                        drop(text.splice(place..place, pieces[random.random_range(0..pieces.len())].chars()));
                     }
                     _ => drop(text.splice(place..(place + 2).min(text.len()), None)),
                 }

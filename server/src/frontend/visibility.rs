@@ -35,7 +35,7 @@ impl Frontend {
         request: CountWorkflowExecutionsRequest,
     ) -> Result<CountWorkflowExecutionsResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        let (filter, by_status) = filter::parse_count(&request.query).map_err(refused)?;
+        let (filter, by_status) = filter::parse_count(&request.query).map_err(|problem| refused(&problem))?;
         self.executions().count(&namespace, filter, by_status, caller.deadline).await
     }
 
@@ -110,15 +110,15 @@ impl Frontend {
 }
 
 fn parse(query: &str) -> Result<Filter, ServiceError> {
-    filter::parse(query).map_err(refused)
+    filter::parse(query).map_err(|problem| refused(&problem))
 }
 
-fn refused(problem: String) -> ServiceError {
+fn refused(problem: &str) -> ServiceError {
     ServiceError::invalid_argument(format!("list filter: {problem}"))
 }
 
 fn equal(field: Field, value: Value) -> Filter {
-    Filter::Compare(field.clone(), Op::Equal, value)
+    Filter::Compare(field, Op::Equal, value)
 }
 
 fn of_type(filter: WorkflowTypeFilter) -> Filter {

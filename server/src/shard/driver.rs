@@ -229,14 +229,14 @@ impl Shard {
             "the shard panicked; it reads its runs back and goes on"
         );
         let blamed = self.at_work.and_then(|seq| Some((seq, self.runs.get(&seq)?.run.key().clone())));
-        let shared = Shared {
+        let common = Shared {
             store: self.store.clone(),
             clock: self.clock.clone(),
             matching: self.matching.clone(),
             courier: self.courier.clone(),
             starts: self.starts.clone(),
         };
-        let mut shard = Self::open(self.index, self.inbox.clone(), shared)?;
+        let mut shard = Self::open(self.index, self.inbox.clone(), common)?;
         shard.set_aside = std::mem::take(&mut self.set_aside);
         if let Some((seq, key)) = blamed {
             shard.set_aside(seq, key, format!("handling it failed with a panic ({problem})"), false);

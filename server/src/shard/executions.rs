@@ -119,9 +119,9 @@ impl Executions {
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
         let courier = Arc::new(LocalCourier { inboxes: inboxes.clone() });
-        let shared = Shared::new(store.clone(), clock.clone(), matching.clone(), courier)?;
+        let common = Shared::new(store.clone(), clock.clone(), matching.clone(), courier)?;
         for (index, inbox) in (0..).zip(inboxes) {
-            let mut shard = Shard::open(index, inbox.clone(), shared.clone())?;
+            let mut shard = Shard::open(index, inbox.clone(), common.clone())?;
             shard.resume()?;
             let (runtime, failed) = (runtime.clone(), failed.clone());
             let thread = std::thread::Builder::new()

@@ -1,6 +1,8 @@
 //! A machine for tests of what the kinds to come will need, and none of those that exist does: local work, commands that
 //! belong together, and markers that the code or the history may lack.
 
+#![expect(clippy::unnecessary_wraps, reason = "decoders of all kinds have one shape")]
+
 use std::fmt;
 
 use durably_proto::durably::core::v1::FireTimer;

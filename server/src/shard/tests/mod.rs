@@ -1,6 +1,7 @@
 //! Tests of shards over a store: the whole way of a workflow, crashes, time skipping.
 #![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
+mod failed_commit;
 mod messages;
 mod reading;
 mod set_aside;

@@ -46,9 +46,9 @@ const WORKFLOWS: usize = 5;
 
 /// A store whose commits can be made to fail.
 #[derive(Default)]
-struct Flaky {
+pub(super) struct Flaky {
     store: MemoryStore,
-    fails: AtomicBool,
+    pub(super) fails: AtomicBool,
 }
 
 impl Store for Flaky {
@@ -94,14 +94,14 @@ impl Store for Flaky {
     }
 }
 
-struct World {
+pub(super) struct World {
     random: SmallRng,
-    namespace: Namespace,
-    store: Arc<Flaky>,
-    clock: Arc<Clock>,
-    matching: Matching<Offer>,
+    pub(super) namespace: Namespace,
+    pub(super) store: Arc<Flaky>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) matching: Matching<Offer>,
     inbox: Arc<Inbox>,
-    shard: Shard,
+    pub(super) shard: Shard,
     parked: Vec<(QueueKind, TaskReceiver<Offer>)>,
     polls: u64,
     workflow_tasks: Vec<TaskToken>,
@@ -118,14 +118,14 @@ fn open(store: &Arc<Flaky>, clock: &Arc<Clock>) -> (Shard, Matching<Offer>, Arc<
     let (matching, inbox) = (Matching::default(), Arc::new(Inbox::default()));
     let store: Arc<dyn Store> = store.clone();
     let courier = Arc::new(LocalCourier { inboxes: vec![inbox.clone()] });
-    let shared = Shared::new(store, clock.clone(), matching.clone(), courier).unwrap();
-    let mut shard = Shard::open(0, inbox.clone(), shared).unwrap();
+    let common = Shared::new(store, clock.clone(), matching.clone(), courier).unwrap();
+    let mut shard = Shard::open(0, inbox.clone(), common).unwrap();
     shard.resume().unwrap();
     (shard, matching, inbox)
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let store = Arc::new(Flaky::default());
         let clock = Arc::new(Clock::frozen(Time(1_000 * SECOND)));
         let (shard, matching, inbox) = open(&store, &clock);
@@ -174,7 +174,7 @@ impl World {
         Some(answer.try_recv().expect("every call is answered with its batch"))
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             self.shard.finish_batch();
             let work = self.inbox.take(Some(Duration::ZERO)).unwrap_or_default();
@@ -543,7 +543,7 @@ fn finishing() -> Command {
     command(C::CompleteWorkflowExecutionCommandAttributes(Default::default()))
 }
 
-fn command(attributes: C) -> Command {
+pub(super) fn command(attributes: C) -> Command {
     let command_type = command_type(&attributes) as i32;
     Command { command_type, attributes: Some(attributes), ..Default::default() }
 }
@@ -573,62 +573,4 @@ fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
             panic!("seed {seed} tells two stories, from line {differs:?} on");
         }
     }
-}
-
-#[test]
-fn what_other_runs_offer_outlives_a_commit_that_fails() {
-    let mut world = World::new(0);
-    let begin = |world: &mut World, id: &str| {
-        let request = StartWorkflowExecutionRequest {
-            workflow_id: id.into(),
-            workflow_type: Some(WorkflowType { name: "order".into() }),
-            task_queue: Some(TaskQueue { name: "tq".into(), ..Default::default() }),
-            ..Default::default()
-        };
-        let call = StartCall { request, signal: None, in_process: false };
-        world.shard.start(&world.namespace, call).unwrap();
-        world.shard.find(&Target::named("ns", id, "")).unwrap()
-    };
-    let poller = Poller::default;
-    let seq = begin(&mut world, "a");
-    let mut inputs =
-        vec![Input::StartWorkflowTask { scheduled_event_id: 2, attempt: 1, sticky: false, poller: poller() }];
-    let activity = C::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
-        activity_id: "pay".into(),
-        activity_type: Some(ActivityType { name: "charge".into() }),
-        start_to_close_timeout: Some(duration(20 * SECOND)),
-        ..Default::default()
-    });
-    let commands = vec![command(activity)];
-    let started_time = world.clock.now().0;
-    let token = TaskToken {
-        scheduled_event_id: 2,
-        started_event_id: 3,
-        attempt: 1,
-        started_time,
-        ..Default::default()
-    };
-    let request = Box::new(RespondWorkflowTaskCompletedRequest { commands, ..Default::default() });
-    inputs.push(Input::CompleteWorkflowTask { token, request });
-    inputs.push(Input::StartActivity { scheduled_event_id: 5, attempt: 1, poller: poller() });
-    inputs.push(Input::FailActivity {
-        token: TaskToken { activity_id: "pay".into(), ..Default::default() },
-        failure: Box::default(),
-        heartbeat_details: None,
-        identity: String::new(),
-    });
-    for input in inputs {
-        world.shard.apply(seq, input).unwrap();
-        world.settle();
-    }
-    // The first attempt's offer is still there, stale.
-    let key = queue_key(&"ns".into(), "tq", QueueKind::Activity);
-    let before = world.matching.describe(&key, 0).backlog;
-    world.clock.skip_to(world.clock.now().after(SECOND));
-    // The retry is offered, which needs no commit, in the batch that fails for another run.
-    world.shard.fire_timers();
-    begin(&mut world, "b");
-    world.store.fails.store(true, Ordering::Relaxed);
-    world.settle();
-    assert_eq!(world.matching.describe(&key, 0).backlog, before + 1);
 }

@@ -160,7 +160,7 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
         Ok(bytes(0)?.zip(bytes(1)?).map(|(text, prefix)| text.starts_with(prefix)))
     })?;
     connection.create_scalar_function("attribute", 3, flags, |context| {
-        Ok(read(context)?.map(|value| bound(&value.single())).unwrap_or(Sql::Null))
+        Ok(read(context)?.map_or(Sql::Null, |value| bound(&value.single())))
     })?;
     connection.create_scalar_function("attribute_is", 5, flags, |context| {
         let Some(value) = read(context)? else { return Ok(None) };

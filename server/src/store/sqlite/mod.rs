@@ -109,7 +109,6 @@ impl SqliteStore {
 
     /// The open runs one by one, around those that cannot be read: the index still names them.
     fn open_runs_around_damage(
-        &self,
         reader: &Connection,
         shard: u32,
         behind: i64,
@@ -369,7 +368,7 @@ impl Store for SqliteStore {
                 Ok(Some(row)) => row,
                 Ok(None) => return Ok(()),
                 Err(error) if checks::is_damage(&error) => {
-                    return self.open_runs_around_damage(&reader, shard, last, each);
+                    return Self::open_runs_around_damage(&reader, shard, last, each);
                 }
                 Err(error) => return Err(error.into()),
             };

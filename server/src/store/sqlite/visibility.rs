@@ -169,23 +169,20 @@ fn place(listing: &Listing<'_>) -> (Clause, Clause) {
     value.value_of(&order.field);
     if let Some(cursor) = listing.after {
         let repeated = |times: usize| value.values.iter().cycle().take(value.values.len() * times).cloned();
-        match &cursor.value {
-            Some(last) => {
-                let further = if order.descending { '<' } else { '>' };
-                let sql = &value.sql;
-                behind.sql = format!(" AND ({sql} {further} ? OR ({sql} = ? AND seq < ?) OR {sql} IS NULL)");
-                let last = bound(last);
-                behind.values.extend(repeated(1));
-                behind.values.push(last.clone());
-                behind.values.extend(repeated(1));
-                behind.values.extend([last, Sql::from(cursor.seq)]);
-                behind.values.extend(repeated(1));
-            }
-            None => {
-                behind.sql = format!(" AND {} IS NULL AND seq < ?", value.sql);
-                behind.values.extend(repeated(1));
-                behind.values.push(cursor.seq.into());
-            }
+        if let Some(last) = &cursor.value {
+            let further = if order.descending { '<' } else { '>' };
+            let sql = &value.sql;
+            behind.sql = format!(" AND ({sql} {further} ? OR ({sql} = ? AND seq < ?) OR {sql} IS NULL)");
+            let last = bound(last);
+            behind.values.extend(repeated(1));
+            behind.values.push(last.clone());
+            behind.values.extend(repeated(1));
+            behind.values.extend([last, Sql::from(cursor.seq)]);
+            behind.values.extend(repeated(1));
+        } else {
+            behind.sql = format!(" AND {} IS NULL AND seq < ?", value.sql);
+            behind.values.extend(repeated(1));
+            behind.values.push(cursor.seq.into());
         }
     }
     let direction = if order.descending { "DESC" } else { "ASC" };
