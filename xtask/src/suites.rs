@@ -51,6 +51,7 @@ const SUITES: &[Suite] = &[
     suite("tidy", &[], tidiness),
     suite("clippy", &[], clippy),
     suite("rust", &[&GCC], rust),
+    suite("server of four shards", &[&GCC], four_shards),
     suite("python", &[&PYTHON], python),
     suite("python, nothing cached", &[&PYTHON], python_uncached),
     suite("mypy --strict", &[&PYTHON], mypy),
@@ -161,6 +162,15 @@ fn rust(shell: &Shell) -> Result<Count, Failure> {
     build_workspace(shell)?;
     let done =
         shell::stream(shell.cargo(["test", "--workspace", "--no-fail-fast"]).env("INSTA_UPDATE", "no"))?;
+    Ok(count_cargo(&done.stdout).and_exit(done.success))
+}
+
+/// The server's tests once more, with the runs of each state spread over several writers. The whole workspace is named,
+/// so that nothing is compiled a second time with other features.
+fn four_shards(shell: &Shell) -> Result<Count, Failure> {
+    build_workspace(shell)?;
+    let mut tests = shell.cargo(["test", "--workspace", "--lib", "--test", "behaviour", "--no-fail-fast"]);
+    let done = shell::stream(tests.env("INSTA_UPDATE", "no").env("DURABLY_TEST_SHARDS", "4"))?;
     Ok(count_cargo(&done.stdout).and_exit(done.success))
 }
 
