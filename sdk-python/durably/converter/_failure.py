@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from durably import _messages as msg
@@ -11,6 +12,27 @@ from durably import exceptions as ex
 from durably.converter._payload import PayloadConverter
 
 _ENCODED_MESSAGE = "Encoded failure"
+
+
+_MAX_FAILURES = 60
+"""Failures of a chain that are sent; a server keeps 64, with those that it puts around them."""
+
+_depth: ContextVar[int] = ContextVar("durably_failure_depth", default=1)
+"""How many failures of a chain there are with the one that is being converted."""
+
+
+def _note_cut(exception: BaseException, failure: Any) -> None:
+    """Fill `failure` with what stands for the exception and its causes, of which there are too many."""
+    seen = {id(exception)}
+    innermost = exception
+    while innermost.__cause__ is not None and id(innermost.__cause__) not in seen:
+        innermost = innermost.__cause__
+        seen.add(id(innermost))
+    failure.message = (
+        f"{len(seen)} more causes were cut off here: at most {_MAX_FAILURES} failures are kept of a chain. "
+        f"The innermost said: {str(innermost)[:200]}"
+    )
+    failure.application_failure_info = msg.ApplicationFailureInfo(type="CausesCut")
 
 
 class FailureConverter(ABC):
@@ -56,7 +78,15 @@ class DefaultFailureConverter(FailureConverter):
             failure.source = received.source
         if exception.__cause__ is not None:
             failure.cause = msg.Failure()
-            self.to_failure(exception.__cause__, payload_converter, failure.cause)
+            depth = _depth.get()
+            if depth < _MAX_FAILURES:
+                token = _depth.set(depth + 1)
+                try:
+                    self.to_failure(exception.__cause__, payload_converter, failure.cause)
+                finally:
+                    _depth.reset(token)
+            else:
+                _note_cut(exception.__cause__, failure.cause)
         if self._encode_common_attributes:
             attributes = {"message": failure.message, "stack_trace": failure.stack_trace}
             failure.encoded_attributes = payload_converter.to_payload(attributes)

@@ -27,7 +27,7 @@ struct Ban {
 }
 
 /// Where logic is sans-IO: a deterministic machine, with time and chance as arguments.
-const SANS_IO: &[&str] = &["core/src/workflow", "server/src/engine", "sidecar/src/desk"];
+const SANS_IO: &[&str] = &["core/src/workflow", "server/src/engine", "sidecar/src/assignment"];
 /// Every crate.
 const CRATES: &[&str] = &[
     "proto/src",
