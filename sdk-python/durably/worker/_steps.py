@@ -37,6 +37,8 @@ _DELICATE = (os.path.dirname(logging.__file__) + os.sep, "<frozen importlib")
 # Below these, innermost, is the user's code.
 _OUR_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _BESIDE_CODE = _OUR_FOLDER + "_guard.py"
+_PACKAGE_FOLDER = os.path.dirname(os.path.dirname(_OUR_FOLDER)) + os.sep
+_STDLIB_FOLDER = os.path.dirname(os.path.abspath(threading.__file__)) + os.sep
 
 
 #: File, line, function.
@@ -205,13 +207,20 @@ def _is_delicate(frame: FrameType | None) -> bool:
 
 
 def _user_frames(frame: FrameType | None) -> list[Frame]:
-    """The innermost part of a stack, up to the first frame of the worker's own: file, line and function, outermost
-    first."""
+    """The part of a stack that the user's code and what it calls are in: file, line and function, outermost first.
+
+    Empty where the stack is between two pieces of the user's code, in libraries and the worker alone.
+    """
     found: list[Frame] = []
+    is_users = False
     while frame is not None:
         filename = frame.f_code.co_filename
         if filename.startswith(_OUR_FOLDER) and filename != _BESIDE_CODE:
-            break
-        found.append((filename, frame.f_lineno, getattr(frame.f_code, "co_qualname", frame.f_code.co_name)))
+            if is_users:
+                break
+            # The user's code may have called it: that is further out.
+        else:
+            found.append((filename, frame.f_lineno, getattr(frame.f_code, "co_qualname", frame.f_code.co_name)))
+            is_users = is_users or not filename.startswith((_PACKAGE_FOLDER, _STDLIB_FOLDER, "<"))
         frame = frame.f_back
-    return found[::-1]
+    return found[::-1] if is_users else []
