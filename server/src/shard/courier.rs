@@ -142,7 +142,7 @@ impl Shard {
             self.mail.again.insert((self.now().after(RESEND_PAUSE), seq));
             return;
         };
-        // Also when it is settled already: the answer to a repetition has renewed the receipt's reason to be.
+        // Stale when it was settled before; the word that ends the receipt goes out again all the same.
         let _ = self.apply(seq, Input::Settle { event_id: to.event_id, outcome });
         let Some(receiver) = receiver else { return };
         let courier = self.courier.clone();
