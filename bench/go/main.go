@@ -4,13 +4,16 @@
 //	load -address 127.0.0.1:7233 -pid 4711 [-seconds 20] mode...
 //	load -startup command {port}...
 //
-// A mode is NAME:RUNS:CONCURRENT:STEPS, with NAME one of activity (STEPS activities in sequence) and signal
-// (STEPS signals). A mode ends early when its seconds are up: the figures are those of the runs that are done.
+// A mode is NAME:RUNS:CONCURRENT:STEPS, with NAME one of activity (STEPS activities in sequence), signal (STEPS signals),
+// beside (one run that takes STEPS while RUNS of its activities are pending; figures are per step), start (starts that
+// nobody works on) and start-listing (the same while a list goes on). The first two end early when their seconds are up:
+// the figures are those of the runs that are done.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -101,7 +104,9 @@ func run(address string, pid int, limit time.Duration, modes []string) error {
 	w := worker.New(c, taskQueue, worker.Options{MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentActivityTaskPollers: 8})
 	w.RegisterWorkflow(Steps)
 	w.RegisterWorkflow(Signals)
+	w.RegisterWorkflow(Beside)
 	w.RegisterActivity(Echo)
+	w.RegisterActivity(Finished)
 	if err := w.Start(); err != nil {
 		return err
 	}
@@ -115,9 +120,9 @@ func run(address string, pid int, limit time.Duration, modes []string) error {
 		if err != nil {
 			return err
 		}
-		figures, err := measure(c, pid, limit, m)
+		figures, err := figuresOf(c, pid, limit, m)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", text, err)
 		}
 		line, err := json.Marshal(figures)
 		if err != nil {
@@ -140,6 +145,19 @@ func parse(text string) (m mode, err error) {
 		}
 	}
 	return m, nil
+}
+
+func figuresOf(c client.Client, pid int, limit time.Duration, m mode) (Figures, error) {
+	switch m.name {
+	case "activity", "signal":
+		return measure(c, pid, limit, m)
+	case "beside":
+		return beside(c, pid, m)
+	case "start", "start-listing":
+		return starts(c, pid, m, m.name == "start-listing")
+	default:
+		return Figures{}, errors.New("unknown mode")
+	}
 }
 
 // measure runs the mode and reads both processes' CPU time before and after it.

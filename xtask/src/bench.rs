@@ -37,10 +37,16 @@ pub(crate) struct BenchArgs {
     /// Leave out the real Temporal server, and with it the ratios
     #[arg(long)]
     no_peer: bool,
+    /// Another release build of `durably`, of the commit before: measured in the same run, for comparison
+    #[arg(long, value_name = "BINARY")]
+    base: Option<PathBuf>,
 }
 
 /// NAME:RUNS:CONCURRENT:STEPS of the load generator; the first is the one that the marks speak of.
 const MODES: &[&str] = &["activity:1000:50:1", "activity:100:1:1", "activity:200:50:10", "signal:200:50:10"];
+/// What only servers are measured with. A run may have 2,000 pending activities, and its steps need room beside them.
+const SERVER_MODES: &[&str] =
+    &["beside:2:1:300", "beside:1990:1:300", "start:2000:1:1", "start-listing:2000:1:1"];
 const STARTS: usize = 5;
 
 /// One of the figures that this release must reach.
@@ -62,6 +68,12 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     // Beside the tree and not in a temporary folder, which is in memory on many machines.
     let states = tempfile::tempdir_in(&folder)?;
 
+    let before = match &args.base {
+        Some(binary) => Some(measure_server(shell, "base", &load, args, states.path(), |file| {
+            Target::ours(binary, file)
+        })?),
+        None => None,
+    };
     let own = measure_server(shell, "durably", &load, args, states.path(), |file| Target::ours(&ours, file))?;
     let theirs = match &peer {
         Some(peer) => Some(measure_server(shell, "temporal", &load, args, states.path(), |file| {
@@ -91,7 +103,11 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
         measured: round_trip["answer"]["p50_ms"].as_f64(),
     });
     heading("server, on an SQLite file; Go SDK as client and worker");
-    print_servers(&own, theirs.as_ref());
+    print_servers(&own, "temporal", theirs.as_ref());
+    if before.is_some() {
+        heading("server, beside the commit before");
+        print_servers(&own, "base", before.as_ref());
+    }
     heading("Python SDKs, on our server in memory");
     print_sdks(&python);
     heading("Go SDKs, on our server");
@@ -101,7 +117,7 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     heading("marks");
     let missed = print_marks(&marks);
     let report = json!({
-        "durably": own, "temporal": theirs, "python": python, "go": go, "typescript": typescript, "sidecar": round_trip,
+        "durably": own, "temporal": theirs, "base": before, "python": python, "go": go, "typescript": typescript, "sidecar": round_trip,
         "marks": marks.iter().map(|m| json!({"what": m.what, "limit": m.limit, "measured": m.measured})).collect::<Vec<_>>(),
     });
     let path = folder.join("report.json");
@@ -160,10 +176,10 @@ fn measure_server(
     let server = (target(states.join(format!("{name}.db"))).start)()?;
     let mut generator = shell.command(load);
     generator.args(["-address", &server.address, "-pid", &server.pid().to_string()]);
-    generator.args(["-seconds", &args.seconds.to_string()]).args(MODES);
+    generator.args(["-seconds", &args.seconds.to_string()]).args(MODES).args(SERVER_MODES);
     let done = shell::stream(&mut generator)?;
     let modes = json_lines(&done.stdout);
-    if !done.success || modes.len() < MODES.len() {
+    if !done.success || modes.len() < MODES.len() + SERVER_MODES.len() {
         return Err(Failure::new(format!("the load generator failed against {name}; its output is above")));
     }
     Ok(json!({
@@ -283,7 +299,32 @@ fn median(values: &[Value], key: &str) -> f64 {
 fn marks(own: &Value, theirs: Option<&Value>) -> Vec<Mark> {
     let cpu = |server: &Value| server["modes"][0]["server_cpu_ms_per_workflow"].as_f64();
     let ratio = theirs.and_then(|theirs| Some(cpu(own)? / cpu(theirs)?));
+    let mode = |name: &str, key: &str| {
+        let modes = own["modes"].as_array()?;
+        modes
+            .iter()
+            .filter(|mode| mode["mode"] == name)
+            .map(|mode| mode[key].as_f64())
+            .collect::<Option<Vec<_>>>()
+    };
+    let beside = match mode("beside", "server_cpu_ms_per_workflow").as_deref() {
+        Some([few, many]) => Some(many / few),
+        _ => None,
+    };
+    let p99 = |name| mode(name, "p99_ms")?.first().copied();
     vec![
+        Mark {
+            what: "server CPU per step beside 1,990 pending activities, of that beside 2".to_owned(),
+            limit: 1.2,
+            unit: "",
+            measured: beside,
+        },
+        Mark {
+            what: "p99 of starts during a listing without end, of that without".to_owned(),
+            limit: 2.0,
+            unit: "",
+            measured: p99("start-listing").zip(p99("start")).map(|(during, alone)| during / alone),
+        },
         Mark {
             what: "server CPU per workflow, of Temporal's (50 concurrent, one activity)".to_owned(),
             limit: 1.0 / 20.0,
@@ -325,8 +366,8 @@ fn print_marks(marks: &[Mark]) -> usize {
     missed
 }
 
-fn print_servers(own: &Value, theirs: Option<&Value>) {
-    println!("{:<44} {:>12} {:>12} {:>12}", "", "durably", "temporal", "ratio");
+fn print_servers(own: &Value, name: &str, theirs: Option<&Value>) {
+    println!("{:<44} {:>12} {:>12} {:>12}", "", "durably", name, "ratio");
     let row = |what: &str, ours: &Value, peer: Option<&Value>| {
         let (a, b) = (ours.as_f64(), peer.and_then(Value::as_f64));
         let text = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.2}"));
@@ -345,7 +386,7 @@ fn print_servers(own: &Value, theirs: Option<&Value>) {
     ] {
         row(what, &own[key], theirs.map(|theirs| &theirs[key]));
     }
-    for (i, mode) in MODES.iter().enumerate() {
+    for (i, mode) in MODES.iter().chain(SERVER_MODES).enumerate() {
         println!("{mode} (name:runs:concurrent:steps)");
         for (key, what) in [
             ("workflows_per_s", "workflows/s"),
@@ -409,7 +450,7 @@ mod tests {
             1,
             "only p50"
         );
-        assert_eq!(super::marks(&server(0.5), None)[0].measured, None);
+        assert_eq!(super::marks(&server(0.5), None)[2].measured, None);
     }
 
     #[test]
