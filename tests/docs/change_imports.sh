@@ -4,13 +4,13 @@ set -euo pipefail
 
 python() {
     # snippet: python
-    grep -rlE --include='*.py' '\btemporalio\b' . | xargs sed -i.bak -E 's/\btemporalio\b/durably/g'
+    grep -rl --include='*.py' temporalio . | xargs sed -i.bak 's/temporalio/durably/g'
     # end snippet
 }
 
 typescript() {
     # snippet: typescript
-    grep -rl --include='*.ts' '@temporalio/' . --exclude-dir node_modules | xargs sed -i.bak 's|@temporalio/|@durably/|g'
+    grep -rl --include='*.ts' --exclude-dir=node_modules '@temporalio/' . | xargs sed -i.bak 's|@temporalio/|@durably/|g'
     # end snippet
 }
 
