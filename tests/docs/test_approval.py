@@ -1,11 +1,13 @@
 """Tests of the Python SDK's README: a signal, three days in no time, an activity alone, and a replay of what has happened."""
 
+# snippet: imports
 import asyncio
 from datetime import timedelta
 
 from durably import activity, workflow
 from durably.testing import ActivityEnvironment, WorkflowEnvironment
 from durably.worker import Replayer, Worker
+# end snippet
 
 
 # snippet: workflow
