@@ -6,6 +6,9 @@ go mod init example.com/greetings
 go mod edit -replace durably.dev/sdk="$DURABLY"/target/package/go
 go mod tidy
 # end snippet
+# snippet: test
+go test .
+# end snippet
 # snippet: run
 go run .
 # end snippet

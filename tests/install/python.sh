@@ -5,6 +5,10 @@ set -euo pipefail
 python3 -m venv .venv
 .venv/bin/pip install "$DURABLY"/target/package/python/*.whl
 # end snippet
+# snippet: test
+.venv/bin/pip install pytest
+.venv/bin/python -m pytest
+# end snippet
 # snippet: run
 .venv/bin/python quickstart.py
 # end snippet

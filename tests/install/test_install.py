@@ -1,5 +1,5 @@
 """The packages install in a user's own project, an empty folder outside the checkout, by the commands of the READMEs, and the
-programs of the READMEs run there.
+programs and first tests of the READMEs run there.
 
 `cargo xtask package` has made them from the dev build, in the folder that DURABLY_PACKAGES names.
 """
@@ -59,14 +59,15 @@ def is_stripped(library: Path) -> bool:
 
 
 def test_the_wheel_installs_and_runs_the_program(project: Path) -> None:
-    shutil.copy(ROOT / "tests" / "docs" / "quickstart.py", project)
+    for file in ["quickstart.py", "test_greeting.py"]:
+        shutil.copy(ROOT / "tests" / "docs" / file, project)
     assert run("python.sh", project) == "Hello, Ann!"
     assert (project / "greetings.db").exists()
 
 
 @pytest.mark.parametrize("modules", ["typescript", "esm"])
 def test_the_tarballs_install_and_run_the_program(modules: str, project: Path) -> None:
-    for file in ["activities.ts", "workflows.ts", "main.ts"]:
+    for file in ["activities.ts", "workflows.ts", "workflows.test.ts", "main.ts"]:
         own = HERE / modules / file
         text = (own if own.exists() else HERE / "typescript" / file).read_text()
         if modules == "esm":
@@ -78,7 +79,8 @@ def test_the_tarballs_install_and_run_the_program(modules: str, project: Path) -
 
 
 def test_the_module_links_and_runs_the_program(project: Path) -> None:
-    shutil.copy(HERE / "go" / "main.go", project)
+    for file in ["main.go", "main_test.go"]:
+        shutil.copy(HERE / "go" / file, project)
     assert run("go.sh", project) == "Hello, Ann!"
     assert (project / "greetings.db").exists()
 

@@ -1,4 +1,4 @@
-/** The programs of the README: the test as it stands there, and much the same as its main program, which `tests/install` runs. */
+/** Much the same as the programs of the README, which `tests/install` runs: the main program, and the test. */
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -38,7 +38,6 @@ test('the first program runs', async (t) => {
   assert.equal(await main(), 'Hello, Ann!');
 });
 
-// snippet: test
 test('a greeting takes its time', async (t) => {
   const environment = await TestWorkflowEnvironment.createTimeSkipping();
   t.after(() => environment.teardown());
@@ -51,4 +50,3 @@ test('a greeting takes its time', async (t) => {
   const options = { args: ['Bob'] as [string], workflowId: 'greet-bob', taskQueue: 'test' };
   assert.equal(await worker.runUntil(environment.client.workflow.execute(greeting, options)), 'mocked Bob');
 });
-// end snippet

@@ -208,7 +208,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         method: MethodFilter::POST,
         path: "/v1/calls/{method}",
-        summary: "Any call of Temporal's WorkflowService, such as ResetWorkflowExecution. Body and answer: its request and response.",
+        summary: "Any call of Temporal's WorkflowService, such as DescribeTaskQueue. Body and answer: its request and response.",
         query: &[],
         body: Object(&[]),
         answer: Object(&[]),
