@@ -86,9 +86,12 @@ fn make(path: &Path) -> Result<(), OpenError> {
     })?;
     let fault = |error: rusqlite::Error| schema::fault(path, &error);
     let mut connection = connect(&unfinished).map_err(fault)?;
+    // Nobody knows the file yet: it is synced once, when it is whole.
+    connection.pragma_update(None, "synchronous", "OFF").map_err(fault)?;
     schema::prepare(&mut connection, path, true)?;
     checkpoint(&connection).map_err(fault)?;
     connection.close().map_err(|(_, error)| fault(error))?;
+    File::open(&unfinished).and_then(|whole| whole.sync_all()).map_err(|error| io_error(path, error))?;
     fs::rename(&unfinished, path).map_err(|error| io_error(path, error))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| io_error(path, error))
