@@ -8,13 +8,14 @@ use super::{
     driver::Shard,
     executions::Executions,
     tasks::{Offer, TaskKind, TaskRef, first_queue},
+    work::Work,
 };
 use crate::{engine::Dispatch, error::ServiceError, matching::QueueKey};
 
 /// Tells offers apart.
-type Name = (u32, i64, TaskKind);
+pub(super) type TaskName = (u32, i64, TaskKind);
 
-fn name(task: &TaskRef) -> Name {
+fn name(task: &TaskRef) -> TaskName {
     (task.shard, task.seq, task.kind.clone())
 }
 
@@ -26,7 +27,7 @@ fn waiting(offer: &Offer) -> Option<TaskRef> {
     }
 }
 
-fn is_in(names: &BTreeSet<Name>, offer: &Offer) -> bool {
+fn is_in(names: &BTreeSet<TaskName>, offer: &Offer) -> bool {
     matches!(offer, Offer::Task(task) if names.contains(&name(task)))
 }
 
@@ -39,7 +40,7 @@ impl Executions {
             of_shards.entry(task.shard).or_default().push(task);
         }
         for (shard, tasks) in of_shards {
-            let stale = self.call(shard, move |shard| Ok(shard.stale(tasks))).await?;
+            let stale = self.call(shard, |reply| Work::FindStale { tasks, reply }).await?;
             matching.retain(key, |offer| !is_in(&stale, offer));
         }
         Ok(matching.describe(key, 0).backlog)
@@ -55,7 +56,7 @@ impl Shard {
     }
 
     /// Those of the tasks that no poller would get any more.
-    fn stale(&self, tasks: Vec<TaskRef>) -> BTreeSet<Name> {
+    pub(super) fn stale(&self, tasks: Vec<TaskRef>) -> BTreeSet<TaskName> {
         let now = self.now();
         let mut pending: BTreeMap<i64, BTreeSet<TaskKind>> = BTreeMap::new();
         let kinds = |dispatch: &Dispatch| first_queue(dispatch).2;

@@ -10,6 +10,7 @@ use super::{
     executions::shard_of,
     inbox::Inbox,
     runs::{ReadError, Target},
+    work::Work,
 };
 use crate::{
     Namespace,
@@ -37,6 +38,17 @@ pub(super) enum Letter {
     },
 }
 
+impl Letter {
+    /// The workflow id of whom it is for.
+    pub(super) fn workflow_id(&self) -> &str {
+        match self {
+            Self::Message(message) => &message.to.workflow_id,
+            Self::Answer { to, .. } => &to.key.workflow_id,
+            Self::Settled { receiver, .. } => &receiver.workflow_id,
+        }
+    }
+}
+
 /// The way between shards. Letters from one shard to another arrive in the order in which they were sent, or not at
 /// all: what was lost is derived again from the sender's state.
 pub(super) trait Courier: Send + Sync {
@@ -50,14 +62,9 @@ pub(super) struct LocalCourier {
 
 impl Courier for LocalCourier {
     fn send(&self, letter: Letter) {
-        let workflow_id = match &letter {
-            Letter::Message(message) => message.to.workflow_id.as_str(),
-            Letter::Answer { to, .. } => &to.key.workflow_id,
-            Letter::Settled { receiver, .. } => &receiver.workflow_id,
-        };
-        let index = shard_of(workflow_id, self.inboxes.len() as u32);
+        let index = shard_of(letter.workflow_id(), self.inboxes.len() as u32);
         // A shard that takes no more work has its senders ask again when it is back.
-        self.inboxes[index as usize].send(Box::new(move |shard| shard.receive(letter)));
+        self.inboxes[index as usize].send(Work::Receive(letter));
     }
 }
 

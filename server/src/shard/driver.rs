@@ -13,13 +13,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::{
     clock::Clock,
     courier::{Courier, Mail},
     inbox::Inbox,
     queries::Askers,
+    reply::Reply,
     runs::{CACHE_BYTES, ReadError, Slot},
     set_aside::SetAside,
     tasks::{Grant, GrantSender, Offer, Sleeper, TaskRef},
@@ -118,6 +119,8 @@ pub(super) struct Shard {
     pub(super) set_aside: BTreeMap<i64, SetAside>,
     /// The run that is being worked on: after a panic it is known who was to blame.
     pub(super) at_work: Option<i64>,
+    /// What was asked of it last.
+    pub(super) doing: &'static str,
     /// When to look for closed runs beyond their namespace's retention.
     pub(super) next_cleaning: Time,
     /// Set when another process took the lease over: nothing is done any more.
@@ -162,6 +165,7 @@ impl Shard {
             closes: Vec::new(),
             set_aside: BTreeMap::new(),
             at_work: None,
+            doing: "nothing",
             next_cleaning,
             fenced: None,
         })
@@ -226,6 +230,7 @@ impl Shard {
         tracing::error!(
             shard = self.index,
             problem,
+            doing = self.doing,
             "the shard panicked; it reads its runs back and goes on"
         );
         let blamed = self.at_work.and_then(|seq| Some((seq, self.runs.get(&seq)?.run.key().clone())));
@@ -257,7 +262,7 @@ impl Shard {
         loop {
             let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
             for work in work {
-                work(self);
+                self.handle(work);
             }
             self.fire_timers();
             self.clean();
@@ -273,14 +278,9 @@ impl Shard {
     }
 
     /// Answers `reply` when the batch is durable.
-    pub(super) fn reply<T: Send + 'static>(
-        &mut self,
-        reply: oneshot::Sender<Result<T, ServiceError>>,
-        result: Result<T, ServiceError>,
-    ) {
+    pub(super) fn reply<T: Send + 'static>(&mut self, reply: Reply<T>, result: Result<T, ServiceError>) {
         self.releases.push(Box::new(move |durable| {
-            // Whoever asked may be gone; then nobody needs the answer.
-            let _ = reply.send(match durable {
+            reply.send(match durable {
                 Ok(()) => result,
                 Err(error) => Err(error.clone()),
             });
@@ -291,9 +291,9 @@ impl Shard {
     /// Like [`Shard::reply`] for a task that must not get lost when the poller is gone.
     pub(super) fn reply_task(&mut self, reply: GrantSender, grant: Grant, task: TaskRef) {
         self.releases.push(Box::new(move |durable| match durable {
-            Ok(()) => reply.send(Ok(Some(grant))).err().map(|_| task),
+            Ok(()) => (!reply.send(Ok(Some(grant)))).then_some(task),
             Err(error) => {
-                let _ = reply.send(Err(error.clone()));
+                reply.send(Err(error.clone()));
                 None
             }
         }));

@@ -9,16 +9,17 @@ use std::{
 
 use durably_proto::temporal::api::workflowservice::v1::*;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::{
     clock::Clock,
     courier::LocalCourier,
     driver::{MAX_SHARDS, Shard, Shared},
     inbox::Inbox,
+    reply::Reply,
     runs::Target,
     start::{StartCall, Started},
-    tasks::{Offer, Sleeper},
+    tasks::Offer,
+    work::Work,
 };
 use crate::{
     Namespace,
@@ -173,28 +174,25 @@ impl Executions {
         shard_of(workflow_id, self.inner.shards.len() as u32)
     }
 
-    /// Runs `work` on a shard's thread and waits for its answer, which comes when its changes are durable.
-    pub(super) async fn call<T: Send + 'static>(
+    /// Asks something of a shard and waits for its answer, which comes when its changes are durable.
+    pub(super) async fn call<T>(
         &self,
         shard: u32,
-        work: impl FnOnce(&mut Shard) -> Result<T, ServiceError> + Send + 'static,
+        work: impl FnOnce(Reply<T>) -> Work,
     ) -> Result<T, ServiceError> {
-        self.call_later(shard, move |shard, reply| {
-            let result = work(shard);
-            shard.reply(reply, result);
-        })
-        .await
+        let (reply, answer) = Reply::new();
+        self.send(shard, work(reply));
+        answer.await.unwrap_or_else(|_| Err(self.no_answer()))
     }
 
-    /// [`Executions::call`] for work that answers at a time of its own.
-    pub(super) async fn call_later<T: Send + 'static>(
+    /// [`Executions::call`] about a run, of the shard that has it.
+    pub(super) async fn ask<T>(
         &self,
-        shard: u32,
-        work: impl FnOnce(&mut Shard, oneshot::Sender<Result<T, ServiceError>>) + Send + 'static,
+        target: Target,
+        work: impl FnOnce(Target, Reply<T>) -> Work,
     ) -> Result<T, ServiceError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(shard, move |shard| work(shard, reply));
-        answer.await.unwrap_or_else(|_| Err(self.no_answer()))
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, |reply| work(target, reply)).await
     }
 
     /// Why the shard dropped a call.
@@ -210,9 +208,9 @@ impl Executions {
         }
     }
 
-    pub(super) fn send(&self, shard: u32, work: impl FnOnce(&mut Shard) + Send + 'static) {
+    pub(super) fn send(&self, shard: u32, work: Work) {
         if let Some(inbox) = self.inner.shards.get(shard as usize) {
-            inbox.send(Box::new(work));
+            inbox.send(work);
         }
     }
 
@@ -239,12 +237,8 @@ impl Executions {
         target: Target,
         input: Input,
     ) -> Result<crate::engine::Output, ServiceError> {
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            shard.apply(seq, input)
-        })
-        .await
+        let (_, output) = self.ask(target, |target, reply| Work::Input { target, input, reply }).await?;
+        Ok(output)
     }
 
     /// Stored namespaces: id and what [`Namespace::encode`] made.
@@ -255,11 +249,7 @@ impl Executions {
     /// Inserts or replaces a namespace; durable on return.
     pub async fn put_namespace(&self, id: &str, encoded: Vec<u8>) -> Result<(), ServiceError> {
         let id = id.to_owned();
-        self.call(0, move |shard| {
-            shard.put_namespace(id, encoded);
-            Ok(())
-        })
-        .await
+        self.call(0, |reply| Work::PutNamespace { id, encoded, reply }).await
     }
 
     // temporal.api.testservice: only with ClockKind::Virtual, else FAILED_PRECONDITION. Times are nanoseconds since
@@ -273,13 +263,7 @@ impl Executions {
 
     pub async fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
         self.require_virtual_clock()?;
-        let clock = self.inner.clock.clone();
-        let unlocked = self.call_later(0, move |shard, reply| {
-            let _ = reply.send(Ok(clock.unlock(shard.tasks_under_way())));
-        });
-        if !unlocked.await? {
-            return Err(not_locked());
-        }
+        self.call(0, |reply| Work::UnlockTime { sleep_until: None, reply }).await?;
         self.wake_shards();
         Ok(())
     }
@@ -290,23 +274,14 @@ impl Executions {
 
     pub async fn sleep_until(&self, time: i64) -> Result<(), ServiceError> {
         self.require_virtual_clock()?;
-        self.call_later(0, move |shard, reply| shard.sleep(Time(time), Sleeper { reply, locks: false })).await
+        self.call(0, |reply| Work::Sleep { until: Time(time), reply }).await
     }
 
-    /// Unlocks, sleeps, locks again. The shard does all three, so that time can run on neither before the sleep is known
-    /// nor after it has ended.
+    /// Unlocks, sleeps, locks again.
     pub async fn unlock_time_skipping_with_sleep(&self, nanos: i64) -> Result<(), ServiceError> {
         self.require_virtual_clock()?;
         let until = self.inner.clock.now().after(nanos.max(0));
-        let clock = self.inner.clock.clone();
-        let slept = self.call_later(0, move |shard, reply| {
-            if clock.unlock(shard.tasks_under_way()) {
-                shard.sleep(until, Sleeper { reply, locks: true });
-            } else {
-                let _ = reply.send(Err(not_locked()));
-            }
-        });
-        slept.await
+        self.call(0, |reply| Work::UnlockTime { sleep_until: Some(until), reply }).await
     }
 
     pub fn current_time(&self) -> i64 {
@@ -360,9 +335,9 @@ impl Executions {
     }
 
     async fn start(&self, namespace: &Namespace, call: StartCall) -> Result<Started, ServiceError> {
-        let namespace = namespace.clone();
         let shard = self.shard_index(&call.request.workflow_id);
-        self.call(shard, move |shard| shard.start(&namespace, call)).await
+        let (namespace_id, call) = (namespace.id.as_str().into(), Box::new(call));
+        self.call(shard, |reply| Work::Start { namespace_id, call, reply }).await
     }
 
     pub async fn signal(
@@ -389,23 +364,14 @@ impl Executions {
         request: RequestCancelWorkflowExecutionRequest,
     ) -> Result<RequestCancelWorkflowExecutionResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            check_first_run(shard, seq, &request.first_execution_run_id)?;
-            if !shard.run(seq)?.is_open() {
-                // Nothing is left to cancel, which is what was asked for.
-                return Ok(());
-            }
-            let input = Input::RequestCancel {
-                reason: request.reason,
-                identity: request.identity,
-                request_id: request.request_id,
-                links: request.links,
-            };
-            shard.apply(seq, input).map(|_| ())
-        })
-        .await?;
+        let first_run_id = request.first_execution_run_id;
+        let input = Input::RequestCancel {
+            reason: request.reason,
+            identity: request.identity,
+            request_id: request.request_id,
+            links: request.links,
+        };
+        self.ask(target, |target, reply| Work::RequestCancel { target, first_run_id, input, reply }).await?;
         Ok(RequestCancelWorkflowExecutionResponse::default())
     }
 
@@ -415,22 +381,14 @@ impl Executions {
         request: TerminateWorkflowExecutionRequest,
     ) -> Result<TerminateWorkflowExecutionResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            if let Some(seq) = shard.find_set_aside(&target)? {
-                return shard.terminate_set_aside(seq);
-            }
-            let seq = shard.find(&target)?;
-            check_first_run(shard, seq, &request.first_execution_run_id)?;
-            let input = Input::Terminate {
-                reason: request.reason,
-                details: request.details,
-                identity: request.identity,
-                links: request.links,
-            };
-            shard.apply(seq, input).map(|_| ())
-        })
-        .await?;
+        let first_run_id = request.first_execution_run_id;
+        let input = Input::Terminate {
+            reason: request.reason,
+            details: request.details,
+            identity: request.identity,
+            links: request.links,
+        };
+        self.ask(target, |target, reply| Work::Terminate { target, first_run_id, input, reply }).await?;
         Ok(TerminateWorkflowExecutionResponse::default())
     }
 
@@ -440,10 +398,9 @@ impl Executions {
         request: QueryWorkflowRequest,
     ) -> Result<QueryWorkflowResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
         let reject = request.query_reject_condition();
-        let query = request.query.unwrap_or_default();
-        self.call_later(shard, move |shard, reply| shard.query(&target, query, reject, reply)).await
+        let query = Box::new(request.query.unwrap_or_default());
+        self.ask(target, |target, reply| Work::Query { target, query, reject, reply }).await
     }
 
     pub async fn describe(
@@ -452,15 +409,7 @@ impl Executions {
         request: DescribeWorkflowExecutionRequest,
     ) -> Result<DescribeWorkflowExecutionResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            if let Some(seq) = shard.find_set_aside(&target)? {
-                return shard.describe_set_aside(seq);
-            }
-            let seq = shard.find(&target)?;
-            Ok(shard.run(seq)?.describe())
-        })
-        .await
+        self.ask(target, |target, reply| Work::Describe { target, reply }).await
     }
 }
 
@@ -472,20 +421,10 @@ pub(super) fn shard_of(workflow_id: &str, shards: u32) -> u32 {
     (hash % u64::from(shards.max(1))) as u32
 }
 
-fn not_locked() -> ServiceError {
+pub(super) fn not_locked() -> ServiceError {
     ServiceError::failed_precondition("time skipping is not locked: each unlock needs a lock before it")
 }
 
 pub(super) fn stopping() -> ServiceError {
     ServiceError::unavailable("the server is stopping")
-}
-
-/// A caller may insist that the run belongs to a chain.
-fn check_first_run(shard: &Shard, seq: i64, first_run_id: &str) -> Result<(), ServiceError> {
-    let run = shard.run(seq)?;
-    if first_run_id.is_empty() || run.start_attributes().first_execution_run_id == first_run_id {
-        return Ok(());
-    }
-    Err(ServiceError::not_found("workflow execution not found: its chain began with another run")
-        .with("first_execution_run_id", first_run_id))
 }

@@ -15,6 +15,7 @@ use super::{
     executions::{Executions, PollContext},
     history::cut_task,
     tasks::{Delivery, Grant, Offer, TaskRef, queue_key},
+    work::Work,
 };
 use crate::{
     Namespace, ServiceError,
@@ -132,7 +133,7 @@ impl Executions {
             ..Default::default()
         };
         let (delivery, reply) = Delivery::new(task.clone(), waiting.poll, self.inbox(task.shard));
-        self.send(task.shard, move |shard| shard.take_task(&task, poller, reply));
+        self.send(task.shard, Work::TakeTask { task, poller: Box::new(poller), reply });
         delivery
     }
 

@@ -9,14 +9,15 @@ use durably_proto::temporal::api::{
     query::v1::{QueryRejected, WorkflowQuery, WorkflowQueryResult},
     workflowservice::v1::{QueryWorkflowResponse, RespondQueryTaskCompletedRequest},
 };
-use tokio::sync::oneshot;
 
 use super::{
     clock::Clock,
     driver::Shard,
     executions::Executions,
+    reply::Reply,
     runs::Target,
     tasks::{Offer, TaskKind, TaskRef, queue_key},
+    work::Work,
 };
 use crate::{
     Namespace, ServiceError,
@@ -28,7 +29,7 @@ use crate::{
 /// A queue that was polled this recently has a worker, if a busy one.
 const WORKER_MEMORY: i64 = 20 * SECOND;
 
-type Answer = oneshot::Sender<Result<QueryWorkflowResponse, ServiceError>>;
+type Answer = Reply<QueryWorkflowResponse>;
 
 /// Who waits for an answer.
 struct Asker {
@@ -70,23 +71,23 @@ impl Executions {
         execution: Option<&WorkflowExecution>,
     ) -> Result<bool, ServiceError> {
         let target = Target::new(&namespace.id, execution);
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            let run = shard.run(seq)?;
-            let key = queue_key(&run.key().namespace_id, run.task_queue(), QueueKind::Workflow);
-            Ok(shard.matching.has_poller(&key, Clock::real().0, WORKER_MEMORY))
-        })
-        .await
+        self.ask(target, |target, reply| Work::HasWorker { target, reply }).await
     }
 
     /// Lets go of the queries on a workflow whose askers have given up.
     pub fn forget_vanished_queries(&self, workflow_id: &str) {
-        self.send(self.shard_index(workflow_id), Shard::drop_vanished_askers);
+        self.send(self.shard_index(workflow_id), Work::ForgetVanishedQueries);
     }
 }
 
 impl Shard {
+    pub(super) fn has_worker(&mut self, target: &Target) -> Result<bool, ServiceError> {
+        let seq = self.find(target)?;
+        let run = self.run(seq)?;
+        let key = queue_key(&run.key().namespace_id, run.task_queue(), QueueKind::Workflow);
+        Ok(self.matching.has_poller(&key, Clock::real().0, WORKER_MEMORY))
+    }
+
     pub(super) fn query(
         &mut self,
         target: &Target,
@@ -119,7 +120,7 @@ impl Shard {
     }
 
     /// Askers that gave up must not hold on to their queries.
-    fn drop_vanished_askers(&mut self) {
+    pub(super) fn drop_vanished_askers(&mut self) {
         let mut gone: Vec<(u64, i64)> = self
             .askers
             .waiting

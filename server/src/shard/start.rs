@@ -10,7 +10,7 @@ use super::{
     runs::{Target, fresh_id},
 };
 use crate::{
-    Namespace, ServiceError,
+    ServiceError,
     engine::{Admission, Input, Signal, Terms, WorkflowTaskGrant, admit, new_run},
     error::ErrorKind,
 };
@@ -74,9 +74,9 @@ impl StartCall {
 }
 
 impl Shard {
-    pub(super) fn start(&mut self, namespace: &Namespace, call: StartCall) -> Result<Started, ServiceError> {
+    pub(super) fn start(&mut self, namespace_id: &str, call: StartCall) -> Result<Started, ServiceError> {
         self.check_alive()?;
-        let target = Target::named(&namespace.id, &call.request.workflow_id, "");
+        let target = Target::named(namespace_id, &call.request.workflow_id, "");
         let found = match self.find_set_aside(&target)? {
             // A run that was terminated though it could not be read is in nobody's way.
             Some(seq) if self.set_aside.get(&seq).is_some_and(|run| run.closed) => None,
@@ -88,7 +88,7 @@ impl Shard {
             return Ok(existing);
         }
         let StartCall { request, signal, in_process } = call;
-        let new = new_run(&namespace.id, fresh_id(), request, signal, in_process);
+        let new = new_run(namespace_id, fresh_id(), request, signal, in_process);
         let run_id = new.key.run_id.to_string();
         let (_, eager) = self.start_run(new);
         Ok(Started {

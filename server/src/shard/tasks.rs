@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use durably_proto::temporal::api::workflowservice::v1::PollActivityTaskQueueResponse;
-use tokio::sync::oneshot;
 
-use super::{clock::Clock, driver::Shard, executions::stopping, inbox::Inbox, runs::Slot};
+use super::{
+    clock::Clock,
+    driver::Shard,
+    executions::stopping,
+    inbox::Inbox,
+    reply::{Answer, Reply},
+    runs::Slot,
+    work::Work,
+};
 use crate::{
     ServiceError,
     engine::{Dispatch, Input, Output, Poller, SECOND, Time, WorkflowTaskGrant},
@@ -19,7 +26,7 @@ const WORKER_MEMORY: i64 = 30 * SECOND;
 
 /// A caller who waits for a virtual clock.
 pub(super) struct Sleeper {
-    pub(super) reply: oneshot::Sender<Result<(), ServiceError>>,
+    pub(super) reply: Reply<()>,
     /// Whether time skipping is locked again when the sleep ends.
     pub(super) locks: bool,
 }
@@ -54,7 +61,7 @@ pub(super) enum Grant {
     Activity(Box<PollActivityTaskQueueResponse>),
 }
 
-pub(super) type GrantSender = oneshot::Sender<Result<Option<Grant>, ServiceError>>;
+pub(super) type GrantSender = Reply<Option<Grant>>;
 
 /// Holds on to a task between its start and its poller: dropped before [`Delivery::receive`] is through, the task
 /// goes back to its run.
@@ -63,13 +70,13 @@ pub(super) struct Delivery {
     /// The poll it was started for.
     pub poll: u64,
     inbox: Arc<Inbox>,
-    grant: Option<oneshot::Receiver<Result<Option<Grant>, ServiceError>>>,
+    grant: Option<Answer<Option<Grant>>>,
 }
 
 impl Delivery {
     pub(super) fn new(task: TaskRef, poll: u64, inbox: Arc<Inbox>) -> (Self, GrantSender) {
-        let (sender, receiver) = oneshot::channel();
-        (Self { task, poll, inbox, grant: Some(receiver) }, sender)
+        let (reply, answer) = Reply::new();
+        (Self { task, poll, inbox, grant: Some(answer) }, reply)
     }
 
     /// The grant; `None` when the task does not stand any more.
@@ -89,8 +96,7 @@ impl Drop for Delivery {
         grant.close();
         // A grant that comes later finds the channel closed; then the shard itself takes the task back.
         if let Ok(Ok(Some(_))) = grant.try_recv() {
-            let task = self.task.clone();
-            self.inbox.send(Box::new(move |shard| shard.take_back(&task)));
+            self.inbox.send(Work::TakeBack(self.task.clone()));
         }
     }
 }

@@ -2,16 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokio::sync::oneshot;
-
-use super::runs::Slot;
-use crate::ServiceError;
+use super::{reply::Reply, runs::Slot};
 
 /// Waits for an event beyond `from`, or for the run's end.
 struct Watcher {
     from: i64,
     close_only: bool,
-    wake: oneshot::Sender<Result<(), ServiceError>>,
+    wake: Reply<()>,
 }
 
 /// All watchers of a shard, by run.
@@ -23,13 +20,7 @@ pub(super) struct Watchers {
 
 impl Watchers {
     /// Wakes `wake` once the run has an event with id `from` or is closed; with `close_only` only when it is closed.
-    pub(super) fn add(
-        &mut self,
-        seq: i64,
-        from: i64,
-        close_only: bool,
-        wake: oneshot::Sender<Result<(), ServiceError>>,
-    ) {
+    pub(super) fn add(&mut self, seq: i64, from: i64, close_only: bool, wake: Reply<()>) {
         let waiting = self.waiting.entry(seq).or_default();
         // Long polls end and come back; those that ended are let go here.
         waiting.retain(|watcher| !watcher.wake.is_closed());
@@ -55,7 +46,7 @@ impl Watchers {
             let mut rest = Vec::new();
             for watcher in waiting {
                 if !open || (!watcher.close_only && watcher.from < next) {
-                    let _ = watcher.wake.send(Ok(()));
+                    watcher.wake.send(Ok(()));
                 } else if !watcher.wake.is_closed() {
                     rest.push(watcher);
                 }

@@ -58,20 +58,15 @@ async fn a_server_whose_shard_has_failed_is_not_serving() {
     let first = watched.message().await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
     while on.failed().borrow().is_none() {
-        let _ = on.call(0, |_| -> Result<(), ServiceError> { panic!("its books are wrong") }).await;
+        let _ = inspect(&on, 0, |_| panic!("its books are wrong")).await;
     }
     let then = watched.message().await.unwrap().unwrap();
     assert_eq!(then.status(), ServingStatus::NotServing);
 }
 
-async fn on_each_shard(on: &Executions, change: fn(&mut super::super::driver::Shard)) {
+async fn on_each_shard(on: &Executions, change: fn(&mut Shard)) {
     for shard in 0..shards() {
-        on.call(shard, move |shard| {
-            change(shard);
-            Ok(())
-        })
-        .await
-        .unwrap();
+        inspect(on, shard, change).await.unwrap();
     }
 }
 

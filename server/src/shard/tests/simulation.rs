@@ -24,7 +24,6 @@ use durably_proto::temporal::api::{
 use futures::FutureExt as _;
 use prost::Message;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use tokio::sync::oneshot;
 
 use crate::{
     Namespace, ServiceError,
@@ -35,6 +34,7 @@ use crate::{
         courier::LocalCourier,
         driver::{Shard, Shared},
         inbox::Inbox,
+        reply::Reply,
         runs::{Target, decode},
         start::StartCall,
         tasks::{Delivery, Grant, Offer, queue_key},
@@ -163,7 +163,7 @@ impl World {
         &mut self,
         work: impl FnOnce(&mut Shard) -> Result<T, ServiceError>,
     ) -> Option<Result<T, ServiceError>> {
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, mut answer) = Reply::new();
         let result = work(&mut self.shard);
         self.shard.reply(reply, result);
         self.settle();
@@ -182,7 +182,7 @@ impl World {
                 break;
             }
             for work in work {
-                work(&mut self.shard);
+                self.shard.handle(work);
             }
         }
     }
@@ -238,7 +238,7 @@ impl World {
             request_id: self.random.random::<u64>().to_string(),
             ..Default::default()
         };
-        let namespace = self.namespace.clone();
+        let namespace = self.namespace.id.clone();
         let call = StartCall { request, signal: None, in_process: false };
         let answer = self.call(move |shard| shard.start(&namespace, call));
         self.note(&format!("start {id}"), answer.as_ref());
