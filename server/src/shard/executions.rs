@@ -1,5 +1,12 @@
-//! What the frontend calls: one async method per RPC, over all shards. Here are opening and closing, time, and calls
-//! about workflows; `polls` and `workers` have the workers' side, `history` the reading of events.
+//! What the frontend calls: one async method per RPC, over all shards. Here are opening and closing, the way to a
+//! shard, and calls about workflows; the files below have the rest by subject.
+
+mod history;
+mod polls;
+mod queries;
+mod time;
+mod visibility;
+mod workers;
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -11,33 +18,25 @@ use durably_proto::temporal::api::workflowservice::v1::*;
 use parking_lot::Mutex;
 
 use super::{
-    clock::Clock,
+    clock::{Clock, ClockKind},
     courier::LocalCourier,
-    driver::{MAX_SHARDS, Shard, Shared},
+    delivery::Offer,
+    driver::{Shard, Shared},
     inbox::Inbox,
-    reply::Reply,
+    placement::{MAX_SHARDS, shard_of},
+    reply::{Reply, stopping},
     runs::Target,
     start::{StartCall, Started},
-    tasks::Offer,
     work::Work,
 };
 use crate::{
     Namespace,
-    engine::{Input, Signal, Time},
+    engine::{Input, Signal},
     error::{OpenError, ServiceError},
     matching::Matching,
     options::State,
     store::{MemoryStore, SqliteStore, Store, StoreError},
 };
-
-/// Where time comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ClockKind {
-    #[default]
-    System,
-    /// Skips to the next timer while unlocked and no task is under way. Starts locked.
-    Virtual,
-}
 
 /// Options of [`Executions::open`].
 #[derive(Clone, Debug, Default)]
@@ -60,16 +59,16 @@ pub struct PollContext {
 /// All runs of one store. Cheap to clone.
 #[derive(Clone)]
 pub struct Executions {
-    pub(super) inner: Arc<Inner>,
+    inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    pub store: Arc<dyn Store>,
-    pub clock: Arc<Clock>,
-    pub matching: Matching<Offer>,
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<Clock>,
+    matching: Matching<Offer>,
     /// Numbers polls.
-    pub polls: AtomicU64,
-    pub closing: tokio::sync::watch::Sender<bool>,
+    polls: AtomicU64,
+    closing: tokio::sync::watch::Sender<bool>,
     /// Why a shard has given up.
     failed: tokio::sync::watch::Sender<Option<String>>,
     shards: Vec<Arc<Inbox>>,
@@ -186,7 +185,7 @@ impl Executions {
     }
 
     /// [`Executions::call`] about a run, of the shard that has it.
-    pub(super) async fn ask<T>(
+    async fn ask<T>(
         &self,
         target: Target,
         work: impl FnOnce(Target, Reply<T>) -> Work,
@@ -208,18 +207,18 @@ impl Executions {
         }
     }
 
-    pub(super) fn send(&self, shard: u32, work: Work) {
+    fn send(&self, shard: u32, work: Work) {
         if let Some(inbox) = self.inner.shards.get(shard as usize) {
             inbox.send(work);
         }
     }
 
-    pub(super) fn inbox(&self, shard: u32) -> Arc<Inbox> {
+    fn inbox(&self, shard: u32) -> Arc<Inbox> {
         self.inner.shards[shard as usize].clone()
     }
 
     /// Runs a read of the store where blocking is allowed.
-    pub(super) async fn read<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ServiceError> {
@@ -232,11 +231,7 @@ impl Executions {
     }
 
     /// Finds the run and gives it an input.
-    pub(super) async fn input(
-        &self,
-        target: Target,
-        input: Input,
-    ) -> Result<crate::engine::Output, ServiceError> {
+    async fn input(&self, target: Target, input: Input) -> Result<crate::engine::Output, ServiceError> {
         let (_, output) = self.ask(target, |target, reply| Work::Input { target, input, reply }).await?;
         Ok(output)
     }
@@ -250,57 +245,6 @@ impl Executions {
     pub async fn put_namespace(&self, id: &str, encoded: Vec<u8>) -> Result<(), ServiceError> {
         let id = id.to_owned();
         self.call(0, |reply| Work::PutNamespace { id, encoded, reply }).await
-    }
-
-    // temporal.api.testservice: only with ClockKind::Virtual, else FAILED_PRECONDITION. Times are nanoseconds since
-    // the Unix epoch, durations nanoseconds.
-
-    pub fn lock_time_skipping(&self) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        self.inner.clock.lock();
-        Ok(())
-    }
-
-    pub async fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        self.call(0, |reply| Work::UnlockTime { sleep_until: None, reply }).await?;
-        self.wake_shards();
-        Ok(())
-    }
-
-    pub async fn sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        self.sleep_until(self.inner.clock.now().after(nanos.max(0)).0).await
-    }
-
-    pub async fn sleep_until(&self, time: i64) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        self.call(0, |reply| Work::Sleep { until: Time(time), reply }).await
-    }
-
-    /// Unlocks, sleeps, locks again.
-    pub async fn unlock_time_skipping_with_sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        let until = self.inner.clock.now().after(nanos.max(0));
-        self.call(0, |reply| Work::UnlockTime { sleep_until: Some(until), reply }).await
-    }
-
-    pub fn current_time(&self) -> i64 {
-        self.inner.clock.now().0
-    }
-
-    fn require_virtual_clock(&self) -> Result<(), ServiceError> {
-        if self.inner.clock.is_virtual() {
-            return Ok(());
-        }
-        Err(ServiceError::failed_precondition(
-            "this server runs on the system's clock; open it with time skipping to control time",
-        ))
-    }
-
-    fn wake_shards(&self) {
-        for shard in &self.inner.shards {
-            shard.wake();
-        }
     }
 
     pub async fn start_workflow(
@@ -392,17 +336,6 @@ impl Executions {
         Ok(TerminateWorkflowExecutionResponse::default())
     }
 
-    pub async fn query(
-        &self,
-        namespace: &Namespace,
-        request: QueryWorkflowRequest,
-    ) -> Result<QueryWorkflowResponse, ServiceError> {
-        let target = Target::new(&namespace.id, request.execution.as_ref());
-        let reject = request.query_reject_condition();
-        let query = Box::new(request.query.unwrap_or_default());
-        self.ask(target, |target, reply| Work::Query { target, query, reject, reply }).await
-    }
-
     pub async fn describe(
         &self,
         namespace: &Namespace,
@@ -411,20 +344,4 @@ impl Executions {
         let target = Target::new(&namespace.id, request.execution.as_ref());
         self.ask(target, |target, reply| Work::Describe { target, reply }).await
     }
-}
-
-/// The shard that has the runs of a workflow id. State depends on it: the hash (FNV-1a of 64 bits) never changes.
-pub(super) fn shard_of(workflow_id: &str, shards: u32) -> u32 {
-    let hash = workflow_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    (hash % u64::from(shards.max(1))) as u32
-}
-
-pub(super) fn not_locked() -> ServiceError {
-    ServiceError::failed_precondition("time skipping is not locked: each unlock needs a lock before it")
-}
-
-pub(super) fn stopping() -> ServiceError {
-    ServiceError::unavailable("the server is stopping")
 }

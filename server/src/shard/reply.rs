@@ -34,3 +34,8 @@ impl<T> fmt::Debug for Reply<T> {
         f.write_str(if self.is_closed() { "Reply(nobody)" } else { "Reply" })
     }
 }
+
+/// What callers hear of a shard that works no more.
+pub(super) fn stopping() -> ServiceError {
+    ServiceError::unavailable("the server is stopping")
+}

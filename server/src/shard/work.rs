@@ -5,23 +5,21 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use durably_proto::temporal::api::{
     enums::v1::QueryRejectCondition,
     query::v1::WorkflowQuery,
-    workflowservice::v1::{
-        DescribeWorkflowExecutionResponse, QueryWorkflowResponse, RespondQueryTaskCompletedRequest,
-    },
+    workflowservice::v1::{DescribeWorkflowExecutionResponse, RespondQueryTaskCompletedRequest},
 };
 
+#[cfg(test)]
+use super::driver::Shard;
 use super::{
-    backlog::TaskName,
-    courier::Letter,
-    history::{Range, View},
+    events::{Range, View},
+    letters::Letter,
     reply::Reply,
     runs::Target,
     start::{StartCall, Started},
     tasks::{GrantSender, TaskRef},
+    waiters::Heard,
 };
 use crate::engine::{Input, Output, Poller, Time, state::TaskToken};
-#[cfg(test)]
-use crate::shard::driver::Shard;
 
 /// Something to do on the shard's thread, with the way back to whoever asked. `handle` does it.
 pub(super) enum Work {
@@ -66,13 +64,13 @@ pub(super) enum Work {
         seq: i64,
         from: i64,
         close_only: bool,
-        reply: Reply<()>,
+        reply: Reply<Heard>,
     },
     Query {
         target: Target,
         query: Box<WorkflowQuery>,
         reject: QueryRejectCondition,
-        reply: Reply<QueryWorkflowResponse>,
+        reply: Reply<Heard>,
     },
     /// A worker's answer to a query that was a task of its own.
     AnswerQuery {
@@ -100,7 +98,7 @@ pub(super) enum Work {
     /// Which of the tasks no poller would get any more.
     FindStale {
         tasks: Vec<TaskRef>,
-        reply: Reply<BTreeSet<TaskName>>,
+        reply: Reply<BTreeSet<TaskRef>>,
     },
     PutNamespace {
         id: String,

@@ -63,7 +63,7 @@ async fn inspect<T: Send + 'static>(
     on.call(shard, |reply| {
         Work::Inspect(Box::new(move |shard| {
             let seen = look(shard);
-            shard.reply(reply, Ok(seen));
+            shard.batch.reply(reply, Ok(seen));
         }))
     })
     .await
@@ -294,7 +294,8 @@ async fn a_query_finds_the_worker_directly_and_on_its_task() {
     signal(&on, "w", "go").await.unwrap();
     let riding = ask(on.clone());
     let shard = on.shard_index("w");
-    while inspect(&on, shard, |shard| shard.runs.values().all(|slot| slot.run.can_unload())).await.unwrap() {
+    while inspect(&on, shard, |shard| shard.runs.iter().all(|(_, slot)| slot.run.can_unload())).await.unwrap()
+    {
         tokio::task::yield_now().await;
     }
     let task = poll(&on, "tq").await;
@@ -445,7 +446,8 @@ async fn closed_runs_leave_memory_and_are_found_in_the_store() {
         respond(&on, &task, vec![complete()]).await.unwrap();
     }
     on.start_workflow(&namespace(), start_request("open")).await.unwrap();
-    let (in_memory, queued) = inspect(&on, 0, |shard| (shard.runs.len(), shard.closed.len())).await.unwrap();
+    let (in_memory, queued) =
+        inspect(&on, 0, |shard| (shard.runs.len(), shard.runs.closed_len())).await.unwrap();
     assert!(in_memory <= 1_010, "{in_memory} runs are in memory");
     assert!(queued <= 1_010, "{queued} closed runs are remembered");
     let last = kinds(&history(&on, "w0").await).pop();

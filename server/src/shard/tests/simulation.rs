@@ -32,12 +32,14 @@ use crate::{
     shard::{
         clock::Clock,
         courier::LocalCourier,
+        delivery::{Delivery, Offer},
         driver::{Shard, Shared},
+        events::decode,
         inbox::Inbox,
         reply::Reply,
-        runs::{Target, decode},
+        runs::Target,
         start::StartCall,
-        tasks::{Delivery, Grant, Offer, queue_key},
+        tasks::{Grant, queue_key},
     },
     store::{Commit, Filter, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Visibility},
 };
@@ -165,7 +167,7 @@ impl World {
     ) -> Option<Result<T, ServiceError>> {
         let (reply, mut answer) = Reply::new();
         let result = work(&mut self.shard);
-        self.shard.reply(reply, result);
+        self.shard.batch.reply(reply, result);
         self.settle();
         if self.random.random_ratio(1, 40) {
             self.crash();
@@ -484,7 +486,7 @@ impl World {
                 (seq, slot.run.next_due(), slot.run.pending_dispatch(now), slot.run.describe())
             })
             .collect();
-        panic!("some run never ended at {now:?}: {stuck:#?}; sleeping {:?}", self.shard.sleeping);
+        panic!("some run never ended at {now:?}: {stuck:#?}; {:?}", self.shard.timers);
     }
 
     /// Checks every history against what was acknowledged.

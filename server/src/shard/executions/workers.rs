@@ -5,16 +5,12 @@ use std::sync::Arc;
 use durably_proto::temporal::api::{failure::v1::Failure, workflowservice::v1::*};
 use prost::Message;
 
-use super::{
-    executions::Executions,
-    runs::Target,
-    tasks::{Offer, queue_key},
-    work::Work,
-};
+use super::Executions;
 use crate::{
     Namespace, ServiceError,
     engine::{Input, Output, state::TaskToken},
     matching::QueueKind,
+    shard::{delivery::Offer, runs::Target, tasks::queue_key, work::Work},
 };
 
 impl Executions {

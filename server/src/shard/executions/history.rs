@@ -10,14 +10,16 @@ use durably_proto::temporal::api::{
 };
 use prost::Message;
 
-use super::{
-    driver::Shard,
-    executions::Executions,
-    reply::Reply,
-    runs::{Target, decode},
-    work::Work,
+use super::Executions;
+use crate::{
+    Namespace, ServiceError,
+    error::ErrorKind,
+    shard::{
+        events::{Range, View, decode},
+        runs::Target,
+        work::Work,
+    },
 };
-use crate::{Namespace, ServiceError, error::ErrorKind};
 
 /// How long a wait for new events lasts before it answers empty, to be asked again.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -38,43 +40,6 @@ struct PageToken {
     /// In a workflow task's token, the event after its last; pages of a task stop there. 0: no end.
     #[prost(int64, tag = "3")]
     end: i64,
-}
-
-/// Which events a reader wants.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Range {
-    /// At most `count` from the event `from` on.
-    Forward { from: i64, count: i64 },
-    /// At most `count` that end before the event `before`.
-    Backward { before: i64, count: i64 },
-    /// The event that closed the run, once there is one.
-    Close,
-}
-
-impl Range {
-    /// First event and the one after the last.
-    fn within(self, next_event_id: i64, open: bool) -> (i64, i64) {
-        match self {
-            Self::Forward { from, count } => (from, next_event_id.min(from.saturating_add(count))),
-            Self::Backward { before, count } => {
-                let end = next_event_id.min(before);
-                ((end - count).max(1), end)
-            }
-            Self::Close if open => (next_event_id, next_event_id),
-            Self::Close => (next_event_id - 1, next_event_id),
-        }
-    }
-}
-
-/// A run as a reader of its history sees it.
-#[derive(Debug)]
-pub(super) struct View {
-    seq: i64,
-    run_id: String,
-    next_event_id: i64,
-    open: bool,
-    events: Vec<HistoryEvent>,
-    missing: Option<(i64, i64)>,
 }
 
 impl Executions {
@@ -200,30 +165,9 @@ impl Executions {
         let waiting = self.call(shard, |reply| Work::Watch { seq, from, close_only, reply });
         let mut closing = self.inner.closing.subscribe();
         tokio::select! {
-            woken = waiting => woken,
+            woken = waiting => woken.map(|_| ()),
             () = tokio::time::sleep(LONG_POLL) => Ok(()),
             _ = closing.wait_for(|closing| *closing) => Ok(()),
-        }
-    }
-}
-
-impl Shard {
-    pub(super) fn view(&mut self, target: &Target, range: Range) -> Result<View, ServiceError> {
-        let seq = self.find(target)?;
-        let run = self.run(seq)?;
-        let (next_event_id, open) = (run.next_event_id(), run.is_open());
-        let (from, end) = range.within(next_event_id, open);
-        let (events, missing) = run.events(from, end);
-        Ok(View { seq, run_id: run.key().run_id.to_string(), next_event_id, open, events, missing })
-    }
-
-    pub(super) fn watch(&mut self, seq: i64, from: i64, close_only: bool, reply: Reply<()>) {
-        let waits =
-            self.run(seq).is_ok_and(|run| run.is_open() && (close_only || run.next_event_id() <= from));
-        if waits {
-            self.watchers.add(seq, from, close_only, reply);
-        } else {
-            self.reply(reply, Ok(()));
         }
     }
 }
