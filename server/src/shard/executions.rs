@@ -251,8 +251,9 @@ impl Executions {
         &self,
         namespace: &Namespace,
         request: StartWorkflowExecutionRequest,
+        in_process: bool,
     ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
-        let started = self.start(namespace, StartCall { request, signal: None, in_process: false }).await?;
+        let started = self.start(namespace, StartCall { request, signal: None, in_process }).await?;
         Ok(StartWorkflowExecutionResponse {
             run_id: started.run_id,
             first_execution_run_id: started.first_execution_run_id,
