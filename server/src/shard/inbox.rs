@@ -4,10 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::driver::Shard;
-
-/// Something to do on the shard's thread. It says with [`Shard::reply`] what came of it.
-pub(super) type Work = Box<dyn FnOnce(&mut Shard) + Send>;
+use super::work::Work;
 
 #[derive(Default)]
 pub(super) struct Inbox {

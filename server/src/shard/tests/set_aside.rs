@@ -8,7 +8,7 @@ async fn damaged() -> Executions {
     let store = Arc::new(MemoryStore::default());
     let on = open(store.clone(), ClockKind::System);
     for id in ["one", "two", "three"] {
-        on.start_workflow(&namespace(), start_request(id)).await.unwrap();
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
     }
     on.shutdown().await;
     let shard = on.shard_index("two");
@@ -55,7 +55,7 @@ async fn a_run_that_cannot_be_read_stops_no_other() {
 #[tokio::test]
 async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
     let on = damaged().await;
-    assert!(on.start_workflow(&namespace(), start_request("two")).await.is_err());
+    assert!(on.start_workflow(&namespace(), start_request("two"), false).await.is_err());
     on.terminate(&namespace(), terminate_request("two")).await.unwrap();
     assert_eq!(
         on.terminate(&namespace(), terminate_request("two")).await.unwrap_err().kind().code(),
@@ -63,7 +63,7 @@ async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
     );
     let mut request = start_request("two");
     request.request_id = "again".into();
-    on.start_workflow(&namespace(), request).await.unwrap();
+    on.start_workflow(&namespace(), request, false).await.unwrap();
     assert_eq!(kinds(&history(&on, "two").await)[0], EventType::WorkflowExecutionStarted);
 }
 
@@ -71,15 +71,14 @@ async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
 async fn a_run_whose_handling_panics_is_set_aside_and_the_shard_goes_on() {
     let on = memory();
     for id in ["good", "bad"] {
-        on.start_workflow(&namespace(), start_request(id)).await.unwrap();
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
     }
-    let lost = on
-        .call(on.shard_index("bad"), |shard| -> Result<(), ServiceError> {
-            let target = super::super::runs::Target::named("ns", "bad", "");
-            shard.at_work = Some(shard.find(&target)?);
-            panic!("a defect of the engine")
-        })
-        .await;
+    let lost = inspect(&on, on.shard_index("bad"), |shard| {
+        let target = super::super::runs::Target::named("ns", "bad", "");
+        shard.at_work = Some(shard.find(&target).unwrap());
+        panic!("a defect of the engine")
+    })
+    .await;
     assert!(lost.unwrap_err().message().contains("set aside"));
     assert!(summary(&on, "bad").await.contains("a defect of the engine"));
     signal(&on, "good", "hello").await.unwrap();
@@ -94,9 +93,7 @@ async fn a_shard_that_panics_for_no_run_gives_up_and_says_so() {
     let on = memory();
     let mut failed = on.failed();
     while failed.borrow_and_update().is_none() {
-        let lost = on
-            .call(on.shard_index("any"), |_| -> Result<(), ServiceError> { panic!("its books are wrong") })
-            .await;
+        let lost = inspect(&on, on.shard_index("any"), |_| panic!("its books are wrong")).await;
         assert_eq!(lost.unwrap_err().kind().code(), tonic::Code::Unavailable);
     }
     let refused = signal(&on, "any", "hello").await.unwrap_err();

@@ -24,7 +24,6 @@ use durably_proto::temporal::api::{
 use futures::FutureExt as _;
 use prost::Message;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use tokio::sync::oneshot;
 
 use crate::{
     Namespace, ServiceError,
@@ -33,11 +32,14 @@ use crate::{
     shard::{
         clock::Clock,
         courier::LocalCourier,
+        delivery::{Delivery, Offer},
         driver::{Shard, Shared},
+        events::decode,
         inbox::Inbox,
-        runs::{Target, decode},
+        reply::Reply,
+        runs::Target,
         start::StartCall,
-        tasks::{Delivery, Grant, Offer, queue_key},
+        tasks::{Grant, queue_key},
     },
     store::{Commit, Filter, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Visibility},
 };
@@ -163,9 +165,9 @@ impl World {
         &mut self,
         work: impl FnOnce(&mut Shard) -> Result<T, ServiceError>,
     ) -> Option<Result<T, ServiceError>> {
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, mut answer) = Reply::new();
         let result = work(&mut self.shard);
-        self.shard.reply(reply, result);
+        self.shard.batch.reply(reply, result);
         self.settle();
         if self.random.random_ratio(1, 40) {
             self.crash();
@@ -182,7 +184,7 @@ impl World {
                 break;
             }
             for work in work {
-                work(&mut self.shard);
+                self.shard.handle(work);
             }
         }
     }
@@ -238,7 +240,7 @@ impl World {
             request_id: self.random.random::<u64>().to_string(),
             ..Default::default()
         };
-        let namespace = self.namespace.clone();
+        let namespace = self.namespace.id.clone();
         let call = StartCall { request, signal: None, in_process: false };
         let answer = self.call(move |shard| shard.start(&namespace, call));
         self.note(&format!("start {id}"), answer.as_ref());
@@ -484,7 +486,7 @@ impl World {
                 (seq, slot.run.next_due(), slot.run.pending_dispatch(now), slot.run.describe())
             })
             .collect();
-        panic!("some run never ended at {now:?}: {stuck:#?}; sleeping {:?}", self.shard.sleeping);
+        panic!("some run never ended at {now:?}: {stuck:#?}; {:?}", self.shard.timers);
     }
 
     /// Checks every history against what was acknowledged.
