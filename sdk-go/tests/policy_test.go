@@ -128,6 +128,47 @@ func TestAPanicAnywhereFailsTheWorkflowIfAskedForAndIsLogged(t *testing.T) {
 	}
 }
 
+func TestCodeThatDisagreesWithItsHistoryFailsTheWorkflowIfAskedFor(t *testing.T) {
+	waits := func(ctx workflow.Context) error {
+		_ = workflow.Sleep(ctx, time.Millisecond)
+		workflow.GetSignalChannel(ctx, "go").Receive(ctx, nil)
+		return nil
+	}
+	calls := func(ctx workflow.Context) error {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		return workflow.ExecuteActivity(ctx, "Nothing").Get(ctx, nil)
+	}
+	named := workflow.RegisterOptions{Name: "Changes"}
+	c := dial(t, "embedded:")
+	before := worker.New(c, queue, worker.Options{StickyScheduleToStartTimeout: time.Millisecond})
+	before.RegisterWorkflowWithOptions(waits, named)
+	must(t, before.Start())
+	run := execute(t, c, "Changes")
+	for history(t, c, run).GetEvents()[len(history(t, c, run).GetEvents())-1].GetWorkflowTaskCompletedEventAttributes() == nil {
+		if _, err := c.QueryWorkflow(within(t), run.GetID(), "", client.QueryTypeStackTrace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before.Stop()
+
+	start(t, c, worker.Options{WorkflowPanicPolicy: worker.FailWorkflow}, func(w worker.Worker) { w.RegisterWorkflowWithOptions(calls, named) })
+	must(t, c.SignalWorkflow(within(t), run.GetID(), "", "go", nil))
+	err := run.Get(within(t), nil)
+	var failed *temporal.ApplicationError
+	if !errors.As(err, &failed) || !strings.Contains(failed.Message(), "FailWorkflow workflow panic policy") || failed.NonRetryable() {
+		t.Fatal(err)
+	}
+	cause, kind := failureOf(t, err)
+	if !strings.Contains(cause, "Non-determinism") || !strings.Contains(cause, "policy_test.go:") || kind != "NonDeterminism" {
+		t.Error(kind, cause)
+	}
+	replayer := worker.NewWorkflowReplayer()
+	replayer.RegisterWorkflowWithOptions(calls, named)
+	if err := replayer.ReplayWorkflowHistory(quiet{}, history(t, c, run)); err == nil || !strings.Contains(err.Error(), "Non-determinism") {
+		t.Error(err)
+	}
+}
+
 func TestAPanicAnywhereFailsTheTaskByDefault(t *testing.T) {
 	c := dial(t, "embedded:")
 	start(t, c, worker.Options{}, registerAll)

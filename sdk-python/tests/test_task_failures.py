@@ -17,7 +17,7 @@ import pytest
 from durably import activity, converter, workflow
 from durably.client import Client, WorkflowFailureError, WorkflowHandle
 from durably.exceptions import ApplicationError
-from durably.worker import Worker
+from durably.worker import Replayer, Worker
 
 TEN = timedelta(seconds=10)
 
@@ -214,6 +214,37 @@ async def test_what_the_core_finds_is_told_once_too(client: Client, queue: str) 
     loud = [record.getMessage() for record in log.all if record.levelno >= logging.WARNING]
     assert loud == [first.getMessage()]
     assert f"{__file__}:" in first.getMessage()
+
+
+@workflow.defn(name="Changes", failure_exception_types=[workflow.NondeterminismError])
+class AfterWithTypes(After):
+    @workflow.run
+    async def run(self) -> None:
+        await super().run()
+
+
+@pytest.mark.parametrize(
+    ("code", "types"),
+    [(After, [workflow.NondeterminismError]), (After, [Exception]), (AfterWithTypes, [])],
+)
+async def test_code_that_disagrees_with_its_history_obeys_the_failure_types(
+    client: Client, queue: str, code: Any, types: list[type[BaseException]]
+) -> None:
+    async with Worker(client, task_queue=queue, workflows=[Before]):
+        handle = await client.start_workflow(Before.run, id=queue, task_queue=queue)
+        assert await handle.query("is_there")
+    with records() as log:
+        async with Worker(client, task_queue=queue, workflows=[code], workflow_failure_exception_types=types):
+            await handle.signal("poke")
+            failed = await failure_of(handle)
+        assert "disagree" in failed.message and f"{__file__}:" in failed.message
+        assert failed.type == "NonDeterminism" and not failed.non_retryable
+        await log.some("(Changes) failed: NondeterminismError")
+    # A replay says so, and ends nothing.
+    history = await handle.fetch_history()
+    replayer = Replayer(workflows=[code], workflow_failure_exception_types=types)
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(history)
 
 
 @workflow.defn
