@@ -11,13 +11,13 @@ import (
 
 func TestEachOptionOfAWorkerIsOfferedOrThereIsAReason(t *testing.T) {
 	drift.Check(t, map[string]drift.Origin[Options]{
-		"task_queue":                             {Without: "New takes it"},
-		"namespace":                              {Without: "a client has one"},
-		"identity":                               {By: Options{Identity: "me"}},
-		"build_id":                               {By: Options{BuildID: "1"}},
-		"history_dialect":                        {Without: "histories are BY_EVENT_ID, as the official SDK makes them"},
-		"workflows":                              {By: Options{DisableWorkflowWorker: true}},
-		"activities":                             {By: Options{LocalActivityWorkerOnly: true}},
+		"task_queue":      {Without: "New takes it"},
+		"namespace":       {Without: "a client has one"},
+		"identity":        {By: Options{Identity: "me"}},
+		"build_id":        {By: Options{BuildID: "1"}},
+		"history_dialect": {Without: "histories are BY_EVENT_ID, as the official SDK makes them"},
+		"workflows":       {By: Options{DisableWorkflowWorker: true}},
+		"activities":      {By: Options{LocalActivityWorkerOnly: true}},
 		"nondeterminism_as_workflow_fail": {
 			By: Options{WorkflowPanicPolicy: FailWorkflow}, Also: "nondeterminism_failure_message"},
 		"nondeterminism_as_workflow_fail_for_types": {Without: "the official SDK has one policy for all workflows"},

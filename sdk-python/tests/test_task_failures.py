@@ -182,8 +182,7 @@ async def test_a_mistake_is_told_once_with_its_line_and_then_counted(client: Cli
 class Before:
     @workflow.run
     async def run(self) -> None:
-        await asyncio.sleep(0.01)
-        await workflow.wait_condition(lambda: False)
+        await asyncio.sleep(3600)
 
     @workflow.query
     def is_there(self) -> bool:
