@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Client, type WorkflowHandle, WorkflowFailedError } from '@durably/client';
 import { ApplicationFailure } from '@durably/common';
-import { Worker } from '@durably/worker';
+import { Worker, type WorkerOptions } from '@durably/worker';
 import { type Env, logged, withWorker } from './worker';
 
 const LATER = ['handler', 'handler after await', 'promise', 'condition'];
@@ -66,7 +66,12 @@ test('errors that are not listed fail the task, wherever they are thrown', async
 });
 
 test('code that disagrees with its history fails the workflow if that is listed, by any of its names', async () => {
-  const lists = [{ '*': ['NondeterminismError'] }, { '*': ['Error'] }, { looksAtReplay: ['DeterminismViolationError'] }, ['NondeterminismError']];
+  const lists: WorkerOptions['workflowFailureErrorTypes'][] = [
+    { '*': ['NondeterminismError'] },
+    { '*': ['Error'] },
+    { looksAtReplay: ['DeterminismViolationError'] },
+    ['NondeterminismError'],
+  ];
   for (const workflowFailureErrorTypes of lists) {
     await withWorker(
       'misuse',
