@@ -32,7 +32,7 @@ var said = map[string]string{
 	"ANilPointer":                     `"kept"`,
 	"ATypedNil":                       unanswered,
 	"BadResult":                       byPolicy + "Panic{can't be written}",
-	"Changes":                         byPolicy + "App{",
+	"Changes":                         byPolicy + "Panic{[TMPRL1100] ",
 	"Channel":                         unencodable,
 	"Deadlock":                        byPolicy + `Panic{[TMPRL1101] Potential deadlock detected: workflow goroutine "root" didn't yield for over 1s}`,
 	"DeadlockInCondition":             byPolicy + `Panic{[TMPRL1101] Potential deadlock detected: workflow goroutine "root" didn't yield for over 1s}`,
@@ -59,11 +59,12 @@ const unencodable = "App{values[0]: unable to encode: json: unsupported type: ch
 
 // different are the programs that come to something else with our SDK: how that begins, and why.
 var different = map[string]struct{ said, why string }{
-	"ATypedNil":           {"App{", "an activity is answered whatever its error is"},
+	"ATypedNil":           {"Panic{", "an activity is answered whatever its error is"},
 	"ABadDetails":         {"App{", "an activity is answered whatever its details are"},
 	"AChannel":            {"App{", "the message says what can't be encoded"},
 	"Channel":             {"App{", "the message says what can't be encoded"},
 	"TakesNumber text":    {"App{", "the message shows the value"},
+	"Changes":             {byPolicy + "App{", "the message says what the history has, what the code does, and where"},
 	"Deadlock":            {byPolicy + "Panic{", "the message names the line"},
 	"DeadlockInCondition": {byPolicy + "Panic{", "the message names the line"},
 }
@@ -92,6 +93,7 @@ func (r *runner) judge() error {
 		if ours, isDifferent := different[label]; isDifferent && !official {
 			expected, why = ours.said, " ("+ours.why+")"
 		}
+		// The official SDK's message about a change goes on about what may be the cause.
 		isBeginning := why != "" || label == "Changes"
 		if came != expected && !(isBeginning && strings.HasPrefix(came, expected)) {
 			wrong = append(wrong, fmt.Sprintf("%s: %s\n  expected: %s%s", label, came, expected, why))

@@ -166,8 +166,9 @@ func (r *runner) run(ctx context.Context, label, workflow string, args ...any) {
 	defer done()
 	var value any = "untouched"
 	err := run.Get(brief, &value)
+	var ended *temporal.WorkflowExecutionError
 	switch {
-	case brief.Err() != nil:
+	case err != nil && !errors.As(err, &ended):
 		r.came[label] = unanswered
 		harness.Must(r.env.Client.TerminateWorkflow(ctx, run.GetID(), "", ""))
 	case err != nil:

@@ -25,12 +25,10 @@ class Raises:
     """Raises where it is told to, once it is signalled."""
 
     def __init__(self) -> None:
-        self.where = ""
-        self.told = False
+        self.told = ""
 
     @workflow.run
     async def run(self, where: str) -> None:
-        self.where = where
         if where == "main":
             raise OutOfStock("none left")
         if where == "task":
@@ -43,16 +41,16 @@ class Raises:
         raise OutOfStock("none left")
 
     def condition(self) -> bool:
-        if self.told and self.where == "condition":
+        if self.told == "condition":
             raise OutOfStock("none left")
         return False
 
     @workflow.signal
-    async def tell(self) -> None:
-        self.told = True
-        if self.where == "handler":
+    async def tell(self, where: str) -> None:
+        self.told = where
+        if where == "handler":
             raise OutOfStock("none left")
-        if self.where == "handler after a sleep":
+        if where == "handler after a sleep":
             await self.fail_later()
 
 
@@ -129,7 +127,7 @@ async def check(env: Any) -> None:
             for where in places:
                 handle = await env.start(Raises.run, where)
                 if where != "main":
-                    await handle.signal(Raises.tell)
+                    await handle.signal(Raises.tell, where)
                 failure = await failure_of(handle)
                 assert (failure.message, failure.type) == ("none left", "OutOfStock"), f"{where}: {failure!r}"
             # What leaves the main function is the group's, which only the wider list has.
@@ -142,7 +140,7 @@ async def check(env: Any) -> None:
         for where in places:
             handle = await env.start(Raises.run, where)
             if where != "main":
-                await handle.signal(Raises.tell)
+                await handle.signal(Raises.tell, where)
             await fails_its_task(env, handle)
         assert (await failure_of(await env.start(RaisesByItself.run))).type == "OutOfStock"
         await fails_its_task(env, await env.start("Takes", {"number": 1}))
