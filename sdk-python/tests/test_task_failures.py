@@ -258,6 +258,14 @@ class UsesWhatIsAbsent:
             workflow.info().get_current_deployment_version()
         elif what == "option":
             workflow.continue_as_new(versioning_intent=1)  # type: ignore[arg-type]
+        elif what == "sleep":
+            await workflow.sleep(1, event_groups=["x"])
+        elif what == "condition":
+            await workflow.wait_condition(lambda: True, event_groups=["x"])
+        elif what == "random":
+            workflow.new_random("x")
+        elif what == "called activity":
+            await workflow.execute_activity(measures, start_to_close_timeout=TEN, event_groups=["x"])
         elif what == "activity":
             await workflow.execute_activity(measures, start_to_close_timeout=TEN)
 
@@ -267,7 +275,9 @@ async def measures() -> None:
     activity.metric_meter()
 
 
-@pytest.mark.parametrize("what", ["child", "patch", "info", "option"])
+@pytest.mark.parametrize(
+    "what", ["child", "patch", "info", "option", "sleep", "condition", "random", "called activity"]
+)
 async def test_a_feature_that_is_absent_fails_the_run_at_once(client: Client, queue: str, what: str) -> None:
     async with Worker(client, task_queue=queue, workflows=[UsesWhatIsAbsent]):
         failure = await failure_of(await client.start_workflow("UsesWhatIsAbsent", what, id=queue, task_queue=queue))
