@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use durably_core::workflow::{Run, Step};
+use durably_core::workflow::{Run, RunOptions, Step};
 use durably_proto::durably::core::v1::workflow_command::Command;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::*;
@@ -42,8 +42,7 @@ fn main() {
 
 fn replay(history: History) {
     let (mut run, mut steps) = Run::replay(
-        "default",
-        HistoryDialect::BySequence,
+        &RunOptions::default(),
         ReplayHistory { workflow_id: "speed".into(), history: Some(history) },
     );
     let mut seq = 0;

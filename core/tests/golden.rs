@@ -47,7 +47,7 @@ fn transcripts_are_as_recorded() {
 fn transcribe(script: &Script, name: &str) -> String {
     let mut sdk = |activation: &WorkflowActivation| script.code.answer(activation);
     if script.only_replay {
-        return lines(&drive::replay_as(script.dialect, &script.history, &mut sdk));
+        return lines(&drive::replay_as(&script.options, &script.history, &mut sdk));
     }
     let mut out = String::new();
     let tasks = live_tasks(&script.history);
@@ -65,7 +65,7 @@ fn transcribe(script: &Script, name: &str) -> String {
             run.handle_task(task_with(&script.history, task, previous, queries.clone()))
         } else {
             let (started, steps) =
-                Run::start("default", script.dialect, task_with(&script.history, task, 0, queries.clone()));
+                Run::start(&script.options, task_with(&script.history, task, 0, queries.clone()));
             run = Some(started);
             steps
         };
@@ -75,7 +75,7 @@ fn transcribe(script: &Script, name: &str) -> String {
         previous = task.started_event_id;
 
         let anew = task_with(&script.history, task, 0, queries);
-        let (mut fresh, steps) = Run::start("default", script.dialect, anew.clone());
+        let (mut fresh, steps) = Run::start(&script.options, anew.clone());
         let replayed = settle(&mut fresh, steps, &mut sdk, &mut |_| HistoryPage::default());
         assert_eq!(response(&live), response(&replayed), "{name}: task {} anew", task.started_event_id);
         paged(script, &anew, &live, name);
@@ -87,12 +87,12 @@ fn transcribe(script: &Script, name: &str) -> String {
         let live = settle(cached, steps, &mut sdk, &mut pages(&script.history, 1000));
         out.push_str(&lines(&live));
         let (mut fresh, steps) =
-            Run::start("default", script.dialect, query_task(script.history.clone(), previous, query));
+            Run::start(&script.options, query_task(script.history.clone(), previous, query));
         let anew = settle(&mut fresh, steps, &mut sdk, &mut |_| HistoryPage::default());
         let _ = writeln!(out, "query {query} anew");
         out.push_str(&lines(&anew));
     }
-    let full = drive::replay_as(script.dialect, &script.history, &mut sdk);
+    let full = drive::replay_as(&script.options, &script.history, &mut sdk);
     let _ = writeln!(out, "replay in full");
     out.push_str(&lines(&full.into_iter().filter(|step| !is_activation(step)).collect::<Vec<_>>()));
     out
@@ -108,7 +108,7 @@ fn paged(script: &Script, anew: &durably_core::workflow::WorkflowTask, live: &[S
         let mut task = anew.clone();
         task.history = first.events;
         task.next_page_token = first.next_page_token;
-        let (mut run, steps) = Run::start("default", script.dialect, task);
+        let (mut run, steps) = Run::start(&script.options, task);
         let steps = settle(&mut run, steps, &mut sdk, &mut fetch);
         assert_eq!(
             response(live),
@@ -119,7 +119,7 @@ fn paged(script: &Script, anew: &durably_core::workflow::WorkflowTask, live: &[S
 
         let mut task = anew.clone();
         task.history = upto[upto.len() - 1..].to_vec();
-        let (mut run, steps) = Run::start("default", script.dialect, task);
+        let (mut run, steps) = Run::start(&script.options, task);
         let mut persisted = pages(&upto[..upto.len() - 1], size);
         let steps = settle(&mut run, steps, &mut sdk, &mut persisted);
         assert_eq!(response(live), response(&steps), "{name}: task {} from its end", anew.started_event_id);

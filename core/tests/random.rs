@@ -13,7 +13,7 @@ use durably_core::workflow::{HistoryPage, Query, Run, Step, TaskCompleted};
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::*;
 use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
-use support::drive::{self, LiveTask, Sdk, pages, query_task, response, settle, task_with};
+use support::drive::{self, LiveTask, Sdk, options, pages, query_task, response, settle, task_with};
 use support::random::{Program, Random, Server};
 use support::text;
 
@@ -50,7 +50,7 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
             run.handle_task(task_with(&server.history, &task, previous, Vec::new()))
         } else {
             program = Program::new(seed);
-            let (run, steps) = Run::start("default", dialect, full.clone());
+            let (run, steps) = Run::start(&options(dialect), full.clone());
             cached = Some(run);
             steps
         };
@@ -61,7 +61,7 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
         };
         let _ = writeln!(out, "{started}: {}", text::commands(&done.commands));
 
-        let (mut fresh, steps) = Run::start("default", dialect, full);
+        let (mut fresh, steps) = Run::start(&options(dialect), full);
         let anew = settle(&mut fresh, steps, &mut Program::new(seed), &mut |_| HistoryPage::default());
         assert_eq!(response(&live), response(&anew), "{dialect:?}, seed {seed}, task {started}, anew");
 
@@ -116,7 +116,7 @@ fn random_programs_replay() {
         if seed % 10 == 0 {
             assert_eq!(play(dialect, seed).1, out, "{dialect:?}, seed {seed}: twice the same");
         }
-        let full = drive::replay_as(dialect, &history, &mut Program::new(seed));
+        let full = drive::replay_as(&options(dialect), &history, &mut Program::new(seed));
         let replayed = full.iter().find_map(|step| match step {
             Step::Replayed(result) => Some(result.error.clone()),
             _ => None,
@@ -132,7 +132,7 @@ fn another_program_is_found_out() {
         let mut found = 0;
         for seed in 0..100 {
             let (history, _) = play(dialect, seed);
-            let steps = drive::replay_as(dialect, &history, &mut Program::new(seed + 1));
+            let steps = drive::replay_as(&options(dialect), &history, &mut Program::new(seed + 1));
             let mismatch = steps.iter().any(|step| match step {
                 Step::Replayed(result) => {
                     result.error.as_ref().is_some_and(|error| error.nondeterminism.is_some())
@@ -230,8 +230,7 @@ fn nothing_makes_a_run_panic() {
         };
         if seed % 2 == 0 {
             let (mut run, steps) = Run::replay(
-                "default",
-                dialect,
+                &options(dialect),
                 ReplayHistory { history: Some(History { events: history }), ..ReplayHistory::default() },
             );
             settle(&mut run, steps, &mut sdk, &mut fetch);
@@ -239,7 +238,7 @@ fn nothing_makes_a_run_panic() {
         }
         let mut inputs = Random(!seed);
         let first = random_task(&history, &mut inputs);
-        let (mut run, mut steps) = Run::start("default", dialect, first);
+        let (mut run, mut steps) = Run::start(&options(dialect), first);
         for _ in 0..30 {
             let mut more = poke(&mut run, &history, &mut sdk, &steps, &mut inputs, &mut fetch);
             steps.clear();

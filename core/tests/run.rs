@@ -5,7 +5,7 @@
 mod support;
 
 use bytes::Bytes;
-use durably_core::workflow::{HistoryPage, Query, Run, Step, WorkflowTask};
+use durably_core::workflow::{HistoryPage, Query, Run, RunOptions, Step, WorkflowTask};
 use durably_proto::durably::core::v1::*;
 use durably_proto::temporal::api::history::v1::HistoryEvent;
 use durably_proto::temporal::api::workflowservice::v1::PollWorkflowTaskQueueResponse;
@@ -51,7 +51,7 @@ fn run_on(script: &Script, run: &mut Run, steps: Vec<Step>) -> String {
 
 /// A run that is cached after its first task.
 fn cached(script: &Script) -> Run {
-    let (mut run, steps) = Run::start("default", HistoryDialect::BySequence, task(script, 0, 0));
+    let (mut run, steps) = Run::start(&RunOptions::default(), task(script, 0, 0));
     run_on(script, &mut run, steps);
     assert!(!run.is_busy());
     run
@@ -89,7 +89,7 @@ fn a_full_history_for_a_cached_run_goes_on_where_it_stands() {
 #[test]
 fn a_task_for_a_busy_run_makes_it_start_over() {
     let script = order();
-    let (mut run, first) = Run::start("default", HistoryDialect::BySequence, task(&script, 0, 0));
+    let (mut run, first) = Run::start(&RunOptions::default(), task(&script, 0, 0));
     assert!(run.is_busy() && run.is_activated());
     assert_eq!(run.handle_task(task(&script, 1, 0)), Vec::new(), "the SDK answers first");
     let Step::Activate(activation) = &first[0] else { panic!("{first:?}") };
@@ -101,7 +101,7 @@ fn a_task_for_a_busy_run_makes_it_start_over() {
 fn an_eviction_waits_for_the_task_unless_the_server_has_dropped_it() {
     let script = order();
     for reason in [evict::Reason::Requested, evict::Reason::CacheMiss] {
-        let (mut run, first) = Run::start("default", HistoryDialect::BySequence, task(&script, 0, 0));
+        let (mut run, first) = Run::start(&RunOptions::default(), task(&script, 0, 0));
         assert_eq!(run.handle_evict(reason, ""), Vec::new());
         let Step::Activate(activation) = &first[0] else { panic!("{first:?}") };
         let steps = run.handle_completion(script.code.answer(activation));
@@ -116,7 +116,7 @@ fn an_eviction_waits_for_the_task_unless_the_server_has_dropped_it() {
 #[test]
 fn a_run_that_the_sdk_never_saw_is_evicted_without_it() {
     let script = order();
-    let (mut run, steps) = Run::start("default", HistoryDialect::BySequence, task(&script, 1, 3));
+    let (mut run, steps) = Run::start(&RunOptions::default(), task(&script, 1, 3));
     assert_eq!(show(&steps), "= fetch history \"\"");
     let steps = run.handle_history_unavailable("not found");
     assert_eq!(show(&steps), "= evicted, CACHE_MISS");
@@ -124,7 +124,7 @@ fn a_run_that_the_sdk_never_saw_is_evicted_without_it() {
 
 #[test]
 fn a_query_whose_history_is_gone_is_answered_so() {
-    let (mut run, _) = Run::start("default", HistoryDialect::BySequence, query_task(Vec::new(), 3, "status"));
+    let (mut run, _) = Run::start(&RunOptions::default(), query_task(Vec::new(), 3, "status"));
     let steps = run.handle_history_unavailable("not found");
     insta::assert_snapshot!(show(&steps));
 }
@@ -132,11 +132,8 @@ fn a_query_whose_history_is_gone_is_answered_so() {
 #[test]
 fn a_query_before_the_first_task_is_told_so() {
     let script = order();
-    let (run, steps) = Run::start(
-        "default",
-        HistoryDialect::BySequence,
-        query_task(script.history[..2].to_vec(), 0, "status"),
-    );
+    let (run, steps) =
+        Run::start(&RunOptions::default(), query_task(script.history[..2].to_vec(), 0, "status"));
     insta::assert_snapshot!(show(&steps));
     assert!(run.is_busy(), "gone");
 }
@@ -146,7 +143,7 @@ fn an_empty_last_page_ends_the_history() {
     let script = order();
     let mut first = task(&script, 1, 0);
     first.next_page_token = Bytes::from_static(b"more");
-    let (mut run, steps) = Run::start("default", HistoryDialect::BySequence, first);
+    let (mut run, steps) = Run::start(&RunOptions::default(), first);
     let mut sdk = |activation: &WorkflowActivation| script.code.answer(activation);
     let steps = settle(&mut run, steps, &mut sdk, &mut |_| HistoryPage::default());
     assert_eq!(
@@ -161,7 +158,7 @@ fn a_history_that_ends_before_the_task_fails_it() {
     let script = order();
     let mut short = task(&script, 1, 0);
     short.history.truncate(7);
-    let (mut run, steps) = Run::start("default", HistoryDialect::BySequence, short);
+    let (mut run, steps) = Run::start(&RunOptions::default(), short);
     insta::assert_snapshot!(run_on(&script, &mut run, steps));
 }
 
@@ -180,7 +177,7 @@ fn answers_that_break_the_contract_fail_the_task() {
     ];
     let mut all = Vec::new();
     for break_contract in answers {
-        let (mut run, first) = Run::start("default", HistoryDialect::BySequence, task(&script, 0, 0));
+        let (mut run, first) = Run::start(&RunOptions::default(), task(&script, 0, 0));
         let Step::Activate(activation) = &first[0] else { panic!("{first:?}") };
         let mut answer = script.code.answer(activation);
         break_contract(&mut answer);
@@ -196,7 +193,7 @@ fn queries_must_be_answered_and_nothing_else() {
     let query = Query { id: "q".into(), name: "status".into(), ..Query::default() };
     for commands in [vec![], vec!["command"]] {
         let with_query = WorkflowTask { queries: vec![query.clone()], ..task(&script, 0, 0) };
-        let (mut run, steps) = Run::start("default", HistoryDialect::BySequence, with_query);
+        let (mut run, steps) = Run::start(&RunOptions::default(), with_query);
         let Step::Activate(activation) = &steps[0] else { panic!("{steps:?}") };
         let steps = run.handle_completion(script.code.answer(activation));
         assert!(matches!(&steps[..], [Step::Activate(_)]), "{steps:?}");
@@ -215,7 +212,7 @@ fn a_run_weighs_what_the_sdk_says_or_else_what_the_history_does() {
     let script = order();
     let run = cached(&script);
     let guessed = run.weight();
-    let (mut run, first) = Run::start("default", HistoryDialect::BySequence, task(&script, 0, 0));
+    let (mut run, first) = Run::start(&RunOptions::default(), task(&script, 0, 0));
     let Step::Activate(activation) = &first[0] else { panic!("{first:?}") };
     let mut answer = script.code.answer(activation);
     let Some(workflow_completion::Status::Success(success)) = &mut answer.status else { panic!() };

@@ -128,6 +128,43 @@ func TestAPanicAnywhereFailsTheWorkflowIfAskedForAndIsLogged(t *testing.T) {
 	}
 }
 
+func TestCodeThatDisagreesWithItsHistoryFailsTheWorkflowIfAskedFor(t *testing.T) {
+	waits := func(ctx workflow.Context) error {
+		return workflow.Sleep(ctx, time.Hour)
+	}
+	calls := func(ctx workflow.Context) error {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		return workflow.ExecuteActivity(ctx, "Nothing").Get(ctx, nil)
+	}
+	named := workflow.RegisterOptions{Name: "Changes"}
+	c := dial(t, "embedded:")
+	before := worker.New(c, queue, worker.Options{StickyScheduleToStartTimeout: time.Millisecond})
+	before.RegisterWorkflowWithOptions(waits, named)
+	must(t, before.Start())
+	run := execute(t, c, "Changes")
+	// It is answered when the first task is done.
+	_, err := c.QueryWorkflow(within(t), run.GetID(), "", "__stack_trace")
+	must(t, err)
+	before.Stop()
+
+	start(t, c, worker.Options{WorkflowPanicPolicy: worker.FailWorkflow}, func(w worker.Worker) { w.RegisterWorkflowWithOptions(calls, named) })
+	must(t, c.SignalWorkflow(within(t), run.GetID(), "", "go", nil))
+	err = run.Get(within(t), nil)
+	var failed *temporal.ApplicationError
+	if !errors.As(err, &failed) || !strings.Contains(failed.Message(), "FailWorkflow workflow panic policy") || failed.NonRetryable() {
+		t.Fatal(err)
+	}
+	cause, kind := failureOf(t, err)
+	if !strings.Contains(cause, "Non-determinism") || !strings.Contains(cause, "policy_test.go:") || kind != "NonDeterminism" {
+		t.Error(kind, cause)
+	}
+	replayer := worker.NewWorkflowReplayer()
+	replayer.RegisterWorkflowWithOptions(calls, named)
+	if err := replayer.ReplayWorkflowHistory(quiet{}, history(t, c, run)); err == nil || !strings.Contains(err.Error(), "Non-determinism") {
+		t.Error(err)
+	}
+}
+
 func TestAPanicAnywhereFailsTheTaskByDefault(t *testing.T) {
 	c := dial(t, "embedded:")
 	start(t, c, worker.Options{}, registerAll)

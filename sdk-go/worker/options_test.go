@@ -11,13 +11,18 @@ import (
 
 func TestEachOptionOfAWorkerIsOfferedOrThereIsAReason(t *testing.T) {
 	drift.Check(t, map[string]drift.Origin[Options]{
-		"task_queue":                             {Without: "New takes it"},
-		"namespace":                              {Without: "a client has one"},
-		"identity":                               {By: Options{Identity: "me"}},
-		"build_id":                               {By: Options{BuildID: "1"}},
-		"history_dialect":                        {Without: "histories are BY_EVENT_ID, as the official SDK makes them"},
-		"workflows":                              {By: Options{DisableWorkflowWorker: true}},
-		"activities":                             {By: Options{LocalActivityWorkerOnly: true}},
+		"task_queue":      {Without: "New takes it"},
+		"namespace":       {Without: "a client has one"},
+		"identity":        {By: Options{Identity: "me"}},
+		"build_id":        {By: Options{BuildID: "1"}},
+		"history_dialect": {Without: "histories are BY_EVENT_ID, as the official SDK makes them"},
+		"workflows":       {By: Options{DisableWorkflowWorker: true}},
+		"activities":      {By: Options{LocalActivityWorkerOnly: true}},
+		"nondeterminism_as_workflow_fail": {
+			By: Options{WorkflowPanicPolicy: FailWorkflow}, Also: "nondeterminism_failure_message"},
+		"nondeterminism_as_workflow_fail_for_types": {Without: "the official SDK has one policy for all workflows"},
+		"nondeterminism_failure_message": {
+			By: Options{WorkflowPanicPolicy: FailWorkflow}, Also: "nondeterminism_as_workflow_fail"},
 		"max_cached_bytes":                       {Without: "the official SDK bounds the cache in number only"},
 		"max_cached_workflows":                   {Without: "SetStickyWorkflowCacheSize sets it"},
 		"no_workflow_cache":                      {Without: "SetStickyWorkflowCacheSize(0) sets it"},

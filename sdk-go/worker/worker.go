@@ -26,8 +26,7 @@ type WorkflowPanicPolicy int
 const (
 	// BlockWorkflow fails the workflow task: the workflow goes on when the code is mended.
 	BlockWorkflow WorkflowPanicPolicy = iota
-	// FailWorkflow fails the workflow when its code panics or doesn't let go. Code that disagrees with the history still
-	// fails the workflow task only.
+	// FailWorkflow fails the workflow when its code panics, doesn't let go, or disagrees with the history.
 	FailWorkflow
 )
 
@@ -177,6 +176,9 @@ func (w *worker) contractOptions() *core.WorkerOptions {
 	}
 	size := cacheSize.Load()
 	options.MaxCachedWorkflows, options.NoWorkflowCache = uint32(size), size == 0
+	if o.WorkflowPanicPolicy == FailWorkflow {
+		options.NondeterminismAsWorkflowFail, options.NondeterminismFailureMessage = true, flow.FailedByPolicy
+	}
 	return options
 }
 

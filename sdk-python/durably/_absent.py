@@ -77,6 +77,7 @@ OPTIONS = {
     "backoff_start_interval": "a delay before the next run",
     "event_groups": _GROUPS,
     "initial_versioning_behavior": _VERSIONS,
+    "name": "random generators with names",
     "versioning_intent": _VERSIONS,
 }
 

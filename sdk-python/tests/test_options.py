@@ -18,6 +18,7 @@ EXCEPTIONS = {
         "no_workflow_cache": "is what max_cached_workflows=0 means",
         "activities": "is told by the activities given, of which this worker has none",
         "history_dialect": "is BY_SEQUENCE, as of the official SDK",
+        "nondeterminism_failure_message": "is for SDKs that wrap the disagreement in an error of their own",
         "replay_only": "is what Replayer is for",
         "activities_on_demand": "is for the sidecar, whose applications come and go",
     },
@@ -26,7 +27,7 @@ EXCEPTIONS = {
 }
 
 
-@workflow.defn
+@workflow.defn(failure_exception_types=[workflow.NondeterminismError])
 class Nothing:
     @workflow.run
     async def run(self) -> None:
@@ -66,6 +67,7 @@ async def test_each_option_of_a_worker_is_offered(client: Client) -> None:
         workflows=[Nothing],
         build_id="1",
         identity="me",
+        workflow_failure_exception_types=[Exception],
         max_cached_workflows=7,
         max_cached_bytes=7,
         max_concurrent_workflow_tasks=7,

@@ -17,7 +17,7 @@ import pytest
 from durably import activity, converter, workflow
 from durably.client import Client, WorkflowFailureError, WorkflowHandle
 from durably.exceptions import ApplicationError
-from durably.worker import Worker
+from durably.worker import Replayer, Worker
 
 TEN = timedelta(seconds=10)
 
@@ -182,8 +182,7 @@ async def test_a_mistake_is_told_once_with_its_line_and_then_counted(client: Cli
 class Before:
     @workflow.run
     async def run(self) -> None:
-        await asyncio.sleep(0.01)
-        await workflow.wait_condition(lambda: False)
+        await asyncio.sleep(3600)
 
     @workflow.query
     def is_there(self) -> bool:
@@ -216,6 +215,37 @@ async def test_what_the_core_finds_is_told_once_too(client: Client, queue: str) 
     assert f"{__file__}:" in first.getMessage()
 
 
+@workflow.defn(name="Changes", failure_exception_types=[workflow.NondeterminismError])
+class AfterWithTypes(After):
+    @workflow.run
+    async def run(self) -> None:
+        await super().run()
+
+
+@pytest.mark.parametrize(
+    ("code", "types"),
+    [(After, [workflow.NondeterminismError]), (After, [Exception]), (AfterWithTypes, [])],
+)
+async def test_code_that_disagrees_with_its_history_obeys_the_failure_types(
+    client: Client, queue: str, code: Any, types: list[type[BaseException]]
+) -> None:
+    async with Worker(client, task_queue=queue, workflows=[Before]):
+        handle = await client.start_workflow(Before.run, id=queue, task_queue=queue)
+        assert await handle.query("is_there")
+    with records() as log:
+        async with Worker(client, task_queue=queue, workflows=[code], workflow_failure_exception_types=types):
+            await handle.signal("poke")
+            failed = await failure_of(handle)
+        assert "disagree" in failed.message and f"{__file__}:" in failed.message
+        assert failed.type == "NonDeterminism" and not failed.non_retryable
+        await log.some("(Changes) failed: NondeterminismError")
+    # A replay says so, and ends nothing.
+    history = await handle.fetch_history()
+    replayer = Replayer(workflows=[code], workflow_failure_exception_types=types)
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(history)
+
+
 @workflow.defn
 class UsesWhatIsAbsent:
     @workflow.run
@@ -228,6 +258,14 @@ class UsesWhatIsAbsent:
             workflow.info().get_current_deployment_version()
         elif what == "option":
             workflow.continue_as_new(versioning_intent=1)  # type: ignore[arg-type]
+        elif what == "sleep":
+            await workflow.sleep(1, event_groups=["x"])
+        elif what == "condition":
+            await workflow.wait_condition(lambda: True, event_groups=["x"])
+        elif what == "random":
+            workflow.new_random("x")
+        elif what == "called activity":
+            await workflow.execute_activity(measures, start_to_close_timeout=TEN, event_groups=["x"])
         elif what == "activity":
             await workflow.execute_activity(measures, start_to_close_timeout=TEN)
 
@@ -237,7 +275,9 @@ async def measures() -> None:
     activity.metric_meter()
 
 
-@pytest.mark.parametrize("what", ["child", "patch", "info", "option"])
+@pytest.mark.parametrize(
+    "what", ["child", "patch", "info", "option", "sleep", "condition", "random", "called activity"]
+)
 async def test_a_feature_that_is_absent_fails_the_run_at_once(client: Client, queue: str, what: str) -> None:
     async with Worker(client, task_queue=queue, workflows=[UsesWhatIsAbsent]):
         failure = await failure_of(await client.start_workflow("UsesWhatIsAbsent", what, id=queue, task_queue=queue))

@@ -55,7 +55,12 @@ enum Sdk {
 impl Sdk {
     /// Some behaviours are about what only one language has, and bear its name; the official SDK is their yardstick.
     fn is_concerned(self, behaviour: &str) -> bool {
-        !behaviour.starts_with("typescript_") || matches!(self, Sdk::OfficialTypescript | Sdk::OurTypescript)
+        match behaviour.split_once('_') {
+            Some(("typescript", _)) => matches!(self, Sdk::OfficialTypescript | Sdk::OurTypescript),
+            Some(("go", _)) => matches!(self, Sdk::OfficialGo | Sdk::OurGo),
+            Some(("python", _)) => matches!(self, Sdk::OfficialPython | Sdk::OurPython),
+            _ => true,
+        }
     }
 
     /// Why this machine can't run its programs, if a toolchain is missing that may be.

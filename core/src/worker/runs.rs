@@ -26,11 +26,12 @@ use super::{
 use crate::{
     activity::Activities,
     observer::{Seen, TaskKind},
-    workflow::{HistoryPage, QueryReply, Run, Step, TaskCompleted, TaskFailed, WorkflowTask},
+    workflow::{HistoryPage, QueryReply, Run, RunOptions, Step, TaskCompleted, TaskFailed, WorkflowTask},
 };
 
 pub(super) struct Runs {
     context: Arc<Context>,
+    run_options: RunOptions,
     pub(super) slots: Slots,
     responder: Responder,
     cache: Mutex<Cache<Arc<Cached>>>,
@@ -121,6 +122,7 @@ impl Runs {
             cache: Mutex::new(Cache::new(settings.max_cached_workflows, settings.max_cached_bytes)),
             left: Notify::new(),
             replays: Mutex::default(),
+            run_options: settings.run_options(context.client.namespace()),
             context,
         })
     }
@@ -230,8 +232,7 @@ impl Runs {
         cache.insert(task.run_id.clone(), Arc::clone(&cached));
         drop(cache);
         self.context.client.observer().see(&Seen::RunCached);
-        let (run, steps) =
-            Run::start(self.context.client.namespace(), self.context.settings.history_dialect, task);
+        let (run, steps) = Run::start(&self.run_options, task);
         inner.run = Some(run);
         let jobs = self.carry_out(&cached, &mut inner, steps);
         drop(inner);
@@ -250,8 +251,7 @@ impl Runs {
             self.left.notify_waiters();
             return Jobs::new();
         };
-        let (run, steps) =
-            Run::replay(self.context.client.namespace(), self.context.settings.history_dialect, history);
+        let (run, steps) = Run::replay(&self.run_options, history);
         let run_id = run.run_id().to_owned();
         let inner = Inner { run: Some(run), is_replay: true, ..Default::default() };
         let cached = Arc::new(Cached { run_id: run_id.clone(), inner: Mutex::new(inner) });

@@ -1,11 +1,15 @@
 //! `WorkerOptions` with the defaults filled in and the contradictions refused.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use durably_proto::durably::core::v1::{CallError, HistoryDialect, WorkerOptions};
 use tonic::Code;
 
-use crate::{client::error::call_error, convert::duration_or};
+use crate::{
+    client::error::call_error,
+    convert::duration_or,
+    workflow::{NondeterminismPolicy, RunOptions},
+};
 
 /// Everything a worker was started with, made explicit.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) identity: String,
     pub(crate) build_id: String,
     pub(crate) history_dialect: HistoryDialect,
+    pub(crate) nondeterminism: Arc<NondeterminismPolicy>,
     pub(crate) workflows: bool,
     pub(crate) activities: bool,
     pub(crate) activities_on_demand: bool,
@@ -67,6 +72,11 @@ impl Settings {
             identity: if options.identity.is_empty() { identity.to_owned() } else { options.identity },
             build_id: options.build_id,
             history_dialect,
+            nondeterminism: Arc::new(NondeterminismPolicy {
+                fails_all: options.nondeterminism_as_workflow_fail,
+                fails_types: options.nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
+                message: options.nondeterminism_failure_message,
+            }),
             workflows: options.workflows,
             activities: options.activities,
             activities_on_demand: options.activities_on_demand,
@@ -102,6 +112,15 @@ impl Settings {
             ),
             replay_only: options.replay_only,
         })
+    }
+
+    /// What holds for all runs, in this namespace.
+    pub(crate) fn run_options(&self, namespace: &str) -> RunOptions {
+        RunOptions {
+            namespace: namespace.to_owned(),
+            dialect: self.history_dialect,
+            nondeterminism: Arc::clone(&self.nondeterminism),
+        }
     }
 
     /// How often heartbeats of an activity with this heartbeat time-out reach the server at most.

@@ -26,6 +26,7 @@ mod jobs;
 mod machines;
 mod messages;
 mod mismatch;
+mod policy;
 mod problem;
 mod replay;
 mod run;
@@ -36,6 +37,7 @@ mod task;
 mod timeline;
 
 pub use messages::{Message, OutgoingMessage, UpdateRequest};
+pub use policy::{NondeterminismPolicy, RunOptions};
 pub use run::Run;
 pub use step::{QueryReply, Step, TaskCompleted, TaskFailed};
 pub use task::{HistoryPage, InvalidTask, Query, WorkflowTask};

@@ -1,12 +1,13 @@
 //! One cached workflow run: tasks in, steps out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use durably_proto::durably::core::v1::workflow_completion::Status;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::{
-    ActivationSuccess, Evict, HistoryDialect, QueryReceived, ReplayHistory, ReplayResult, WorkflowActivation,
+    ActivationSuccess, Evict, QueryReceived, ReplayHistory, ReplayResult, WorkflowActivation,
     WorkflowCompletion, WorkflowJob, evict, query_answer, workflow_command,
 };
 use durably_proto::temporal::api::command::v1::Command;
@@ -19,6 +20,7 @@ use durably_proto::temporal::api::query::v1::WorkflowQueryResult;
 
 use super::initialize::Identity;
 use super::machines::{MachineEvent, Sequence};
+use super::policy::{NondeterminismPolicy, RunOptions};
 use super::problem::Problem;
 use super::state::{OpenTask, Progress, RunState};
 use super::step::{QueryReply, Step, TaskCompleted, TaskFailed};
@@ -28,6 +30,7 @@ use super::task::{HistoryPage, Query, WorkflowTask};
 #[derive(Debug)]
 pub struct Run {
     state: RunState,
+    nondeterminism: Arc<NondeterminismPolicy>,
     phase: Phase,
     assignment: Option<Assignment>,
     /// Set once the run has to go.
@@ -88,19 +91,19 @@ type Answers = BTreeMap<String, query_answer::Answer>;
 impl Run {
     /// A run that is not in the cache, with its first task. If the task holds only the end of the history, the first
     /// step asks for the history from its start.
-    pub fn start(namespace: &str, dialect: HistoryDialect, task: WorkflowTask) -> (Run, Vec<Step>) {
+    pub fn start(options: &RunOptions, task: WorkflowTask) -> (Run, Vec<Step>) {
         let identity = Identity {
-            namespace: namespace.to_owned(),
+            namespace: options.namespace.clone(),
             workflow_id: task.workflow_id.clone(),
             run_id: task.run_id.clone(),
         };
-        let mut run = Run::new(identity, dialect);
+        let mut run = Run::new(identity, options);
         let steps = run.begin(task);
         (run, steps)
     }
 
     /// A replay of a history as a file or a server has it. Ends with [`Step::Replayed`] and the eviction.
-    pub fn replay(namespace: &str, dialect: HistoryDialect, replay: ReplayHistory) -> (Run, Vec<Step>) {
+    pub fn replay(options: &RunOptions, replay: ReplayHistory) -> (Run, Vec<Step>) {
         let events = replay.history.unwrap_or_default().events;
         let started = match events.first().and_then(|event| event.attributes.as_ref()) {
             Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => Some(started),
@@ -112,11 +115,11 @@ impl Run {
         };
         let run_id = or("", started.map(|started| &started.original_execution_run_id));
         let identity = Identity {
-            namespace: namespace.to_owned(),
+            namespace: options.namespace.clone(),
             workflow_id: or(&replay.workflow_id, started.map(|started| &started.workflow_id)),
             run_id: if run_id.is_empty() { format!("replay-of-{}", replay.workflow_id) } else { run_id },
         };
-        let mut run = Run::new(identity, dialect);
+        let mut run = Run::new(identity, options);
         run.assignment = Some(Assignment {
             kind: AssignmentKind::Replay,
             task_token: Bytes::new(),
@@ -130,9 +133,14 @@ impl Run {
         (run, steps)
     }
 
-    fn new(identity: Identity, dialect: HistoryDialect) -> Run {
+    fn new(identity: Identity, options: &RunOptions) -> Run {
+        Run::with(RunState::new(identity, options.dialect), Arc::clone(&options.nondeterminism))
+    }
+
+    fn with(state: RunState, nondeterminism: Arc<NondeterminismPolicy>) -> Run {
         Run {
-            state: RunState::new(identity, dialect),
+            state,
+            nondeterminism,
             phase: Phase::Idle,
             assignment: None,
             eviction: None,
@@ -482,9 +490,8 @@ impl Run {
             self.eviction = Some((problem.evict_reason(), problem.message()));
         }
         let mut steps = match self.assignment.take() {
-            Some(Assignment { kind: AssignmentKind::Task, task_token, attempt, .. }) => {
-                let (cause, failure) = (problem.cause(), problem.to_failure());
-                vec![Step::FailTask(TaskFailed { task_token, cause, failure, attempt })]
+            Some(assignment @ Assignment { kind: AssignmentKind::Task, .. }) => {
+                vec![self.fail_task(assignment, problem)]
             }
             Some(Assignment { kind: AssignmentKind::Query, task_token, .. }) => {
                 vec![query_failed(task_token, problem)]
@@ -494,6 +501,26 @@ impl Run {
         };
         steps.append(&mut self.evict());
         steps
+    }
+
+    /// Fails the task; or the run, if the worker's options say so. That holds for later attempts too: a run that is stuck
+    /// fails as soon as a worker has the options for it.
+    fn fail_task(&mut self, assignment: Assignment, problem: &Problem) -> Step {
+        let Assignment { task_token, attempt, queries, .. } = assignment;
+        let (cause, failure) = (problem.cause(), problem.to_failure());
+        let Some(command) = self.nondeterminism.command(self.state.workflow_type(), problem) else {
+            return Step::FailTask(TaskFailed { task_token, cause, failure, attempt });
+        };
+        let unanswered =
+            |query: Query| (query.id, query_result(query_answer::Answer::Failed(failure.clone())));
+        Step::RespondCompleted(TaskCompleted {
+            task_token,
+            commands: vec![command],
+            messages: self.state.take_messages(),
+            query_results: queries.into_iter().map(unanswered).collect(),
+            sdk_metadata: None,
+            run_ended: true,
+        })
     }
 
     fn replayed(&self, problem: Option<&Problem>) -> Step {
@@ -520,7 +547,8 @@ impl Run {
     fn let_go(&mut self) -> Vec<Step> {
         let (reason, message) = self.eviction.take().unwrap_or_default();
         if let Some(task) = self.restart.take() {
-            *self = Run::new(self.state.identity().clone(), self.state.dialect());
+            let state = RunState::new(self.state.identity().clone(), self.state.dialect());
+            *self = Run::with(state, Arc::clone(&self.nondeterminism));
             return self.begin(task);
         }
         self.phase = Phase::Gone;

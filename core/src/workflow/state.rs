@@ -49,6 +49,8 @@ pub(crate) enum Progress {
 #[derive(Clone, Debug)]
 pub(crate) struct RunState {
     identity: Identity,
+    /// Empty before the first event.
+    workflow_type: String,
     dialect: HistoryDialect,
     /// The history has said which dialect it is in.
     is_dialect_recorded: bool,
@@ -77,6 +79,7 @@ impl RunState {
     pub(crate) fn new(identity: Identity, dialect: HistoryDialect) -> RunState {
         RunState {
             identity,
+            workflow_type: String::new(),
             dialect,
             is_dialect_recorded: false,
             timeline: Timeline::new(),
@@ -98,6 +101,10 @@ impl RunState {
 
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    pub(crate) fn workflow_type(&self) -> &str {
+        &self.workflow_type
     }
 
     pub(crate) fn dialect(&self) -> HistoryDialect {
@@ -308,6 +315,7 @@ impl RunState {
                 self.inherited = Inherited::from_started(&attributes);
                 self.clock.get_or_insert(time);
                 let job = initialize::initialize(*attributes, time, &self.identity);
+                self.workflow_type.clone_from(&job.workflow_type);
                 jobs.push(Job::Initialize(job));
             }
             _ if id == 1 => return Err(malformed(id, "the first event must start the run").into()),

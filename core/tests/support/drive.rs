@@ -1,7 +1,7 @@
 //! Drives runs as a worker would: live from the cache, anew at each task, and in full; in one piece and in pages.
 
 use bytes::Bytes;
-use durably_core::workflow::{HistoryPage, Query, Run, Step, WorkflowTask};
+use durably_core::workflow::{HistoryPage, Query, Run, RunOptions, Step, WorkflowTask};
 use durably_proto::durably::core::v1::{
     HistoryDialect, ReplayHistory, WorkflowActivation, WorkflowCompletion,
 };
@@ -132,13 +132,17 @@ pub(crate) fn response(steps: &[Step]) -> Option<String> {
 
 /// Replays a history in full.
 pub(crate) fn replay(history: &[HistoryEvent], sdk: &mut impl Sdk) -> Vec<Step> {
-    replay_as(HistoryDialect::BySequence, history, sdk)
+    replay_as(&RunOptions::default(), history, sdk)
 }
 
-/// Replays a history of some dialect in full.
-pub(crate) fn replay_as(dialect: HistoryDialect, history: &[HistoryEvent], sdk: &mut impl Sdk) -> Vec<Step> {
+/// What runs in a history of this dialect begin with.
+pub(crate) fn options(dialect: HistoryDialect) -> RunOptions {
+    RunOptions { dialect, ..RunOptions::default() }
+}
+
+/// Replays a history in full, by a worker with these options.
+pub(crate) fn replay_as(options: &RunOptions, history: &[HistoryEvent], sdk: &mut impl Sdk) -> Vec<Step> {
     let history = Some(History { events: history.to_vec() });
-    let (mut run, steps) =
-        Run::replay("default", dialect, ReplayHistory { workflow_id: "order-1".to_owned(), history });
+    let (mut run, steps) = Run::replay(options, ReplayHistory { workflow_id: "order-1".to_owned(), history });
     settle(&mut run, steps, sdk, &mut |_| HistoryPage::default())
 }

@@ -13,8 +13,13 @@
 //!   end status        (a query task at the end)
 //! only replay         (the code is not what wrote the history)
 //! by event id         (the history is of this dialect)
+//! nondeterminism fails (the run instead of its task)
+//!   all               (of all types; or: `type Order`, and: `message TEXT`)
 //! ```
 
+use std::sync::Arc;
+
+use durably_core::workflow::RunOptions;
 use durably_proto::durably::core::v1::activity_resolution::Status;
 use durably_proto::durably::core::v1::workflow_command::Command;
 use durably_proto::durably::core::v1::workflow_job::Job;
@@ -32,7 +37,7 @@ pub(crate) struct Script {
     /// Task number (0: a query task at the end) and query type.
     pub(crate) queries: Vec<(usize, String)>,
     pub(crate) only_replay: bool,
-    pub(crate) dialect: HistoryDialect,
+    pub(crate) options: RunOptions,
 }
 
 /// Job in words, commands in words, line of the script.
@@ -50,7 +55,7 @@ pub(crate) fn parse(text: &str) -> Script {
         if !line.starts_with(' ') {
             script.only_replay |= words == "only replay";
             if words == "by event id" {
-                script.dialect = HistoryDialect::ByEventId;
+                script.options.dialect = HistoryDialect::ByEventId;
             }
             section = words;
             continue;
@@ -65,10 +70,20 @@ pub(crate) fn parse(text: &str) -> Script {
                 let (task, query) = words.split_once(' ').expect("`task query`");
                 script.queries.push((task.parse().unwrap_or(0), query.to_owned()));
             }
+            "nondeterminism fails" => fail_by_nondeterminism(&mut script.options, words),
             other => panic!("line {}: not in a section: {other}", number + 1),
         }
     }
     script
+}
+
+fn fail_by_nondeterminism(options: &mut RunOptions, words: &str) {
+    let policy = Arc::make_mut(&mut options.nondeterminism);
+    match words.split_once(' ') {
+        Some(("type", name)) => _ = policy.fails_types.insert(name.to_owned()),
+        Some(("message", message)) => message.clone_into(&mut policy.message),
+        _ => policy.fails_all = words == "all",
+    }
 }
 
 impl Code {
@@ -87,7 +102,8 @@ impl Code {
                 for command in commands.split(';').map(str::trim).filter(|command| !command.is_empty()) {
                     if let Some(message) = command.strip_prefix("raise ") {
                         let failure = Failure { message: message.to_owned(), ..Failure::default() };
-                        let failure = ActivationFailure { failure: Some(failure), nondeterminism: false };
+                        let nondeterminism = message.contains("nondeterminism");
+                        let failure = ActivationFailure { failure: Some(failure), nondeterminism };
                         let status = Some(workflow_completion::Status::Failure(failure));
                         return WorkflowCompletion { run_id, status };
                     }

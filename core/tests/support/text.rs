@@ -82,7 +82,9 @@ pub(crate) fn command(command: &Command) -> String {
         Attributes::StartTimerCommandAttributes(a) => format!("StartTimer {}", a.timer_id),
         Attributes::CancelTimerCommandAttributes(a) => format!("CancelTimer {}", a.timer_id),
         Attributes::CompleteWorkflowExecutionCommandAttributes(_) => "CompleteWorkflowExecution".to_owned(),
-        Attributes::FailWorkflowExecutionCommandAttributes(_) => "FailWorkflowExecution".to_owned(),
+        Attributes::FailWorkflowExecutionCommandAttributes(a) => {
+            format!("FailWorkflowExecution: {}", a.failure.as_ref().map(chain).unwrap_or_default())
+        }
         Attributes::CancelWorkflowExecutionCommandAttributes(_) => "CancelWorkflowExecution".to_owned(),
         Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(a) => format!(
             "ContinueAsNewWorkflowExecution {}",

@@ -71,35 +71,38 @@ func (HistoryDialect) EnumDescriptor() ([]byte, []int) {
 }
 
 type WorkerOptions struct {
-	state                             protoimpl.MessageState `protogen:"open.v1"`
-	TaskQueue                         string                 `protobuf:"bytes,1,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
-	Namespace                         string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Identity                          string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
-	BuildId                           string                 `protobuf:"bytes,3,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
-	HistoryDialect                    HistoryDialect         `protobuf:"varint,7,opt,name=history_dialect,json=historyDialect,proto3,enum=durably.core.v1.HistoryDialect" json:"history_dialect,omitempty"`
-	Workflows                         bool                   `protobuf:"varint,4,opt,name=workflows,proto3" json:"workflows,omitempty"`
-	Activities                        bool                   `protobuf:"varint,5,opt,name=activities,proto3" json:"activities,omitempty"`
-	MaxCachedBytes                    uint64                 `protobuf:"varint,10,opt,name=max_cached_bytes,json=maxCachedBytes,proto3" json:"max_cached_bytes,omitempty"`
-	MaxCachedWorkflows                uint32                 `protobuf:"varint,11,opt,name=max_cached_workflows,json=maxCachedWorkflows,proto3" json:"max_cached_workflows,omitempty"`
-	NoWorkflowCache                   bool                   `protobuf:"varint,12,opt,name=no_workflow_cache,json=noWorkflowCache,proto3" json:"no_workflow_cache,omitempty"`
-	StickyQueueScheduleToStartTimeout *durationpb.Duration   `protobuf:"bytes,13,opt,name=sticky_queue_schedule_to_start_timeout,json=stickyQueueScheduleToStartTimeout,proto3" json:"sticky_queue_schedule_to_start_timeout,omitempty"`
-	MaxConcurrentWorkflowTasks        uint32                 `protobuf:"varint,20,opt,name=max_concurrent_workflow_tasks,json=maxConcurrentWorkflowTasks,proto3" json:"max_concurrent_workflow_tasks,omitempty"`
-	MaxConcurrentActivities           uint32                 `protobuf:"varint,21,opt,name=max_concurrent_activities,json=maxConcurrentActivities,proto3" json:"max_concurrent_activities,omitempty"`
-	MaxConcurrentLocalActivities      uint32                 `protobuf:"varint,22,opt,name=max_concurrent_local_activities,json=maxConcurrentLocalActivities,proto3" json:"max_concurrent_local_activities,omitempty"`
-	MaxConcurrentWorkflowTaskPolls    uint32                 `protobuf:"varint,23,opt,name=max_concurrent_workflow_task_polls,json=maxConcurrentWorkflowTaskPolls,proto3" json:"max_concurrent_workflow_task_polls,omitempty"`
-	MaxConcurrentActivityTaskPolls    uint32                 `protobuf:"varint,24,opt,name=max_concurrent_activity_task_polls,json=maxConcurrentActivityTaskPolls,proto3" json:"max_concurrent_activity_task_polls,omitempty"`
-	NonstickyToStickyPollRatio        float32                `protobuf:"fixed32,25,opt,name=nonsticky_to_sticky_poll_ratio,json=nonstickyToStickyPollRatio,proto3" json:"nonsticky_to_sticky_poll_ratio,omitempty"`
-	MaxActivitiesPerSecond            float64                `protobuf:"fixed64,26,opt,name=max_activities_per_second,json=maxActivitiesPerSecond,proto3" json:"max_activities_per_second,omitempty"`
-	MaxTaskQueueActivitiesPerSecond   float64                `protobuf:"fixed64,27,opt,name=max_task_queue_activities_per_second,json=maxTaskQueueActivitiesPerSecond,proto3" json:"max_task_queue_activities_per_second,omitempty"`
-	MaxEagerActivities                uint32                 `protobuf:"varint,28,opt,name=max_eager_activities,json=maxEagerActivities,proto3" json:"max_eager_activities,omitempty"`
-	DisableEagerActivities            bool                   `protobuf:"varint,29,opt,name=disable_eager_activities,json=disableEagerActivities,proto3" json:"disable_eager_activities,omitempty"`
-	ActivitiesOnDemand                bool                   `protobuf:"varint,30,opt,name=activities_on_demand,json=activitiesOnDemand,proto3" json:"activities_on_demand,omitempty"`
-	MaxHeartbeatThrottleInterval      *durationpb.Duration   `protobuf:"bytes,40,opt,name=max_heartbeat_throttle_interval,json=maxHeartbeatThrottleInterval,proto3" json:"max_heartbeat_throttle_interval,omitempty"`
-	DefaultHeartbeatThrottleInterval  *durationpb.Duration   `protobuf:"bytes,41,opt,name=default_heartbeat_throttle_interval,json=defaultHeartbeatThrottleInterval,proto3" json:"default_heartbeat_throttle_interval,omitempty"`
-	GracefulShutdownTimeout           *durationpb.Duration   `protobuf:"bytes,42,opt,name=graceful_shutdown_timeout,json=gracefulShutdownTimeout,proto3" json:"graceful_shutdown_timeout,omitempty"`
-	ReplayOnly                        bool                   `protobuf:"varint,50,opt,name=replay_only,json=replayOnly,proto3" json:"replay_only,omitempty"`
-	unknownFields                     protoimpl.UnknownFields
-	sizeCache                         protoimpl.SizeCache
+	state                                protoimpl.MessageState `protogen:"open.v1"`
+	TaskQueue                            string                 `protobuf:"bytes,1,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
+	Namespace                            string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Identity                             string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	BuildId                              string                 `protobuf:"bytes,3,opt,name=build_id,json=buildId,proto3" json:"build_id,omitempty"`
+	HistoryDialect                       HistoryDialect         `protobuf:"varint,7,opt,name=history_dialect,json=historyDialect,proto3,enum=durably.core.v1.HistoryDialect" json:"history_dialect,omitempty"`
+	Workflows                            bool                   `protobuf:"varint,4,opt,name=workflows,proto3" json:"workflows,omitempty"`
+	Activities                           bool                   `protobuf:"varint,5,opt,name=activities,proto3" json:"activities,omitempty"`
+	NondeterminismAsWorkflowFail         bool                   `protobuf:"varint,8,opt,name=nondeterminism_as_workflow_fail,json=nondeterminismAsWorkflowFail,proto3" json:"nondeterminism_as_workflow_fail,omitempty"`
+	NondeterminismAsWorkflowFailForTypes []string               `protobuf:"bytes,9,rep,name=nondeterminism_as_workflow_fail_for_types,json=nondeterminismAsWorkflowFailForTypes,proto3" json:"nondeterminism_as_workflow_fail_for_types,omitempty"`
+	NondeterminismFailureMessage         string                 `protobuf:"bytes,14,opt,name=nondeterminism_failure_message,json=nondeterminismFailureMessage,proto3" json:"nondeterminism_failure_message,omitempty"`
+	MaxCachedBytes                       uint64                 `protobuf:"varint,10,opt,name=max_cached_bytes,json=maxCachedBytes,proto3" json:"max_cached_bytes,omitempty"`
+	MaxCachedWorkflows                   uint32                 `protobuf:"varint,11,opt,name=max_cached_workflows,json=maxCachedWorkflows,proto3" json:"max_cached_workflows,omitempty"`
+	NoWorkflowCache                      bool                   `protobuf:"varint,12,opt,name=no_workflow_cache,json=noWorkflowCache,proto3" json:"no_workflow_cache,omitempty"`
+	StickyQueueScheduleToStartTimeout    *durationpb.Duration   `protobuf:"bytes,13,opt,name=sticky_queue_schedule_to_start_timeout,json=stickyQueueScheduleToStartTimeout,proto3" json:"sticky_queue_schedule_to_start_timeout,omitempty"`
+	MaxConcurrentWorkflowTasks           uint32                 `protobuf:"varint,20,opt,name=max_concurrent_workflow_tasks,json=maxConcurrentWorkflowTasks,proto3" json:"max_concurrent_workflow_tasks,omitempty"`
+	MaxConcurrentActivities              uint32                 `protobuf:"varint,21,opt,name=max_concurrent_activities,json=maxConcurrentActivities,proto3" json:"max_concurrent_activities,omitempty"`
+	MaxConcurrentLocalActivities         uint32                 `protobuf:"varint,22,opt,name=max_concurrent_local_activities,json=maxConcurrentLocalActivities,proto3" json:"max_concurrent_local_activities,omitempty"`
+	MaxConcurrentWorkflowTaskPolls       uint32                 `protobuf:"varint,23,opt,name=max_concurrent_workflow_task_polls,json=maxConcurrentWorkflowTaskPolls,proto3" json:"max_concurrent_workflow_task_polls,omitempty"`
+	MaxConcurrentActivityTaskPolls       uint32                 `protobuf:"varint,24,opt,name=max_concurrent_activity_task_polls,json=maxConcurrentActivityTaskPolls,proto3" json:"max_concurrent_activity_task_polls,omitempty"`
+	NonstickyToStickyPollRatio           float32                `protobuf:"fixed32,25,opt,name=nonsticky_to_sticky_poll_ratio,json=nonstickyToStickyPollRatio,proto3" json:"nonsticky_to_sticky_poll_ratio,omitempty"`
+	MaxActivitiesPerSecond               float64                `protobuf:"fixed64,26,opt,name=max_activities_per_second,json=maxActivitiesPerSecond,proto3" json:"max_activities_per_second,omitempty"`
+	MaxTaskQueueActivitiesPerSecond      float64                `protobuf:"fixed64,27,opt,name=max_task_queue_activities_per_second,json=maxTaskQueueActivitiesPerSecond,proto3" json:"max_task_queue_activities_per_second,omitempty"`
+	MaxEagerActivities                   uint32                 `protobuf:"varint,28,opt,name=max_eager_activities,json=maxEagerActivities,proto3" json:"max_eager_activities,omitempty"`
+	DisableEagerActivities               bool                   `protobuf:"varint,29,opt,name=disable_eager_activities,json=disableEagerActivities,proto3" json:"disable_eager_activities,omitempty"`
+	ActivitiesOnDemand                   bool                   `protobuf:"varint,30,opt,name=activities_on_demand,json=activitiesOnDemand,proto3" json:"activities_on_demand,omitempty"`
+	MaxHeartbeatThrottleInterval         *durationpb.Duration   `protobuf:"bytes,40,opt,name=max_heartbeat_throttle_interval,json=maxHeartbeatThrottleInterval,proto3" json:"max_heartbeat_throttle_interval,omitempty"`
+	DefaultHeartbeatThrottleInterval     *durationpb.Duration   `protobuf:"bytes,41,opt,name=default_heartbeat_throttle_interval,json=defaultHeartbeatThrottleInterval,proto3" json:"default_heartbeat_throttle_interval,omitempty"`
+	GracefulShutdownTimeout              *durationpb.Duration   `protobuf:"bytes,42,opt,name=graceful_shutdown_timeout,json=gracefulShutdownTimeout,proto3" json:"graceful_shutdown_timeout,omitempty"`
+	ReplayOnly                           bool                   `protobuf:"varint,50,opt,name=replay_only,json=replayOnly,proto3" json:"replay_only,omitempty"`
+	unknownFields                        protoimpl.UnknownFields
+	sizeCache                            protoimpl.SizeCache
 }
 
 func (x *WorkerOptions) Reset() {
@@ -179,6 +182,27 @@ func (x *WorkerOptions) GetActivities() bool {
 		return x.Activities
 	}
 	return false
+}
+
+func (x *WorkerOptions) GetNondeterminismAsWorkflowFail() bool {
+	if x != nil {
+		return x.NondeterminismAsWorkflowFail
+	}
+	return false
+}
+
+func (x *WorkerOptions) GetNondeterminismAsWorkflowFailForTypes() []string {
+	if x != nil {
+		return x.NondeterminismAsWorkflowFailForTypes
+	}
+	return nil
+}
+
+func (x *WorkerOptions) GetNondeterminismFailureMessage() string {
+	if x != nil {
+		return x.NondeterminismFailureMessage
+	}
+	return ""
 }
 
 func (x *WorkerOptions) GetMaxCachedBytes() uint64 {
@@ -1086,7 +1110,7 @@ var File_durably_core_v1_worker_proto protoreflect.FileDescriptor
 
 const file_durably_core_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdurably/core/v1/worker.proto\x12\x0fdurably.core.v1\x1a\x1edurably/core/v1/activity.proto\x1a\x1cdurably/core/v1/client.proto\x1a\x1edurably/core/v1/workflow.proto\x1a\x1egoogle/protobuf/duration.proto\x1a%temporal/api/failure/v1/message.proto\x1a%temporal/api/history/v1/message.proto\"\x8f\f\n" +
+	"\x1cdurably/core/v1/worker.proto\x12\x0fdurably.core.v1\x1a\x1edurably/core/v1/activity.proto\x1a\x1cdurably/core/v1/client.proto\x1a\x1edurably/core/v1/workflow.proto\x1a\x1egoogle/protobuf/duration.proto\x1a%temporal/api/failure/v1/message.proto\x1a%temporal/api/history/v1/message.proto\"\xf5\r\n" +
 	"\rWorkerOptions\x12\x1d\n" +
 	"\n" +
 	"task_queue\x18\x01 \x01(\tR\ttaskQueue\x12\x1c\n" +
@@ -1097,7 +1121,10 @@ const file_durably_core_v1_worker_proto_rawDesc = "" +
 	"\tworkflows\x18\x04 \x01(\bR\tworkflows\x12\x1e\n" +
 	"\n" +
 	"activities\x18\x05 \x01(\bR\n" +
-	"activities\x12(\n" +
+	"activities\x12E\n" +
+	"\x1fnondeterminism_as_workflow_fail\x18\b \x01(\bR\x1cnondeterminismAsWorkflowFail\x12W\n" +
+	")nondeterminism_as_workflow_fail_for_types\x18\t \x03(\tR$nondeterminismAsWorkflowFailForTypes\x12D\n" +
+	"\x1enondeterminism_failure_message\x18\x0e \x01(\tR\x1cnondeterminismFailureMessage\x12(\n" +
 	"\x10max_cached_bytes\x18\n" +
 	" \x01(\x04R\x0emaxCachedBytes\x120\n" +
 	"\x14max_cached_workflows\x18\v \x01(\rR\x12maxCachedWorkflows\x12*\n" +

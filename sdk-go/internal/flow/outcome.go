@@ -9,6 +9,9 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 )
 
+// FailedByPolicy is what a workflow's failure says by the panic policy FailWorkflow; what went wrong is its cause.
+const FailedByPolicy = "Workflow failed on panic due to FailWorkflow workflow panic policy"
+
 // main runs the workflow's function and makes the run's last command of what it returns. Encoding is the user's code as well,
 // so it happens here, in the coroutine.
 func (r *Run) main(c *coroutine, of reflect.Type, arguments *commonpb.Payloads) {
@@ -69,8 +72,7 @@ func (r *Run) complete(runID string) *core.WorkflowCompletion {
 			failed := &core.ActivationFailure{Failure: failure.Of(r.env.FailureConverter, r.failed)}
 			return &core.WorkflowCompletion{RunId: runID, Status: &core.WorkflowCompletion_Failure{Failure: failed}}
 		}
-		const message = "Workflow failed on panic due to FailWorkflow workflow panic policy"
-		failed := failure.Of(r.env.FailureConverter, &failure.ApplicationError{Msg: message, Cause: r.failed})
+		failed := failure.Of(r.env.FailureConverter, &failure.ApplicationError{Msg: FailedByPolicy, Cause: r.failed})
 		r.end = &core.WorkflowCommand{Command: &core.WorkflowCommand_FailWorkflow{FailWorkflow: &core.FailWorkflow{Failure: failed}}}
 	}
 	if r.end != nil && !r.ended && !r.closed {

@@ -60,6 +60,11 @@ class TaskFailures:
         level = logging.WARNING if count >= 10 and str(count).strip("0") == "1" else logging.DEBUG
         logger.log(level, "Workflow task of run %s has failed %d times in the same way: %s", run_id, count, what)
 
+    def ended(self, run_id: str, workflow_type: str, error: BaseException) -> None:
+        """The run itself failed, by what the core found."""
+        self.succeeded(run_id)
+        logger.warning("Workflow run %s (%s) failed: %s: %s", run_id, workflow_type, type(error).__name__, error)
+
     def succeeded(self, run_id: str) -> None:
         """A workflow task succeeded, or the run is over."""
         if self._runs:

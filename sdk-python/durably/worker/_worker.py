@@ -17,7 +17,7 @@ from durably.api.time import to_duration
 from durably.client import Client
 from durably.service import RPCError, RPCStatusCode
 from durably.worker._activities import Activities
-from durably.worker._workflows import Workflows
+from durably.worker._workflows import Workflows, covers_nondeterminism
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -99,7 +99,8 @@ class Worker:
             max_eager_activity_reservations_per_workflow_task: Activities that the server may hand out at once with a
                 workflow task's response. Default 3.
             graceful_shutdown_timeout: How long activities may go on after shutdown began, before they are cancelled.
-            workflow_failure_exception_types: Exceptions that fail a workflow rather than its task.
+            workflow_failure_exception_types: Exceptions that fail a workflow rather than its task; among them
+                `workflow.NondeterminismError`, for code that disagrees with its history.
             debug_mode: Run workflow code in the thread of the worker's event loop, and never cut it off, so that it can
                 stand at a breakpoint.
             disable_eager_activity_execution: Always dispatch activities through the server.
@@ -149,6 +150,8 @@ class Worker:
             build_id=build_id or "",
             workflows=bool(workflows),
             activities=bool(activities) and not no_remote_activities,
+            nondeterminism_as_workflow_fail=covers_nondeterminism(workflow_failure_exception_types),
+            nondeterminism_as_workflow_fail_for_types=self._workflows.types_that_fail_by_nondeterminism(),
             max_cached_bytes=_positive("max_cached_bytes", max_cached_bytes),
             max_cached_workflows=_positive("max_cached_workflows", max_cached_workflows),
             no_workflow_cache=max_cached_workflows == 0,

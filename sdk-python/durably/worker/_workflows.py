@@ -76,6 +76,11 @@ class Workflows:
         """Where activations have to go; None: to `handle`, in the worker's loop."""
         return None if self._steps is None or self._data_converter.payload_codec is not None else self._steps.mailbox
 
+    def types_that_fail_by_nondeterminism(self) -> list[str]:
+        """Of which workflows the core fails the run, because they say so themselves."""
+        definitions = self._definitions.items()
+        return [name for name, of in definitions if name and covers_nondeterminism(of.failure_exception_types)]
+
     def start(self, request: Callable[[Any], None]) -> None:
         """Gives the way to the core."""
         self._request = request
@@ -261,8 +266,12 @@ class Workflows:
         evict = activation.jobs[-1].evict
         if instance.outcome.task_error is not None or evict.reason not in _FAILED:
             return
-        kind = workflow.NondeterminismError if evict.reason == Evict.Reason.NONDETERMINISM else RuntimeError
-        self._failures.failed(activation.run_id, _type_of(instance), kind(evict.message))
+        if evict.reason == Evict.Reason.NONDETERMINISM:
+            error = workflow.NondeterminismError(evict.message)
+            tell = self._failures.ended if instance.outcome.is_failure(error) else self._failures.failed
+            tell(activation.run_id, _type_of(instance), error)
+        else:
+            self._failures.failed(activation.run_id, _type_of(instance), RuntimeError(evict.message))
 
     async def _handle_with_codec(self, activation: Any, codec: converter.PayloadCodec) -> None:
         try:
@@ -309,6 +318,11 @@ class _Stuck:
 def _set_result(future: asyncio.Future[Any], value: Any) -> None:
     if not future.done():
         future.set_result(value)
+
+
+def covers_nondeterminism(failure_types: Sequence[type[BaseException]]) -> bool:
+    """Whether a workflow fails by a disagreement with its history, if these fail it."""
+    return any(issubclass(workflow.NondeterminismError, of) for of in failure_types)
 
 
 _FAILED = (Evict.Reason.NONDETERMINISM, Evict.Reason.ACTIVATION_FAILED)

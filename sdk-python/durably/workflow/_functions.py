@@ -56,8 +56,9 @@ def random_seed() -> int:
     return Runtime.current().random_seed  # type: ignore[attr-defined, no-any-return]
 
 
-def new_random() -> _random.Random:
+def new_random(name: str | None = None) -> _random.Random:
     """Another generator, seeded from the run's."""
+    _absent.refuse("workflow.new_random", {"name": name})
     return _random.Random(Runtime.current().random.getrandbits(64))
 
 
@@ -66,18 +67,23 @@ def uuid4() -> _uuid.UUID:
     return _uuid.UUID(bytes=Runtime.current().random.getrandbits(16 * 8).to_bytes(16, "big"), version=4)
 
 
-async def sleep(duration: float | timedelta, *, summary: str | None = None) -> None:
+async def sleep(duration: float | timedelta, *, summary: str | None = None, **absent: Any) -> None:
     """Sleep with a durable timer, which survives restarts and takes as long as it says: years, if need be.
 
     Args:
         duration: Seconds or timedelta.
         summary: One line shown by tools.
     """
+    _absent.refuse("workflow.sleep", absent)
     await Runtime.current().sleep(_seconds(duration), summary)
 
 
 async def wait_condition(
-    fn: Callable[[], bool], *, timeout: timedelta | float | None = None, timeout_summary: str | None = None
+    fn: Callable[[], bool],
+    *,
+    timeout: timedelta | float | None = None,
+    timeout_summary: str | None = None,
+    **absent: Any,
 ) -> None:
     """Wait until `fn()` is true. It is asked again whenever something happened in the workflow.
 
@@ -89,6 +95,7 @@ async def wait_condition(
     Raises:
         asyncio.TimeoutError: The time-out has passed. Uncaught, it fails the workflow.
     """
+    _absent.refuse("workflow.wait_condition", absent)
     await Runtime.current().wait_condition(fn, None if timeout is None else _seconds(timeout), timeout_summary)
 
 

@@ -56,6 +56,9 @@ const WORKER: Origins<Partial<WorkerOptions>> = {
   buildId: { by: { buildId: '1.0' }, is: '1.0' },
   workflows: { without: 'Worker.create tells by workflowsPath and workflowBundle' },
   activities: { without: 'Worker.create tells by the activities given' },
+  nondeterminismAsWorkflowFail: { by: { workflowFailureErrorTypes: { '*': ['NondeterminismError'] } }, is: true },
+  nondeterminismAsWorkflowFailForTypes: { by: { workflowFailureErrorTypes: { a: ['Error'], b: ['Own'] } }, is: ['a'] },
+  nondeterminismFailureMessage: { without: 'the disagreement says enough' },
   maxCachedBytes: { by: { maxCachedBytes: 7 }, is: 7 },
   maxCachedWorkflows: { by: { maxCachedWorkflows: 7 }, is: 7 },
   noWorkflowCache: { by: { maxCachedWorkflows: 0 }, is: true },
@@ -106,6 +109,7 @@ const OPTIONS: Record<keyof WorkerOptions, 'contract' | 'sdk'> = {
   maxHeartbeatThrottleInterval: 'contract',
   defaultHeartbeatThrottleInterval: 'contract',
   shutdownGraceTime: 'contract',
+  workflowFailureErrorTypes: 'contract', // of it, only what the core finds; other errors are judged here
   connection: 'sdk', // the client that workers are started on
   workflowsPath: 'sdk', // bundled here; tells `workflows`
   workflowBundle: 'sdk', // the same
@@ -113,7 +117,6 @@ const OPTIONS: Record<keyof WorkerOptions, 'contract' | 'sdk'> = {
   enableNonLocalActivities: 'sdk', // tells `activities`
   bundlerOptions: 'sdk', // bundling is done here
   dataConverter: 'sdk', // the core looks into no payload
-  workflowFailureErrorTypes: 'sdk', // which errors are failures is decided here
   workflowThreadTimeout: 'sdk', // the thread is this one
   debugMode: 'sdk', // the same
   shutdownForceTime: 'sdk', // how long `run` waits, whatever the core does

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Client, type WorkflowHandle, WorkflowFailedError } from '@durably/client';
 import { ApplicationFailure } from '@durably/common';
-import { Worker } from '@durably/worker';
+import { Worker, type WorkerOptions } from '@durably/worker';
 import { type Env, logged, withWorker } from './worker';
 
 const LATER = ['handler', 'handler after await', 'promise', 'condition'];
@@ -62,6 +62,40 @@ test('errors that are not listed fail the task, wherever they are thrown', async
       }
     },
     { workflowFailureErrorTypes: { '*': ['RangeError'], throwsInMain: ['Error'] } },
+  );
+});
+
+test('code that disagrees with its history fails the workflow if that is listed, by any of its names', async () => {
+  const lists: WorkerOptions['workflowFailureErrorTypes'][] = [
+    { '*': ['NondeterminismError'] },
+    { '*': ['Error'] },
+    { looksAtReplay: ['DeterminismViolationError'] },
+    ['NondeterminismError'],
+  ];
+  for (const workflowFailureErrorTypes of lists) {
+    await withWorker(
+      'misuse',
+      async (env) => {
+        const handle = await env.start('looksAtReplay');
+        const { message, type, nonRetryable } = await causeOf(handle);
+        assert.match(message, /history: ActivityTaskScheduled\(echo[^]*code: {4}TimerStarted.*misuse\.ts:\d+/);
+        assert.deepEqual([type, nonRetryable], ['NonDeterminism', false]);
+        const about = () => logged.filter(({ meta }) => meta?.['workflowId'] === handle.workflowId);
+        while (about().length === 0) await env.client.workflow.count();
+        assert.deepEqual(about().map((entry) => entry.message), ['Workflow failed']);
+      },
+      { workflowFailureErrorTypes, activities: { echo: async (value: unknown) => value }, maxCachedWorkflows: 0 },
+    );
+  }
+});
+
+test('what only the code does wrong is listed by the same names', async () => {
+  await withWorker(
+    'misuse',
+    async (env) => {
+      assert.match((await causeOf(await env.start('collectsGarbage'))).message, /garbage collection is not deterministic/);
+    },
+    { workflowFailureErrorTypes: { '*': ['NondeterminismError'] } },
   );
 });
 

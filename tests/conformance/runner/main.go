@@ -23,6 +23,7 @@ import (
 	"durably.dev/conformance/describe_list_terminate"
 	"durably.dev/conformance/errors"
 	"durably.dev/conformance/eviction"
+	"durably.dev/conformance/go_edges"
 	"durably.dev/conformance/harness"
 	"durably.dev/conformance/queries"
 	"durably.dev/conformance/reverse_history"
@@ -50,6 +51,7 @@ var behaviours = []harness.Behaviour{
 	describe_list_terminate.Behaviour,
 	errors.Behaviour,
 	eviction.Behaviour,
+	go_edges.Behaviour,
 	queries.Behaviour,
 	reverse_history.Behaviour,
 	signal_with_start.Behaviour,

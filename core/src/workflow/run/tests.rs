@@ -63,7 +63,7 @@ fn polled(messages: Vec<OutgoingMessage>) -> PollWorkflowTaskQueueResponse {
 /// A run whose first activation is with the SDK.
 fn activated() -> Run {
     let task = WorkflowTask::decode(polled(Vec::new())).unwrap().unwrap();
-    let (run, steps) = Run::start("default", HistoryDialect::BySequence, task);
+    let (run, steps) = Run::start(&RunOptions::default(), task);
     assert!(matches!(steps[..], [Step::Activate(_)]), "{steps:?}");
     run
 }
@@ -145,7 +145,7 @@ fn replay(recorded: &str, issued: Vec<Issued>) -> (usize, Option<String>) {
     // The signal keeps a task without commands from looking like one that only bought time.
     let events = history(&format!("{BEGUN} done {recorded} signaled scheduled task"));
     let replay = ReplayHistory { history: Some(History { events }), ..Default::default() };
-    let (mut run, mut steps) = Run::replay("default", HistoryDialect::BySequence, replay);
+    let (mut run, mut steps) = Run::replay(&RunOptions::default(), replay);
     let known = jobs(&steps).len();
     for one in issued {
         run.state.issue(one);
@@ -214,7 +214,7 @@ fn an_update_is_rejected_by_a_message_and_the_run_goes_on() {
     let request = v1::Request { input: Some(input), ..Default::default() };
     let update = message("temporal.api.update.v1.Request", &request);
     let task = WorkflowTask::decode(polled(vec![update])).unwrap().unwrap();
-    let (mut run, _) = Run::start("default", HistoryDialect::BySequence, task);
+    let (mut run, _) = Run::start(&RunOptions::default(), task);
     let steps = complete(&mut run);
     let [Step::RespondCompleted(done)] = &steps[..] else { panic!("{steps:?}") };
     let [answer] = &done.messages[..] else { panic!("{done:?}") };
@@ -240,7 +240,7 @@ fn a_message_of_an_unknown_kind_fails_the_task() {
         let mut unknown = message(kind, &v1::Request::default());
         unknown.body = Some(Any { type_url: format!("type.googleapis.com/{kind}"), value });
         let task = WorkflowTask::decode(polled(vec![unknown])).unwrap().unwrap();
-        let (_, steps) = Run::start("default", HistoryDialect::BySequence, task);
+        let (_, steps) = Run::start(&RunOptions::default(), task);
         let [Step::FailTask(failed), Step::Evicted { .. }] = &steps[..] else { panic!("{steps:?}") };
         assert!(failed.failure.message.contains(kind), "{}", failed.failure.message);
         assert!(failed.failure.message.contains("newer version"));

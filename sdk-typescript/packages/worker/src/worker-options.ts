@@ -24,7 +24,8 @@ export interface CommonOptions {
   dataConverter?: DataConverter;
   /**
    * Names of errors that fail the workflow, by the workflow's type, or `'*'` for all: `{ '*': ['OutOfStock'] }`. All
-   * others fail the task, so that a fix can be deployed. A list is one for all types.
+   * others fail the task, so that a fix can be deployed. A list is one for all types. `'NondeterminismError'` is code that
+   * disagrees with its history; `'Error'` is any error, that one too.
    */
   workflowFailureErrorTypes?: Record<string, string[]> | string[];
   /** What this code is called in histories. */
@@ -90,6 +91,8 @@ export function coreOptions(
     buildId: options.buildId,
     workflows: has.workflows,
     activities: has.activities,
+    nondeterminismAsWorkflowFail: coversNondeterminism(failureTypesOf(options.workflowFailureErrorTypes, '*')),
+    nondeterminismAsWorkflowFailForTypes: typesWithNondeterminism(options.workflowFailureErrorTypes),
     maxCachedBytes: options.maxCachedBytes,
     maxCachedWorkflows: options.maxCachedWorkflows,
     noWorkflowCache: options.maxCachedWorkflows === 0,
@@ -152,6 +155,16 @@ export async function bundleOf(options: CommonOptions): Promise<string | undefin
 export function stepTimeout(options: CommonOptions): number {
   if (options.debugMode ?? Boolean(process.env['TEMPORAL_DEBUG'])) return 0;
   return options.workflowThreadTimeout === undefined ? DEFAULT_TIMEOUT : msToNumber(options.workflowThreadTimeout);
+}
+
+/** Whether workflows fail by a disagreement of code and history, if errors with these names fail them. */
+export function coversNondeterminism(names: readonly string[]): boolean {
+  return names.some((name) => ['NondeterminismError', 'DeterminismViolationError', 'Error'].includes(name));
+}
+
+function typesWithNondeterminism(types: CommonOptions['workflowFailureErrorTypes']): string[] {
+  if (types === undefined || Array.isArray(types)) return [];
+  return Object.keys(types).filter((type) => type !== '*' && coversNondeterminism(types[type]!));
 }
 
 /** The names of errors that fail workflows of the type. */

@@ -45,7 +45,9 @@ export async function formats(): Promise<string[]> {
 }
 
 export async function calls(name: string): Promise<void> {
-  (workflow as unknown as Record<string, (id: string) => void>)[name]!('x');
+  const of = (workflow as unknown as Record<string, ((id: string) => void) & Record<string, unknown>>)[name]!;
+  if (typeof of === 'function') of('x');
+  else of['ABANDON'];
 }
 
 export async function adds(): Promise<void> {

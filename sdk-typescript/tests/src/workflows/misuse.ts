@@ -57,6 +57,10 @@ export async function answersLater(): Promise<void> {
   await condition(() => false);
 }
 
+export async function collectsGarbage(): Promise<void> {
+  new WeakRef({});
+}
+
 export class OutOfStock extends Error {}
 
 export async function throwsOutOfStock(): Promise<void> {

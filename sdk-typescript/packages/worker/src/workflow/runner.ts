@@ -4,6 +4,7 @@ import type { FailureConverter, Logger, PayloadCodec, PayloadConverter } from '@
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
 import { type durably, mapPayloads } from '@durably/proto';
 import type { Run } from '@durably/workflow/lib/runtime/index';
+import { coversNondeterminism } from '../worker-options';
 import { DeadlockError, type WorkflowContext } from './context';
 import { FailureLog } from './failure-log';
 
@@ -108,7 +109,10 @@ export class WorkflowRunner {
       const name = reason === NONDETERMINISM ? 'DeterminismViolationError' : 'Error';
       const error = Object.assign(new Error(message), { stack: `${name}: ${message}` });
       Object.defineProperty(error, 'name', { value: name });
-      this.log.failed(runId, error, run?.logAttributes() ?? {});
+      const isFinal =
+        reason === NONDETERMINISM && coversNondeterminism(this.options.failureErrorTypes(run?.workflowType ?? ''));
+      if (isFinal) this.options.logger.warn('Workflow failed', { ...run?.logAttributes(), runId, error });
+      else this.log.failed(runId, error, run?.logAttributes() ?? {});
     }
     this.options.respond({ runId, success: {} });
   }

@@ -6,7 +6,7 @@ import { setCurrentRun } from './current';
 import { installGlobals } from './globals';
 import { harden } from './harden';
 import type { Activation, Bundle, Host, RunOptions } from './host';
-import { missingFunctions } from './names';
+import { missingFeatures } from './names';
 import { nodeModules } from './node-modules';
 import { pinBuiltIns, restorePins } from './pins';
 import { Run } from './run';
@@ -29,7 +29,7 @@ export function install(host: Host, foreign: readonly string[]): void {
   for (const name of Object.getOwnPropertyNames(RegExp)) {
     if (!['length', 'name', 'prototype'].includes(name)) Reflect.deleteProperty(RegExp, name);
   }
-  modules = { ...modules, '@durably/workflow': { ...workflow, ...missingFunctions() }, ...nodeModules() };
+  modules = { ...modules, '@durably/workflow': { ...workflow, ...missingFeatures() }, ...nodeModules() };
   pinBuiltIns();
   reflection = Object.getOwnPropertyDescriptors(Reflect) as PropertyDescriptorMap;
   const library = Object.values(modules).flatMap((module) => [module, ...Object.values(module as object)]);

@@ -17,11 +17,16 @@ const ADVICE: Readonly<Record<string, string>> = {
 
 /** Functions of `@temporalio/workflow` that this release lacks. */
 const NOT_THERE: readonly string[] = [
+  'addDefaultWorkflowOptions',
+  'createEventGroup',
   'createNexusServiceClient',
+  'currentUpdateInfo',
   'defineUpdate',
+  'defineWorkflowOptions',
   'deprecatePatch',
   'executeChild',
   'getExternalWorkflowHandle',
+  'getRandomStream',
   'patched',
   'proxyLocalActivities',
   'proxySinks',
@@ -33,6 +38,15 @@ const NOT_THERE: readonly string[] = [
   'upsertSearchAttributes',
 ];
 
+/** Its objects that this release lacks: a workflow reads a property of them, as an argument of a call that is not there either. */
+const OBJECTS_NOT_THERE: readonly string[] = [
+  'ChildWorkflowCancellationType',
+  'NexusOperationCancellationType',
+  'ParentClosePolicy',
+  'metricMeter',
+  'workflowRandom',
+];
+
 /** The type of failures by what this release lacks. */
 const MISSING_FEATURE = 'UnsupportedFeatureError';
 
@@ -41,19 +55,21 @@ export function isMissingFeature(error: unknown): boolean {
 }
 
 /**
- * What is called in place of a function that is not there yet. It fails the workflow, so that who waits for it hears: no
- * retry of a task would help.
+ * What stands in place of what is not there yet. Whoever calls it, or reads a property of it, fails the workflow, so that who
+ * waits for it hears: no retry of a task would help.
  */
-export function missingFunctions(): Record<string, () => never> {
-  return Object.fromEntries(
-    NOT_THERE.map((name) => [
-      name,
-      () => {
-        const message = `${name} is not in this release of @durably/workflow; its README lists what is not there yet`;
-        throw ApplicationFailure.nonRetryable(message, MISSING_FEATURE);
-      },
-    ]),
-  );
+export function missingFeatures(): Record<string, unknown> {
+  const refuse = (name: string): never => {
+    const message = `${name} is not in this release of @durably/workflow; its README lists what is not there yet`;
+    throw ApplicationFailure.nonRetryable(message, MISSING_FEATURE);
+  };
+  const object = (name: string) =>
+    // What asks by a symbol only wants to show it, or to load its module.
+    new Proxy(Object.freeze({}), { get: (_, key) => (typeof key === 'symbol' ? undefined : refuse(name)) });
+  return Object.fromEntries([
+    ...NOT_THERE.map((name) => [name, () => refuse(name)]),
+    ...OBJECTS_NOT_THERE.map((name) => [name, object(name)]),
+  ]) as Record<string, unknown>;
 }
 
 /** The error's message, and for what workflows don't have, what to use instead. */

@@ -69,6 +69,8 @@ export class Outcome {
   private isListed(error: unknown): boolean {
     const names = this.run.options.failureErrorTypes;
     if (names.length === 0 || !isError(error)) return false;
+    // The name by which the official SDK lists it.
+    if (error instanceof DeterminismViolationError && names.includes('NondeterminismError')) return true;
     for (let of: Error | null = error; of !== null; of = Object.getPrototypeOf(of) as Error | null) {
       if (names.includes(of.name) || names.includes(of.constructor?.name)) return true;
     }

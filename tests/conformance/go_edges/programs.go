@@ -1,23 +1,23 @@
-// Package edges has programs whose panics, errors and values are at the edges of what an SDK answers, and says what each came
-// to. official.txt is what it says of the official SDK: of a copy of this package whose imports name go.temporal.io/sdk.
-package edges
+package go_edges
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"durably.dev/sdk/activity"
-	"durably.dev/sdk/client"
-	"durably.dev/sdk/temporal"
-	"durably.dev/sdk/worker"
-	"durably.dev/sdk/workflow"
+	"durably.dev/conformance/harness"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 )
 
 type typedNil struct{ text string }
@@ -112,8 +112,7 @@ func say(err error) string {
 	return strings.Join(parts, " < ")
 }
 
-// Register registers the programs.
-func Register(w worker.Worker) {
+func register(w worker.Worker) {
 	for name, f := range workflows {
 		w.RegisterWorkflowWithOptions(f, workflow.RegisterOptions{Name: name})
 	}
@@ -122,70 +121,105 @@ func Register(w worker.Worker) {
 	}
 }
 
+// runner runs programs, and notes what each came to.
 type runner struct {
-	client client.Client
-	queue  string
-	lines  []string
+	env  *harness.Env
+	came map[string]string
 }
 
-// Run runs all programs on a worker that fails workflows whose code panics, and returns a line for each.
-func Run(ctx context.Context, c client.Client, queue string) (lines []string, err error) {
-	released.Store(false)
+// runAll runs all programs, those last that keep a processor busy until they are released.
+func (r *runner) runAll(ctx context.Context) {
 	defer released.Store(true)
-	r := &runner{client: c, queue: queue}
-	for name := range workflows {
+	busy := func(name string) bool { return strings.HasPrefix(name, "Deadlock") }
+	names := slices.SortedFunc(maps.Keys(workflows), func(a, b string) int {
+		if busy(a) != busy(b) && busy(a) {
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	for _, name := range names {
 		switch name {
 		case "TakesNumber":
-			err = errors.Join(err, r.run(ctx, name+" text", name, "text"), r.run(ctx, name+" none", name), r.run(ctx, name+" surplus", name, 1, "two"))
+			r.run(ctx, name+" text", name, "text")
+			r.run(ctx, name+" none", name)
+			r.run(ctx, name+" surplus", name, 1, "two")
 		case "Once":
 			for activity := range activities {
-				err = errors.Join(err, r.run(ctx, activity, name, activity))
+				r.run(ctx, activity, name, activity)
 			}
 		default:
-			err = errors.Join(err, r.run(ctx, name, name))
+			r.run(ctx, name, name)
 		}
 	}
-	slices.Sort(r.lines)
-	return r.lines, err
 }
 
-func (r *runner) run(ctx context.Context, label, workflow string, args ...any) error {
-	run, err := r.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: r.queue}, workflow, args...)
-	if err != nil {
-		return err
-	}
+func (r *runner) run(ctx context.Context, label, workflow string, args ...any) {
+	run := r.env.Start(ctx, workflow, args...)
 	if workflow == "Hears" {
-		if err := r.tell(ctx, run); err != nil {
-			return err
-		}
+		r.tell(ctx, run)
 	}
-	// Some never come to an end.
-	brief, done := context.WithTimeout(ctx, 8*time.Second)
+	patience := time.Minute
+	if official && said[label] == unanswered {
+		patience = 5 * time.Second
+	}
+	brief, done := context.WithTimeout(ctx, patience)
 	defer done()
 	var value any = "untouched"
-	if err := run.Get(brief, &value); err != nil {
-		r.lines = append(r.lines, label+": "+say(err))
-		return nil
+	err := run.Get(brief, &value)
+	var ended *temporal.WorkflowExecutionError
+	switch {
+	case err != nil && !errors.As(err, &ended):
+		r.came[label] = unanswered
+		harness.Must(r.env.Client.TerminateWorkflow(ctx, run.GetID(), "", ""))
+	case err != nil:
+		r.came[label] = say(err)
+	default:
+		r.came[label] = fmt.Sprintf("%#v", value)
 	}
-	r.lines = append(r.lines, fmt.Sprintf("%s: %#v", label, value))
-	return nil
 }
 
 // tell signals with one argument, with one of another type, with one too many, and with none.
-func (r *runner) tell(ctx context.Context, run client.WorkflowRun) error {
+func (r *runner) tell(ctx context.Context, run client.WorkflowRun) {
 	for _, words := range []string{`"one"`, `4`, `"two" "three"`, ""} {
 		input := &commonpb.Payloads{}
 		for _, word := range strings.Fields(words) {
 			json := map[string][]byte{"encoding": []byte("json/plain")}
 			input.Payloads = append(input.Payloads, &commonpb.Payload{Metadata: json, Data: []byte(word)})
 		}
-		_, err := r.client.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
-			Namespace: client.DefaultNamespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: run.GetID()},
+		_, err := r.env.Client.WorkflowService().SignalWorkflowExecution(ctx, &workflowservice.SignalWorkflowExecutionRequest{
+			Namespace: r.env.Namespace, WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: run.GetID()},
 			SignalName: "tell", Input: input,
 		})
-		if err != nil {
-			return err
-		}
+		harness.Must(err)
 	}
-	return nil
+}
+
+// waits and calls are one workflow before and after a change that no history bears.
+func waits(ctx workflow.Context) error {
+	return workflow.Sleep(ctx, time.Hour)
+}
+
+func calls(ctx workflow.Context) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+	return workflow.ExecuteActivity(ctx, "ANilAny").Get(ctx, nil)
+}
+
+// change runs a workflow whose code changes while it is open.
+func (r *runner) change(ctx context.Context) {
+	r.env.TaskQueue += "-changes"
+	named := workflow.RegisterOptions{Name: "Changes"}
+	before := worker.New(r.env.Client, r.env.TaskQueue, worker.Options{StickyScheduleToStartTimeout: 100 * time.Millisecond})
+	before.RegisterWorkflowWithOptions(waits, named)
+	harness.Must(before.Start())
+	run := r.env.Start(ctx, "Changes")
+	_, err := r.env.Client.QueryWorkflow(ctx, run.GetID(), "", "__stack_trace")
+	harness.Must(err)
+	before.Stop()
+	worker.PurgeStickyWorkflowCache()
+	after := worker.New(r.env.Client, r.env.TaskQueue, worker.Options{WorkflowPanicPolicy: worker.FailWorkflow})
+	after.RegisterWorkflowWithOptions(calls, named)
+	harness.Must(after.Start())
+	defer after.Stop()
+	harness.Must(r.env.Client.SignalWorkflow(ctx, run.GetID(), "", "go", nil))
+	r.came["Changes"] = say(run.Get(ctx, nil))
 }

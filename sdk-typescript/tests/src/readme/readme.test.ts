@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { Client } from '@durably/client';
 import { TestWorkflowEnvironment } from '@durably/testing';
 import { NativeConnection, Worker } from '@durably/worker';
-import * as activities from './activities';
-import { greeting } from './workflows/greeting';
+import * as activities from '../activities';
+import { greeting } from './workflows';
 
 async function main(): Promise<string> {
   const connection = await NativeConnection.connect({ address: 'embedded:greetings.db' }); // or 'localhost:7233'
@@ -17,7 +17,7 @@ async function main(): Promise<string> {
   const worker = await Worker.create({
     connection,
     taskQueue: 'greetings',
-    workflowsPath: require.resolve('./workflows/greeting'),
+    workflowsPath: require.resolve('./workflows'),
     activities,
   });
   const result = await worker.runUntil(
@@ -44,7 +44,7 @@ test('a greeting takes its time', async (t) => {
   const worker = await Worker.create({
     connection: environment.nativeConnection,
     taskQueue: 'test',
-    workflowsPath: require.resolve('./workflows/greeting'),
+    workflowsPath: require.resolve('./workflows'),
     activities: { greet: async (name: string) => `mocked ${name}` },
   });
   const options = { args: ['Bob'] as [string], workflowId: 'greet-bob', taskQueue: 'test' };
