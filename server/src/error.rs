@@ -69,6 +69,10 @@ pub enum ErrorKind {
     },
     /// The server is stopping, or its state file cannot be written just now.
     Unavailable,
+    /// Another server of the same state can answer; the call is forwarded to it, or else may be repeated.
+    Elsewhere {
+        address: String,
+    },
     /// Part of the API that this server does not offer.
     Unimplemented,
     /// A bug of this server.
@@ -92,7 +96,7 @@ impl ErrorKind {
             Self::Canceled => Code::Cancelled,
             Self::Aborted => Code::Aborted,
             Self::PermissionDenied { .. } => Code::PermissionDenied,
-            Self::Unavailable => Code::Unavailable,
+            Self::Unavailable | Self::Elsewhere { .. } => Code::Unavailable,
             Self::Unimplemented => Code::Unimplemented,
             Self::Internal => Code::Internal,
             Self::DataLoss => Code::DataLoss,
@@ -104,6 +108,7 @@ impl ErrorKind {
         matches!(
             self,
             Self::Unavailable
+                | Self::Elsewhere { .. }
                 | Self::ResourceExhausted { .. }
                 | Self::Aborted
                 | Self::DeadlineExceeded
@@ -150,6 +155,7 @@ impl ErrorKind {
             | Self::Canceled
             | Self::Aborted
             | Self::Unavailable
+            | Self::Elsewhere { .. }
             | Self::Unimplemented
             | Self::Internal
             | Self::DataLoss => return None,
@@ -269,9 +275,11 @@ impl From<StoreError> for ServiceError {
         let kind = match error {
             StoreError::Damaged { .. } | StoreError::DamagedFile(_) => ErrorKind::DataLoss,
             StoreError::TooSlow => ErrorKind::DeadlineExceeded,
-            StoreError::Fenced { .. } | StoreError::Gone(_) | StoreError::Closed | StoreError::Failed(_) => {
-                ErrorKind::Unavailable
-            }
+            StoreError::Fenced { .. }
+            | StoreError::Held { .. }
+            | StoreError::Gone(_)
+            | StoreError::Closed
+            | StoreError::Failed(_) => ErrorKind::Unavailable,
         };
         Self::new(kind, error.to_string())
     }
@@ -404,6 +412,7 @@ mod tests {
                 "PermissionDeniedFailure",
             ),
             (ErrorKind::Unavailable, Code::Unavailable, ""),
+            (ErrorKind::Elsewhere { address: "http://b".into() }, Code::Unavailable, ""),
             (ErrorKind::Unimplemented, Code::Unimplemented, ""),
             (ErrorKind::Internal, Code::Internal, ""),
             (ErrorKind::DataLoss, Code::DataLoss, ""),

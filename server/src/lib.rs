@@ -7,6 +7,7 @@
 
 pub mod engine;
 pub mod error;
+mod forward;
 pub mod frontend;
 pub mod listener;
 pub mod matching;

@@ -8,7 +8,7 @@ use std::{
 use super::{
     driver::Shard,
     executions::shard_of,
-    inbox::Inbox,
+    route::{Place, Route},
     runs::{ReadError, Target},
 };
 use crate::{
@@ -37,27 +37,42 @@ pub(super) enum Letter {
     },
 }
 
+impl Letter {
+    /// The workflow id that it goes to.
+    fn receiver(&self) -> &str {
+        match self {
+            Self::Message(message) => &message.to.workflow_id,
+            Self::Answer { to, .. } => &to.key.workflow_id,
+            Self::Settled { receiver, .. } => &receiver.workflow_id,
+        }
+    }
+}
+
 /// The way between shards. Letters from one shard to another arrive in the order in which they were sent, or not at
 /// all: what was lost is derived again from the sender's state.
 pub(super) trait Courier: Send + Sync {
     fn send(&self, letter: Letter);
 }
 
-/// To the shards of this process.
+/// To the shards of this process. A message for one that another process has waits with its sender, who says it again
+/// until it is taken in.
 pub(super) struct LocalCourier {
-    pub inboxes: Vec<Arc<Inbox>>,
+    pub shards: u32,
+    pub route: Arc<dyn Route>,
 }
 
 impl Courier for LocalCourier {
     fn send(&self, letter: Letter) {
-        let workflow_id = match &letter {
-            Letter::Message(message) => message.to.workflow_id.as_str(),
-            Letter::Answer { to, .. } => &to.key.workflow_id,
-            Letter::Settled { receiver, .. } => &receiver.workflow_id,
-        };
-        let index = shard_of(workflow_id, self.inboxes.len() as u32);
         // A shard that takes no more work has its senders ask again when it is back.
-        self.inboxes[index as usize].send(Box::new(move |shard| shard.receive(letter)));
+        match (self.route.place(shard_of(letter.receiver(), self.shards)), letter) {
+            (Place::Local(inbox), letter) => {
+                inbox.send(Box::new(move |shard| shard.receive(letter)));
+            }
+            (Place::Remote(_), Letter::Message(message)) => {
+                self.send(Letter::Answer { to: message.from, receiver: None, outcome: None });
+            }
+            (Place::Remote(_), Letter::Answer { .. } | Letter::Settled { .. }) => {}
+        }
     }
 }
 

@@ -19,7 +19,9 @@ use super::{
     clock::Clock,
     courier::{Courier, Mail},
     inbox::Inbox,
+    lease::{self, Held, Tenure},
     queries::Askers,
+    route::Route,
     runs::{CACHE_BYTES, ReadError, Slot},
     set_aside::SetAside,
     tasks::{Grant, GrantSender, Offer, Sleeper, TaskRef},
@@ -56,6 +58,8 @@ pub(super) struct Shared {
     pub clock: Arc<Clock>,
     pub matching: Matching<Offer>,
     pub courier: Arc<dyn Courier>,
+    pub route: Arc<dyn Route>,
+    pub tenure: Tenure,
     /// Counts the starts of runs, so that numbers of runs grow with time across shards.
     pub starts: Arc<AtomicI64>,
 }
@@ -66,22 +70,35 @@ impl Shared {
         clock: Arc<Clock>,
         matching: Matching<Offer>,
         courier: Arc<dyn Courier>,
-    ) -> Result<Self, StoreError> {
-        let starts = Arc::new(AtomicI64::new(store.last_seq()? / MAX_SHARDS + 1));
-        Ok(Self { store, clock, matching, courier, starts })
+        route: Arc<dyn Route>,
+        tenure: Tenure,
+    ) -> Self {
+        let starts = Arc::new(AtomicI64::new(1));
+        Self { store, clock, matching, courier, route, tenure, starts }
     }
+}
+
+/// Why a shard's thread stopped working on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its inbox was closed.
+    Closed,
+    /// Another process has its lease.
+    Fenced,
 }
 
 /// One shard: the only writer of its runs.
 pub(super) struct Shard {
     pub(super) index: u32,
-    /// Fencing token of the lease; also the incarnation number that tasks are marked with.
+    /// The lease's token; also the incarnation number that tasks are marked with.
     pub(super) lease: i64,
+    held: Held,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<Clock>,
     pub(super) matching: Matching<Offer>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) courier: Arc<dyn Courier>,
+    route: Arc<dyn Route>,
     pub(super) mail: Mail,
 
     pub(super) runs: HashMap<i64, Slot>,
@@ -127,17 +144,22 @@ pub(super) struct Shard {
 impl Shard {
     /// Takes the lease and finds what is open.
     pub(super) fn open(index: u32, inbox: Arc<Inbox>, shared: Shared) -> Result<Self, StoreError> {
-        let Shared { store, clock, matching, courier, starts } = shared;
-        let lease = store.take_lease(index)?;
+        let Shared { store, clock, matching, courier, route, tenure, starts } = shared;
+        let held = Held::take(tenure, &*store, index, clock.now())?;
+        let lease = held.token();
+        // Whoever had the shard may have started runs that this process has not counted.
+        starts.fetch_max(store.last_seq()? / MAX_SHARDS + 1, Ordering::Relaxed);
         let next_cleaning = clock.now().after(CLEANING_PAUSE);
         Ok(Self {
             index,
             lease,
+            held,
             store,
             clock,
             matching,
             inbox,
             courier,
+            route,
             mail: Mail::default(),
             runs: HashMap::new(),
             by_key: HashMap::new(),
@@ -193,7 +215,7 @@ impl Shard {
 
     /// [`Shard::work`], panics notwithstanding: what a panic left in memory is thrown away, what is stored is read back,
     /// and the run that was being worked on is set aside. `failed` learns when that does not help.
-    pub(super) fn work_on(mut self, failed: &watch::Sender<Option<String>>) {
+    pub(super) fn work_on(mut self, failed: &watch::Sender<Option<String>>) -> Ended {
         let mut reopened = false;
         let mut strikes = 0;
         loop {
@@ -201,11 +223,10 @@ impl Shard {
                 if reopened {
                     self.resume()?;
                 }
-                self.work();
-                Ok::<_, StoreError>(())
+                Ok::<_, StoreError>(self.work())
             }));
             let problem = match ended {
-                Ok(Ok(())) => return,
+                Ok(Ok(ended)) => return ended,
                 Ok(Err(error)) => return self.give_up(failed, &error.to_string()),
                 Err(panic) => panic_message(&*panic),
             };
@@ -216,6 +237,10 @@ impl Shard {
             }
             match self.begin_anew(&problem) {
                 Ok(shard) => self = shard,
+                Err(StoreError::Held { lease, .. }) => {
+                    self.route.is_at(self.index, *lease);
+                    return Ended::Fenced;
+                }
                 Err(error) => return self.give_up(failed, &error.to_string()),
             }
             reopened = true;
@@ -234,6 +259,8 @@ impl Shard {
             clock: self.clock.clone(),
             matching: self.matching.clone(),
             courier: self.courier.clone(),
+            route: self.route.clone(),
+            tenure: self.held.tenure().clone(),
             starts: self.starts.clone(),
         };
         let mut shard = Self::open(self.index, self.inbox.clone(), common)?;
@@ -245,27 +272,45 @@ impl Shard {
     }
 
     /// Nothing is answered any more; waiting callers and those to come hear of it.
-    fn give_up(self, failed: &watch::Sender<Option<String>>, problem: &str) {
+    fn give_up(self, failed: &watch::Sender<Option<String>>, problem: &str) -> Ended {
         tracing::error!(shard = self.index, problem, "the shard has failed; restart the server");
         failed.send_replace(Some(problem.to_owned()));
         self.inbox.close();
         self.inbox.take(None);
+        Ended::Closed
     }
 
-    /// Works until the inbox is closed.
-    fn work(&mut self) {
+    /// Works until the inbox is closed, or the lease is lost to another process.
+    fn work(&mut self) -> Ended {
         loop {
             let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
+            self.keep_lease();
             for work in work {
                 work(self);
             }
             self.fire_timers();
             self.clean();
             self.finish_batch();
+            if self.fenced.is_some() && self.held.tenure().is_shared() {
+                return Ended::Fenced;
+            }
             self.evict();
             self.skip_time();
         }
         self.store_everything();
+        self.held.release(&*self.store);
+        Ended::Closed
+    }
+
+    /// Renews the lease when it is time. Without it, what is in memory may be out of date: nothing is answered from it.
+    pub(super) fn keep_lease(&mut self) {
+        let now = self.now();
+        if self.fenced.is_none()
+            && let Err(error) = self.held.keep(&*self.store, now)
+        {
+            tracing::error!(shard = self.index, %error, "the shard's lease is lost");
+            self.fenced = Some(lease::lost(self.index, &*self.store, &*self.route));
+        }
     }
 
     pub(super) fn now(&self) -> Time {
@@ -332,7 +377,8 @@ impl Shard {
     }
 
     fn patience(&self) -> Duration {
-        let due = self.next_due().map_or(self.next_cleaning, |due| due.min(self.next_cleaning));
+        let due = self.next_due().into_iter().chain(self.held.renewal());
+        let due = due.fold(self.next_cleaning, Time::min);
         let left = due.since(self.now()).max(0);
         // A clock that is set ahead, or a machine that slept, does not wake a waiting thread.
         Duration::from_nanos(left as u64).min(CLOCK_CHECK)
@@ -461,8 +507,12 @@ impl Shard {
                 Ok(())
             }
             Err(error) => {
-                let answer = ServiceError::unavailable(format!("the change could not be stored: {error}"));
+                let mut answer =
+                    ServiceError::unavailable(format!("the change could not be stored: {error}"));
                 if matches!(error, StoreError::Fenced { .. }) {
+                    if self.held.tenure().is_shared() {
+                        answer = lease::lost(self.index, &*self.store, &*self.route);
+                    }
                     self.fenced = Some(answer.clone());
                 }
                 tracing::error!(%error, runs = touched.len(), "commit failed; the changes are taken back");

@@ -4,7 +4,7 @@
 use std::{
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use durably_proto::temporal::api::workflowservice::v1::*;
@@ -16,6 +16,8 @@ use super::{
     courier::LocalCourier,
     driver::{MAX_SHARDS, Shard, Shared},
     inbox::Inbox,
+    lease::{self, Tenure},
+    route::{self, Doors, Place, Route},
     runs::Target,
     start::{StartCall, Started},
     tasks::{Offer, Sleeper},
@@ -26,7 +28,7 @@ use crate::{
     error::{OpenError, ServiceError},
     matching::Matching,
     options::State,
-    store::{MemoryStore, SqliteStore, Store, StoreError},
+    store::{Holder, MemoryStore, SqliteStore, Store, StoreError},
 };
 
 /// Where time comes from.
@@ -72,6 +74,8 @@ pub(super) struct Inner {
     /// Why a shard has given up.
     failed: tokio::sync::watch::Sender<Option<String>>,
     shards: Vec<Arc<Inbox>>,
+    pub route: Arc<dyn Route>,
+    is_shared: bool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -98,6 +102,23 @@ impl Executions {
             .map_err(|error| OpenError::Store { path, detail: error.to_string() })
     }
 
+    /// [`Executions::open`] over a store that other processes have at the same time: takes the shards that are free, and
+    /// leaves the others to whoever holds them. A lease lasts for `term` from its last renewal.
+    pub async fn join(
+        store: Arc<dyn Store>,
+        holder: Holder,
+        term: Duration,
+        shards: u32,
+    ) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Handle::current();
+        let term = i64::try_from(term.as_nanos()).unwrap_or(i64::MAX);
+        let tenure = Tenure::Shared { holder, term };
+        let clock = Arc::new(Clock::new(ClockKind::System));
+        let open = move || Self::holding(store, clock, &runtime, shards, tenure);
+        let opened = tokio::task::spawn_blocking(open).await;
+        opened.unwrap_or_else(|error| Err(StoreError::Failed(format!("opening it panicked: {error}"))))
+    }
+
     /// [`Executions::open`] over a given store.
     pub(super) fn over(
         store: Arc<dyn Store>,
@@ -105,33 +126,42 @@ impl Executions {
         runtime: &tokio::runtime::Handle,
         shards: u32,
     ) -> Result<Self, StoreError> {
-        let count = match store.shards()? {
-            // A virtual clock must see all that is under way before it skips.
-            0 if clock == ClockKind::Virtual => 1,
-            0 => shards.clamp(1, MAX_SHARDS as u32),
-            count => count,
-        };
-        let clock = Arc::new(Clock::new(clock));
+        Self::holding(store, Arc::new(Clock::new(clock)), runtime, shards, Tenure::sole())
+    }
+
+    /// [`Executions::open`] over a store that other processes may have too.
+    pub(super) fn holding(
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        runtime: &tokio::runtime::Handle,
+        shards: u32,
+        tenure: Tenure,
+    ) -> Result<Self, StoreError> {
+        // A virtual clock must see all that is under way before it skips.
+        let of_new = if clock.is_virtual() { 1 } else { shards.clamp(1, MAX_SHARDS as u32) };
+        let count = store.shards(of_new)?;
         let matching = Matching::default();
         let (closing, _) = tokio::sync::watch::channel(false);
         let (failed, _) = tokio::sync::watch::channel(None);
         let _in_runtime = runtime.enter();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
-        let courier = Arc::new(LocalCourier { inboxes: inboxes.clone() });
-        let common = Shared::new(store.clone(), clock.clone(), matching.clone(), courier)?;
+        let route: Arc<dyn Route> = Arc::new(Doors::new(clock.clone(), &inboxes));
+        let courier = Arc::new(LocalCourier { shards: count, route: route.clone() });
+        let is_shared = tenure.is_shared();
+        let common =
+            Shared::new(store.clone(), clock.clone(), matching.clone(), courier, route.clone(), tenure);
         for (index, inbox) in (0..).zip(inboxes) {
-            let mut shard = Shard::open(index, inbox.clone(), common.clone())?;
-            shard.resume()?;
-            let (runtime, failed) = (runtime.clone(), failed.clone());
+            let opened = lease::open(index, &inbox, &common)?;
+            let (runtime, failed, common) = (runtime.clone(), failed.clone(), common.clone());
+            shards.push(inbox.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("durably-shard-{index}"))
                 .spawn(move || {
                     let _in_runtime = runtime.enter();
-                    shard.work_on(&failed);
+                    lease::serve(index, &inbox, &common, opened, &failed);
                 })
                 .map_err(|error| StoreError::Failed(format!("no thread for the shard: {error}")))?;
-            shards.push(inbox);
             threads.push(thread);
         }
         let inner = Inner {
@@ -142,6 +172,8 @@ impl Executions {
             closing,
             failed,
             shards,
+            route,
+            is_shared,
             threads: Mutex::new(threads),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -192,13 +224,26 @@ impl Executions {
         shard: u32,
         work: impl FnOnce(&mut Shard, oneshot::Sender<Result<T, ServiceError>>) + Send + 'static,
     ) -> Result<T, ServiceError> {
+        let Place::Local(inbox) = self.inner.route.place(shard) else {
+            return Err(route::refusal(&*self.inner.route, shard));
+        };
         let (reply, answer) = oneshot::channel();
-        self.send(shard, move |shard| work(shard, reply));
-        answer.await.unwrap_or_else(|_| Err(self.no_answer()))
+        inbox.send(Box::new(move |shard| work(shard, reply)));
+        answer.await.unwrap_or_else(|_| Err(self.no_answer(shard)))
+    }
+
+    /// Whether other processes may have shards of this store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.is_shared
+    }
+
+    /// The process with this address did not answer, or not for its shards.
+    pub(crate) fn doubt(&self, address: &str) {
+        self.inner.route.doubt(address);
     }
 
     /// Why the shard dropped a call.
-    fn no_answer(&self) -> ServiceError {
+    fn no_answer(&self, shard: u32) -> ServiceError {
         if *self.inner.closing.borrow() {
             return stopping();
         }
@@ -206,6 +251,7 @@ impl Executions {
             Some(problem) => {
                 ServiceError::unavailable(format!("the server has failed: {problem}; restart it"))
             }
+            None if self.inner.is_shared => route::refusal(&*self.inner.route, shard),
             None => ServiceError::unavailable("the call was lost to an internal error; its run is set aside"),
         }
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
 mod failed_commit;
+mod leases;
 mod messages;
 mod reading;
 mod set_aside;

@@ -8,6 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     time::Duration,
 };
@@ -22,6 +23,7 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 use futures::FutureExt as _;
+use parking_lot::Mutex;
 use prost::Message;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tokio::sync::oneshot;
@@ -35,37 +37,54 @@ use crate::{
         courier::LocalCourier,
         driver::{Shard, Shared},
         inbox::Inbox,
+        lease::Tenure,
+        route::{Doors, Route},
         runs::{Target, decode},
         start::StartCall,
         tasks::{Delivery, Grant, Offer, queue_key},
     },
-    store::{Commit, Filter, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Visibility},
+    store::{
+        Commit, Filter, Holder, Lease, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Terms,
+        Visibility,
+    },
 };
 
 const WORKFLOWS: usize = 5;
 
-/// A store whose commits can be made to fail.
+/// A store whose commits can be made to fail, or to wait.
 #[derive(Default)]
 pub(super) struct Flaky {
-    store: MemoryStore,
+    pub(super) store: Arc<MemoryStore>,
     pub(super) fails: AtomicBool,
+    /// The next commit says here that it has come so far, and waits until it may go on.
+    pub(super) gate: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
 }
 
 impl Store for Flaky {
-    fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
-        self.store.take_lease(shard)
+    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError> {
+        self.store.take_lease(shard, holder, terms)
+    }
+    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError> {
+        self.store.renew_lease(shard, token, expires)
+    }
+    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError> {
+        self.store.lease(shard)
     }
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         if self.fails.swap(false, Ordering::Relaxed) {
             return Err(StoreError::Failed("as arranged".into()));
+        }
+        if let Some((reached, open)) = self.gate.lock().take() {
+            let _ = reached.send(());
+            let _ = open.recv();
         }
         self.store.commit(commit)
     }
     fn last_seq(&self) -> Result<i64, StoreError> {
         self.store.last_seq()
     }
-    fn shards(&self) -> Result<u32, StoreError> {
-        self.store.shards()
+    fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
+        self.store.shards(of_new)
     }
     fn open_runs(
         &self,
@@ -90,7 +109,7 @@ impl Store for Flaky {
         self.store.namespaces()
     }
     fn visibility(&self) -> &dyn Visibility {
-        &self.store
+        &*self.store
     }
 }
 
@@ -117,8 +136,9 @@ pub(super) struct World {
 fn open(store: &Arc<Flaky>, clock: &Arc<Clock>) -> (Shard, Matching<Offer>, Arc<Inbox>) {
     let (matching, inbox) = (Matching::default(), Arc::new(Inbox::default()));
     let store: Arc<dyn Store> = store.clone();
-    let courier = Arc::new(LocalCourier { inboxes: vec![inbox.clone()] });
-    let common = Shared::new(store, clock.clone(), matching.clone(), courier).unwrap();
+    let route: Arc<dyn Route> = Arc::new(Doors::new(clock.clone(), std::slice::from_ref(&inbox)));
+    let courier = Arc::new(LocalCourier { shards: 1, route: route.clone() });
+    let common = Shared::new(store, clock.clone(), matching.clone(), courier, route, Tenure::sole());
     let mut shard = Shard::open(0, inbox.clone(), common).unwrap();
     shard.resume().unwrap();
     (shard, matching, inbox)

@@ -7,7 +7,7 @@
 use crc32fast::Hasher;
 use rusqlite::{ErrorCode, types::Type};
 
-use super::super::{NewRow, RunCommit, RunKey, RunRow, StoreError};
+use super::super::{Lease, NewRow, RunCommit, RunKey, RunRow, StoreError};
 
 /// A checksum over values one after another.
 struct Check(Hasher);
@@ -118,6 +118,15 @@ pub(super) fn of_blob(key: i64, blob: &[u8]) -> i64 {
 
 pub(super) fn of_state_row(seq: i64, kind: u8, id: i64, data: &[u8]) -> i64 {
     Check::of(seq).int(kind.into()).int(id).bytes(data).sum()
+}
+
+pub(super) fn of_lease(shard: u32, lease: &Lease) -> i64 {
+    Check::of(shard.into())
+        .int(lease.token)
+        .bytes(lease.holder.id.as_bytes())
+        .bytes(lease.holder.address.as_bytes())
+        .int(lease.expires)
+        .sum()
 }
 
 pub(super) fn of_namespace(id: &str, data: &[u8]) -> i64 {

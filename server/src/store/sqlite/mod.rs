@@ -4,6 +4,7 @@
 mod checks;
 mod file;
 mod filter;
+mod leases;
 mod readers;
 mod rows;
 mod schema;
@@ -26,8 +27,8 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    CloseRow, Commit, NewRow, OpenRun, RunCommit, RunKey, RunWrite, StateRow, Store, StoreError, StoredRun,
-    Visibility,
+    CloseRow, Commit, Holder, Lease, NewRow, OpenRun, RunCommit, RunKey, RunWrite, StateRow, Store,
+    StoreError, StoredRun, Terms, Visibility, lease,
 };
 use crate::error::OpenError;
 use checks::Progress;
@@ -289,14 +290,17 @@ fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Resul
 }
 
 impl Store for SqliteStore {
-    fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
-        let lease = self.writer()?.query_row(
-            "INSERT INTO leases (shard, token) VALUES (?1, 1) \
-             ON CONFLICT (shard) DO UPDATE SET token = token + 1 RETURNING token",
-            [shard],
-            |row| row.get(0),
-        )?;
-        Ok(lease)
+    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError> {
+        leases::change(&mut *self.writer()?, shard, |found| lease::taken(shard, found, holder, terms))
+    }
+
+    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError> {
+        leases::change(&mut *self.writer()?, shard, |found| lease::prolonged(found, token, expires))
+            .map(|_| ())
+    }
+
+    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError> {
+        leases::read(&*self.reader()?, shard)
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
@@ -335,9 +339,8 @@ impl Store for SqliteStore {
         self.check_in_place()
     }
 
-    fn shards(&self) -> Result<u32, StoreError> {
-        let reader = self.reader()?;
-        Ok(reader.query_row("SELECT count(*) FROM leases", [], |row| row.get(0))?)
+    fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
+        leases::shards(&mut *self.writer()?, of_new)
     }
 
     fn last_seq(&self) -> Result<i64, StoreError> {

@@ -56,8 +56,10 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// They follow those above. Checksums; what retention looks for; who has the file open.
-const CHECKED: &[&str] = &["
+/// They follow those above.
+const CHECKED: &[&str] = &[
+    // Checksums; what retention looks for; who has the file open.
+    "
     ALTER TABLE runs ADD COLUMN fixed_crc INTEGER;
     ALTER TABLE runs ADD COLUMN progress_crc INTEGER;
     ALTER TABLE runs ADD COLUMN attributes_crc INTEGER;
@@ -67,7 +69,17 @@ const CHECKED: &[&str] = &["
     ALTER TABLE namespaces ADD COLUMN crc INTEGER;
     CREATE INDEX closed_runs ON runs (shard, namespace_id, close_time) WHERE close_time IS NOT NULL;
     CREATE TABLE opened (token INTEGER NOT NULL) STRICT;
-"];
+",
+    // Who holds a lease, and until when; which state rows a run has; namespaces written twice.
+    "
+    ALTER TABLE leases ADD COLUMN holder TEXT NOT NULL DEFAULT '';
+    ALTER TABLE leases ADD COLUMN address TEXT NOT NULL DEFAULT '';
+    ALTER TABLE leases ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE leases ADD COLUMN crc INTEGER;
+    ALTER TABLE runs ADD COLUMN rows_crc INTEGER;
+    CREATE TABLE namespace_copies (id TEXT PRIMARY KEY, data BLOB NOT NULL, crc INTEGER) STRICT, WITHOUT ROWID;
+",
+];
 
 fn migrations() -> impl Iterator<Item = &'static str> {
     MIGRATIONS.iter().chain(CHECKED).copied()

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Filter, Listing, RowKind, RunRow, StateRow};
+use crate::store::{Filter, Listing, RowKind, RunRow, StateRow, tests::seize};
 
 const RUNS: i64 = 120;
 
@@ -48,7 +48,7 @@ fn write(random: &mut SmallRng, seq: i64) -> RunWrite {
 fn filled(directory: &TempDir) -> (PathBuf, SqliteStore) {
     let path = directory.path().join("state.db");
     let store = SqliteStore::open(&path).unwrap();
-    let lease = store.take_lease(0).unwrap();
+    let lease = seize(&store);
     let random = &mut SmallRng::seed_from_u64(1);
     let runs = (1..=RUNS).map(|seq| write(random, seq)).collect();
     store.commit(&Commit { lease, runs, ..Commit::default() }).unwrap();
@@ -276,7 +276,7 @@ fn nothing_is_acknowledged_once_the_file_is_gone() {
     for (name, moved) in [("state.db", false), ("state.db", true), ("state.db-wal", false)] {
         let directory = tempfile::tempdir().unwrap();
         let (path, store) = filled(&directory);
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(&store);
         let random = &mut SmallRng::seed_from_u64(2);
         let start = |random: &mut SmallRng, seq| {
             store.commit(&Commit { lease, runs: vec![write(random, seq)], ..Commit::default() })
@@ -341,7 +341,7 @@ fn a_migration_survives_a_crash_after_each_statement() {
                 run.row.seq
             );
         }
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(&store);
         let new = write(&mut SmallRng::seed_from_u64(3), runs + 1);
         store.commit(&Commit { lease, runs: vec![new], ..Commit::default() }).unwrap();
         drop(store);
