@@ -10,8 +10,16 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::ClockKind;
 use crate::engine::Time;
+
+/// Where time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClockKind {
+    #[default]
+    System,
+    /// Skips to the next timer while unlocked and no task is under way. Starts locked.
+    Virtual,
+}
 
 /// The time of all shards. A virtual clock runs with the system's, plus whatever was skipped.
 #[derive(Debug)]

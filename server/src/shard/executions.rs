@@ -1,5 +1,12 @@
-//! What the frontend calls: one async method per RPC, over all shards. Here are opening and closing, time, and calls
-//! about workflows; `polls` and `workers` have the workers' side, `history` the reading of events.
+//! What the frontend calls: one async method per RPC, over all shards. Here are opening and closing, the way to a
+//! shard, and calls about workflows; the files below have the rest by subject.
+
+mod history;
+mod polls;
+mod queries;
+mod time;
+mod visibility;
+mod workers;
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -9,36 +16,29 @@ use std::{
 
 use durably_proto::temporal::api::workflowservice::v1::*;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use super::{
-    clock::Clock,
+    clock::{Clock, ClockKind},
     courier::LocalCourier,
-    driver::{MAX_SHARDS, Shard, Shared},
+    delivery::Offer,
+    driver::Shared,
     inbox::Inbox,
     lease::{self, Tenure},
+    placement::{MAX_SHARDS, shard_of},
+    reply::{Reply, stopping},
     route::{self, Doors, Place, Route},
     runs::Target,
     start::{StartCall, Started},
-    tasks::{Offer, Sleeper},
+    work::Work,
 };
 use crate::{
     Namespace,
-    engine::{Input, Signal, Time},
+    engine::{Input, Signal},
     error::{OpenError, ServiceError},
     matching::Matching,
     options::State,
-    store::{Holder, MemoryStore, SqliteStore, Store, StoreError},
+    store::{DamagedNamespace, Holder, MemoryStore, SqliteStore, Store, StoreError},
 };
-
-/// Where time comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ClockKind {
-    #[default]
-    System,
-    /// Skips to the next timer while unlocked and no task is under way. Starts locked.
-    Virtual,
-}
 
 /// Options of [`Executions::open`].
 #[derive(Clone, Debug, Default)]
@@ -61,16 +61,16 @@ pub struct PollContext {
 /// All runs of one store. Cheap to clone.
 #[derive(Clone)]
 pub struct Executions {
-    pub(super) inner: Arc<Inner>,
+    inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    pub store: Arc<dyn Store>,
-    pub clock: Arc<Clock>,
-    pub matching: Matching<Offer>,
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<Clock>,
+    matching: Matching<Offer>,
     /// Numbers polls.
-    pub polls: AtomicU64,
-    pub closing: tokio::sync::watch::Sender<bool>,
+    polls: AtomicU64,
+    closing: tokio::sync::watch::Sender<bool>,
     /// Why a shard has given up.
     failed: tokio::sync::watch::Sender<Option<String>>,
     shards: Vec<Arc<Inbox>>,
@@ -205,31 +205,28 @@ impl Executions {
         shard_of(workflow_id, self.inner.shards.len() as u32)
     }
 
-    /// Runs `work` on a shard's thread and waits for its answer, which comes when its changes are durable.
-    pub(super) async fn call<T: Send + 'static>(
+    /// Asks something of a shard and waits for its answer, which comes when its changes are durable.
+    pub(super) async fn call<T>(
         &self,
         shard: u32,
-        work: impl FnOnce(&mut Shard) -> Result<T, ServiceError> + Send + 'static,
-    ) -> Result<T, ServiceError> {
-        self.call_later(shard, move |shard, reply| {
-            let result = work(shard);
-            shard.reply(reply, result);
-        })
-        .await
-    }
-
-    /// [`Executions::call`] for work that answers at a time of its own.
-    pub(super) async fn call_later<T: Send + 'static>(
-        &self,
-        shard: u32,
-        work: impl FnOnce(&mut Shard, oneshot::Sender<Result<T, ServiceError>>) + Send + 'static,
+        work: impl FnOnce(Reply<T>) -> Work,
     ) -> Result<T, ServiceError> {
         let Place::Local(inbox) = self.inner.route.place(shard) else {
             return Err(route::refusal(&*self.inner.route, shard));
         };
-        let (reply, answer) = oneshot::channel();
-        inbox.send(Box::new(move |shard| work(shard, reply)));
+        let (reply, answer) = Reply::new();
+        inbox.send(work(reply));
         answer.await.unwrap_or_else(|_| Err(self.no_answer(shard)))
+    }
+
+    /// [`Executions::call`] about a run, of the shard that has it.
+    async fn ask<T>(
+        &self,
+        target: Target,
+        work: impl FnOnce(Target, Reply<T>) -> Work,
+    ) -> Result<T, ServiceError> {
+        let shard = self.shard_index(&target.workflow_id);
+        self.call(shard, |reply| work(target, reply)).await
     }
 
     /// Whether other processes may have shards of this store.
@@ -256,18 +253,18 @@ impl Executions {
         }
     }
 
-    pub(super) fn send(&self, shard: u32, work: impl FnOnce(&mut Shard) + Send + 'static) {
+    fn send(&self, shard: u32, work: Work) {
         if let Some(inbox) = self.inner.shards.get(shard as usize) {
-            inbox.send(Box::new(work));
+            inbox.send(work);
         }
     }
 
-    pub(super) fn inbox(&self, shard: u32) -> Arc<Inbox> {
+    fn inbox(&self, shard: u32) -> Arc<Inbox> {
         self.inner.shards[shard as usize].clone()
     }
 
     /// Runs a read of the store where blocking is allowed.
-    pub(super) async fn read<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ServiceError> {
@@ -280,17 +277,9 @@ impl Executions {
     }
 
     /// Finds the run and gives it an input.
-    pub(super) async fn input(
-        &self,
-        target: Target,
-        input: Input,
-    ) -> Result<crate::engine::Output, ServiceError> {
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            shard.apply(seq, input)
-        })
-        .await
+    async fn input(&self, target: Target, input: Input) -> Result<crate::engine::Output, ServiceError> {
+        let (_, output) = self.ask(target, |target, reply| Work::Input { target, input, reply }).await?;
+        Ok(output)
     }
 
     /// Stored namespaces: id and what [`Namespace::encode`] made.
@@ -298,80 +287,15 @@ impl Executions {
         self.read(|store| store.namespaces()).await
     }
 
+    /// Stored namespaces that are not what was written.
+    pub async fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, ServiceError> {
+        self.read(|store| store.damaged_namespaces()).await
+    }
+
     /// Inserts or replaces a namespace; durable on return.
     pub async fn put_namespace(&self, id: &str, encoded: Vec<u8>) -> Result<(), ServiceError> {
         let id = id.to_owned();
-        self.call(0, move |shard| {
-            shard.put_namespace(id, encoded);
-            Ok(())
-        })
-        .await
-    }
-
-    // temporal.api.testservice: only with ClockKind::Virtual, else FAILED_PRECONDITION. Times are nanoseconds since
-    // the Unix epoch, durations nanoseconds.
-
-    pub fn lock_time_skipping(&self) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        self.inner.clock.lock();
-        Ok(())
-    }
-
-    pub async fn unlock_time_skipping(&self) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        let clock = self.inner.clock.clone();
-        let unlocked = self.call_later(0, move |shard, reply| {
-            let _ = reply.send(Ok(clock.unlock(shard.tasks_under_way())));
-        });
-        if !unlocked.await? {
-            return Err(not_locked());
-        }
-        self.wake_shards();
-        Ok(())
-    }
-
-    pub async fn sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        self.sleep_until(self.inner.clock.now().after(nanos.max(0)).0).await
-    }
-
-    pub async fn sleep_until(&self, time: i64) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        self.call_later(0, move |shard, reply| shard.sleep(Time(time), Sleeper { reply, locks: false })).await
-    }
-
-    /// Unlocks, sleeps, locks again. The shard does all three, so that time can run on neither before the sleep is known
-    /// nor after it has ended.
-    pub async fn unlock_time_skipping_with_sleep(&self, nanos: i64) -> Result<(), ServiceError> {
-        self.require_virtual_clock()?;
-        let until = self.inner.clock.now().after(nanos.max(0));
-        let clock = self.inner.clock.clone();
-        let slept = self.call_later(0, move |shard, reply| {
-            if clock.unlock(shard.tasks_under_way()) {
-                shard.sleep(until, Sleeper { reply, locks: true });
-            } else {
-                let _ = reply.send(Err(not_locked()));
-            }
-        });
-        slept.await
-    }
-
-    pub fn current_time(&self) -> i64 {
-        self.inner.clock.now().0
-    }
-
-    fn require_virtual_clock(&self) -> Result<(), ServiceError> {
-        if self.inner.clock.is_virtual() {
-            return Ok(());
-        }
-        Err(ServiceError::failed_precondition(
-            "this server runs on the system's clock; open it with time skipping to control time",
-        ))
-    }
-
-    fn wake_shards(&self) {
-        for shard in &self.inner.shards {
-            shard.wake();
-        }
+        self.call(0, |reply| Work::PutNamespace { id, encoded, reply }).await
     }
 
     pub async fn start_workflow(
@@ -406,9 +330,9 @@ impl Executions {
     }
 
     async fn start(&self, namespace: &Namespace, call: StartCall) -> Result<Started, ServiceError> {
-        let namespace = namespace.clone();
         let shard = self.shard_index(&call.request.workflow_id);
-        self.call(shard, move |shard| shard.start(&namespace, call)).await
+        let (namespace_id, call) = (namespace.id.as_str().into(), Box::new(call));
+        self.call(shard, |reply| Work::Start { namespace_id, call, reply }).await
     }
 
     pub async fn signal(
@@ -435,23 +359,14 @@ impl Executions {
         request: RequestCancelWorkflowExecutionRequest,
     ) -> Result<RequestCancelWorkflowExecutionResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            check_first_run(shard, seq, &request.first_execution_run_id)?;
-            if !shard.run(seq)?.is_open() {
-                // Nothing is left to cancel, which is what was asked for.
-                return Ok(());
-            }
-            let input = Input::RequestCancel {
-                reason: request.reason,
-                identity: request.identity,
-                request_id: request.request_id,
-                links: request.links,
-            };
-            shard.apply(seq, input).map(|_| ())
-        })
-        .await?;
+        let first_run_id = request.first_execution_run_id;
+        let input = Input::RequestCancel {
+            reason: request.reason,
+            identity: request.identity,
+            request_id: request.request_id,
+            links: request.links,
+        };
+        self.ask(target, |target, reply| Work::RequestCancel { target, first_run_id, input, reply }).await?;
         Ok(RequestCancelWorkflowExecutionResponse::default())
     }
 
@@ -461,35 +376,15 @@ impl Executions {
         request: TerminateWorkflowExecutionRequest,
     ) -> Result<TerminateWorkflowExecutionResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.workflow_execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            if let Some(seq) = shard.find_set_aside(&target)? {
-                return shard.terminate_set_aside(seq);
-            }
-            let seq = shard.find(&target)?;
-            check_first_run(shard, seq, &request.first_execution_run_id)?;
-            let input = Input::Terminate {
-                reason: request.reason,
-                details: request.details,
-                identity: request.identity,
-                links: request.links,
-            };
-            shard.apply(seq, input).map(|_| ())
-        })
-        .await?;
+        let first_run_id = request.first_execution_run_id;
+        let input = Input::Terminate {
+            reason: request.reason,
+            details: request.details,
+            identity: request.identity,
+            links: request.links,
+        };
+        self.ask(target, |target, reply| Work::Terminate { target, first_run_id, input, reply }).await?;
         Ok(TerminateWorkflowExecutionResponse::default())
-    }
-
-    pub async fn query(
-        &self,
-        namespace: &Namespace,
-        request: QueryWorkflowRequest,
-    ) -> Result<QueryWorkflowResponse, ServiceError> {
-        let target = Target::new(&namespace.id, request.execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        let reject = request.query_reject_condition();
-        let query = request.query.unwrap_or_default();
-        self.call_later(shard, move |shard, reply| shard.query(&target, query, reject, reply)).await
     }
 
     pub async fn describe(
@@ -498,40 +393,6 @@ impl Executions {
         request: DescribeWorkflowExecutionRequest,
     ) -> Result<DescribeWorkflowExecutionResponse, ServiceError> {
         let target = Target::new(&namespace.id, request.execution.as_ref());
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            if let Some(seq) = shard.find_set_aside(&target)? {
-                return shard.describe_set_aside(seq);
-            }
-            let seq = shard.find(&target)?;
-            Ok(shard.run(seq)?.describe())
-        })
-        .await
+        self.ask(target, |target, reply| Work::Describe { target, reply }).await
     }
-}
-
-/// The shard that has the runs of a workflow id. State depends on it: the hash (FNV-1a of 64 bits) never changes.
-pub(super) fn shard_of(workflow_id: &str, shards: u32) -> u32 {
-    let hash = workflow_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    (hash % u64::from(shards.max(1))) as u32
-}
-
-fn not_locked() -> ServiceError {
-    ServiceError::failed_precondition("time skipping is not locked: each unlock needs a lock before it")
-}
-
-pub(super) fn stopping() -> ServiceError {
-    ServiceError::unavailable("the server is stopping")
-}
-
-/// A caller may insist that the run belongs to a chain.
-fn check_first_run(shard: &Shard, seq: i64, first_run_id: &str) -> Result<(), ServiceError> {
-    let run = shard.run(seq)?;
-    if first_run_id.is_empty() || run.start_attributes().first_execution_run_id == first_run_id {
-        return Ok(());
-    }
-    Err(ServiceError::not_found("workflow execution not found: its chain began with another run")
-        .with("first_execution_run_id", first_run_id))
 }

@@ -4,10 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::driver::Shard;
-
-/// Something to do on the shard's thread. It says with [`Shard::reply`] what came of it.
-pub(super) type Work = Box<dyn FnOnce(&mut Shard) + Send>;
+use super::work::Work;
 
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -75,10 +72,9 @@ impl Inbox {
         (!state.closed).then_some(!state.work.is_empty())
     }
 
-    /// Drops what waits; its callers find out that nobody answers.
-    pub(super) fn discard(&self) {
-        let discarded = std::mem::take(&mut self.state.lock().work);
-        drop(discarded);
+    /// What waits, for one who cannot do it.
+    pub(super) fn empty(&self) -> VecDeque<Work> {
+        std::mem::take(&mut self.state.lock().work)
     }
 
     pub(super) fn is_empty(&self) -> bool {

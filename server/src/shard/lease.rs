@@ -12,6 +12,7 @@ use super::{
     driver::{Ended, Shard, Shared},
     inbox::Inbox,
     route::{Route, refusal},
+    work::Work,
 };
 use crate::{
     ServiceError,
@@ -171,7 +172,7 @@ fn wait(index: u32, inbox: &Arc<Inbox>, common: &Shared) -> Option<Shard> {
         let look = common.route.look_again(index).unwrap_or(now).max(retry);
         let left = Duration::from_nanos(look.since(now).max(0) as u64);
         let Some(has_work) = inbox.wait(left.min(LONGEST_WAIT)) else {
-            inbox.discard();
+            inbox.empty();
             return None;
         };
         if !has_work && common.clock.now() < look {
@@ -185,6 +186,11 @@ fn wait(index: u32, inbox: &Arc<Inbox>, common: &Shared) -> Option<Shard> {
                 retry = common.clock.now().after(RETRY);
             }
         }
-        inbox.discard();
+        // Callers find out that nobody answers.
+        for work in inbox.empty() {
+            if let Work::Receive(letter) = work {
+                common.courier.give_back(letter);
+            }
+        }
     }
 }

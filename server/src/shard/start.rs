@@ -1,19 +1,11 @@
-//! Starting runs: carries out what [`crate::engine::admit`] decides.
+//! What a start is asked with, and what comes of it.
 
 use durably_proto::temporal::api::{
     enums::v1::WorkflowExecutionStatus,
     workflowservice::v1::{SignalWithStartWorkflowExecutionRequest, StartWorkflowExecutionRequest},
 };
 
-use super::{
-    driver::Shard,
-    runs::{Target, fresh_id},
-};
-use crate::{
-    Namespace, ServiceError,
-    engine::{Admission, Input, Signal, Terms, WorkflowTaskGrant, admit, new_run},
-    error::ErrorKind,
-};
+use crate::engine::{Signal, WorkflowTaskGrant};
 
 /// What came of a start.
 #[derive(Debug)]
@@ -29,6 +21,7 @@ pub(super) struct Started {
 pub(super) struct StartCall {
     pub request: StartWorkflowExecutionRequest,
     pub signal: Option<Signal>,
+    /// The caller lives in this process: after a crash, a task that it got with the answer is known to be lost.
     pub in_process: bool,
 }
 
@@ -70,75 +63,5 @@ impl StartCall {
             ..Default::default()
         };
         Self { request, signal: Some(signal), in_process: false }
-    }
-}
-
-impl Shard {
-    pub(super) fn start(&mut self, namespace: &Namespace, call: StartCall) -> Result<Started, ServiceError> {
-        self.check_alive()?;
-        let target = Target::named(&namespace.id, &call.request.workflow_id, "");
-        let found = match self.find_set_aside(&target)? {
-            // A run that was terminated though it could not be read is in nobody's way.
-            Some(seq) if self.set_aside.get(&seq).is_some_and(|run| run.closed) => None,
-            _ => self.find_or_none(&target)?,
-        };
-        if let Some(seq) = found
-            && let Some(existing) = self.existing(seq, &call)?
-        {
-            return Ok(existing);
-        }
-        let StartCall { request, signal, in_process } = call;
-        let new = new_run(&namespace.id, fresh_id(), request, signal, in_process);
-        let run_id = new.key.run_id.to_string();
-        let (_, eager) = self.start_run(new);
-        Ok(Started {
-            first_execution_run_id: run_id.clone(),
-            run_id,
-            is_new: true,
-            status: WorkflowExecutionStatus::Running,
-            eager,
-        })
-    }
-
-    /// What the newest run of the workflow id means for the start: the answer, an error, or nothing in its way.
-    fn existing(&mut self, seq: i64, call: &StartCall) -> Result<Option<Started>, ServiceError> {
-        let run = self.run(seq)?;
-        let answer = |is_new| Started {
-            run_id: run.key().run_id.to_string(),
-            first_execution_run_id: run.start_attributes().first_execution_run_id.clone(),
-            is_new,
-            status: run.status(),
-            eager: None,
-        };
-        let terms = Terms::of(&call.request, call.signal.is_some());
-        match admit(Some((run.status(), run.start_request_id())), terms) {
-            Admission::Start => Ok(None),
-            Admission::Repeated => Ok(Some(answer(true))),
-            Admission::UseExisting => Ok(Some(answer(false))),
-            Admission::Signal => {
-                let existing = answer(false);
-                self.apply(seq, Input::Signal(call.signal.clone().unwrap_or_default()))?;
-                Ok(Some(existing))
-            }
-            Admission::TerminateAndStart => {
-                let input = Input::Terminate {
-                    reason: "TerminateIfRunning WorkflowIdReusePolicy".into(),
-                    details: None,
-                    identity: "history-service".into(),
-                    links: Vec::new(),
-                };
-                self.apply(seq, input)?;
-                Ok(None)
-            }
-            Admission::Refuse(message) => {
-                let kind = ErrorKind::WorkflowExecutionAlreadyStarted {
-                    start_request_id: run.start_request_id().to_owned(),
-                    run_id: run.key().run_id.to_string(),
-                };
-                Err(ServiceError::new(kind, message)
-                    .with("workflow_id", &*run.key().workflow_id)
-                    .with("run_id", &*run.key().run_id))
-            }
-        }
     }
 }

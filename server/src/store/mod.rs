@@ -177,6 +177,13 @@ pub struct OpenRun {
     pub runnable: bool,
 }
 
+/// A namespace that cannot be believed: what is there of it, for telling a person which one it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedNamespace {
+    pub id: String,
+    pub data: Vec<u8>,
+}
+
 /// A place for state. Calls block; writes are made by one thread, reads by any. A commit is durable when it returns.
 ///
 /// What is damaged is never believed and harms nobody else: reading it is [`StoreError::Damaged`].
@@ -246,7 +253,13 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<i64>, StoreError>;
 
+    /// Those that can be read.
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Namespaces that are there and not what was written.
+    fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Lists and counts, which share nothing with the above that could delay it.
     fn visibility(&self) -> &dyn Visibility;

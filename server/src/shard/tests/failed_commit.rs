@@ -27,7 +27,7 @@ fn what_other_runs_offer_outlives_a_commit_that_fails() {
             ..Default::default()
         };
         let call = StartCall { request, signal: None, in_process: false };
-        world.shard.start(&world.namespace, call).unwrap();
+        world.shard.start(&world.namespace.id, call).unwrap();
         world.shard.find(&Target::named("ns", id, "")).unwrap()
     };
     let poller = Poller::default;

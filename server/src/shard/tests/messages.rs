@@ -7,7 +7,7 @@ use durably_proto::temporal::api::{
 };
 
 use super::*;
-use crate::shard::executions::shard_of;
+use crate::shard::placement::shard_of;
 
 fn signal_other(id: &str) -> Command {
     let attributes = SignalExternalWorkflowExecutionCommandAttributes {

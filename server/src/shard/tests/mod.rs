@@ -23,7 +23,7 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 
-use super::{ClockKind, Executions, PollContext};
+use super::{ClockKind, Executions, PollContext, driver::Shard, work::Work};
 use crate::{
     Namespace, ServiceError,
     engine::{SECOND, duration},
@@ -53,6 +53,21 @@ fn open(store: Arc<dyn Store>, clock: ClockKind) -> Executions {
 
 fn memory() -> Executions {
     open(Arc::new(MemoryStore::default()), ClockKind::System)
+}
+
+/// Runs `look` on the shard's thread; its result comes when the round is stored.
+async fn inspect<T: Send + 'static>(
+    on: &Executions,
+    shard: u32,
+    look: impl FnOnce(&mut Shard) -> T + Send + 'static,
+) -> Result<T, ServiceError> {
+    on.call(shard, |reply| {
+        Work::Inspect(Box::new(move |shard| {
+            let seen = look(shard);
+            shard.batch.reply(reply, Ok(seen));
+        }))
+    })
+    .await
 }
 
 fn queue(name: &str) -> Option<TaskQueue> {
@@ -280,7 +295,8 @@ async fn a_query_finds_the_worker_directly_and_on_its_task() {
     signal(&on, "w", "go").await.unwrap();
     let riding = ask(on.clone());
     let shard = on.shard_index("w");
-    while on.call(shard, |shard| Ok(shard.runs.values().all(|slot| slot.run.can_unload()))).await.unwrap() {
+    while inspect(&on, shard, |shard| shard.runs.iter().all(|(_, slot)| slot.run.can_unload())).await.unwrap()
+    {
         tokio::task::yield_now().await;
     }
     let task = poll(&on, "tq").await;
@@ -431,7 +447,8 @@ async fn closed_runs_leave_memory_and_are_found_in_the_store() {
         respond(&on, &task, vec![complete()]).await.unwrap();
     }
     on.start_workflow(&namespace(), start_request("open")).await.unwrap();
-    let (in_memory, queued) = on.call(0, |shard| Ok((shard.runs.len(), shard.closed.len()))).await.unwrap();
+    let (in_memory, queued) =
+        inspect(&on, 0, |shard| (shard.runs.len(), shard.runs.closed_len())).await.unwrap();
     assert!(in_memory <= 1_010, "{in_memory} runs are in memory");
     assert!(queued <= 1_010, "{queued} closed runs are remembered");
     let last = kinds(&history(&on, "w0").await).pop();

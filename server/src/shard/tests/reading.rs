@@ -58,20 +58,15 @@ async fn a_server_whose_shard_has_failed_is_not_serving() {
     let first = watched.message().await.unwrap().unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
     while on.failed().borrow().is_none() {
-        let _ = on.call(0, |_| -> Result<(), ServiceError> { panic!("its books are wrong") }).await;
+        let _ = inspect(&on, 0, |_| panic!("its books are wrong")).await;
     }
     let then = watched.message().await.unwrap().unwrap();
     assert_eq!(then.status(), ServingStatus::NotServing);
 }
 
-async fn on_each_shard(on: &Executions, change: fn(&mut super::super::driver::Shard)) {
+async fn on_each_shard(on: &Executions, change: fn(&mut Shard)) {
     for shard in 0..shards() {
-        on.call(shard, move |shard| {
-            change(shard);
-            Ok(())
-        })
-        .await
-        .unwrap();
+        inspect(on, shard, change).await.unwrap();
     }
 }
 
@@ -129,11 +124,11 @@ async fn open_runs_leave_memory_and_come_back_when_they_are_needed() {
     for (id, commands) in [("told", vec![]), ("timed", vec![start_timer("t", SECOND / 20)])] {
         on.start_workflow(&namespace(), start_request(id)).await.unwrap();
         let task = poll(&on, "tq").await;
-        on_each_shard(&on, |shard| shard.cache_bytes = 0).await;
+        on_each_shard(&on, |shard| shard.runs.set_cache_bytes(0)).await;
         respond(&on, &task, commands).await.unwrap();
     }
     // Runs leave at the end of a round: this call comes in a later one.
-    on_each_shard(&on, |shard| assert!(shard.runs.is_empty())).await;
+    on_each_shard(&on, |shard| assert_eq!(shard.runs.len(), 0)).await;
     let task = poll(&on, "tq").await;
     assert_eq!(task.workflow_execution.as_ref().unwrap().workflow_id, "timed");
     assert!(kinds(&task.history.as_ref().unwrap().events).contains(&EventType::TimerFired));

@@ -73,13 +73,12 @@ async fn a_run_whose_handling_panics_is_set_aside_and_the_shard_goes_on() {
     for id in ["good", "bad"] {
         on.start_workflow(&namespace(), start_request(id)).await.unwrap();
     }
-    let lost = on
-        .call(on.shard_index("bad"), |shard| -> Result<(), ServiceError> {
-            let target = super::super::runs::Target::named("ns", "bad", "");
-            shard.at_work = Some(shard.find(&target)?);
-            panic!("a defect of the engine")
-        })
-        .await;
+    let lost = inspect(&on, on.shard_index("bad"), |shard| {
+        let target = super::super::runs::Target::named("ns", "bad", "");
+        shard.at_work = Some(shard.find(&target).unwrap());
+        panic!("a defect of the engine")
+    })
+    .await;
     assert!(lost.unwrap_err().message().contains("set aside"));
     assert!(summary(&on, "bad").await.contains("a defect of the engine"));
     signal(&on, "good", "hello").await.unwrap();
@@ -94,9 +93,7 @@ async fn a_shard_that_panics_for_no_run_gives_up_and_says_so() {
     let on = memory();
     let mut failed = on.failed();
     while failed.borrow_and_update().is_none() {
-        let lost = on
-            .call(on.shard_index("any"), |_| -> Result<(), ServiceError> { panic!("its books are wrong") })
-            .await;
+        let lost = inspect(&on, on.shard_index("any"), |_| panic!("its books are wrong")).await;
         assert_eq!(lost.unwrap_err().kind().code(), tonic::Code::Unavailable);
     }
     let refused = signal(&on, "any", "hello").await.unwrap_err();

@@ -1,19 +1,15 @@
-//! A seeded simulation: random calls, workers and time against one shard, with crashes, failing commits and pollers
-//! that vanish. What was acknowledged must be in the histories, once; and the same seed must tell the same story.
+//! A seeded simulation: random calls, workers and time against one shard, with crashes, failing commits, pollers that
+//! vanish, lost leases and damaged runs. What was acknowledged must be in the histories, once, and what was refused in
+//! none; and the same seed must tell the same story.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
 use durably_proto::temporal::api::{
     command::v1::{command::Attributes as C, *},
     common::v1::{ActivityType, WorkflowExecution, WorkflowType},
@@ -23,10 +19,8 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 use futures::FutureExt as _;
-use parking_lot::Mutex;
 use prost::Message;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use tokio::sync::oneshot;
 
 use crate::{
     Namespace, ServiceError,
@@ -35,83 +29,26 @@ use crate::{
     shard::{
         clock::Clock,
         courier::LocalCourier,
+        delivery::{Delivery, Offer},
         driver::{Shard, Shared},
+        events::decode,
         inbox::Inbox,
         lease::Tenure,
+        reply::Reply,
         route::{Doors, Route},
-        runs::{Target, decode},
+        runs::Target,
         start::StartCall,
-        tasks::{Delivery, Grant, Offer, queue_key},
+        tasks::{Grant, queue_key},
     },
-    store::{
-        Commit, Filter, Holder, Lease, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Terms,
-        Visibility,
-    },
+    store::{Filter, Listing, Store},
 };
 
+mod faults;
+mod flaky;
+
+pub(super) use flaky::Flaky;
+
 const WORKFLOWS: usize = 5;
-
-/// A store whose commits can be made to fail, or to wait.
-#[derive(Default)]
-pub(super) struct Flaky {
-    pub(super) store: Arc<MemoryStore>,
-    pub(super) fails: AtomicBool,
-    /// The next commit says here that it has come so far, and waits until it may go on.
-    pub(super) gate: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
-}
-
-impl Store for Flaky {
-    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError> {
-        self.store.take_lease(shard, holder, terms)
-    }
-    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError> {
-        self.store.renew_lease(shard, token, expires)
-    }
-    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError> {
-        self.store.lease(shard)
-    }
-    fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        if self.fails.swap(false, Ordering::Relaxed) {
-            return Err(StoreError::Failed("as arranged".into()));
-        }
-        if let Some((reached, open)) = self.gate.lock().take() {
-            let _ = reached.send(());
-            let _ = open.recv();
-        }
-        self.store.commit(commit)
-    }
-    fn last_seq(&self) -> Result<i64, StoreError> {
-        self.store.last_seq()
-    }
-    fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
-        self.store.shards(of_new)
-    }
-    fn open_runs(
-        &self,
-        shard: u32,
-        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.store.open_runs(shard, each)
-    }
-    fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
-        self.store.run(seq)
-    }
-    fn find(&self, namespace: &str, workflow: &str, run: Option<&str>) -> Result<Option<i64>, StoreError> {
-        self.store.find(namespace, workflow, run)
-    }
-    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
-        self.store.events(seq, from, end)
-    }
-    fn closed_before(&self, shard: u32, ns: &str, time: i64, n: usize) -> Result<Vec<i64>, StoreError> {
-        self.store.closed_before(shard, ns, time, n)
-    }
-    fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.store.namespaces()
-    }
-    fn visibility(&self) -> &dyn Visibility {
-        &*self.store
-    }
-}
 
 pub(super) struct World {
     random: SmallRng,
@@ -128,6 +65,8 @@ pub(super) struct World {
     signals: u32,
     messages: u32,
     acknowledged_signals: Vec<String>,
+    /// By a shard that had lost its lease.
+    refused_signals: Vec<String>,
     /// Run id and scheduled event id.
     acknowledged_results: Vec<(String, i64)>,
     log: String,
@@ -173,6 +112,7 @@ impl World {
             signals: 0,
             messages: 0,
             acknowledged_signals: Vec::new(),
+            refused_signals: Vec::new(),
             acknowledged_results: Vec::new(),
             log: String::new(),
         }
@@ -183,9 +123,9 @@ impl World {
         &mut self,
         work: impl FnOnce(&mut Shard) -> Result<T, ServiceError>,
     ) -> Option<Result<T, ServiceError>> {
-        let (reply, mut answer) = oneshot::channel();
+        let (reply, mut answer) = Reply::new();
         let result = work(&mut self.shard);
-        self.shard.reply(reply, result);
+        self.shard.batch.reply(reply, result);
         self.settle();
         if self.random.random_ratio(1, 40) {
             self.crash();
@@ -202,7 +142,7 @@ impl World {
                 break;
             }
             for work in work {
-                work(&mut self.shard);
+                self.shard.handle(work);
             }
         }
     }
@@ -240,10 +180,13 @@ impl World {
             40..62 => self.complete_workflow_task(false),
             62..80 => self.end_activity(),
             80..90 => self.park(),
-            90..98 => {
+            90..96 => {
                 let span = self.random.random_range(0..15 * SECOND);
                 self.pass(span);
             }
+            96 => self.lose_lease(),
+            97 => self.poison(),
+            98 => self.terminate_poisoned(),
             _ => self.crash(),
         }
         self.collect_parked();
@@ -258,7 +201,7 @@ impl World {
             request_id: self.random.random::<u64>().to_string(),
             ..Default::default()
         };
-        let namespace = self.namespace.clone();
+        let namespace = self.namespace.id.clone();
         let call = StartCall { request, signal: None, in_process: false };
         let answer = self.call(move |shard| shard.start(&namespace, call));
         self.note(&format!("start {id}"), answer.as_ref());
@@ -482,6 +425,7 @@ impl World {
                     self.input(&Target::named("ns", &format!("w{index}"), ""), Input::Signal(signal));
                 }
             }
+            self.terminate_poisoned();
             let mut running = 0;
             self.store
                 .open_runs(0, &mut |_| {
@@ -504,7 +448,7 @@ impl World {
                 (seq, slot.run.next_due(), slot.run.pending_dispatch(now), slot.run.describe())
             })
             .collect();
-        panic!("some run never ended at {now:?}: {stuck:#?}; sleeping {:?}", self.shard.sleeping);
+        panic!("some run never ended at {now:?}: {stuck:#?}; {:?}", self.shard.timers);
     }
 
     /// Checks every history against what was acknowledged.
@@ -550,6 +494,9 @@ impl World {
                 "signal {name} of another run is lost, but recorded as delivered"
             );
         }
+        for name in &self.refused_signals {
+            assert!(!signals.contains_key(name), "signal {name} was refused, and is in a history");
+        }
         for name in &self.acknowledged_signals {
             assert!(signals.contains_key(name), "acknowledged signal {name} is lost");
         }
@@ -581,6 +528,7 @@ fn play(seed: u64, steps: usize) -> String {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
+    let mut stories = String::new();
     // A seed that ever failed is added to the end.
     for seed in 0..40 {
         let first = std::panic::catch_unwind(|| play(seed, 400)).unwrap_or_else(|cause| {
@@ -592,5 +540,9 @@ fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
             let differs = first.lines().zip(again.lines()).position(|(a, b)| a != b);
             panic!("seed {seed} tells two stories, from line {differs:?} on");
         }
+        stories.push_str(&first);
+    }
+    for event in ["crash", "lease lost", "poisoned", "terminated by hand: ok"] {
+        assert!(stories.contains(event), "no seed ever comes to: {event}");
     }
 }

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use durably_proto::temporal::api::{failure::v1::Failure, workflowservice::v1::*};
 use prost::Message;
 
-use super::{
-    executions::Executions,
-    runs::Target,
-    tasks::{Offer, queue_key},
-};
+use super::Executions;
 use crate::{
     Namespace, ServiceError,
     engine::{Input, Output, state::TaskToken},
     matching::QueueKind,
+    shard::{delivery::Offer, runs::Target, tasks::queue_key, work::Work},
 };
 
 impl Executions {
@@ -23,14 +20,8 @@ impl Executions {
         request: RespondWorkflowTaskCompletedRequest,
     ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
         let (token, target) = named_task(namespace, &request.task_token)?;
-        let shard = self.shard_index(&target.workflow_id);
         let input = Input::CompleteWorkflowTask { token, request: Box::new(request) };
-        let (seq, output) = self
-            .call(shard, move |shard| {
-                let seq = shard.find(&target)?;
-                Ok((seq, shard.apply(seq, input)?))
-            })
-            .await?;
+        let (seq, output) = self.ask(target, |target, reply| Work::Input { target, input, reply }).await?;
         let Output::WorkflowTaskCompleted(mut completed) = output else {
             return Err(ServiceError::not_found("Workflow task not found."));
         };
@@ -68,7 +59,8 @@ impl Executions {
     ) -> Result<RespondQueryTaskCompletedResponse, ServiceError> {
         let (token, target) = named_task(namespace, &request.task_token)?;
         let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| shard.respond_query(&token, request)).await?;
+        let request = Box::new(request);
+        self.call(shard, |reply| Work::AnswerQuery { token, request, reply }).await?;
         Ok(RespondQueryTaskCompletedResponse::default())
     }
 
@@ -204,7 +196,7 @@ impl Executions {
             for offer in self.inner.matching.remove(&key) {
                 // What was started already goes back to its run by being dropped.
                 if let Offer::Task(task) = offer {
-                    self.send(task.shard, move |shard| shard.leave_sticky_queue(&task));
+                    self.send(task.shard, Work::LeaveStickyQueue(task));
                 }
             }
         }

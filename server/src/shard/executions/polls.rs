@@ -1,6 +1,7 @@
 //! Long polls: a worker waits for a task of its queue, and gets it once the start of the task is recorded.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -10,16 +11,18 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 
-use super::{
-    clock::Clock,
-    executions::{Executions, PollContext},
-    history::cut_task,
-    tasks::{Delivery, Grant, Offer, TaskRef, queue_key},
-};
+use super::{Executions, PollContext, history::cut_task};
 use crate::{
     Namespace, ServiceError,
     engine::{Poller, Time, WorkflowTaskGrant},
     matching::{PollerIdentity, QueueKey, QueueKind},
+    shard::{
+        clock::Clock,
+        delivery::{Delivery, Offer},
+        runs::fresh_id,
+        tasks::{Grant, TaskRef, queue_key},
+        work::Work,
+    },
 };
 
 /// A poll never lasts longer.
@@ -131,12 +134,12 @@ impl Executions {
     fn start_task(&self, task: TaskRef, waiting: &PollerIdentity) -> Delivery {
         let poller = Poller {
             identity: waiting.identity.clone(),
-            request_id: super::runs::fresh_id(),
+            request_id: fresh_id(),
             in_process: waiting.in_process,
             ..Default::default()
         };
         let (delivery, reply) = Delivery::new(task.clone(), waiting.poll, self.inbox(task.shard));
-        self.send(task.shard, move |shard| shard.take_task(&task, poller, reply));
+        self.send(task.shard, Work::TakeTask { task, poller: Box::new(poller), reply });
         delivery
     }
 
@@ -189,6 +192,20 @@ impl Executions {
             None
         };
         Ok(DescribeTaskQueueResponse { pollers, stats, ..Default::default() })
+    }
+
+    /// How many tasks wait in the queue. Those that no longer stand are dropped from it first.
+    async fn backlog(&self, key: &QueueKey) -> Result<usize, ServiceError> {
+        let matching = &self.inner.matching;
+        let mut of_shards: BTreeMap<u32, Vec<TaskRef>> = BTreeMap::new();
+        for task in matching.waiting(key, |offer| offer.waiting().cloned()) {
+            of_shards.entry(task.shard).or_default().push(task);
+        }
+        for (shard, tasks) in of_shards {
+            let stale = self.call(shard, |reply| Work::FindStale { tasks, reply }).await?;
+            matching.retain(key, |offer| !offer.waiting().is_some_and(|task| stale.contains(task)));
+        }
+        Ok(matching.describe(key, 0).backlog)
     }
 }
 

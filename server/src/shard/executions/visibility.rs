@@ -3,20 +3,17 @@
 use std::time::{Duration, Instant};
 
 use durably_proto::temporal::api::{
-    common::v1::{Payload, WorkflowExecution, WorkflowType},
-    enums::v1::WorkflowExecutionStatus,
-    workflow::v1::WorkflowExecutionInfo,
-    workflowservice::v1::*,
+    common::v1::Payload, enums::v1::WorkflowExecutionStatus, workflowservice::v1::*,
 };
 use prost::Message;
 use tokio::sync::Semaphore;
 
-use super::executions::Executions;
+use super::Executions;
 use crate::{
     Namespace,
-    engine::{Time, duration},
     error::ServiceError,
-    store::{Cursor, Field, Filter, Listing, RunRow, StoreError, Value, Visibility},
+    shard::info::info,
+    store::{Cursor, Field, Filter, Listing, StoreError, Value, Visibility},
 };
 
 /// Runs in a page of a list when the request names no number.
@@ -119,28 +116,4 @@ fn keyword(text: &str) -> Payload {
     let metadata =
         [("encoding".to_owned(), "json/plain".into()), ("type".to_owned(), "Keyword".into())].into();
     Payload { metadata, data: format!("\"{text}\"").into(), ..Default::default() }
-}
-
-pub(super) fn info(row: RunRow) -> WorkflowExecutionInfo {
-    let execution = WorkflowExecution {
-        workflow_id: row.key.workflow_id.to_string(),
-        run_id: row.key.run_id.to_string(),
-    };
-    WorkflowExecutionInfo {
-        root_execution: Some(execution.clone()),
-        execution: Some(execution),
-        r#type: Some(WorkflowType { name: row.workflow_type }),
-        start_time: Some(Time(row.start_time).proto()),
-        close_time: row.close_time.map(|time| Time(time).proto()),
-        status: row.status,
-        history_length: row.history_length,
-        execution_time: Some(Time(row.execution_time).proto()),
-        memo: row.memo,
-        search_attributes: row.search_attributes,
-        task_queue: row.task_queue,
-        state_transition_count: row.transitions,
-        history_size_bytes: row.history_bytes,
-        execution_duration: row.close_time.map(|close| duration(close - row.execution_time)),
-        ..Default::default()
-    }
 }

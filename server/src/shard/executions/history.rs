@@ -10,11 +10,16 @@ use durably_proto::temporal::api::{
 };
 use prost::Message;
 
-use super::{
-    executions::Executions,
-    runs::{Target, decode},
+use super::Executions;
+use crate::{
+    Namespace, ServiceError,
+    error::ErrorKind,
+    shard::{
+        events::{Range, View, decode},
+        runs::Target,
+        work::Work,
+    },
 };
-use crate::{Namespace, ServiceError, error::ErrorKind};
 
 /// How long a wait for new events lasts before it answers empty, to be asked again.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -37,16 +42,6 @@ struct PageToken {
     end: i64,
 }
 
-/// A run as a reader of its history sees it.
-struct View {
-    seq: i64,
-    run_id: String,
-    next_event_id: i64,
-    open: bool,
-    events: Vec<HistoryEvent>,
-    missing: Option<(i64, i64)>,
-}
-
 impl Executions {
     pub async fn history(
         &self,
@@ -64,11 +59,7 @@ impl Executions {
             return self.history_of_task(&target, from, task_end).await;
         }
         let page = page_size(request.maximum_page_size);
-        let range = move |next: i64, open: bool| match (close_only, open) {
-            (true, true) => (next, next),
-            (true, false) => (next - 1, next),
-            (false, _) => (from, next.min(from.saturating_add(page))),
-        };
+        let range = if close_only { Range::Close } else { Range::Forward { from, count: page } };
         let mut view = self.view(&target, range).await?;
         if request.wait_new_event && view.open && (close_only || from >= view.next_event_id) {
             target.run_id = Some(view.run_id.as_str().into());
@@ -106,11 +97,7 @@ impl Executions {
         }
         let page = page_size(request.maximum_page_size);
         let before = token.map_or(i64::MAX, |token| token.event_id);
-        let range = move |next: i64, _| {
-            let end = next.min(before);
-            ((end - page).max(1), end)
-        };
-        let view = self.view(&target, range).await?;
+        let view = self.view(&target, Range::Backward { before, count: page }).await?;
         let run_id = view.run_id.clone();
         let mut events = self.complete(view).await?;
         events.reverse();
@@ -134,7 +121,7 @@ impl Executions {
         from: i64,
         end: i64,
     ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
-        let view = self.view(target, move |next, _| (from, end.min(next))).await?;
+        let view = self.view(target, Range::Forward { from, count: end.saturating_sub(from) }).await?;
         let run_id = view.run_id.clone();
         let mut events = self.complete(view).await?;
         let next_page_token = cut_task(&mut events, &run_id);
@@ -145,23 +132,8 @@ impl Executions {
         })
     }
 
-    /// Events of the run that `range` picks, given the next event id and whether the run is open.
-    async fn view(
-        &self,
-        target: &Target,
-        range: impl FnOnce(i64, bool) -> (i64, i64) + Send + 'static,
-    ) -> Result<View, ServiceError> {
-        let shard = self.shard_index(&target.workflow_id);
-        let target = target.clone();
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            let run = shard.run(seq)?;
-            let (next_event_id, open) = (run.next_event_id(), run.is_open());
-            let (from, end) = range(next_event_id, open);
-            let (events, missing) = run.events(from, end);
-            Ok(View { seq, run_id: run.key().run_id.to_string(), next_event_id, open, events, missing })
-        })
-        .await
+    async fn view(&self, target: &Target, range: Range) -> Result<View, ServiceError> {
+        self.ask(target.clone(), |target, reply| Work::View { target, range, reply }).await
     }
 
     async fn complete(&self, view: View) -> Result<Vec<HistoryEvent>, ServiceError> {
@@ -190,18 +162,10 @@ impl Executions {
     /// Waits for events from `from` on, for the run's end, or for the end of the long poll.
     async fn wait(&self, seq: i64, from: i64, close_only: bool, target: &Target) -> Result<(), ServiceError> {
         let shard = self.shard_index(&target.workflow_id);
-        let waiting = self.call_later(shard, move |shard, reply| {
-            let there =
-                shard.run(seq).is_ok_and(|run| run.is_open() && (close_only || run.next_event_id() <= from));
-            if there {
-                shard.watchers.add(seq, from, close_only, reply);
-            } else {
-                shard.reply(reply, Ok(()));
-            }
-        });
+        let waiting = self.call(shard, |reply| Work::Watch { seq, from, close_only, reply });
         let mut closing = self.inner.closing.subscribe();
         tokio::select! {
-            woken = waiting => woken,
+            woken = waiting => woken.map(|_| ()),
             () = tokio::time::sleep(LONG_POLL) => Ok(()),
             _ = closing.wait_for(|closing| *closing) => Ok(()),
         }

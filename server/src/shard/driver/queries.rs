@@ -1,98 +1,45 @@
-//! Queries on their way: who asked, and how they get to a worker outside any workflow task.
-
-use std::collections::HashMap;
+//! Queries on their way: to the workflow task on which they ride or to a worker of their own, and back to whoever asked.
 
 use durably_proto::temporal::api::{
-    common::v1::WorkflowExecution,
     enums::v1::{QueryRejectCondition, QueryResultType, WorkflowExecutionStatus},
     failure::v1::Failure,
     query::v1::{QueryRejected, WorkflowQuery, WorkflowQueryResult},
     workflowservice::v1::{QueryWorkflowResponse, RespondQueryTaskCompletedRequest},
 };
-use tokio::sync::oneshot;
 
-use super::{
-    clock::Clock,
-    driver::Shard,
-    executions::Executions,
-    runs::Target,
-    tasks::{Offer, TaskKind, TaskRef, queue_key},
-};
+use super::Shard;
 use crate::{
-    Namespace, ServiceError,
-    engine::{DirectQuery, Input, Output, RunKey, SECOND, WorkflowTaskGrant, state::TaskToken},
+    ServiceError,
+    engine::{DirectQuery, Input, Output, SECOND, WorkflowTaskGrant, state::TaskToken},
     error::ErrorKind,
     matching::QueueKind,
+    shard::{
+        clock::Clock,
+        delivery::Offer,
+        reply::Reply,
+        runs::Target,
+        tasks::{TaskKind, TaskRef, queue_key},
+        waiters::{Heard, Question},
+    },
 };
 
 /// A queue that was polled this recently has a worker, if a busy one.
 const WORKER_MEMORY: i64 = 20 * SECOND;
 
-type Answer = oneshot::Sender<Result<QueryWorkflowResponse, ServiceError>>;
-
-/// Who waits for an answer.
-struct Asker {
-    seq: i64,
-    run: RunKey,
-    query: WorkflowQuery,
-    answer: Answer,
-}
-
-/// All queries of a shard that have no answer yet.
-#[derive(Default)]
-pub(super) struct Askers {
-    waiting: HashMap<u64, Asker>,
-}
-
-impl Askers {
-    /// Random, so that no answer that is late by a restart finds somebody else who asks.
-    fn fresh_id(&self) -> u64 {
-        loop {
-            // Zero is what a token without a query has.
-            let id = rand::random();
-            if id != 0 && !self.waiting.contains_key(&id) {
-                return id;
-            }
-        }
-    }
-
-    /// Whether anybody still waits for the answer.
-    pub(super) fn is_waiting(&self, id: u64) -> bool {
-        self.waiting.get(&id).is_some_and(|asker| !asker.answer.is_closed())
-    }
-}
-
-impl Executions {
-    /// Whether the run's task queue has had a poller within [`WORKER_MEMORY`].
-    pub async fn has_worker(
-        &self,
-        namespace: &Namespace,
-        execution: Option<&WorkflowExecution>,
-    ) -> Result<bool, ServiceError> {
-        let target = Target::new(&namespace.id, execution);
-        let shard = self.shard_index(&target.workflow_id);
-        self.call(shard, move |shard| {
-            let seq = shard.find(&target)?;
-            let run = shard.run(seq)?;
-            let key = queue_key(&run.key().namespace_id, run.task_queue(), QueueKind::Workflow);
-            Ok(shard.matching.has_poller(&key, Clock::real().0, WORKER_MEMORY))
-        })
-        .await
-    }
-
-    /// Lets go of the queries on a workflow whose askers have given up.
-    pub fn forget_vanished_queries(&self, workflow_id: &str) {
-        self.send(self.shard_index(workflow_id), Shard::drop_vanished_askers);
-    }
-}
-
 impl Shard {
+    pub(super) fn has_worker(&mut self, target: &Target) -> Result<bool, ServiceError> {
+        let seq = self.find(target)?;
+        let run = self.run(seq)?;
+        let key = queue_key(&run.key().namespace_id, run.task_queue(), QueueKind::Workflow);
+        Ok(self.shared.matching.has_poller(&key, Clock::real().0, WORKER_MEMORY))
+    }
+
     pub(super) fn query(
         &mut self,
         target: &Target,
         query: WorkflowQuery,
         reject: QueryRejectCondition,
-        answer: Answer,
+        reply: Reply<Heard>,
     ) {
         let found = self.find(target).and_then(|seq| {
             let run = self.run(seq)?;
@@ -100,15 +47,15 @@ impl Shard {
         });
         let (seq, run, status) = match found {
             Ok(found) => found,
-            Err(error) => return self.reply(answer, Err(error)),
+            Err(error) => return self.batch.reply(reply, Err(error)),
         };
         if rejects(reject, status) {
             let query_rejected = Some(QueryRejected { status: status as i32 });
-            return self.reply(answer, Ok(QueryWorkflowResponse { query_rejected, ..Default::default() }));
+            let rejected = QueryWorkflowResponse { query_rejected, ..Default::default() };
+            return self.batch.reply(reply, Ok(Heard::Answered(rejected)));
         }
         self.drop_vanished_askers();
-        let id = self.askers.fresh_id();
-        self.askers.waiting.insert(id, Asker { seq, run, query: query.clone(), answer });
+        let id = self.waiters.ask(seq, run, query.clone(), reply);
         match self.apply(seq, Input::Query { id, query }) {
             Ok(Output::Stale) => {
                 self.answer_query(id, Err(ServiceError::unavailable("the run is being read back")));
@@ -119,57 +66,47 @@ impl Shard {
     }
 
     /// Askers that gave up must not hold on to their queries.
-    fn drop_vanished_askers(&mut self) {
-        let mut gone: Vec<(u64, i64)> = self
-            .askers
-            .waiting
-            .iter()
-            .filter(|(_, asker)| asker.answer.is_closed())
-            .map(|(id, asker)| (*id, asker.seq))
-            .collect();
-        gone.sort_unstable();
-        for (id, seq) in gone {
-            self.askers.waiting.remove(&id);
+    pub(super) fn drop_vanished_askers(&mut self) {
+        for (id, seq) in self.waiters.take_vanished() {
             let _ = self.apply(seq, Input::DropQuery { id });
         }
     }
 
     pub(super) fn answer_query(&mut self, id: u64, answer: Result<WorkflowQueryResult, ServiceError>) {
-        let Some(asker) = self.askers.waiting.remove(&id) else { return };
+        let Some(reply) = self.waiters.take(id) else { return };
         let answer = answer.and_then(|result| {
             if result.result_type() == QueryResultType::Answered {
                 let query_result = result.answer;
-                Ok(QueryWorkflowResponse { query_result, ..Default::default() })
+                Ok(Heard::Answered(QueryWorkflowResponse { query_result, ..Default::default() }))
             } else {
                 Err(query_failed(result.error_message, result.failure))
             }
         });
-        self.reply(asker.answer, answer);
+        self.batch.reply(reply, answer);
     }
 
     /// Sends a query to the worker that has the run in its cache if it waits for work, else to any worker.
     pub(super) fn ask_directly(&mut self, seq: i64, query: &DirectQuery) {
-        let Some(namespace_id) = self.runs.get(&seq).map(|slot| slot.run.key().namespace_id.clone()) else {
-            return;
-        };
+        let Some(slot) = self.runs.get(seq) else { return };
+        let namespace_id = slot.run.key().namespace_id.clone();
         let task =
             |sticky| TaskRef { shard: self.index, seq, kind: TaskKind::Query { id: query.id, sticky } };
         if let Some(sticky) = &query.sticky {
             let key = queue_key(&namespace_id, sticky, QueueKind::Workflow);
-            if self.matching.offer_now(&key, Offer::Task(task(true))).is_ok() {
+            if self.shared.matching.offer_now(&key, Offer::Task(task(true))).is_ok() {
                 return;
             }
         }
-        self.matching
+        self.shared
+            .matching
             .offer(&queue_key(&namespace_id, &query.queue, QueueKind::Workflow), Offer::Task(task(false)));
     }
 
     /// The query as a task for a worker; `None` when nobody waits for its answer any more.
     pub(super) fn take_query(&mut self, seq: i64, id: u64, sticky: bool) -> Option<WorkflowTaskGrant> {
-        let asker = self.askers.waiting.get(&id).filter(|asker| !asker.answer.is_closed())?;
-        let query = asker.query.clone();
+        let query = self.waiters.live_question(id)?.query.clone();
         self.load(seq).ok()?;
-        let mut grant = self.runs.get(&seq)?.run.query_grant(id, sticky);
+        let mut grant = self.runs.get(seq)?.run.query_grant(id, sticky);
         grant.response.started_time = Some(Clock::real().proto());
         grant.response.query = Some(query);
         Some(grant)
@@ -181,12 +118,12 @@ impl Shard {
         request: RespondQueryTaskCompletedRequest,
     ) -> Result<(), ServiceError> {
         let id = token.query;
-        let asked = |asker: &Asker| {
-            let run = &asker.run;
+        let asked = |question: &Question| {
+            let run = &question.run;
             (&*run.namespace_id, &*run.workflow_id, &*run.run_id)
                 == (token.namespace_id.as_str(), token.workflow_id.as_str(), token.run_id.as_str())
         };
-        if !self.askers.waiting.get(&id).is_some_and(asked) {
+        if !self.waiters.question(id).is_some_and(asked) {
             return Err(ServiceError::not_found("query task not found, or already expired"));
         }
         let result = WorkflowQueryResult {

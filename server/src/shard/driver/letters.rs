@@ -1,0 +1,93 @@
+//! Messages between runs: taken in, answered and settled.
+
+use super::{Shard, runs::ReadError};
+use crate::{
+    engine::{Input, Message, Outcome, Output, RunKey, Sender},
+    shard::{letters::Letter, runs::Target, timers::Due},
+};
+
+/// How long to wait before a message that could not be taken in is sent again.
+const RESEND_PAUSE: i64 = 1_000_000_000;
+
+impl Shard {
+    pub(super) fn receive(&mut self, letter: Letter) {
+        match letter {
+            Letter::Message(message) => self.receive_message(*message),
+            Letter::Answer { to, receiver, outcome } => self.receive_answer(to, receiver, outcome),
+            Letter::Settled { from, receiver } => {
+                if let Some(seq) = self.letter_run(&receiver) {
+                    let _ = self.apply(seq, Input::Settled(from));
+                }
+            }
+        }
+    }
+
+    fn receive_message(&mut self, message: Message) {
+        let from = message.from.clone();
+        let store = &*self.shared.store;
+        let Some(namespace_id) = self.namespace_ids.find(&message.to, &from.key, store) else {
+            return self.answer(from, None, Some(Outcome::NamespaceNotFound));
+        };
+        let to_itself =
+            *from.key.namespace_id == *namespace_id && *from.key.workflow_id == *message.to.workflow_id;
+        if to_itself {
+            // As in Temporal's server: a workflow does not signal itself.
+            return self.answer(from, None, Some(Outcome::NotFound));
+        }
+        let target = Target::named(&namespace_id, &message.to.workflow_id, &message.to.run_id);
+        let seq = match self.seek(&target) {
+            Ok(Some(seq)) => seq,
+            Ok(None) | Err(ReadError::SetAside(_)) => {
+                return self.answer(from, None, Some(Outcome::NotFound));
+            }
+            Err(ReadError::Store(_)) => return self.answer(from, None, None),
+        };
+        let receiver = self.run(seq).ok().map(|run| run.key().clone());
+        match self.apply(seq, Input::Receive(Box::new(message))) {
+            Ok(Output::Received(outcome)) => self.answer(from, receiver, Some(outcome)),
+            Ok(_) | Err(_) => self.answer(from, None, None),
+        }
+    }
+
+    /// Answers a message when the batch is durable.
+    fn answer(&mut self, to: Sender, receiver: Option<RunKey>, outcome: Option<Outcome>) {
+        let courier = self.shared.courier.clone();
+        self.batch.when_durable(move |durable| {
+            let outcome = outcome.filter(|_| durable);
+            courier.send(Letter::Answer { to, receiver, outcome });
+        });
+    }
+
+    fn receive_answer(&mut self, to: Sender, receiver: Option<RunKey>, outcome: Option<Outcome>) {
+        let Some(seq) = self.letter_run(&to.key) else { return };
+        let Some(outcome) = outcome else {
+            self.timers.insert(self.now().after(RESEND_PAUSE), Due::SayAgain(seq));
+            return;
+        };
+        // Stale when it was settled before; the word that ends the receipt goes out again all the same.
+        let _ = self.apply(seq, Input::Settle { event_id: to.event_id, outcome });
+        let Some(receiver) = receiver else { return };
+        let courier = self.shared.courier.clone();
+        self.batch.when_durable(move |durable| {
+            if durable {
+                courier.send(Letter::Settled { from: to, receiver });
+            }
+        });
+    }
+
+    fn letter_run(&mut self, key: &RunKey) -> Option<i64> {
+        let target = Target {
+            namespace_id: key.namespace_id.clone(),
+            workflow_id: key.workflow_id.clone(),
+            run_id: Some(key.run_id.clone()),
+        };
+        self.seek(&target).ok().flatten()
+    }
+
+    /// Lets out what runs said in a batch that is durable.
+    pub(super) fn send_messages(&mut self) {
+        for message in std::mem::take(&mut self.batch.messages) {
+            self.shared.courier.send(Letter::Message(Box::new(message)));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What runs say to each other, on its way between their shards.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Namespace,
+    engine::{Address, Message, Outcome, RunKey, Sender},
+    store::Store,
+};
+
+/// What travels between shards.
+#[derive(Clone, Debug)]
+pub(super) enum Letter {
+    Message(Box<Message>),
+    /// What became of a message; `None`: its receiver could not be reached just now.
+    Answer {
+        to: Sender,
+        receiver: Option<RunKey>,
+        outcome: Option<Outcome>,
+    },
+    /// The sender has recorded the answer.
+    Settled {
+        from: Sender,
+        receiver: RunKey,
+    },
+}
+
+impl Letter {
+    /// The workflow id of whom it is for.
+    pub(super) fn workflow_id(&self) -> &str {
+        match self {
+            Self::Message(message) => &message.to.workflow_id,
+            Self::Answer { to, .. } => &to.key.workflow_id,
+            Self::Settled { receiver, .. } => &receiver.workflow_id,
+        }
+    }
+}
+
+/// The way between shards. Letters from one shard to another arrive in the order in which they were sent, or not at
+/// all: what was lost is derived again from the sender's state.
+pub(super) trait Courier: Send + Sync {
+    fn send(&self, letter: Letter);
+
+    /// The letter could not be handed over. Its sender says a message again until it is taken in; what else was said is
+    /// derived again.
+    fn give_back(&self, letter: Letter) {
+        if let Letter::Message(message) = letter {
+            self.send(Letter::Answer { to: message.from, receiver: None, outcome: None });
+        }
+    }
+}
+
+/// Ids of namespaces by name, as they were last read.
+#[derive(Debug, Default)]
+pub(super) struct NamespaceIds {
+    by_name: BTreeMap<String, String>,
+}
+
+impl NamespaceIds {
+    /// The id of the namespace that the sender means; `None` when there is none of that name.
+    pub(super) fn find(&mut self, to: &Address, from: &RunKey, store: &dyn Store) -> Option<String> {
+        if to.namespace.is_empty() {
+            return Some(from.namespace_id.to_string());
+        }
+        if !self.by_name.contains_key(&to.namespace) {
+            let stored = store.namespaces().unwrap_or_default();
+            let known = stored.iter().filter_map(|(_, encoded)| Namespace::decode(encoded).ok());
+            self.by_name = known.map(|namespace| (namespace.name, namespace.id)).collect();
+        }
+        self.by_name.get(&to.namespace).cloned()
+    }
+}
