@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Batch, Connection, ErrorCode, TransactionBehavior, fallible_iterator::FallibleIterator as _};
 
-use crate::error::OpenError;
+use crate::{error::OpenError, store::StoreError};
 
 /// `application_id` of our files ("dura"): another program's database is refused, not written into.
 const APPLICATION_ID: i32 = 0x6475_7261;
@@ -149,9 +149,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             connection.prepare(&sql).and_then(|mut statement| statement.query([])?.next().map(|_| ()));
         found.map_err(|error| fault(path, &error))
     };
-    for table in ["leases", "namespaces"] {
-        read(format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1"))?;
-    }
+    read("SELECT * FROM leases ORDER BY 1 DESC LIMIT 1".to_owned())?;
     for (table, key) in [("runs", "seq"), ("history", "id"), ("run_rows", "seq")] {
         let end =
             |order: &str| format!("SELECT {key} FROM {table} NOT INDEXED ORDER BY {key} {order} LIMIT 1");
@@ -161,6 +159,15 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// What damage means to the person who starts the server.
+pub(super) fn damage(path: &Path, error: &StoreError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        StoreError::DamagedFile(detail) => OpenError::Corrupt { path, detail: detail.clone() },
+        error => OpenError::Store { path, detail: error.to_string() },
+    }
 }
 
 /// What an SQLite error at opening means to the person who starts the server.
