@@ -8,7 +8,6 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 use durably_proto::{
     google::rpc,
     temporal::api::{
-        enums::v1::ResourceExhaustedCause,
         errordetails::v1 as details,
         failure::v1::{Failure, failure::FailureInfo},
     },
@@ -46,7 +45,6 @@ pub enum ErrorKind {
         start_request_id: String,
         run_id: String,
     },
-    CancellationAlreadyRequested,
     /// The query handler answered with a failure.
     QueryFailed {
         failure: Option<Box<Failure>>,
@@ -55,18 +53,8 @@ pub enum ErrorKind {
     WorkflowNotReady,
     /// The call does not fit the present state, and repeating it will not help by itself.
     FailedPrecondition,
-    ResourceExhausted {
-        cause: ResourceExhaustedCause,
-    },
     /// The call's own time ran out before there was an answer.
     DeadlineExceeded,
-    /// The caller went away.
-    Canceled,
-    /// Somebody else changed the state meanwhile.
-    Aborted,
-    PermissionDenied {
-        reason: String,
-    },
     /// The server is stopping, or its state file cannot be written just now.
     Unavailable,
     /// Another server of the same state can answer; the call is forwarded to it, or else may be repeated.
@@ -87,33 +75,16 @@ impl ErrorKind {
         match self {
             Self::InvalidArgument | Self::QueryFailed { .. } => Code::InvalidArgument,
             Self::NotFound | Self::NamespaceNotFound { .. } => Code::NotFound,
-            Self::NamespaceAlreadyExists
-            | Self::WorkflowExecutionAlreadyStarted { .. }
-            | Self::CancellationAlreadyRequested => Code::AlreadyExists,
+            Self::NamespaceAlreadyExists | Self::WorkflowExecutionAlreadyStarted { .. } => {
+                Code::AlreadyExists
+            }
             Self::WorkflowNotReady | Self::FailedPrecondition => Code::FailedPrecondition,
-            Self::ResourceExhausted { .. } => Code::ResourceExhausted,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::Canceled => Code::Cancelled,
-            Self::Aborted => Code::Aborted,
-            Self::PermissionDenied { .. } => Code::PermissionDenied,
             Self::Unavailable | Self::Elsewhere { .. } => Code::Unavailable,
             Self::Unimplemented => Code::Unimplemented,
             Self::Internal => Code::Internal,
             Self::DataLoss => Code::DataLoss,
         }
-    }
-
-    /// Whether the same call may succeed later, unchanged.
-    pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable
-                | Self::Elsewhere { .. }
-                | Self::ResourceExhausted { .. }
-                | Self::Aborted
-                | Self::DeadlineExceeded
-                | Self::WorkflowNotReady
-        )
     }
 
     fn detail(&self) -> Option<prost_types::Any> {
@@ -134,26 +105,14 @@ impl ErrorKind {
                     ..Default::default()
                 },
             ),
-            Self::CancellationAlreadyRequested => {
-                pack("CancellationAlreadyRequestedFailure", &details::CancellationAlreadyRequestedFailure {})
-            }
             Self::QueryFailed { failure } => pack(
                 "QueryFailedFailure",
                 &details::QueryFailedFailure { failure: failure.as_deref().map(fitting) },
             ),
             Self::WorkflowNotReady => pack("WorkflowNotReadyFailure", &details::WorkflowNotReadyFailure {}),
-            Self::ResourceExhausted { cause } => pack(
-                "ResourceExhaustedFailure",
-                &details::ResourceExhaustedFailure { cause: *cause as i32, scope: 0 },
-            ),
-            Self::PermissionDenied { reason } => {
-                pack("PermissionDeniedFailure", &details::PermissionDeniedFailure { reason: reason.clone() })
-            }
             Self::InvalidArgument
             | Self::FailedPrecondition
             | Self::DeadlineExceeded
-            | Self::Canceled
-            | Self::Aborted
             | Self::Unavailable
             | Self::Elsewhere { .. }
             | Self::Unimplemented
@@ -206,10 +165,6 @@ impl ServiceError {
 
     pub fn message(&self) -> &str {
         &self.0.message
-    }
-
-    pub fn is_retryable(&self) -> bool {
-        self.0.kind.is_retryable()
     }
 }
 
@@ -383,7 +338,6 @@ mod tests {
     fn kinds_on_the_wire() {
         let started =
             ErrorKind::WorkflowExecutionAlreadyStarted { start_request_id: "q".into(), run_id: "r".into() };
-        let exhausted = ErrorKind::ResourceExhausted { cause: ResourceExhaustedCause::BusyWorkflow };
         for (kind, code, detail) in [
             (ErrorKind::InvalidArgument, Code::InvalidArgument, ""),
             (ErrorKind::NotFound, Code::NotFound, "NotFoundFailure"),
@@ -394,23 +348,10 @@ mod tests {
             ),
             (ErrorKind::NamespaceAlreadyExists, Code::AlreadyExists, "NamespaceAlreadyExistsFailure"),
             (started, Code::AlreadyExists, "WorkflowExecutionAlreadyStartedFailure"),
-            (
-                ErrorKind::CancellationAlreadyRequested,
-                Code::AlreadyExists,
-                "CancellationAlreadyRequestedFailure",
-            ),
             (ErrorKind::QueryFailed { failure: None }, Code::InvalidArgument, "QueryFailedFailure"),
             (ErrorKind::WorkflowNotReady, Code::FailedPrecondition, "WorkflowNotReadyFailure"),
             (ErrorKind::FailedPrecondition, Code::FailedPrecondition, ""),
-            (exhausted, Code::ResourceExhausted, "ResourceExhaustedFailure"),
             (ErrorKind::DeadlineExceeded, Code::DeadlineExceeded, ""),
-            (ErrorKind::Canceled, Code::Cancelled, ""),
-            (ErrorKind::Aborted, Code::Aborted, ""),
-            (
-                ErrorKind::PermissionDenied { reason: "r".into() },
-                Code::PermissionDenied,
-                "PermissionDeniedFailure",
-            ),
             (ErrorKind::Unavailable, Code::Unavailable, ""),
             (ErrorKind::Elsewhere { address: "http://b".into() }, Code::Unavailable, ""),
             (ErrorKind::Unimplemented, Code::Unimplemented, ""),

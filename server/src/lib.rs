@@ -5,23 +5,30 @@
 //! it. From the outside in: `transport` (sockets), `frontend` (RPCs: checks, defaults, errors), `shard` (drivers,
 //! group commit, timers), `engine` (one run as a pure machine), `matching` (tasks to pollers), `store`.
 
-pub mod engine;
-pub mod error;
+#![expect(
+    unreachable_pub,
+    reason = "`pub` in a module that is private here means: for the rest of this crate"
+)]
+
+mod engine;
+mod error;
 mod forward;
-pub mod frontend;
+mod frontend;
 pub mod listener;
-pub mod matching;
-pub mod namespace;
-pub mod options;
+mod matching;
+mod namespace;
+mod options;
 mod owner;
 mod peer;
 mod server;
-pub mod shard;
-pub mod store;
+mod shard;
+mod store;
 mod transport;
 
-pub use error::{OpenError, ServiceError};
+pub use error::OpenError;
 pub use frontend::Service;
-pub use namespace::Namespace;
 pub use options::{ServerOptions, State};
 pub use server::{Handle, Joined, Server, open_or_join};
+
+use error::ServiceError;
+use namespace::Namespace;

@@ -146,7 +146,6 @@ pub fn new_run(
         identity: request.identity,
         request_id: request.request_id.clone(),
         in_process,
-        ..Default::default()
     });
     NewRun {
         key: RunKey {

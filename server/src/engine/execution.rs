@@ -162,10 +162,6 @@ impl Execution {
         self.status() == WorkflowExecutionStatus::Running
     }
 
-    pub fn successor_run_id(&self) -> &str {
-        &self.state.successor_run_id
-    }
-
     pub fn start_time(&self) -> Time {
         Time(self.state.start_time)
     }
@@ -177,10 +173,6 @@ impl Execution {
     /// Id the next event will get.
     pub fn next_event_id(&self) -> i64 {
         self.state.next_event_id
-    }
-
-    pub fn cancel_requested(&self) -> bool {
-        self.state.cancel_requested
     }
 
     /// Changed since the last [`Execution::take_commit`].

@@ -32,16 +32,17 @@ mod workflow_task;
 #[cfg(test)]
 mod tests;
 
-pub use crate::store::{RunCommit, RunKey};
+pub use crate::store::RunKey;
 pub use admission::{Admission, Terms, admit, new_run, retention_end};
 #[cfg(test)]
 pub(crate) use commands::kind as command_type;
 pub use execution::Execution;
 pub use load::LoadError;
-pub use outbox::{Address, Body, Message, Outcome, Receipt, Sender, SignalBody};
-pub use retry::{validate as validate_retry_policy, with_defaults as retry_policy_with_defaults};
+pub use outbox::{Address, Message, Outcome, Receipt, Sender};
+#[cfg(test)]
+pub(crate) use retry::with_defaults as retry_policy_with_defaults;
 pub use start::NewRun;
-pub use time::{MILLISECOND, MINUTE, Nanos, SECOND, Time, duration, nanos, positive};
+pub use time::{SECOND, Time, duration};
 
 use durably_proto::temporal::api::{
     common::v1::{Header, Link, Payloads},
@@ -166,7 +167,6 @@ pub struct Signal {
 pub struct Poller {
     pub identity: String,
     pub request_id: String,
-    pub binary_checksum: String,
     pub in_process: bool,
 }
 
@@ -235,7 +235,6 @@ pub enum Dispatch {
 #[derive(Debug)]
 pub struct DirectQuery {
     pub id: u64,
-    pub query: WorkflowQuery,
     pub queue: String,
     pub sticky: Option<String>,
 }

@@ -61,21 +61,20 @@ impl Execution {
                     "the workflow closed before its first workflow task completed: it has nothing to answer a query from",
                 ));
             }
-            self.query_directly(id, query, cx);
+            self.query_directly(id, cx);
         } else if self.state.task_attempt > MAX_ATTEMPTS {
             return Err(failing());
         } else if never_ran || self.state.workflow_task.is_some() {
             self.queries.waiting.insert(id, query);
         } else {
-            self.query_directly(id, query, cx);
+            self.query_directly(id, cx);
         }
         Ok(Output::QueryAccepted)
     }
 
-    fn query_directly(&self, id: u64, query: WorkflowQuery, cx: &mut Context<'_>) {
+    fn query_directly(&self, id: u64, cx: &mut Context<'_>) {
         cx.effects.direct_queries.push(DirectQuery {
             id,
-            query,
             queue: self.task_queue().to_owned(),
             sticky: self.state.sticky.as_ref().map(|sticky| sticky.queue.clone()),
         });
@@ -111,8 +110,8 @@ impl Execution {
         let queries = &mut self.queries;
         queries.waiting.append(&mut queries.attached);
         if self.state.workflow_task.is_none() {
-            for (id, query) in std::mem::take(&mut self.queries.waiting) {
-                self.query_directly(id, query, cx);
+            for (id, _) in std::mem::take(&mut self.queries.waiting) {
+                self.query_directly(id, cx);
             }
         }
     }

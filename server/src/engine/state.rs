@@ -185,6 +185,7 @@ pub struct ActivityState {
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[expect(clippy::enum_variant_names, reason = "states are named for what they await")]
 pub enum ActivityPhase {
     /// Backs off before its next attempt.
     #[prost(message, tag = "2")]

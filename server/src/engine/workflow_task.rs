@@ -341,7 +341,6 @@ impl Execution {
                     let poller = Poller {
                         identity: request.identity.clone(),
                         request_id: "request-from-RespondWorkflowTaskCompleted".into(),
-                        binary_checksum: request.binary_checksum.clone(),
                         in_process: running.in_process,
                     };
                     completed.new_task = Some(self.begin_and_grant(true, poller, cx));

@@ -97,6 +97,11 @@ impl Namespaces {
 
     /// A name that is not there may be that of a namespace which is damaged: its runs would be lost to a new one.
     fn check_damage(&self, name: &str) -> Result<(), ServiceError> {
+        self.damaged.first().map_or(Ok(()), |damaged| Err(damaged.error(name)))
+    }
+
+    /// The same for somebody who registers the name by hand, and is believed unless the damaged one seems to have it.
+    fn check_registration(&self, name: &str) -> Result<(), ServiceError> {
         let may_be = |damaged: &&Damaged| damaged.name.as_deref().is_none_or(|known| known == name);
         self.damaged.iter().find(may_be).map_or(Ok(()), |damaged| Err(damaged.error(name)))
     }
@@ -172,7 +177,7 @@ impl Frontend {
                 ),
             ));
         }
-        namespaces.check_damage(&request.namespace)?;
+        namespaces.check_registration(&request.namespace)?;
         let mut namespace = new_namespace(&request.namespace, retention);
         namespace.description = request.description;
         namespace.owner_email = request.owner_email;

@@ -69,14 +69,14 @@ macro_rules! check_start {
 impl Frontend {
     pub(super) async fn start_workflow_execution(
         &self,
-        _: Caller,
+        caller: Caller,
         mut request: StartWorkflowExecutionRequest,
     ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
         check_start!(request, WorkflowIdConflictPolicy::Fail);
         validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
         not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
-        let mut answer = self.executions().start_workflow(&namespace, request).await?;
+        let mut answer = self.executions().start_workflow(&namespace, request, caller.in_process).await?;
         if let Some(task) = &mut answer.eager_workflow_task {
             super::workflow_tasks::seal_task(&namespace, task);
         }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use queue::Queue;
-pub use queue::{PollerInfo, QueueInfo, ReservedPoller, TaskReceiver};
+pub use queue::{QueueInfo, ReservedPoller, TaskReceiver};
 
 /// Names a queue of a namespace. Sticky queues are queues like any other, under the name a worker made up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +41,6 @@ pub enum QueueKind {
 #[derive(Clone, Debug, Default)]
 pub struct PollerIdentity {
     pub identity: String,
-    pub build_id: String,
     /// The worker's own key, by which it ends all its polls; empty if it has none.
     pub worker: String,
     /// Tells one poll from another.
@@ -172,6 +171,7 @@ impl<T: Send + 'static> Matching<T> {
     }
 
     /// How many tasks wait with no poller to take them, over all queues.
+    #[cfg(test)]
     pub fn backlog(&self) -> usize {
         self.queues.lock().by_key.values().map(Queue::backlog).sum()
     }
@@ -219,10 +219,12 @@ impl<T: Send + 'static> Matching<T> {
     }
 
     /// How many queues are in memory.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.queues.lock().by_key.len()
     }
 
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

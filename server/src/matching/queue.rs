@@ -32,7 +32,6 @@ const SMALL_QUEUE: usize = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollerInfo {
     pub identity: String,
-    pub build_id: String,
     /// Nanoseconds since the Unix epoch.
     pub last_access: i64,
 }
@@ -193,6 +192,7 @@ impl<T> Queue<T> {
         self.tasks.into()
     }
 
+    #[cfg(test)]
     pub(super) fn backlog(&self) -> usize {
         self.tasks.len()
     }
@@ -224,10 +224,9 @@ impl<T> Queue<T> {
 
     fn remember(&mut self, poller: PollerIdentity, now: i64) {
         self.last_poll = now;
-        let PollerIdentity { identity, build_id, .. } = poller;
+        let identity = poller.identity;
         if let Some(known) = self.seen.iter_mut().find(|known| known.identity == identity) {
             known.last_access = now;
-            known.build_id = build_id;
             return;
         }
         if self.seen.len() >= REMEMBERED_POLLERS {
@@ -236,7 +235,7 @@ impl<T> Queue<T> {
                 self.seen.swap_remove(index);
             }
         }
-        self.seen.push(PollerInfo { identity, build_id, last_access: now });
+        self.seen.push(PollerInfo { identity, last_access: now });
     }
 }
 

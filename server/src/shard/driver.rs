@@ -43,7 +43,7 @@ use super::{
 };
 use crate::{
     ServiceError,
-    engine::Time,
+    engine::{SECOND, Time},
     matching::Matching,
     store::{Commit, OpenRun, Store, StoreError},
 };
@@ -51,7 +51,7 @@ use due::CLEANING_PAUSE;
 use runs::ReadError;
 
 /// How long to wait before looking again at runs that could not be read back.
-const RELOAD_PAUSE: i64 = 1_000_000_000;
+const RELOAD_PAUSE: i64 = SECOND;
 /// How soon a jump of the system's clock is noticed.
 const CLOCK_CHECK: Duration = Duration::from_secs(5);
 /// How many panics that no run is to blame for a shard survives.

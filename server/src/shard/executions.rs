@@ -104,6 +104,10 @@ impl Executions {
 
     /// [`Executions::open`] over a store that other processes have at the same time: takes the shards that are free, and
     /// leaves the others to whoever holds them. A lease lasts for `term` from its last renewal.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no store that several processes can share is offered yet")
+    )]
     pub async fn join(
         store: Arc<dyn Store>,
         holder: Holder,
@@ -302,8 +306,9 @@ impl Executions {
         &self,
         namespace: &Namespace,
         request: StartWorkflowExecutionRequest,
+        in_process: bool,
     ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
-        let started = self.start(namespace, StartCall { request, signal: None, in_process: false }).await?;
+        let started = self.start(namespace, StartCall { request, signal: None, in_process }).await?;
         Ok(StartWorkflowExecutionResponse {
             run_id: started.run_id,
             first_execution_run_id: started.first_execution_run_id,

@@ -119,7 +119,7 @@ impl Runs {
     }
 
     /// The run, which is used now.
-    pub(super) fn to_use(&mut self, seq: i64) -> Option<&mut Slot> {
+    pub(super) fn in_use(&mut self, seq: i64) -> Option<&mut Slot> {
         self.uses += 1;
         let slot = self.slots.get_mut(&seq)?;
         slot.last_use = self.uses;
@@ -263,4 +263,86 @@ impl Runs {
 /// A random UUID, from this thread's generator: the operating system's costs a call for each.
 pub(super) fn fresh_id() -> String {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use durably_proto::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
+
+    use super::*;
+    use crate::engine::{Context, Effects, Input, new_run};
+
+    /// A run as it is after its first commit, closed or with a workflow task.
+    fn run(workflow_id: &str, run_id: &str, closed: bool) -> Execution {
+        let (mut task_id, mut effects) = (0, Effects::default());
+        let mut cx = Context {
+            now: Time(1),
+            epoch: 1,
+            task_id: &mut task_id,
+            new_run_id: &mut fresh_id,
+            effects: &mut effects,
+        };
+        let request = StartWorkflowExecutionRequest { workflow_id: workflow_id.into(), ..Default::default() };
+        let (mut run, _) = Execution::start(new_run("ns", run_id.into(), request, None, false), &mut cx);
+        if closed {
+            let end = Input::Terminate {
+                reason: String::new(),
+                details: None,
+                identity: String::new(),
+                links: Vec::new(),
+            };
+            run.handle(end, &mut cx).unwrap();
+        }
+        run.take_commit();
+        run
+    }
+
+    fn insert(runs: &mut Runs, seq: i64, run: Execution) {
+        runs.insert(seq, run, None);
+        runs.refresh(seq);
+    }
+
+    #[test]
+    fn runs_are_found_by_their_names_until_they_leave() {
+        let mut runs = Runs::default();
+        insert(&mut runs, 1, run("w", "old", true));
+        insert(&mut runs, 2, run("w", "new", false));
+        let newest = Target::named("ns", "w", "");
+        assert_eq!(runs.find(&newest), None, "nobody has said which is the newest");
+        runs.set_newest(&newest, 2);
+        assert_eq!(runs.find(&newest), Some(2));
+        assert_eq!(runs.find(&Target::named("ns", "w", "old")), Some(1));
+        assert_eq!(runs.find(&Target::named("other", "w", "old")), None);
+        runs.remove(1);
+        assert_eq!(runs.find(&Target::named("ns", "w", "old")), None);
+        assert_eq!(runs.find(&newest), Some(2));
+        runs.remove(2);
+        assert_eq!(runs.find(&newest), None);
+        assert_eq!(runs.bytes, 0);
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_leaves_first_and_never_what_has_a_task() {
+        let mut runs = Runs::default();
+        insert(&mut runs, 1, run("with a task", "r", false));
+        for seq in 2..5 {
+            insert(&mut runs, seq, run(&format!("w{seq}"), "r", true));
+        }
+        assert!(runs.evict().is_empty(), "there is room");
+        runs.in_use(2);
+        runs.set_cache_bytes(runs.bytes - 1);
+        assert_eq!(runs.evict(), [(3, None)]);
+        runs.set_cache_bytes(0);
+        assert_eq!(runs.evict(), [(4, None), (2, None)]);
+        assert_eq!(runs.iter().map(|(seq, _)| seq).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_change_is_stored_once_in_a_batch() {
+        let mut runs = Runs::default();
+        insert(&mut runs, 1, run("w", "r", true));
+        assert_eq!((runs.touch(1), runs.touch(1), runs.touch(2)), (true, false, false));
+        assert!(runs.take_write(1).is_some() && runs.take_write(2).is_none());
+        assert!(runs.touch(1));
+    }
 }

@@ -28,10 +28,11 @@ pub use lease::{Holder, Lease, Terms};
 pub use memory::MemoryStore;
 pub use row::{RunRow, StoredRun};
 pub use sqlite::SqliteStore;
-pub use visibility::{Cursor, Group, Listing, Order, Page, Visibility};
+pub use visibility::{Cursor, Group, Listing, Visibility};
 
 /// Names a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::struct_field_names, reason = "these are the API's names")]
 pub struct RunKey {
     pub namespace_id: Arc<str>,
     pub workflow_id: Arc<str>,

@@ -51,7 +51,7 @@ pub(super) struct Script {
 }
 
 fn poller(in_process: bool) -> Poller {
-    Poller { identity: "worker".into(), request_id: "poll".into(), in_process, ..Default::default() }
+    Poller { identity: "worker".into(), request_id: "poll".into(), in_process }
 }
 
 /// The log of a whole script.

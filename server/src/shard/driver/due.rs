@@ -4,7 +4,7 @@
 use super::{RELOAD_PAUSE, Shard, runs::ReadError};
 use crate::{
     Namespace,
-    engine::{Dispatch, Input, Time, retention_end},
+    engine::{Dispatch, Input, SECOND, Time, retention_end},
     matching::QueueKind,
     shard::{
         clock::Clock,
@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// How often closed runs are looked through for retention, and how many are deleted in one commit.
-pub(super) const CLEANING_PAUSE: i64 = 5 * 60 * 1_000_000_000;
+pub(super) const CLEANING_PAUSE: i64 = 300 * SECOND;
 const CLEANED_AT_ONCE: usize = 200;
 /// With a virtual clock: a queue that was polled this recently counts as having a worker.
-const WORKER_MEMORY: i64 = 30 * 1_000_000_000;
+const WORKER_MEMORY: i64 = 30 * SECOND;
 
 impl Shard {
     pub(in crate::shard) fn fire_timers(&mut self) {
@@ -79,7 +79,7 @@ impl Shard {
             let expired = self.shared.store.closed_before(self.index, &id, before.0, CLEANED_AT_ONCE);
             let Ok(expired) = expired else { continue };
             if expired.len() == CLEANED_AT_ONCE {
-                self.next_cleaning = now.after(1_000_000_000);
+                self.next_cleaning = now.after(SECOND);
             }
             for seq in expired {
                 self.unload(seq);

@@ -2,12 +2,12 @@
 
 use super::{Shard, runs::ReadError};
 use crate::{
-    engine::{Input, Message, Outcome, Output, RunKey, Sender},
+    engine::{Input, Message, Outcome, Output, RunKey, SECOND, Sender},
     shard::{letters::Letter, runs::Target, timers::Due},
 };
 
 /// How long to wait before a message that could not be taken in is sent again.
-const RESEND_PAUSE: i64 = 1_000_000_000;
+const RESEND_PAUSE: i64 = SECOND;
 
 impl Shard {
     pub(super) fn receive(&mut self, letter: Letter) {

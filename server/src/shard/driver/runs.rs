@@ -163,7 +163,7 @@ impl Shard {
     pub(in crate::shard) fn apply(&mut self, seq: i64, input: Input) -> Result<Output, ServiceError> {
         self.check_alive()?;
         let mut effects = Effects::default();
-        let Some(slot) = self.runs.to_use(seq) else { return Ok(Output::Stale) };
+        let Some(slot) = self.runs.in_use(seq) else { return Ok(Output::Stale) };
         self.at_work = Some(seq);
         let mut cx = Context {
             now: self.shared.clock.now(),

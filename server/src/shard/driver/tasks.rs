@@ -46,7 +46,6 @@ impl Shard {
                 identity: reserved.poller.identity.clone(),
                 request_id: fresh_id(),
                 in_process: reserved.poller.in_process,
-                ..Default::default()
             };
             if reserved.give(Offer::Started(delivery)).is_ok() {
                 self.take_task(&task, poller, reply);
@@ -95,7 +94,7 @@ impl Shard {
         };
         match output {
             Ok(Output::WorkflowTask(grant)) => {
-                self.batch.reply_task(reply, Grant::Workflow(grant), task.clone())
+                self.batch.reply_task(reply, Grant::Workflow(grant), task.clone());
             }
             Ok(Output::Activity(grant)) => self.batch.reply_task(reply, Grant::Activity(grant), task.clone()),
             Ok(_) => self.batch.reply(reply, Ok(None)),

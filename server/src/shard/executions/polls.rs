@@ -83,7 +83,7 @@ impl Executions {
 
     fn poller(&self, identity: String, worker: String, context: PollContext) -> PollerIdentity {
         let poll = self.inner.polls.fetch_add(1, Ordering::Relaxed);
-        PollerIdentity { identity, worker, poll, in_process: context.in_process, ..Default::default() }
+        PollerIdentity { identity, worker, poll, in_process: context.in_process }
     }
 
     /// Waits for a task of the queue and for its start; `None` when the poll's time is over, its worker has ended its
@@ -136,7 +136,6 @@ impl Executions {
             identity: waiting.identity.clone(),
             request_id: fresh_id(),
             in_process: waiting.in_process,
-            ..Default::default()
         };
         let (delivery, reply) = Delivery::new(task.clone(), waiting.poll, self.inbox(task.shard));
         self.send(task.shard, Work::TakeTask { task, poller: Box::new(poller), reply });

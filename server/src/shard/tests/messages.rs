@@ -27,7 +27,7 @@ fn signal_other(id: &str) -> Command {
 /// Starts the workflow on a queue of its own, so that its tasks are not taken for another's.
 async fn start_on(on: &Executions, id: &str) {
     let request = StartWorkflowExecutionRequest { task_queue: queue(id), ..start_request(id) };
-    on.start_workflow(&namespace(), request).await.unwrap();
+    on.start_workflow(&namespace(), request, false).await.unwrap();
 }
 
 async fn exchange(shards: u32, sender: &str, receiver: &str) {

@@ -1,6 +1,7 @@
 //! Tests of shards over a store: the whole way of a workflow, crashes, time skipping.
 #![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
+mod eager;
 mod failed_commit;
 mod leases;
 mod messages;
@@ -195,7 +196,7 @@ async fn signal(on: &Executions, id: &str, name: &str) -> Result<(), ServiceErro
 #[tokio::test]
 async fn a_workflow_with_one_activity_runs_to_its_end() {
     let on = memory();
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     assert_eq!(kinds(&task.history.as_ref().unwrap().events).len(), 3);
     respond(&on, &task, vec![schedule_activity("1")]).await.unwrap();
@@ -227,7 +228,7 @@ async fn a_workflow_with_one_activity_runs_to_its_end() {
 #[tokio::test]
 async fn a_waiting_reader_of_the_result_is_woken_by_the_close() {
     let on = memory();
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let reader = on.clone();
     let waiting = tokio::spawn(async move {
         let request = GetWorkflowExecutionHistoryRequest {
@@ -256,7 +257,7 @@ async fn a_poll_that_is_dropped_does_not_swallow_its_task() {
         tokio::task::yield_now().await;
         abandoned.abort();
     }
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     assert_eq!(task.workflow_execution.unwrap().workflow_id, "w");
 }
@@ -264,7 +265,7 @@ async fn a_poll_that_is_dropped_does_not_swallow_its_task() {
 #[tokio::test]
 async fn a_query_finds_the_worker_directly_and_on_its_task() {
     let on = memory();
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let ask = |on: Executions| {
         tokio::spawn(async move {
             let request = QueryWorkflowRequest {
@@ -330,7 +331,7 @@ fn sticky(name: &str) -> StickyExecutionAttributes {
 #[tokio::test]
 async fn a_sticky_worker_gets_only_what_is_new() {
     let on = memory();
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     let sticky_poll = tokio::spawn({
         let on = on.clone();
@@ -354,7 +355,7 @@ async fn a_sticky_worker_gets_only_what_is_new() {
 #[tokio::test]
 async fn with_a_virtual_clock_an_hour_passes_at_once() {
     let on = open(Arc::new(MemoryStore::default()), ClockKind::Virtual);
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     let before = on.current_time();
     respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
@@ -373,7 +374,7 @@ async fn a_task_under_way_holds_a_virtual_clock_until_it_sleeps_itself() {
     let on = open(Arc::new(MemoryStore::default()), ClockKind::Virtual);
     on.unlock_time_skipping().await.unwrap();
     assert!(on.unlock_time_skipping().await.is_err(), "it is not locked any more");
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     let before = on.current_time();
     on.unlock_time_skipping_with_sleep(86_400 * SECOND).await.unwrap();
@@ -389,7 +390,7 @@ async fn a_task_for_a_sticky_queue_goes_to_the_normal_one_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let on = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     let request = RespondWorkflowTaskCompletedRequest {
         task_token: task.task_token.clone(),
@@ -412,8 +413,8 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let on = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
-    on.start_workflow(&namespace(), start_request("w")).await.unwrap();
-    on.start_workflow(&namespace(), start_request("late")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
+    on.start_workflow(&namespace(), start_request("late"), false).await.unwrap();
     let task = poll(&on, "tq").await;
     respond(&on, &task, vec![schedule_activity("1")]).await.unwrap();
     let late = poll(&on, "tq").await;
@@ -423,7 +424,7 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     // The old process never says goodbye: its connection stays, its lease does not.
     let again = open(Arc::new(SqliteStore::open(&path).unwrap()), ClockKind::System);
     let fenced = signal(&on, "w", "too-late").await.unwrap_err();
-    assert!(fenced.is_retryable(), "{fenced}");
+    assert_eq!(fenced.kind().code(), tonic::Code::Unavailable, "{fenced}");
     // Tokens from before the crash are good: of a started activity, and of a workflow task whose start was not stored.
     complete_activity(&again, &activity).await.unwrap();
     respond(&again, &late, vec![complete()]).await.unwrap();
@@ -442,11 +443,11 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
 async fn closed_runs_leave_memory_and_are_found_in_the_store() {
     let on = memory();
     for number in 0..1_100 {
-        on.start_workflow(&namespace(), start_request(&format!("w{number}"))).await.unwrap();
+        on.start_workflow(&namespace(), start_request(&format!("w{number}")), false).await.unwrap();
         let task = poll(&on, "tq").await;
         respond(&on, &task, vec![complete()]).await.unwrap();
     }
-    on.start_workflow(&namespace(), start_request("open")).await.unwrap();
+    on.start_workflow(&namespace(), start_request("open"), false).await.unwrap();
     let (in_memory, queued) =
         inspect(&on, 0, |shard| (shard.runs.len(), shard.runs.closed_len())).await.unwrap();
     assert!(in_memory <= 1_010, "{in_memory} runs are in memory");
@@ -457,6 +458,7 @@ async fn closed_runs_leave_memory_and_are_found_in_the_store() {
     on.start_workflow(
         &namespace(),
         StartWorkflowExecutionRequest { request_id: "2".into(), ..start_request("w0") },
+        false,
     )
     .await
     .unwrap();

@@ -20,7 +20,7 @@ async fn a_listing_that_is_held_open_delays_no_start() {
     let stores: [Arc<dyn Store>; 2] = [Arc::new(file), Arc::new(MemoryStore::default())];
     for store in stores {
         let on = open(store.clone(), ClockKind::System);
-        on.start_workflow(&namespace(), start_request("first")).await.unwrap();
+        on.start_workflow(&namespace(), start_request("first"), false).await.unwrap();
         let (held, is_held) = tokio::sync::oneshot::channel();
         let (release, released) = mpsc::channel::<()>();
         let listing = std::thread::spawn(move || {
@@ -40,7 +40,7 @@ async fn a_listing_that_is_held_open_delays_no_start() {
             rows
         });
         is_held.await.unwrap();
-        on.start_workflow(&namespace(), start_request("second")).await.unwrap();
+        on.start_workflow(&namespace(), start_request("second"), false).await.unwrap();
         signal(&on, "first", "hello").await.unwrap();
         assert!(!history(&on, "second").await.is_empty());
         release.send(()).unwrap();
@@ -93,14 +93,14 @@ async fn retention_deletes_what_is_due_and_nothing_else() {
         let for_ever = kept("for ever", Duration::ZERO);
         for namespace in [&short, &long, &for_ever] {
             on.put_namespace(&namespace.id, namespace.encode()).await.unwrap();
-            on.start_workflow(namespace, start_request("closed")).await.unwrap();
+            on.start_workflow(namespace, start_request("closed"), false).await.unwrap();
             terminate(&on, namespace, "closed").await;
-            on.start_workflow(namespace, start_request("open")).await.unwrap();
+            on.start_workflow(namespace, start_request("open"), false).await.unwrap();
         }
         // More than are deleted at once.
         for number in 0..210 {
             let id = format!("closed-{number}");
-            on.start_workflow(&short, start_request(&id)).await.unwrap();
+            on.start_workflow(&short, start_request(&id), false).await.unwrap();
             terminate(&on, &short, &id).await;
         }
         let due = |shard| !store.closed_before(shard, "short", i64::MAX, 1).unwrap().is_empty();
@@ -113,7 +113,7 @@ async fn retention_deletes_what_is_due_and_nothing_else() {
             let open = store.find(namespace, "open", None).unwrap().unwrap();
             assert_eq!(store.events(open, 1, i64::MAX).unwrap().len(), 1, "{namespace}");
         }
-        on.start_workflow(&short, start_request("closed")).await.unwrap();
+        on.start_workflow(&short, start_request("closed"), false).await.unwrap();
         on.shutdown().await;
     }
 }
@@ -122,7 +122,7 @@ async fn retention_deletes_what_is_due_and_nothing_else() {
 async fn open_runs_leave_memory_and_come_back_when_they_are_needed() {
     let on = memory();
     for (id, commands) in [("told", vec![]), ("timed", vec![start_timer("t", SECOND / 20)])] {
-        on.start_workflow(&namespace(), start_request(id)).await.unwrap();
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
         let task = poll(&on, "tq").await;
         on_each_shard(&on, |shard| shard.runs.set_cache_bytes(0)).await;
         respond(&on, &task, commands).await.unwrap();

@@ -8,7 +8,7 @@ async fn damaged() -> Executions {
     let store = Arc::new(MemoryStore::default());
     let on = open(store.clone(), ClockKind::System);
     for id in ["one", "two", "three"] {
-        on.start_workflow(&namespace(), start_request(id)).await.unwrap();
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
     }
     on.shutdown().await;
     let shard = on.shard_index("two");
@@ -55,7 +55,7 @@ async fn a_run_that_cannot_be_read_stops_no_other() {
 #[tokio::test]
 async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
     let on = damaged().await;
-    assert!(on.start_workflow(&namespace(), start_request("two")).await.is_err());
+    assert!(on.start_workflow(&namespace(), start_request("two"), false).await.is_err());
     on.terminate(&namespace(), terminate_request("two")).await.unwrap();
     assert_eq!(
         on.terminate(&namespace(), terminate_request("two")).await.unwrap_err().kind().code(),
@@ -63,7 +63,7 @@ async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
     );
     let mut request = start_request("two");
     request.request_id = "again".into();
-    on.start_workflow(&namespace(), request).await.unwrap();
+    on.start_workflow(&namespace(), request, false).await.unwrap();
     assert_eq!(kinds(&history(&on, "two").await)[0], EventType::WorkflowExecutionStarted);
 }
 
@@ -71,7 +71,7 @@ async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
 async fn a_run_whose_handling_panics_is_set_aside_and_the_shard_goes_on() {
     let on = memory();
     for id in ["good", "bad"] {
-        on.start_workflow(&namespace(), start_request(id)).await.unwrap();
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
     }
     let lost = inspect(&on, on.shard_index("bad"), |shard| {
         let target = super::super::runs::Target::named("ns", "bad", "");

@@ -150,7 +150,7 @@ pub(super) fn find(
         Ok(row.get_ref(0)?.as_str() == Ok(namespace_id) && row.get_ref(1)?.as_str() == Ok(workflow_id))
     });
     match fits.optional() {
-        Ok(Some(false)) | Ok(None) => {
+        Ok(Some(false) | None) => {
             Err(StoreError::DamagedFile("the index of workflow ids leads to another run".to_owned()))
         }
         // What else is wrong with the run is found by whoever loads it.

@@ -11,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::*;
+use super::{
+    visibility::{Order, Page},
+    *,
+};
 use crate::error::OpenError;
 
 const NAMESPACE: &str = "ns";
