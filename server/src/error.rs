@@ -57,6 +57,10 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// The server is stopping, or its state file cannot be written just now.
     Unavailable,
+    /// Another server of the same state can answer; the call is forwarded to it, or else may be repeated.
+    Elsewhere {
+        address: String,
+    },
     /// Part of the API that this server does not offer.
     Unimplemented,
     /// A bug of this server.
@@ -76,7 +80,7 @@ impl ErrorKind {
             }
             Self::WorkflowNotReady | Self::FailedPrecondition => Code::FailedPrecondition,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
-            Self::Unavailable => Code::Unavailable,
+            Self::Unavailable | Self::Elsewhere { .. } => Code::Unavailable,
             Self::Unimplemented => Code::Unimplemented,
             Self::Internal => Code::Internal,
             Self::DataLoss => Code::DataLoss,
@@ -110,6 +114,7 @@ impl ErrorKind {
             | Self::FailedPrecondition
             | Self::DeadlineExceeded
             | Self::Unavailable
+            | Self::Elsewhere { .. }
             | Self::Unimplemented
             | Self::Internal
             | Self::DataLoss => return None,
@@ -225,9 +230,11 @@ impl From<StoreError> for ServiceError {
         let kind = match error {
             StoreError::Damaged { .. } | StoreError::DamagedFile(_) => ErrorKind::DataLoss,
             StoreError::TooSlow => ErrorKind::DeadlineExceeded,
-            StoreError::Fenced { .. } | StoreError::Gone(_) | StoreError::Closed | StoreError::Failed(_) => {
-                ErrorKind::Unavailable
-            }
+            StoreError::Fenced { .. }
+            | StoreError::Held { .. }
+            | StoreError::Gone(_)
+            | StoreError::Closed
+            | StoreError::Failed(_) => ErrorKind::Unavailable,
         };
         Self::new(kind, error.to_string())
     }
@@ -346,6 +353,7 @@ mod tests {
             (ErrorKind::FailedPrecondition, Code::FailedPrecondition, ""),
             (ErrorKind::DeadlineExceeded, Code::DeadlineExceeded, ""),
             (ErrorKind::Unavailable, Code::Unavailable, ""),
+            (ErrorKind::Elsewhere { address: "http://b".into() }, Code::Unavailable, ""),
             (ErrorKind::Unimplemented, Code::Unimplemented, ""),
             (ErrorKind::Internal, Code::Internal, ""),
             (ErrorKind::DataLoss, Code::DataLoss, ""),

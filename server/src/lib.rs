@@ -12,6 +12,7 @@
 
 mod engine;
 mod error;
+mod forward;
 mod frontend;
 pub mod listener;
 mod matching;

@@ -21,6 +21,7 @@ use tonic::{Status, body::Body, transport::Channel};
 
 use crate::{
     error::{ErrorKind, OpenError, ServiceError},
+    forward,
     frontend::{Frontend, Service},
     options::{ServerOptions, State},
     owner::{self, Claim, Ownership},
@@ -131,10 +132,25 @@ impl Server {
             shards: options.shards,
         })
         .await?;
-        let frontend =
-            Frontend::open(executions.clone(), options).await.map_err(|error| open_error(&path, &error))?;
-        let service = Service::new(&frontend).await;
         let (ownership, listener) = owned.unzip();
+        let server =
+            Self::over(executions, options, ownership).await.map_err(|error| open_error(&path, &error))?;
+        if let Some(listener) = listener {
+            let listener = UnixListener::from_std(listener).map_err(|error| owner::io_error(&path, error))?;
+            let stopping = server.inner.stopping.subscribe();
+            tokio::spawn(transport::serve_unix(listener, server.service(), stopping));
+        }
+        Ok(server)
+    }
+
+    /// A server for runs that are open already.
+    pub(crate) async fn over(
+        executions: Executions,
+        options: ServerOptions,
+        ownership: Option<Ownership>,
+    ) -> Result<Self, ServiceError> {
+        let frontend = Frontend::open(executions.clone(), options).await?;
+        let service = Service::new(&frontend).await;
         let inner = Inner {
             executions,
             frontend,
@@ -142,13 +158,7 @@ impl Server {
             stopping: watch::Sender::new(false),
             ownership: Mutex::new(ownership),
         };
-        let server = Self { inner: Arc::new(inner) };
-        if let Some(listener) = listener {
-            let listener = UnixListener::from_std(listener).map_err(|error| owner::io_error(&path, error))?;
-            let stopping = server.inner.stopping.subscribe();
-            tokio::spawn(transport::serve_unix(listener, server.service(), stopping));
-        }
-        Ok(server)
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// All gRPC services as one tower service, for callers in this process.
@@ -216,13 +226,7 @@ fn describe(owner: &owner::Owner) -> String {
 
 /// Connects to an owner's socket.
 async fn connect(socket: &Path) -> Result<Channel, tonic::transport::Error> {
-    let socket = socket.to_owned();
-    let connector = tower::service_fn(move |_: http::Uri| {
-        let socket = socket.clone();
-        async move { tokio::net::UnixStream::connect(socket).await.map(hyper_util::rt::TokioIo::new) }
-    });
-    // The authority is a name for the HTTP/2 layer only; nothing resolves it.
-    tonic::transport::Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+    forward::unix_endpoint().connect_with_connector(forward::unix_connector(socket)).await
 }
 
 fn open_error(path: &Path, error: &ServiceError) -> OpenError {

@@ -84,6 +84,7 @@ impl Frontend {
 fn log(rpc: &str, error: &ServiceError) {
     match error.kind() {
         ErrorKind::Internal | ErrorKind::DataLoss => tracing::error!(rpc, %error, "call failed"),
+        ErrorKind::Elsewhere { .. } => tracing::debug!(rpc, %error, "the run is another server's"),
         ErrorKind::Unavailable => tracing::warn!(rpc, %error, "call failed"),
         _ => tracing::debug!(rpc, %error, "call refused"),
     }
@@ -141,7 +142,7 @@ impl Caller {
 }
 
 /// gRPC's header `grpc-timeout`: up to eight digits and a unit.
-fn parse_timeout(value: &[u8]) -> Option<Duration> {
+pub(crate) fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > 8 {
         return None;

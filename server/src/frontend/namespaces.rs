@@ -26,25 +26,54 @@ const MAX_PAGE: i32 = 1_000;
 /// All namespaces, by name. The store is written before the map, so that nobody sees what could be lost.
 pub(super) struct Namespaces {
     by_name: RwLock<BTreeMap<String, Arc<Namespace>>>,
+    /// Set aside: each with the name that it may have had, if that can be told.
+    damaged: Vec<Damaged>,
     /// One registration or update at a time.
     writing: tokio::sync::Mutex<()>,
+}
+
+/// A stored namespace that cannot be used. Its runs wait until the state is restored.
+struct Damaged {
+    id: String,
+    name: Option<String>,
+}
+
+impl Damaged {
+    fn new(id: String, data: &[u8]) -> Self {
+        let name =
+            Namespace::decode(data).ok().map(|namespace| namespace.name).filter(|name| !name.is_empty());
+        tracing::error!(id, name, "a namespace is damaged and set aside; restore the state from a copy");
+        Self { id, name }
+    }
+
+    /// Calls that name `name` may mean this one.
+    fn error(&self, name: &str) -> ServiceError {
+        let message = format!(
+            "namespace '{name}' is not there, but one whose stored form is damaged: it may be this one. Restore the state \
+             from a copy; every other namespace goes on"
+        );
+        ServiceError::new(ErrorKind::DataLoss, message).with("namespace_id", self.id.clone())
+    }
 }
 
 impl Namespaces {
     pub(super) async fn load(executions: &Executions) -> Result<Self, ServiceError> {
         let mut by_name = BTreeMap::new();
+        let damaged = executions.damaged_namespaces().await?;
+        let mut damaged: Vec<Damaged> =
+            damaged.into_iter().map(|found| Damaged::new(found.id, &found.data)).collect();
         for (id, encoded) in executions.namespaces().await? {
-            let mut namespace = Namespace::decode(&encoded).map_err(|error| {
-                let message = format!("the stored namespace {id} cannot be read: {error}");
-                ServiceError::new(ErrorKind::DataLoss, message)
-            })?;
+            let Ok(mut namespace) = Namespace::decode(&encoded) else {
+                damaged.push(Damaged::new(id, &[]));
+                continue;
+            };
             if namespace.token_key.is_empty() {
                 namespace.token_key = TokenKey::fresh();
                 executions.put_namespace(&namespace.id, namespace.encode()).await?;
             }
             by_name.insert(namespace.name.clone(), Arc::new(namespace));
         }
-        Ok(Self { by_name: RwLock::new(by_name), writing: tokio::sync::Mutex::new(()) })
+        Ok(Self { by_name: RwLock::new(by_name), damaged, writing: tokio::sync::Mutex::new(()) })
     }
 
     /// Registers the namespaces of the options that are missing.
@@ -56,10 +85,25 @@ impl Namespaces {
         for name in &options.namespaces {
             if self.find(name).is_none() {
                 validate::id("namespace", name)?;
+                if let Err(error) = self.check_damage(name) {
+                    tracing::error!(%error, "the namespace is not registered");
+                    continue;
+                }
                 self.put(executions, new_namespace(name, options.retention)).await?;
             }
         }
         Ok(())
+    }
+
+    /// A name that is not there may be that of a namespace which is damaged: its runs would be lost to a new one.
+    fn check_damage(&self, name: &str) -> Result<(), ServiceError> {
+        self.damaged.first().map_or(Ok(()), |damaged| Err(damaged.error(name)))
+    }
+
+    /// The same for somebody who registers the name by hand, and is believed unless the damaged one seems to have it.
+    fn check_registration(&self, name: &str) -> Result<(), ServiceError> {
+        let may_be = |damaged: &&Damaged| damaged.name.as_deref().is_none_or(|known| known == name);
+        self.damaged.iter().find(may_be).map_or(Ok(()), |damaged| Err(damaged.error(name)))
     }
 
     fn find(&self, name: &str) -> Option<Arc<Namespace>> {
@@ -102,6 +146,7 @@ impl Frontend {
             return Ok(namespace);
         }
         validate::id("namespace", name)?;
+        self.shared.namespaces.check_damage(name)?;
         Err(not_found(name))
     }
 
@@ -132,6 +177,7 @@ impl Frontend {
                 ),
             ));
         }
+        namespaces.check_registration(&request.namespace)?;
         let mut namespace = new_namespace(&request.namespace, retention);
         namespace.description = request.description;
         namespace.owner_email = request.owner_email;

@@ -22,7 +22,11 @@ use tonic_health::{
 };
 
 use super::Frontend;
-use crate::peer::{Arriving, Leaving, Peer};
+use crate::{
+    error::ErrorKind,
+    forward::{Call, Forwarder, Forwarding, Recorded},
+    peer::{Arriving, Leaving, Peer},
+};
 
 /// Implements a generated service trait: each line names an RPC, and the inherent method of [`Frontend`] with that
 /// name answers it. `$offered` lists the names, so that the rest can be refused with a message of our own.
@@ -37,9 +41,15 @@ macro_rules! rpcs {
                     -> Result<tonic::Response<$response>, tonic::Status>
                 {
                     let caller = self.accept(&request)?;
-                    match caller.bounded(Frontend::$rpc(self, caller, request.into_inner())).await {
+                    let (_, extensions, message) = request.into_parts();
+                    match caller.bounded(Frontend::$rpc(self, caller, message)).await {
                         Ok(response) => Ok(tonic::Response::new(response)),
                         Err(error) => {
+                            if let ErrorKind::Elsewhere { address } = error.kind()
+                                && let Some(forwarding) = extensions.get::<Forwarding>()
+                            {
+                                forwarding.set(address);
+                            }
                             super::log(stringify!($rpc), &error);
                             Err(error.into())
                         }
@@ -133,6 +143,8 @@ pub struct Service {
     health: HealthServer<HealthService>,
     /// Paths that something answers, but for those of the health service.
     offered: Arc<HashSet<String>>,
+    /// For a state that other servers have too.
+    forwarder: Option<Forwarder>,
 }
 
 const WORKFLOW: &str = "/temporal.api.workflowservice.v1.WorkflowService/";
@@ -174,6 +186,10 @@ impl Service {
                     })
                     .collect(),
             ),
+            forwarder: frontend
+                .executions()
+                .is_shared()
+                .then(|| Forwarder::new(frontend.executions().clone())),
         }
     }
 }
@@ -246,6 +262,11 @@ where
         }
         let is_workflow = path.starts_with(WORKFLOW);
         let is_operator = path.starts_with(OPERATOR);
+        let forwarder = self.forwarder.clone();
+        let (kept, request) = match forwarder {
+            Some(_) => Call::keep(request),
+            None => (None, request.map(Recorded::plain)),
+        };
         let request = request.map(|body| Arriving::new(body, peer.clone()));
         let answer = if is_workflow {
             self.workflow.call(request)
@@ -255,7 +276,10 @@ where
             self.test.call(request)
         };
         Box::pin(async move {
-            let answer = answer.await.map(explain_unreadable)?;
+            let mut answer = answer.await.map(explain_unreadable)?;
+            if let (Some(forwarder), Some((call, forwarding))) = (forwarder, kept) {
+                answer = forwarder.follow(answer, call, &forwarding).await;
+            }
             Ok(match peer {
                 Some(peer) => answer.map(|body| Body::new(Leaving::new(body, peer))),
                 None => answer,

@@ -50,6 +50,12 @@ impl Clock {
         Self { frozen: Some(at.0), ..Self::new(ClockKind::Virtual) }
     }
 
+    /// A system's clock that only moves when it is told to.
+    #[cfg(test)]
+    pub(super) fn by_hand(at: Time) -> Self {
+        Self { frozen: Some(at.0), ..Self::new(ClockKind::System) }
+    }
+
     pub(super) fn now(&self) -> Time {
         #[cfg(test)]
         if let Some(frozen) = self.frozen {

@@ -3,20 +3,27 @@
 use std::sync::Arc;
 
 use super::{
-    inbox::Inbox,
     letters::{Courier, Letter},
     placement::shard_of,
+    route::{Place, Route},
     work::Work,
 };
 
+/// To the shards of this process. A message for one that another process has waits with its sender, who says it again
+/// until it is taken in.
 pub(super) struct LocalCourier {
-    pub inboxes: Vec<Arc<Inbox>>,
+    pub shards: u32,
+    pub route: Arc<dyn Route>,
 }
 
 impl Courier for LocalCourier {
     fn send(&self, letter: Letter) {
-        let index = shard_of(letter.workflow_id(), self.inboxes.len() as u32);
         // A shard that takes no more work has its senders ask again when it is back.
-        self.inboxes[index as usize].send(Work::Receive(letter));
+        match self.route.place(shard_of(letter.workflow_id(), self.shards)) {
+            Place::Local(inbox) => {
+                inbox.send(Work::Receive(letter));
+            }
+            Place::Remote(_) => self.give_back(letter),
+        }
     }
 }

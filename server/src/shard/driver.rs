@@ -32,8 +32,10 @@ use super::{
     clock::Clock,
     delivery::Offer,
     inbox::Inbox,
+    lease::{self, Held, Tenure},
     letters::{Courier, NamespaceIds},
     placement::MAX_SHARDS,
+    route::Route,
     runs::Runs,
     set_aside::SetAside,
     timers::{Due, Timers},
@@ -62,6 +64,8 @@ pub(super) struct Shared {
     pub clock: Arc<Clock>,
     pub matching: Matching<Offer>,
     pub courier: Arc<dyn Courier>,
+    pub route: Arc<dyn Route>,
+    pub tenure: Tenure,
     /// Counts the starts of runs, so that numbers of runs grow with time across shards.
     starts: Arc<AtomicI64>,
 }
@@ -72,9 +76,17 @@ impl Shared {
         clock: Arc<Clock>,
         matching: Matching<Offer>,
         courier: Arc<dyn Courier>,
-    ) -> Result<Self, StoreError> {
-        let starts = Arc::new(AtomicI64::new(store.last_seq()? / MAX_SHARDS + 1));
-        Ok(Self { store, clock, matching, courier, starts })
+        route: Arc<dyn Route>,
+        tenure: Tenure,
+    ) -> Self {
+        let starts = Arc::new(AtomicI64::new(1));
+        Self { store, clock, matching, courier, route, tenure, starts }
+    }
+
+    /// Counts on from the runs that are there: whoever had a shard may have started some.
+    fn count_on(&self) -> Result<(), StoreError> {
+        self.starts.fetch_max(self.store.last_seq()? / MAX_SHARDS + 1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// A number for a run of the shard that starts now.
@@ -83,11 +95,21 @@ impl Shared {
     }
 }
 
+/// Why a shard's thread stopped working on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its inbox was closed.
+    Closed,
+    /// Another process has its lease.
+    Fenced,
+}
+
 /// One shard: the only writer of its runs.
 pub(super) struct Shard {
     index: u32,
-    /// Fencing token of the lease; also the incarnation number that tasks are marked with.
+    /// The lease's token; also the incarnation number that tasks are marked with.
     lease: i64,
+    held: Held,
     shared: Shared,
     inbox: Arc<Inbox>,
     /// Last id given to an event.
@@ -100,7 +122,7 @@ pub(super) struct Shard {
     namespace_ids: NamespaceIds,
     /// Runs that cannot be read, or whose handling panicked. They touch no other run, and wait for somebody to
     /// terminate them.
-    set_aside: BTreeMap<i64, SetAside>,
+    pub(super) set_aside: BTreeMap<i64, SetAside>,
 
     /// The run that is being worked on: after a panic it is known who was to blame.
     pub(super) at_work: Option<i64>,
@@ -115,11 +137,14 @@ pub(super) struct Shard {
 impl Shard {
     /// Takes the lease and finds what is open.
     pub(super) fn open(index: u32, inbox: Arc<Inbox>, shared: Shared) -> Result<Self, StoreError> {
-        let lease = shared.store.take_lease(index)?;
+        let held = Held::take(shared.tenure.clone(), &*shared.store, index, shared.clock.now())?;
+        let lease = held.token();
+        shared.count_on()?;
         let next_cleaning = shared.clock.now().after(CLEANING_PAUSE);
         Ok(Self {
             index,
             lease,
+            held,
             shared,
             inbox,
             // Ids grow across restarts because the lease does.
@@ -162,7 +187,7 @@ impl Shard {
 
     /// [`Shard::work`], panics notwithstanding: what a panic left in memory is thrown away, what is stored is read back,
     /// and the run that was being worked on is set aside. `failed` learns when that does not help.
-    pub(super) fn work_on(mut self, failed: &watch::Sender<Option<String>>) {
+    pub(super) fn work_on(mut self, failed: &watch::Sender<Option<String>>) -> Ended {
         let mut reopened = false;
         let mut strikes = 0;
         loop {
@@ -170,11 +195,10 @@ impl Shard {
                 if reopened {
                     self.resume()?;
                 }
-                self.work();
-                Ok::<_, StoreError>(())
+                Ok::<_, StoreError>(self.work())
             }));
             let problem = match ended {
-                Ok(Ok(())) => return,
+                Ok(Ok(ended)) => return ended,
                 Ok(Err(error)) => return self.give_up(failed, &error.to_string()),
                 Err(panic) => panic_message(&*panic),
             };
@@ -185,6 +209,10 @@ impl Shard {
             }
             match self.begin_anew(&problem) {
                 Ok(shard) => self = shard,
+                Err(StoreError::Held { lease, .. }) => {
+                    self.shared.route.is_at(self.index, *lease);
+                    return Ended::Fenced;
+                }
                 Err(error) => return self.give_up(failed, &error.to_string()),
             }
             reopened = true;
@@ -210,27 +238,50 @@ impl Shard {
     }
 
     /// Nothing is answered any more; waiting callers and those to come hear of it.
-    fn give_up(self, failed: &watch::Sender<Option<String>>, problem: &str) {
+    fn give_up(self, failed: &watch::Sender<Option<String>>, problem: &str) -> Ended {
         tracing::error!(shard = self.index, problem, "the shard has failed; restart the server");
         failed.send_replace(Some(problem.to_owned()));
         self.inbox.close();
         self.inbox.take(None);
+        Ended::Closed
     }
 
-    /// Works until the inbox is closed.
-    fn work(&mut self) {
+    /// Works until the inbox is closed, or the lease is lost to another process.
+    fn work(&mut self) -> Ended {
         loop {
             let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
+            self.keep_lease();
             for work in work {
                 self.handle(work);
             }
             self.fire_timers();
             self.clean();
             self.finish_batch();
+            if self.fenced.is_some() && self.held.tenure().is_shared() {
+                return Ended::Fenced;
+            }
             self.evict();
             self.skip_time();
         }
         self.store_everything();
+        self.held.release(&*self.shared.store);
+        Ended::Closed
+    }
+
+    /// Renews the lease when it is time. Without it, what is in memory may be out of date: nothing is answered from it.
+    fn keep_lease(&mut self) {
+        let now = self.now();
+        if self.fenced.is_none()
+            && let Err(error) = self.held.keep(&*self.shared.store, now)
+        {
+            tracing::error!(shard = self.index, %error, "the shard's lease is lost");
+            self.fenced = Some(self.lost());
+        }
+    }
+
+    /// What callers are answered that come too late.
+    fn lost(&self) -> ServiceError {
+        lease::lost(self.index, &*self.shared.store, &*self.shared.route)
     }
 
     pub(super) fn now(&self) -> Time {
@@ -244,7 +295,8 @@ impl Shard {
 
     /// How long to wait for work.
     fn patience(&self) -> Duration {
-        let left = self.next_due().since(self.now()).max(0);
+        let due = self.held.renewal().map_or(self.next_due(), |renewal| renewal.min(self.next_due()));
+        let left = due.since(self.now()).max(0);
         // A clock that is set ahead, or a machine that slept, does not wake a waiting thread.
         Duration::from_nanos(left as u64).min(CLOCK_CHECK)
     }
@@ -297,9 +349,18 @@ impl Shard {
                 Ok(())
             }
             Err(error) => {
-                let answer = ServiceError::unavailable(format!("the change could not be stored: {error}"));
+                let mut answer =
+                    ServiceError::unavailable(format!("the change could not be stored: {error}"));
                 if matches!(error, StoreError::Fenced { .. }) {
+                    if self.held.tenure().is_shared() {
+                        answer = self.lost();
+                    }
                     self.fenced = Some(answer.clone());
+                }
+                for close in commit.closes {
+                    if let Some(run) = self.set_aside.get_mut(&close.seq) {
+                        run.closed = false;
+                    }
                 }
                 tracing::error!(%error, runs = touched.len(), "commit failed; the changes are taken back");
                 self.discard(touched);

@@ -11,7 +11,7 @@ mod workers;
 use std::{
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use durably_proto::temporal::api::workflowservice::v1::*;
@@ -21,10 +21,12 @@ use super::{
     clock::{Clock, ClockKind},
     courier::LocalCourier,
     delivery::Offer,
-    driver::{Shard, Shared},
+    driver::Shared,
     inbox::Inbox,
+    lease::{self, Tenure},
     placement::{MAX_SHARDS, shard_of},
     reply::{Reply, stopping},
+    route::{self, Doors, Place, Route},
     runs::Target,
     start::{StartCall, Started},
     work::Work,
@@ -35,7 +37,7 @@ use crate::{
     error::{OpenError, ServiceError},
     matching::Matching,
     options::State,
-    store::{MemoryStore, SqliteStore, Store, StoreError},
+    store::{DamagedNamespace, Holder, MemoryStore, SqliteStore, Store, StoreError},
 };
 
 /// Options of [`Executions::open`].
@@ -72,6 +74,8 @@ struct Inner {
     /// Why a shard has given up.
     failed: tokio::sync::watch::Sender<Option<String>>,
     shards: Vec<Arc<Inbox>>,
+    pub route: Arc<dyn Route>,
+    is_shared: bool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -98,6 +102,27 @@ impl Executions {
             .map_err(|error| OpenError::Store { path, detail: error.to_string() })
     }
 
+    /// [`Executions::open`] over a store that other processes have at the same time: takes the shards that are free, and
+    /// leaves the others to whoever holds them. A lease lasts for `term` from its last renewal.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no store that several processes can share is offered yet")
+    )]
+    pub async fn join(
+        store: Arc<dyn Store>,
+        holder: Holder,
+        term: Duration,
+        shards: u32,
+    ) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Handle::current();
+        let term = i64::try_from(term.as_nanos()).unwrap_or(i64::MAX);
+        let tenure = Tenure::Shared { holder, term };
+        let clock = Arc::new(Clock::new(ClockKind::System));
+        let open = move || Self::holding(store, clock, &runtime, shards, tenure);
+        let opened = tokio::task::spawn_blocking(open).await;
+        opened.unwrap_or_else(|error| Err(StoreError::Failed(format!("opening it panicked: {error}"))))
+    }
+
     /// [`Executions::open`] over a given store.
     pub(super) fn over(
         store: Arc<dyn Store>,
@@ -105,33 +130,42 @@ impl Executions {
         runtime: &tokio::runtime::Handle,
         shards: u32,
     ) -> Result<Self, StoreError> {
-        let count = match store.shards()? {
-            // A virtual clock must see all that is under way before it skips.
-            0 if clock == ClockKind::Virtual => 1,
-            0 => shards.clamp(1, MAX_SHARDS as u32),
-            count => count,
-        };
-        let clock = Arc::new(Clock::new(clock));
+        Self::holding(store, Arc::new(Clock::new(clock)), runtime, shards, Tenure::sole())
+    }
+
+    /// [`Executions::open`] over a store that other processes may have too.
+    pub(super) fn holding(
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        runtime: &tokio::runtime::Handle,
+        shards: u32,
+        tenure: Tenure,
+    ) -> Result<Self, StoreError> {
+        // A virtual clock must see all that is under way before it skips.
+        let of_new = if clock.is_virtual() { 1 } else { shards.clamp(1, MAX_SHARDS as u32) };
+        let count = store.shards(of_new)?;
         let matching = Matching::default();
         let (closing, _) = tokio::sync::watch::channel(false);
         let (failed, _) = tokio::sync::watch::channel(None);
         let _in_runtime = runtime.enter();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         let inboxes: Vec<Arc<Inbox>> = (0..count).map(|_| Arc::default()).collect();
-        let courier = Arc::new(LocalCourier { inboxes: inboxes.clone() });
-        let common = Shared::new(store.clone(), clock.clone(), matching.clone(), courier)?;
+        let route: Arc<dyn Route> = Arc::new(Doors::new(clock.clone(), &inboxes));
+        let courier = Arc::new(LocalCourier { shards: count, route: route.clone() });
+        let is_shared = tenure.is_shared();
+        let common =
+            Shared::new(store.clone(), clock.clone(), matching.clone(), courier, route.clone(), tenure);
         for (index, inbox) in (0..).zip(inboxes) {
-            let mut shard = Shard::open(index, inbox.clone(), common.clone())?;
-            shard.resume()?;
-            let (runtime, failed) = (runtime.clone(), failed.clone());
+            let opened = lease::open(index, &inbox, &common)?;
+            let (runtime, failed, common) = (runtime.clone(), failed.clone(), common.clone());
+            shards.push(inbox.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("durably-shard-{index}"))
                 .spawn(move || {
                     let _in_runtime = runtime.enter();
-                    shard.work_on(&failed);
+                    lease::serve(index, &inbox, &common, opened, &failed);
                 })
                 .map_err(|error| StoreError::Failed(format!("no thread for the shard: {error}")))?;
-            shards.push(inbox);
             threads.push(thread);
         }
         let inner = Inner {
@@ -142,6 +176,8 @@ impl Executions {
             closing,
             failed,
             shards,
+            route,
+            is_shared,
             threads: Mutex::new(threads),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -179,9 +215,12 @@ impl Executions {
         shard: u32,
         work: impl FnOnce(Reply<T>) -> Work,
     ) -> Result<T, ServiceError> {
+        let Place::Local(inbox) = self.inner.route.place(shard) else {
+            return Err(route::refusal(&*self.inner.route, shard));
+        };
         let (reply, answer) = Reply::new();
-        self.send(shard, work(reply));
-        answer.await.unwrap_or_else(|_| Err(self.no_answer()))
+        inbox.send(work(reply));
+        answer.await.unwrap_or_else(|_| Err(self.no_answer(shard)))
     }
 
     /// [`Executions::call`] about a run, of the shard that has it.
@@ -194,8 +233,18 @@ impl Executions {
         self.call(shard, |reply| work(target, reply)).await
     }
 
+    /// Whether other processes may have shards of this store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.is_shared
+    }
+
+    /// The process with this address did not answer, or not for its shards.
+    pub(crate) fn doubt(&self, address: &str) {
+        self.inner.route.doubt(address);
+    }
+
     /// Why the shard dropped a call.
-    fn no_answer(&self) -> ServiceError {
+    fn no_answer(&self, shard: u32) -> ServiceError {
         if *self.inner.closing.borrow() {
             return stopping();
         }
@@ -203,6 +252,7 @@ impl Executions {
             Some(problem) => {
                 ServiceError::unavailable(format!("the server has failed: {problem}; restart it"))
             }
+            None if self.inner.is_shared => route::refusal(&*self.inner.route, shard),
             None => ServiceError::unavailable("the call was lost to an internal error; its run is set aside"),
         }
     }
@@ -239,6 +289,11 @@ impl Executions {
     /// Stored namespaces: id and what [`Namespace::encode`] made.
     pub async fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, ServiceError> {
         self.read(|store| store.namespaces()).await
+    }
+
+    /// Stored namespaces that are not what was written.
+    pub async fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, ServiceError> {
+        self.read(|store| store.damaged_namespaces()).await
     }
 
     /// Inserts or replaces a namespace; durable on return.

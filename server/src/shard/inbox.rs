@@ -62,6 +62,21 @@ impl Inbox {
         Some(std::mem::take(&mut state.work))
     }
 
+    /// Waits as [`Inbox::take`] does, and takes nothing. Whether there is work; `None` once the inbox is closed.
+    pub(super) fn wait(&self, limit: Duration) -> Option<bool> {
+        let mut state = self.state.lock();
+        if state.work.is_empty() && !state.woken && !state.closed {
+            self.arrived.wait_for(&mut state, limit);
+        }
+        state.woken = false;
+        (!state.closed).then_some(!state.work.is_empty())
+    }
+
+    /// What waits, for one who cannot do it.
+    pub(super) fn empty(&self) -> VecDeque<Work> {
+        std::mem::take(&mut self.state.lock().work)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.state.lock().work.is_empty()
     }

@@ -40,6 +40,14 @@ impl Letter {
 /// all: what was lost is derived again from the sender's state.
 pub(super) trait Courier: Send + Sync {
     fn send(&self, letter: Letter);
+
+    /// The letter could not be handed over. Its sender says a message again until it is taken in; what else was said is
+    /// derived again.
+    fn give_back(&self, letter: Letter) {
+        if let Letter::Message(message) = letter {
+            self.send(Letter::Answer { to: message.from, receiver: None, outcome: None });
+        }
+    }
 }
 
 /// Ids of namespaces by name, as they were last read.

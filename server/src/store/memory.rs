@@ -11,9 +11,10 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    Commit, Field, Filter, Group, Listing, OpenRun, RowKind, RunRow, RunWrite, StateRow, Store, StoreError,
-    StoredRun, Value, Visibility,
+    Commit, Field, Filter, Group, Holder, Lease, Listing, OpenRun, RowKind, RunRow, RunWrite, StateRow,
+    Store, StoreError, StoredRun, Terms, Value, Visibility,
     filter::matches,
+    lease,
     visibility::{add_to_group, sort_groups},
 };
 
@@ -25,7 +26,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Tables {
-    leases: BTreeMap<u32, i64>,
+    leases: BTreeMap<u32, Lease>,
     runs: BTreeMap<i64, Run>,
     /// Namespace id and workflow id to the runs of that id, oldest first.
     ids: BTreeMap<(Arc<str>, Arc<str>), Vec<i64>>,
@@ -48,7 +49,7 @@ const STEP: usize = 64;
 impl Tables {
     /// What would make a commit fail, found before anything is changed.
     fn check(&self, commit: &Commit) -> Result<(), StoreError> {
-        let found = self.leases.get(&commit.shard).copied().unwrap_or_default();
+        let found = self.leases.get(&commit.shard).map_or(0, |lease| lease.token);
         if found != commit.lease {
             return Err(StoreError::Fenced { held: commit.lease, found });
         }
@@ -249,11 +250,22 @@ impl Visibility for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
-        let mut tables = self.tables.write();
-        let lease = tables.leases.entry(shard).or_default();
-        *lease += 1;
-        Ok(*lease)
+    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError> {
+        let leases = &mut self.tables.write().leases;
+        let taken = lease::taken(shard, leases.get(&shard).cloned(), holder, terms)?;
+        leases.insert(shard, taken.clone());
+        Ok(taken)
+    }
+
+    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError> {
+        let leases = &mut self.tables.write().leases;
+        let renewed = lease::prolonged(leases.get(&shard).cloned(), token, expires)?;
+        leases.insert(shard, renewed);
+        Ok(())
+    }
+
+    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError> {
+        Ok(self.tables.read().leases.get(&shard).cloned())
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
@@ -275,8 +287,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn shards(&self) -> Result<u32, StoreError> {
-        Ok(self.tables.read().leases.len() as u32)
+    fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
+        let leases = &mut self.tables.write().leases;
+        if leases.is_empty() {
+            leases.extend((0..of_new.max(1)).map(|shard| (shard, Lease::default())));
+        }
+        Ok(leases.len() as u32)
     }
 
     fn last_seq(&self) -> Result<i64, StoreError> {

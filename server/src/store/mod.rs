@@ -9,6 +9,7 @@
 
 mod fields;
 mod filter;
+mod lease;
 mod memory;
 mod row;
 mod sqlite;
@@ -23,6 +24,7 @@ use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 
 pub use fields::{Field, Kind, Value, parse_time};
 pub use filter::{Filter, Op};
+pub use lease::{Holder, Lease, Terms};
 pub use memory::MemoryStore;
 pub use row::{RunRow, StoredRun};
 pub use sqlite::SqliteStore;
@@ -42,6 +44,9 @@ pub struct RunKey {
 pub enum StoreError {
     #[error("another process took over this state file (lease {held}, now {found}); this one stops writing")]
     Fenced { held: i64, found: i64 },
+    /// Another process holds the shard, for as long as it renews the lease.
+    #[error("shard {shard} is held by {}; it can be taken when that one is gone", lease.holder.id)]
+    Held { shard: u32, lease: Box<Lease> },
     /// One run cannot be read; all others can.
     #[error(
         "run number {seq} is damaged in the store: {what}. Restore the state from a copy, or terminate this run"
@@ -154,7 +159,7 @@ pub struct CloseRow {
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     pub shard: u32,
-    /// What [`Store::take_lease`] answered; a commit under an older lease is refused.
+    /// The token of the shard's [`Lease`]; a commit under an older one is refused.
     pub lease: i64,
     pub runs: Vec<RunWrite>,
     /// Runs whose state cannot be used, to be closed.
@@ -173,17 +178,39 @@ pub struct OpenRun {
     pub runnable: bool,
 }
 
+/// A namespace that cannot be believed: what is there of it, for telling a person which one it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedNamespace {
+    pub id: String,
+    pub data: Vec<u8>,
+}
+
 /// A place for state. Calls block; writes are made by one thread, reads by any. A commit is durable when it returns.
 ///
 /// What is damaged is never believed and harms nobody else: reading it is [`StoreError::Damaged`].
 pub trait Store: Send + Sync {
-    /// Makes this process the shard's writer: raises and returns its fencing token.
-    fn take_lease(&self, shard: u32) -> Result<i64, StoreError>;
+    /// Makes `holder` the shard's writer, under a new token; [`StoreError::Held`] when the terms forbid it.
+    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError>;
+
+    /// Moves the lease's end; [`StoreError::Fenced`] when somebody else has taken it.
+    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError>;
+
+    /// Lets anybody take the lease from now on. Nothing happens to one that somebody else has taken.
+    fn release_lease(&self, shard: u32, token: i64) -> Result<(), StoreError> {
+        match self.renew_lease(shard, token, Lease::RELEASED) {
+            Err(StoreError::Fenced { .. }) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// The shard's lease as it stands.
+    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError>;
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
 
-    /// How many shards have ever had a writer; 0 for a new store.
-    fn shards(&self) -> Result<u32, StoreError>;
+    /// How many shards the state has. A new state gets `of_new` (at least 1), with one transaction: a crash leaves it
+    /// new or complete.
+    fn shards(&self, of_new: u32) -> Result<u32, StoreError>;
 
     /// The highest `seq` in use, over all shards; 0 when there is none.
     fn last_seq(&self) -> Result<i64, StoreError>;
@@ -227,7 +254,13 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<i64>, StoreError>;
 
+    /// Those that can be read.
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// Namespaces that are there and not what was written.
+    fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Lists and counts, which share nothing with the above that could delay it.
     fn visibility(&self) -> &dyn Visibility;

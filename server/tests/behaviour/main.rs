@@ -8,6 +8,7 @@
 
 mod activities;
 mod codes;
+mod damage;
 mod depth;
 mod history;
 mod ids;

@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Closes the run in listings; its history stays as it is.
-    pub(super) fn terminate_set_aside(&mut self, seq: i64) -> Result<(), ServiceError> {
+    pub(in crate::shard) fn terminate_set_aside(&mut self, seq: i64) -> Result<(), ServiceError> {
         let close_time = self.now().0;
         let set_aside = self.set_aside.get_mut(&seq).ok_or_else(not_set_aside)?;
         if set_aside.closed {

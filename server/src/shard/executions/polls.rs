@@ -106,8 +106,12 @@ impl Executions {
             };
             let seq = delivery.task.seq;
             // A stale task is no reason to answer: the poll goes on.
-            if let Some(grant) = delivery.receive().await? {
-                return Ok(Some((seq, grant)));
+            match delivery.receive().await {
+                Ok(Some(grant)) => return Ok(Some((seq, grant))),
+                Ok(None) => {}
+                // The task's shard has gone to another process, and the task with it.
+                Err(error) if self.is_shared() && error.kind().code() == tonic::Code::Unavailable => {}
+                Err(error) => return Err(error),
             }
         }
     }

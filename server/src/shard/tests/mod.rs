@@ -3,6 +3,7 @@
 
 mod eager;
 mod failed_commit;
+mod leases;
 mod messages;
 mod reading;
 mod set_aside;

@@ -1,7 +1,7 @@
 //! One run that cannot be used, and everything else that goes on.
 
 use super::*;
-use crate::store::{Commit, RunCommit, RunWrite};
+use crate::store::{Commit, Holder, RunCommit, RunWrite, Terms};
 
 /// Three runs, of which the middle one's state is damaged while the server is down.
 async fn damaged() -> Executions {
@@ -12,7 +12,7 @@ async fn damaged() -> Executions {
     }
     on.shutdown().await;
     let shard = on.shard_index("two");
-    let lease = store.take_lease(shard).unwrap();
+    let lease = store.take_lease(shard, &Holder::default(), Terms::Sole).unwrap().token;
     let seq = store.find("ns", "two", None).unwrap().unwrap();
     let change = RunCommit { state: vec![0xff; 9], status: 1, runnable: true, ..Default::default() };
     let commit =

@@ -1,18 +1,15 @@
-//! A seeded simulation: random calls, workers and time against one shard, with crashes, failing commits and pollers
-//! that vanish. What was acknowledged must be in the histories, once; and the same seed must tell the same story.
+//! A seeded simulation: random calls, workers and time against one shard, with crashes, failing commits, pollers that
+//! vanish, lost leases and damaged runs. What was acknowledged must be in the histories, once, and what was refused in
+//! none; and the same seed must tell the same story.
 
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     ops::ControlFlow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
 use durably_proto::temporal::api::{
     command::v1::{command::Attributes as C, *},
     common::v1::{ActivityType, WorkflowExecution, WorkflowType},
@@ -36,65 +33,22 @@ use crate::{
         driver::{Shard, Shared},
         events::decode,
         inbox::Inbox,
+        lease::Tenure,
         reply::Reply,
+        route::{Doors, Route},
         runs::Target,
         start::StartCall,
         tasks::{Grant, queue_key},
     },
-    store::{Commit, Filter, Listing, MemoryStore, OpenRun, Store, StoreError, StoredRun, Visibility},
+    store::{Filter, Listing, Store},
 };
 
+mod faults;
+mod flaky;
+
+pub(super) use flaky::Flaky;
+
 const WORKFLOWS: usize = 5;
-
-/// A store whose commits can be made to fail.
-#[derive(Default)]
-pub(super) struct Flaky {
-    store: MemoryStore,
-    pub(super) fails: AtomicBool,
-}
-
-impl Store for Flaky {
-    fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
-        self.store.take_lease(shard)
-    }
-    fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        if self.fails.swap(false, Ordering::Relaxed) {
-            return Err(StoreError::Failed("as arranged".into()));
-        }
-        self.store.commit(commit)
-    }
-    fn last_seq(&self) -> Result<i64, StoreError> {
-        self.store.last_seq()
-    }
-    fn shards(&self) -> Result<u32, StoreError> {
-        self.store.shards()
-    }
-    fn open_runs(
-        &self,
-        shard: u32,
-        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        self.store.open_runs(shard, each)
-    }
-    fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
-        self.store.run(seq)
-    }
-    fn find(&self, namespace: &str, workflow: &str, run: Option<&str>) -> Result<Option<i64>, StoreError> {
-        self.store.find(namespace, workflow, run)
-    }
-    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
-        self.store.events(seq, from, end)
-    }
-    fn closed_before(&self, shard: u32, ns: &str, time: i64, n: usize) -> Result<Vec<i64>, StoreError> {
-        self.store.closed_before(shard, ns, time, n)
-    }
-    fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.store.namespaces()
-    }
-    fn visibility(&self) -> &dyn Visibility {
-        &self.store
-    }
-}
 
 pub(super) struct World {
     random: SmallRng,
@@ -111,6 +65,8 @@ pub(super) struct World {
     signals: u32,
     messages: u32,
     acknowledged_signals: Vec<String>,
+    /// By a shard that had lost its lease.
+    refused_signals: Vec<String>,
     /// Run id and scheduled event id.
     acknowledged_results: Vec<(String, i64)>,
     log: String,
@@ -119,8 +75,9 @@ pub(super) struct World {
 fn open(store: &Arc<Flaky>, clock: &Arc<Clock>) -> (Shard, Matching<Offer>, Arc<Inbox>) {
     let (matching, inbox) = (Matching::default(), Arc::new(Inbox::default()));
     let store: Arc<dyn Store> = store.clone();
-    let courier = Arc::new(LocalCourier { inboxes: vec![inbox.clone()] });
-    let common = Shared::new(store, clock.clone(), matching.clone(), courier).unwrap();
+    let route: Arc<dyn Route> = Arc::new(Doors::new(clock.clone(), std::slice::from_ref(&inbox)));
+    let courier = Arc::new(LocalCourier { shards: 1, route: route.clone() });
+    let common = Shared::new(store, clock.clone(), matching.clone(), courier, route, Tenure::sole());
     let mut shard = Shard::open(0, inbox.clone(), common).unwrap();
     shard.resume().unwrap();
     (shard, matching, inbox)
@@ -155,6 +112,7 @@ impl World {
             signals: 0,
             messages: 0,
             acknowledged_signals: Vec::new(),
+            refused_signals: Vec::new(),
             acknowledged_results: Vec::new(),
             log: String::new(),
         }
@@ -222,10 +180,13 @@ impl World {
             40..62 => self.complete_workflow_task(false),
             62..80 => self.end_activity(),
             80..90 => self.park(),
-            90..98 => {
+            90..96 => {
                 let span = self.random.random_range(0..15 * SECOND);
                 self.pass(span);
             }
+            96 => self.lose_lease(),
+            97 => self.poison(),
+            98 => self.terminate_poisoned(),
             _ => self.crash(),
         }
         self.collect_parked();
@@ -464,6 +425,7 @@ impl World {
                     self.input(&Target::named("ns", &format!("w{index}"), ""), Input::Signal(signal));
                 }
             }
+            self.terminate_poisoned();
             let mut running = 0;
             self.store
                 .open_runs(0, &mut |_| {
@@ -532,6 +494,9 @@ impl World {
                 "signal {name} of another run is lost, but recorded as delivered"
             );
         }
+        for name in &self.refused_signals {
+            assert!(!signals.contains_key(name), "signal {name} was refused, and is in a history");
+        }
         for name in &self.acknowledged_signals {
             assert!(signals.contains_key(name), "acknowledged signal {name} is lost");
         }
@@ -563,6 +528,7 @@ fn play(seed: u64, steps: usize) -> String {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
+    let mut stories = String::new();
     // A seed that ever failed is added to the end.
     for seed in 0..40 {
         let first = std::panic::catch_unwind(|| play(seed, 400)).unwrap_or_else(|cause| {
@@ -574,5 +540,9 @@ fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
             let differs = first.lines().zip(again.lines()).position(|(a, b)| a != b);
             panic!("seed {seed} tells two stories, from line {differs:?} on");
         }
+        stories.push_str(&first);
+    }
+    for event in ["crash", "lease lost", "poisoned", "terminated by hand: ok"] {
+        assert!(stories.contains(event), "no seed ever comes to: {event}");
     }
 }

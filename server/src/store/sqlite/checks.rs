@@ -7,7 +7,7 @@
 use crc32fast::Hasher;
 use rusqlite::{ErrorCode, types::Type};
 
-use super::super::{NewRow, RunCommit, RunKey, RunRow, StoreError};
+use super::super::{Lease, NewRow, RunCommit, RunKey, RunRow, StateRow, StoreError};
 
 /// A checksum over values one after another.
 struct Check(Hasher);
@@ -118,6 +118,28 @@ pub(super) fn of_blob(key: i64, blob: &[u8]) -> i64 {
 
 pub(super) fn of_state_row(seq: i64, kind: u8, id: i64, data: &[u8]) -> i64 {
     Check::of(seq).int(kind.into()).int(id).bytes(data).sum()
+}
+
+/// Stands for a state row's key in the sum over those of its run: which rows there are is known without reading them.
+pub(super) fn of_row_key(seq: i64, kind: u8, id: i64) -> i64 {
+    Check::of(seq).int(kind.into()).int(id).sum() + 1
+}
+
+/// The bits that such a sum keeps.
+pub(super) const ROW_KEYS: i64 = (1 << 48) - 1;
+
+/// The sum for a run that has these rows.
+pub(super) fn of_row_keys(seq: i64, rows: &[StateRow]) -> i64 {
+    rows.iter().map(|row| of_row_key(seq, row.kind as u8, row.id)).sum::<i64>() & ROW_KEYS
+}
+
+pub(super) fn of_lease(shard: u32, lease: &Lease) -> i64 {
+    Check::of(shard.into())
+        .int(lease.token)
+        .bytes(lease.holder.id.as_bytes())
+        .bytes(lease.holder.address.as_bytes())
+        .int(lease.expires)
+        .sum()
 }
 
 pub(super) fn of_namespace(id: &str, data: &[u8]) -> i64 {

@@ -4,6 +4,9 @@
 mod checks;
 mod file;
 mod filter;
+mod leases;
+mod mend;
+mod namespaces;
 mod readers;
 mod rows;
 mod schema;
@@ -26,8 +29,8 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    CloseRow, Commit, NewRow, OpenRun, RunCommit, RunKey, RunWrite, StateRow, Store, StoreError, StoredRun,
-    Visibility,
+    CloseRow, Commit, DamagedNamespace, Holder, Lease, NewRow, OpenRun, RunCommit, RunKey, RunWrite,
+    StateRow, Store, StoreError, StoredRun, Terms, Visibility, lease,
 };
 use crate::error::OpenError;
 use checks::Progress;
@@ -46,6 +49,8 @@ pub struct SqliteStore {
     in_use: InUse,
     /// The file was taken away: nothing is written to it any more.
     gone: AtomicBool,
+    /// The indexes were made anew.
+    mended: AtomicBool,
 }
 
 /// How many readers of histories have a connection at a time.
@@ -81,9 +86,12 @@ impl SqliteStore {
         let had_log = file::has_log(path);
         let mut writer = readers::connect(path).map_err(fault)?;
         schema::prepare(&mut writer, path, false)?;
+        let reader = readers::connect_reader(path).map_err(fault)?;
+        mend::tables(&mut writer, &reader)
+            .and_then(|()| namespaces::mirror(&mut writer, &reader))
+            .map_err(|error| schema::damage(path, &error))?;
         let in_use = InUse::mark(&writer, path, had_log)?;
         file::protect(path)?;
-        let reader = readers::connect_reader(path).map_err(fault)?;
         Ok(Self {
             writer: Mutex::new(Some(writer)),
             reader: Mutex::new(Some(reader)),
@@ -91,6 +99,7 @@ impl SqliteStore {
             visibility: SqliteVisibility::new(path),
             in_use,
             gone: AtomicBool::new(false),
+            mended: AtomicBool::new(false),
         })
     }
 
@@ -100,6 +109,14 @@ impl SqliteStore {
 
     fn reader(&self) -> Result<MappedMutexGuard<'_, Connection>, StoreError> {
         MutexGuard::try_map(self.reader.lock(), Option::as_mut).map_err(|_| StoreError::Closed)
+    }
+
+    /// Makes the indexes anew, which are derived from the table. False when that was done before, and did not help.
+    fn mend_indexes(&self, what: &str) -> Result<bool, StoreError> {
+        if self.mended.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        mend::indexes(&mut *self.writer()?, what).map(|()| true)
     }
 
     /// What a commit promises holds only while the file is the one that will be opened again.
@@ -141,12 +158,13 @@ fn encoded<M: Message>(message: Option<&M>) -> Option<Vec<u8>> {
 }
 
 fn write_run(transaction: &Transaction<'_>, shard: u32, write: &RunWrite) -> rusqlite::Result<()> {
-    match &write.new {
-        Some(new) => insert_run(transaction, shard, write.seq, new, &write.change)?,
-        None => update_run(transaction, write.seq, &write.change)?,
-    }
+    let mut keys = 0;
     for row in &write.change.rows {
-        write_state_row(transaction, write.seq, row)?;
+        keys += write_state_row(transaction, write.seq, row)?;
+    }
+    match &write.new {
+        Some(new) => insert_run(transaction, shard, write.seq, new, &write.change, keys)?,
+        None => update_run(transaction, write.seq, &write.change, keys)?,
     }
     if let Some((first, events)) = &write.change.events {
         let id = batch_id(write.seq, *first);
@@ -157,25 +175,29 @@ fn write_run(transaction: &Transaction<'_>, shard: u32, write: &RunWrite) -> rus
     Ok(())
 }
 
-fn write_state_row(transaction: &Transaction<'_>, seq: i64, row: &StateRow) -> rusqlite::Result<()> {
+/// Writes a row, and tells what that adds to the sum over the keys of its run's rows.
+fn write_state_row(transaction: &Transaction<'_>, seq: i64, row: &StateRow) -> rusqlite::Result<i64> {
     let kind = row.kind as u8;
-    match &row.data {
-        Some(data) => transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO run_rows (seq, kind, id, data, crc) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                seq,
-                kind,
-                row.id,
-                data.as_ref(),
-                checks::of_state_row(seq, kind, row.id, data)
-            ])?,
-        None => transaction
+    let key = checks::of_row_key(seq, kind, row.id);
+    let Some(data) = &row.data else {
+        let deleted = transaction
             .prepare_cached("DELETE FROM run_rows WHERE seq = ?1 AND kind = ?2 AND id = ?3")?
-            .execute(params![seq, kind, row.id])?,
+            .execute(params![seq, kind, row.id])?;
+        return Ok(if deleted == 1 { -key } else { 0 });
     };
-    Ok(())
+    let check = checks::of_state_row(seq, kind, row.id, data);
+    let inserted = transaction
+        .prepare_cached(
+            "INSERT INTO run_rows (seq, kind, id, data, crc) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![seq, kind, row.id, data.as_ref(), check])?;
+    if inserted == 1 {
+        return Ok(key);
+    }
+    transaction
+        .prepare_cached("UPDATE run_rows SET data = ?4, crc = ?5 WHERE seq = ?1 AND kind = ?2 AND id = ?3")?
+        .execute(params![seq, kind, row.id, data.as_ref(), check])?;
+    Ok(0)
 }
 
 fn insert_run(
@@ -184,6 +206,7 @@ fn insert_run(
     seq: i64,
     new: &NewRow,
     change: &RunCommit,
+    row_keys: i64,
 ) -> rusqlite::Result<()> {
     let (memo, search_attributes) = change
         .attributes
@@ -194,9 +217,9 @@ fn insert_run(
             "INSERT INTO runs (seq, namespace_id, workflow_id, run_id, workflow_type, task_queue, start_time, \
              execution_time, status, close_time, history_length, history_bytes, transitions, memo, \
              search_attributes, next_due, runnable, state, shard, fixed_crc, progress_crc, attributes_crc, \
-             state_crc) \
+             state_crc, rows_crc) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-             ?21, ?22, ?23)",
+             ?21, ?22, ?23, ?24)",
         )?
         .execute(params![
             seq,
@@ -222,16 +245,22 @@ fn insert_run(
             Progress::from(change).check(seq),
             checks::of_attributes(seq, memo.as_deref(), search_attributes.as_deref()),
             checks::of_blob(seq, &change.state),
+            row_keys & checks::ROW_KEYS,
         ])?;
     Ok(())
 }
 
-fn update_run(transaction: &Transaction<'_>, seq: i64, change: &RunCommit) -> rusqlite::Result<()> {
+fn update_run(
+    transaction: &Transaction<'_>,
+    seq: i64,
+    change: &RunCommit,
+    row_keys: i64,
+) -> rusqlite::Result<()> {
     let changed = transaction
         .prepare_cached(
             "UPDATE runs SET status = ?2, close_time = ?3, history_length = ?4, history_bytes = ?5, \
-             transitions = ?6, next_due = ?7, runnable = ?8, state = ?9, progress_crc = ?10, state_crc = ?11 \
-             WHERE seq = ?1",
+             transitions = ?6, next_due = ?7, runnable = ?8, state = ?9, progress_crc = ?10, state_crc = ?11, \
+             rows_crc = (rows_crc + ?12) & ?13 WHERE seq = ?1",
         )?
         .execute(params![
             seq,
@@ -245,6 +274,8 @@ fn update_run(transaction: &Transaction<'_>, seq: i64, change: &RunCommit) -> ru
             change.state,
             Progress::from(change).check(seq),
             checks::of_blob(seq, &change.state),
+            row_keys,
+            checks::ROW_KEYS,
         ])?;
     if changed != 1 {
         return Err(rusqlite::Error::StatementChangedRows(changed));
@@ -288,15 +319,48 @@ fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Resul
     Ok(())
 }
 
+fn write_all(writer: &mut Connection, commit: &Commit) -> Result<(), StoreError> {
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction
+        .prepare_cached("SELECT token FROM leases WHERE shard = ?1")?
+        .query_row([commit.shard], |row| row.get(0))
+        .optional()?
+        .unwrap_or_default();
+    if found != commit.lease {
+        return Err(StoreError::Fenced { held: commit.lease, found });
+    }
+    for write in &commit.runs {
+        write_run(&transaction, commit.shard, write)?;
+    }
+    for close in &commit.closes {
+        close_row(&transaction, close)?;
+    }
+    for seq in &commit.deletes {
+        transaction
+            .prepare_cached("DELETE FROM history WHERE id >= ?1 AND id < ?2")?
+            .execute([batch_id(*seq, 0), batch_id(*seq + 1, 0)])?;
+        transaction.prepare_cached("DELETE FROM run_rows WHERE seq = ?1")?.execute([seq])?;
+        transaction.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
+    }
+    for (id, data) in &commit.namespaces {
+        namespaces::write(&transaction, id, data)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
 impl Store for SqliteStore {
-    fn take_lease(&self, shard: u32) -> Result<i64, StoreError> {
-        let lease = self.writer()?.query_row(
-            "INSERT INTO leases (shard, token) VALUES (?1, 1) \
-             ON CONFLICT (shard) DO UPDATE SET token = token + 1 RETURNING token",
-            [shard],
-            |row| row.get(0),
-        )?;
-        Ok(lease)
+    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError> {
+        leases::change(&mut *self.writer()?, shard, |found| lease::taken(shard, found, holder, terms))
+    }
+
+    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError> {
+        leases::change(&mut *self.writer()?, shard, |found| lease::prolonged(found, token, expires))
+            .map(|_| ())
+    }
+
+    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError> {
+        leases::read(&*self.reader()?, shard)
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
@@ -304,40 +368,19 @@ impl Store for SqliteStore {
             self.check_in_place()?;
         }
         let mut writer = self.writer()?;
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let found: i64 = transaction
-            .prepare_cached("SELECT token FROM leases WHERE shard = ?1")?
-            .query_row([commit.shard], |row| row.get(0))
-            .optional()?
-            .unwrap_or_default();
-        if found != commit.lease {
-            return Err(StoreError::Fenced { held: commit.lease, found });
+        match write_all(&mut writer, commit) {
+            // Perhaps of an index, which is derived from what is not damaged.
+            Err(StoreError::DamagedFile(what)) if !self.mended.swap(true, Ordering::Relaxed) => {
+                mend::indexes(&mut writer, &what)?;
+                write_all(&mut writer, commit)?;
+            }
+            written => written?,
         }
-        for write in &commit.runs {
-            write_run(&transaction, commit.shard, write)?;
-        }
-        for close in &commit.closes {
-            close_row(&transaction, close)?;
-        }
-        for seq in &commit.deletes {
-            transaction
-                .prepare_cached("DELETE FROM history WHERE id >= ?1 AND id < ?2")?
-                .execute([batch_id(*seq, 0), batch_id(*seq + 1, 0)])?;
-            transaction.prepare_cached("DELETE FROM run_rows WHERE seq = ?1")?.execute([seq])?;
-            transaction.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
-        }
-        for (id, data) in &commit.namespaces {
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO namespaces (id, data, crc) VALUES (?1, ?2, ?3)")?
-                .execute(params![id, data, checks::of_namespace(id, data)])?;
-        }
-        transaction.commit()?;
         self.check_in_place()
     }
 
-    fn shards(&self) -> Result<u32, StoreError> {
-        let reader = self.reader()?;
-        Ok(reader.query_row("SELECT count(*) FROM leases", [], |row| row.get(0))?)
+    fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
+        leases::shards(&mut *self.writer()?, of_new)
     }
 
     fn last_seq(&self) -> Result<i64, StoreError> {
@@ -381,19 +424,27 @@ impl Store for SqliteStore {
 
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
         let reader = self.reader()?;
-        let mut statement =
-            reader.prepare_cached(&format!("SELECT {ROW}, state, state_crc FROM runs WHERE seq = ?1"))?;
+        let mut statement = reader
+            .prepare_cached(&format!("SELECT {ROW}, state, state_crc, rows_crc FROM runs WHERE seq = ?1"))?;
         let read = statement.query_row([seq], |row| {
             Ok(run_row(row).and_then(|read| {
                 let column = |error| checks::in_row(seq, error);
                 let state: Vec<u8> = row.get(20).map_err(column)?;
                 checks::verify(seq, "state", row.get(21).map_err(column)?, || checks::of_blob(seq, &state))?;
-                Ok(StoredRun { row: read, state, rows: Vec::new() })
+                let row_keys: Option<i64> = row.get(22).map_err(column)?;
+                Ok((StoredRun { row: read, state, rows: Vec::new() }, row_keys))
             }))
         });
         let read = read.optional().map_err(|error| checks::in_row(seq, error))?;
-        let Some(mut run) = read.transpose()? else { return Ok(None) };
+        let Some((mut run, row_keys)) = read.transpose()? else { return Ok(None) };
         run.rows = state_rows(&reader, seq)?;
+        checks::verify(seq, "list of pending work", row_keys, || checks::of_row_keys(seq, &run.rows))?;
+        let is_indexed = rows::is_indexed(&reader, &run.row);
+        drop(statement);
+        drop(reader);
+        if !is_indexed? {
+            self.mend_indexes("it lacks a run")?;
+        }
         Ok(Some(run))
     }
 
@@ -421,12 +472,14 @@ impl Store for SqliteStore {
         workflow_id: &str,
         run_id: Option<&str>,
     ) -> Result<Option<i64>, StoreError> {
-        let reader = self.reader()?;
-        let mut statement = reader.prepare_cached(
-            "SELECT seq FROM runs WHERE namespace_id = ?1 AND workflow_id = ?2 AND (?3 IS NULL OR run_id = ?3) \
-             ORDER BY seq DESC LIMIT 1",
-        )?;
-        Ok(statement.query_row(params![namespace_id, workflow_id, run_id], |row| row.get(0)).optional()?)
+        let find = || rows::find(&*self.reader()?, namespace_id, workflow_id, run_id);
+        let found = find();
+        if let Err(StoreError::DamagedFile(what)) = &found
+            && self.mend_indexes(what)?
+        {
+            return find();
+        }
+        found
     }
 
     fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
@@ -467,24 +520,11 @@ impl Store for SqliteStore {
     }
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.histories.read(None, |reader| {
-            let mut statement = reader.prepare_cached("SELECT id, data, crc FROM namespaces ORDER BY id")?;
-            let mut rows = statement.query([])?;
-            let mut namespaces = Vec::new();
-            while let Some(row) = rows.next()? {
-                let (id, data): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                if row
-                    .get::<_, Option<i64>>(2)?
-                    .is_some_and(|stored| stored != checks::of_namespace(&id, &data))
-                {
-                    return Err(StoreError::DamagedFile(format!(
-                        "the checksum of namespace {id} does not fit"
-                    )));
-                }
-                namespaces.push((id, data));
-            }
-            Ok(namespaces)
-        })
+        self.histories.read(None, |reader| Ok(namespaces::read(reader)?.good.into_iter().collect()))
+    }
+
+    fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
+        self.histories.read(None, |reader| Ok(namespaces::read(reader)?.damaged))
     }
 
     fn visibility(&self) -> &dyn Visibility {

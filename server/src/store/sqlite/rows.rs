@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 use prost::Message;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     super::{OpenRun, RowKind, RunKey, RunRow, StateRow, StoreError},
@@ -115,6 +115,46 @@ pub(super) fn open_seqs(reader: &Connection, shard: u32, behind: i64) -> Result<
             Ok(all)
         }
         found => Ok(found?),
+    }
+}
+
+/// Whether the index of workflow ids leads to the run.
+pub(super) fn is_indexed(reader: &Connection, run: &RunRow) -> Result<bool, StoreError> {
+    let mut index = reader.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM runs INDEXED BY runs_by_workflow_id WHERE workflow_id = ?1 AND namespace_id = ?2 \
+         AND seq = ?3)",
+    )?;
+    match index.query_row(params![run.key.workflow_id, run.key.namespace_id, run.seq], |row| row.get(0)) {
+        Err(error) if checks::is_damage(&error) => Ok(false),
+        found => Ok(found?),
+    }
+}
+
+/// The newest run with these names. An index that leads to another one is damaged.
+pub(super) fn find(
+    reader: &Connection,
+    namespace_id: &str,
+    workflow_id: &str,
+    run_id: Option<&str>,
+) -> Result<Option<i64>, StoreError> {
+    let mut index = reader.prepare_cached(
+        "SELECT seq FROM runs WHERE namespace_id = ?1 AND workflow_id = ?2 AND (?3 IS NULL OR run_id = ?3) \
+         ORDER BY seq DESC LIMIT 1",
+    )?;
+    let found: Option<i64> =
+        index.query_row(params![namespace_id, workflow_id, run_id], |row| row.get(0)).optional()?;
+    let Some(seq) = found else { return Ok(None) };
+    let mut names =
+        reader.prepare_cached("SELECT namespace_id, workflow_id FROM runs NOT INDEXED WHERE seq = ?1")?;
+    let fits = names.query_row([seq], |row| {
+        Ok(row.get_ref(0)?.as_str() == Ok(namespace_id) && row.get_ref(1)?.as_str() == Ok(workflow_id))
+    });
+    match fits.optional() {
+        Ok(Some(false) | None) => {
+            Err(StoreError::DamagedFile("the index of workflow ids leads to another run".to_owned()))
+        }
+        // What else is wrong with the run is found by whoever loads it.
+        Ok(Some(true)) | Err(_) => Ok(Some(seq)),
     }
 }
 

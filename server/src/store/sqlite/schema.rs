@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Batch, Connection, ErrorCode, TransactionBehavior, fallible_iterator::FallibleIterator as _};
 
-use crate::error::OpenError;
+use crate::{error::OpenError, store::StoreError};
 
 /// `application_id` of our files ("dura"): another program's database is refused, not written into.
 const APPLICATION_ID: i32 = 0x6475_7261;
@@ -56,8 +56,10 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
-/// They follow those above. Checksums; what retention looks for; who has the file open.
-const CHECKED: &[&str] = &["
+/// They follow those above.
+const CHECKED: &[&str] = &[
+    // Checksums; what retention looks for; who has the file open.
+    "
     ALTER TABLE runs ADD COLUMN fixed_crc INTEGER;
     ALTER TABLE runs ADD COLUMN progress_crc INTEGER;
     ALTER TABLE runs ADD COLUMN attributes_crc INTEGER;
@@ -67,7 +69,17 @@ const CHECKED: &[&str] = &["
     ALTER TABLE namespaces ADD COLUMN crc INTEGER;
     CREATE INDEX closed_runs ON runs (shard, namespace_id, close_time) WHERE close_time IS NOT NULL;
     CREATE TABLE opened (token INTEGER NOT NULL) STRICT;
-"];
+",
+    // Who holds a lease, and until when; which state rows a run has; namespaces written twice.
+    "
+    ALTER TABLE leases ADD COLUMN holder TEXT NOT NULL DEFAULT '';
+    ALTER TABLE leases ADD COLUMN address TEXT NOT NULL DEFAULT '';
+    ALTER TABLE leases ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE leases ADD COLUMN crc INTEGER;
+    ALTER TABLE runs ADD COLUMN rows_crc INTEGER;
+    CREATE TABLE namespace_copies (id TEXT PRIMARY KEY, data BLOB NOT NULL, crc INTEGER) STRICT, WITHOUT ROWID;
+",
+];
 
 fn migrations() -> impl Iterator<Item = &'static str> {
     MIGRATIONS.iter().chain(CHECKED).copied()
@@ -137,9 +149,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             connection.prepare(&sql).and_then(|mut statement| statement.query([])?.next().map(|_| ()));
         found.map_err(|error| fault(path, &error))
     };
-    for table in ["leases", "namespaces"] {
-        read(format!("SELECT * FROM {table} ORDER BY 1 DESC LIMIT 1"))?;
-    }
+    read("SELECT * FROM leases ORDER BY 1 DESC LIMIT 1".to_owned())?;
     for (table, key) in [("runs", "seq"), ("history", "id"), ("run_rows", "seq")] {
         let end =
             |order: &str| format!("SELECT {key} FROM {table} NOT INDEXED ORDER BY {key} {order} LIMIT 1");
@@ -149,6 +159,15 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// What damage means to the person who starts the server.
+pub(super) fn damage(path: &Path, error: &StoreError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        StoreError::DamagedFile(detail) => OpenError::Corrupt { path, detail: detail.clone() },
+        error => OpenError::Store { path, detail: error.to_string() },
+    }
 }
 
 /// What an SQLite error at opening means to the person who starts the server.

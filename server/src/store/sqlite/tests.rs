@@ -12,7 +12,9 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Filter, Listing, RowKind, RunRow, StateRow};
+use crate::store::{Filter, Listing, RowKind, RunRow, StateRow, tests::seize};
+
+mod damage;
 
 const RUNS: i64 = 120;
 
@@ -45,13 +47,17 @@ fn write(random: &mut SmallRng, seq: i64) -> RunWrite {
     RunWrite { seq, new: Some(new), change }
 }
 
+fn namespaces() -> Vec<(String, Vec<u8>)> {
+    ["ns", "other"].map(|id| (id.to_owned(), format!("what is known of {id}").into_bytes())).into()
+}
+
 fn filled(directory: &TempDir) -> (PathBuf, SqliteStore) {
     let path = directory.path().join("state.db");
     let store = SqliteStore::open(&path).unwrap();
-    let lease = store.take_lease(0).unwrap();
+    let lease = seize(&store);
     let random = &mut SmallRng::seed_from_u64(1);
     let runs = (1..=RUNS).map(|seq| write(random, seq)).collect();
-    store.commit(&Commit { lease, runs, ..Commit::default() }).unwrap();
+    store.commit(&Commit { lease, runs, namespaces: namespaces(), ..Commit::default() }).unwrap();
     (path, store)
 }
 
@@ -95,6 +101,9 @@ fn a_changed_value_is_an_error_of_its_run_alone() {
         ("UPDATE runs SET memo = x'' WHERE seq = 4", "attributes"),
         ("UPDATE run_rows SET data = x'00' WHERE seq = 4", "pending work"),
         ("UPDATE run_rows SET seq = 4, id = 999 WHERE seq = 5", "pending work"),
+        ("UPDATE run_rows SET seq = 999 WHERE seq = 4", "list of pending work"),
+        ("DELETE FROM run_rows WHERE seq = 4", "list of pending work"),
+        ("UPDATE runs SET rows_crc = rows_crc + 1 WHERE seq = 4", "list of pending work"),
         ("UPDATE history SET events = x'00' WHERE id >> 24 = 4", "events"),
     ] {
         let directory = tempfile::tempdir().unwrap();
@@ -151,12 +160,15 @@ fn damage_anywhere_is_noticed_and_stays_where_it_is() {
                 continue;
             }
         };
+        assert_eq!(store.namespaces().unwrap(), namespaces(), "seed {seed}");
         let mut readable = 0;
         for (seq, (run, events)) in &before {
             match store.run(*seq) {
                 Ok(Some(found)) => {
-                    assert_eq!(&found.row, &run.row, "seed {seed}");
-                    assert_eq!(&found.state, &run.state, "seed {seed}");
+                    assert_eq!(&found, run, "seed {seed}");
+                    let key = &run.row.key;
+                    let found = store.find(&key.namespace_id, &key.workflow_id, None);
+                    assert_eq!(found.unwrap(), Some(*seq), "seed {seed}: the index does not lead to it");
                     readable += 1;
                 }
                 Ok(None) => lost += 1,
@@ -179,6 +191,12 @@ fn damage_anywhere_is_noticed_and_stays_where_it_is() {
         open_seqs_of(&store);
         let highest = store.last_seq().unwrap_or(RUNS);
         assert!(highest >= RUNS || lost > 0, "seed {seed}: {highest} would be given out again");
+        // Whatever is damaged, new runs begin.
+        let lease = seize(&store);
+        let new = write(random, RUNS + 1);
+        let begun = store.commit(&Commit { lease, runs: vec![new], ..Commit::default() });
+        assert!(begun.is_ok(), "seed {seed}: {begun:?}");
+        assert!(store.run(RUNS + 1).unwrap().is_some(), "seed {seed}");
     }
     assert!(refused <= 6, "{refused} of 60 files were refused");
     assert!(noticed > 20, "{noticed}");
@@ -276,7 +294,7 @@ fn nothing_is_acknowledged_once_the_file_is_gone() {
     for (name, moved) in [("state.db", false), ("state.db", true), ("state.db-wal", false)] {
         let directory = tempfile::tempdir().unwrap();
         let (path, store) = filled(&directory);
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(&store);
         let random = &mut SmallRng::seed_from_u64(2);
         let start = |random: &mut SmallRng, seq| {
             store.commit(&Commit { lease, runs: vec![write(random, seq)], ..Commit::default() })
@@ -341,7 +359,7 @@ fn a_migration_survives_a_crash_after_each_statement() {
                 run.row.seq
             );
         }
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(&store);
         let new = write(&mut SmallRng::seed_from_u64(3), runs + 1);
         store.commit(&Commit { lease, runs: vec![new], ..Commit::default() }).unwrap();
         drop(store);

@@ -124,7 +124,7 @@ fn both_stores_understand_any_filter_alike() {
     let random = &mut SmallRng::seed_from_u64(7);
     let runs: Vec<_> = (1..=60).map(|seq| random_run(random, seq)).collect();
     for store in [&file as &dyn Store, &memory] {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         store.commit(&commit(lease, runs.clone())).unwrap();
     }
     let (file, memory): (&dyn Store, &dyn Store) = (&file, &memory);
@@ -156,7 +156,7 @@ fn both_stores_understand_any_filter_alike() {
 #[test]
 fn attributes_are_filtered_by_their_type() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         let mut run = started(1, "a", "r1");
         let set = attributes(&[
             ("BuildIds", "[\"unversioned\", \"v1\"]".to_owned()),
@@ -185,7 +185,7 @@ fn attributes_are_filtered_by_their_type() {
 #[test]
 fn a_listing_that_is_held_open_delays_nobody() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         let runs = (1..=200).map(|seq| started(seq, &format!("w{seq}"), "r")).collect();
         store.commit(&commit(lease, runs)).unwrap();
         let listing = Listing { namespace_id: NAMESPACE, filter: &Filter::All, order: None, after: None };
@@ -219,7 +219,7 @@ fn a_listing_that_is_held_open_delays_nobody() {
 #[test]
 fn a_listing_ends_when_its_time_is_over() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         let runs = (1..=2_000).map(|seq| started(seq, &format!("w{seq}"), "r")).collect();
         store.commit(&commit(lease, runs)).unwrap();
         let none = Filter::Compare(Field::WORKFLOW_ID, Op::StartsWith, Value::Text("x".into()));

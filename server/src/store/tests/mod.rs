@@ -1,5 +1,6 @@
 //! One suite for every store, and what is particular to a file.
 
+mod leases;
 mod listings;
 
 use std::{
@@ -49,6 +50,11 @@ fn changed(seq: i64, change: RunCommit) -> RunWrite {
     RunWrite { seq, new: None, change }
 }
 
+/// Takes the lease whoever has it; its token.
+pub(super) fn seize(store: &dyn Store) -> i64 {
+    store.take_lease(0, &Holder::default(), Terms::Sole).unwrap().token
+}
+
 fn commit(lease: i64, runs: Vec<RunWrite>) -> Commit {
     Commit { lease, runs, ..Commit::default() }
 }
@@ -84,7 +90,7 @@ fn on_each_store(test: impl Fn(&dyn Store)) {
 #[test]
 fn a_run_reads_back_as_committed() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
         let change = RunCommit {
             state: b"two".to_vec(),
@@ -112,7 +118,7 @@ fn a_run_reads_back_as_committed() {
 #[test]
 fn events_are_found_by_the_batch_that_holds_them() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "b", "r2")])).unwrap();
         for first in [3, 7] {
             let events = Some((first, Bytes::from(format!("from {first}"))));
@@ -138,7 +144,7 @@ fn events_are_found_by_the_batch_that_holds_them() {
 #[test]
 fn the_newest_run_of_an_id_is_found_first() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "a", "r2")])).unwrap();
         assert_eq!(store.find(NAMESPACE, "a", None).unwrap(), Some(2));
         assert_eq!(store.find(NAMESPACE, "a", Some("r1")).unwrap(), Some(1));
@@ -150,8 +156,8 @@ fn the_newest_run_of_an_id_is_found_first() {
 #[test]
 fn an_older_lease_writes_nothing() {
     on_each_store(|store| {
-        let old = store.take_lease(0).unwrap();
-        let new = store.take_lease(0).unwrap();
+        let old = seize(store);
+        let new = seize(store);
         assert!(new > old);
         let refused = store.commit(&commit(old, vec![started(1, "a", "r1")]));
         assert!(matches!(refused, Err(StoreError::Fenced { held, found }) if held == old && found == new));
@@ -162,7 +168,7 @@ fn an_older_lease_writes_nothing() {
 #[test]
 fn deleting_a_run_takes_its_history_along() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "b", "r2")])).unwrap();
         store.commit(&Commit { lease, deletes: vec![1], ..Commit::default() }).unwrap();
         assert_eq!(store.run(1).unwrap(), None);
@@ -175,7 +181,7 @@ fn deleting_a_run_takes_its_history_along() {
 #[test]
 fn listings_page_and_filter_alike() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         let runs = (1..=5).map(|seq| started(seq, &format!("w{seq}"), &format!("r{seq}"))).collect();
         store.commit(&commit(lease, runs)).unwrap();
         let close = RunCommit { status: 2, close_time: Some(500), ..RunCommit::default() };
@@ -217,7 +223,7 @@ fn listings_page_and_filter_alike() {
 #[test]
 fn namespaces_are_inserted_and_replaced() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         for data in [b"1", b"2"] {
             let namespaces = vec![("id".to_owned(), data.to_vec())];
             store.commit(&Commit { lease, namespaces, ..Commit::default() }).unwrap();
@@ -238,7 +244,7 @@ fn contents(store: &dyn Store) -> Contents {
 #[test]
 fn a_failed_commit_changes_nothing() {
     on_each_store(|store| {
-        let lease = store.take_lease(0).unwrap();
+        let lease = seize(store);
         store.commit(&commit(lease, vec![started(1, "a", "r1"), started(2, "b", "r2")])).unwrap();
         let before = contents(store);
         let rows = vec![StateRow { kind: RowKind::Timer, id: 5, data: Some(Bytes::from_static(b"timer")) }];
@@ -273,11 +279,11 @@ fn a_file_reopens_with_its_state() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let store = SqliteStore::open(&path).unwrap();
-    let lease = store.take_lease(0).unwrap();
+    let lease = seize(&store);
     store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
-    assert_eq!(store.take_lease(0).unwrap(), lease + 1);
+    assert_eq!(seize(&store), lease + 1);
     assert_eq!(store.run(1).unwrap().unwrap().state, b"one");
     assert_eq!(Arc::<str>::from("a"), store.run(1).unwrap().unwrap().row.key.workflow_id);
 }
@@ -312,7 +318,7 @@ fn a_damaged_file_is_named_as_such() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let store = SqliteStore::open(&path).unwrap();
-    let lease = store.take_lease(0).unwrap();
+    let lease = seize(&store);
     for seq in 1..200 {
         store.commit(&commit(lease, vec![started(seq, &format!("w{seq}"), "r")])).unwrap();
     }

@@ -1,0 +1,196 @@
+//! Holding shards: on what terms a process takes their leases, keeps them, and gets them back after a loss.
+//!
+//! The only process that can have its store takes the leases for good, and nothing ticks (decision 086). Among several,
+//! a lease has an end and is renewed well before it; a shard that has lost its lease leaves memory, and its thread waits
+//! until the lease can be taken again.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{
+    driver::{Ended, Shard, Shared},
+    inbox::Inbox,
+    route::{Route, refusal},
+    work::Work,
+};
+use crate::{
+    ServiceError,
+    engine::Time,
+    store::{Holder, Lease, Store, StoreError, Terms},
+};
+
+/// How long a thread without its shard waits at most, before it looks at the clock again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How soon it tries again when the store fails.
+const RETRY: i64 = 1_000_000_000;
+
+/// On what terms a process holds the shards of its store.
+#[derive(Clone, Debug)]
+pub(super) enum Tenure {
+    /// Nobody else can have the store.
+    Sole { holder: Holder },
+    /// Several processes share it; a lease lasts for `term` nanoseconds from its last renewal.
+    Shared { holder: Holder, term: i64 },
+}
+
+impl Tenure {
+    /// The holder is named for whoever looks into the store.
+    pub(super) fn sole() -> Self {
+        let id = format!("process {}", std::process::id());
+        Self::Sole { holder: Holder { id, address: String::new() } }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared { .. })
+    }
+
+    fn take(&self, store: &dyn Store, shard: u32, now: Time) -> Result<Lease, StoreError> {
+        match self {
+            Self::Sole { holder } => store.take_lease(shard, holder, Terms::Sole),
+            Self::Shared { holder, term } => {
+                store.take_lease(shard, holder, Terms::Until { now: now.0, expires: now.after(*term).0 })
+            }
+        }
+    }
+}
+
+/// The lease of a shard that is open.
+#[derive(Debug)]
+pub(super) struct Held {
+    tenure: Tenure,
+    shard: u32,
+    token: i64,
+    expires: i64,
+}
+
+impl Held {
+    pub(super) fn take(tenure: Tenure, store: &dyn Store, shard: u32, now: Time) -> Result<Self, StoreError> {
+        let Lease { token, expires, .. } = tenure.take(store, shard, now)?;
+        Ok(Self { tenure, shard, token, expires })
+    }
+
+    pub(super) fn token(&self) -> i64 {
+        self.token
+    }
+
+    pub(super) fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
+    /// When to renew: with two thirds of the term to spare for a store that is slow. Never for one who shares with nobody.
+    pub(super) fn renewal(&self) -> Option<Time> {
+        match self.tenure {
+            Tenure::Sole { .. } => None,
+            Tenure::Shared { term, .. } => Some(Time(self.expires - term / 3 * 2)),
+        }
+    }
+
+    /// Renews the lease if it is time. An error says that the shard may not be served: somebody else has it, or may
+    /// have it by now.
+    pub(super) fn keep(&mut self, store: &dyn Store, now: Time) -> Result<(), StoreError> {
+        let Tenure::Shared { term, .. } = self.tenure else { return Ok(()) };
+        if self.renewal().is_none_or(|renewal| now < renewal) {
+            return Ok(());
+        }
+        let expires = now.after(term).0;
+        match store.renew_lease(self.shard, self.token, expires) {
+            Ok(()) => {
+                self.expires = expires;
+                Ok(())
+            }
+            Err(error @ StoreError::Fenced { .. }) => Err(error),
+            Err(error) if now.0 < self.expires => {
+                tracing::warn!(shard = self.shard, %error, "the lease could not be renewed; trying again");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets others have the shard at once. One who shares with nobody leaves the lease to the next, who takes it anyway.
+    pub(super) fn release(&self, store: &dyn Store) {
+        if self.tenure.is_shared()
+            && let Err(error) = store.release_lease(self.shard, self.token)
+        {
+            tracing::warn!(shard = self.shard, %error, "the lease was not released; it will end by itself");
+        }
+    }
+}
+
+/// Notes who has the shard now that this process has lost it, for its callers to be sent there.
+pub(super) fn lost(shard: u32, store: &dyn Store, route: &dyn Route) -> ServiceError {
+    route.is_at(shard, store.lease(shard).ok().flatten().unwrap_or_default());
+    refusal(route, shard)
+}
+
+/// Opens the shard and reads what is due, if its lease can be had.
+pub(super) fn open(index: u32, inbox: &Arc<Inbox>, common: &Shared) -> Result<Option<Shard>, StoreError> {
+    match Shard::open(index, inbox.clone(), common.clone()) {
+        Ok(mut shard) => {
+            shard.resume()?;
+            common.route.is_here(index);
+            Ok(Some(shard))
+        }
+        Err(StoreError::Held { lease, .. }) => {
+            common.route.is_at(index, *lease);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Works on the shard while this process has it, and waits for it while another one does; until the inbox is closed.
+pub(super) fn serve(
+    index: u32,
+    inbox: &Arc<Inbox>,
+    common: &Shared,
+    opened: Option<Shard>,
+    failed: &watch::Sender<Option<String>>,
+) {
+    let mut opened = opened;
+    loop {
+        if let Some(shard) = opened.take()
+            && shard.work_on(failed) == Ended::Closed
+        {
+            return;
+        }
+        match wait(index, inbox, common) {
+            Some(shard) => opened = Some(shard),
+            None => return,
+        }
+    }
+}
+
+/// Waits until the lease can be had. Work that arrives meanwhile is what makes it look: it is dropped if the lease is
+/// still another's, and its callers are sent there.
+fn wait(index: u32, inbox: &Arc<Inbox>, common: &Shared) -> Option<Shard> {
+    tracing::warn!(shard = index, "another process has the shard; it is opened here again when it is free");
+    let mut retry = Time(i64::MIN);
+    loop {
+        let now = common.clock.now();
+        let look = common.route.look_again(index).unwrap_or(now).max(retry);
+        let left = Duration::from_nanos(look.since(now).max(0) as u64);
+        let Some(has_work) = inbox.wait(left.min(LONGEST_WAIT)) else {
+            inbox.empty();
+            return None;
+        };
+        if !has_work && common.clock.now() < look {
+            continue;
+        }
+        match open(index, inbox, common) {
+            Ok(Some(shard)) => return Some(shard),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(shard = index, %error, "the shard could not be opened; trying again");
+                retry = common.clock.now().after(RETRY);
+            }
+        }
+        // Callers find out that nobody answers.
+        for work in inbox.empty() {
+            if let Work::Receive(letter) = work {
+                common.courier.give_back(letter);
+            }
+        }
+    }
+}

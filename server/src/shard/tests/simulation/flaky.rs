@@ -1,0 +1,80 @@
+//! A store that fails, and stops, when a test wants it to.
+
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::store::{
+    Commit, Holder, Lease, MemoryStore, OpenRun, Store, StoreError, StoredRun, Terms, Visibility,
+};
+
+/// A store whose commits can be made to fail, or to wait.
+#[derive(Default)]
+pub(in crate::shard::tests) struct Flaky {
+    pub(in crate::shard::tests) store: Arc<MemoryStore>,
+    pub(in crate::shard::tests) fails: AtomicBool,
+    /// The next commit says here that it has come so far, and waits until it may go on.
+    pub(in crate::shard::tests) gate: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
+}
+
+impl Store for Flaky {
+    fn take_lease(&self, shard: u32, holder: &Holder, terms: Terms) -> Result<Lease, StoreError> {
+        self.store.take_lease(shard, holder, terms)
+    }
+    fn renew_lease(&self, shard: u32, token: i64, expires: i64) -> Result<(), StoreError> {
+        self.store.renew_lease(shard, token, expires)
+    }
+    fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError> {
+        self.store.lease(shard)
+    }
+    fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
+        if self.fails.swap(false, Ordering::Relaxed) {
+            return Err(StoreError::Failed("as arranged".into()));
+        }
+        if let Some((reached, open)) = self.gate.lock().take() {
+            let _ = reached.send(());
+            let _ = open.recv();
+        }
+        self.store.commit(commit)
+    }
+    fn last_seq(&self) -> Result<i64, StoreError> {
+        self.store.last_seq()
+    }
+    fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
+        self.store.shards(of_new)
+    }
+    fn open_runs(
+        &self,
+        shard: u32,
+        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.open_runs(shard, each)
+    }
+    fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
+        self.store.run(seq)
+    }
+    fn find(&self, namespace: &str, workflow: &str, run: Option<&str>) -> Result<Option<i64>, StoreError> {
+        self.store.find(namespace, workflow, run)
+    }
+    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
+        self.store.events(seq, from, end)
+    }
+    fn closed_before(&self, shard: u32, ns: &str, time: i64, n: usize) -> Result<Vec<i64>, StoreError> {
+        self.store.closed_before(shard, ns, time, n)
+    }
+    fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.store.namespaces()
+    }
+    fn visibility(&self) -> &dyn Visibility {
+        &*self.store
+    }
+}
