@@ -69,9 +69,9 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
     let states = tempfile::tempdir_in(&folder)?;
 
     let before = match &args.base {
-        Some(binary) => Some(measure_server(shell, "base", &load, args, states.path(), |file| {
-            Target::ours(binary, file)
-        })?),
+        Some(base) => {
+            Some(measure_server(shell, "base", &load, args, states.path(), |file| Target::ours(base, file))?)
+        }
         None => None,
     };
     let own = measure_server(shell, "durably", &load, args, states.path(), |file| Target::ours(&ours, file))?;
@@ -90,7 +90,6 @@ pub(crate) fn run(shell: &Shell, args: &BenchArgs) -> Result<(), Failure> {
 
     heading("sidecar");
     let round_trip = sidecar::round_trip(shell, states.path())?;
-    println!("{round_trip}");
 
     let mut marks = marks(&own, theirs.as_ref());
     marks.extend(sdk_mark("Python", "sdk_cpu_ms_per_workflow", 1.0 / 3.0, &python));
