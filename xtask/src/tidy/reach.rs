@@ -46,13 +46,16 @@ pub(super) fn test_modules(tree: &[Source]) -> BTreeSet<String> {
 /// What cargo compiles of its own accord.
 fn is_crate_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    matches!(
-        parts.as_slice(),
-        [.., "src", "lib.rs" | "main.rs"]
-            | [.., "build.rs"]
-            | [.., "tests" | "benches" | "examples" | "bin", _]
-            | [.., "tests" | "benches" | "examples" | "bin", _, "main.rs"]
-    )
+    let beside_src = !parts.contains(&"src");
+    match parts.as_slice() {
+        [.., "src", "lib.rs" | "main.rs"] | [.., "build.rs"] => true,
+        [.., "bin", _] | [.., "bin", _, "main.rs"] => true,
+        // Below `src`, such a folder is a module like any other.
+        [.., "tests" | "benches" | "examples", _] | [.., "tests" | "benches" | "examples", _, "main.rs"] => {
+            beside_src
+        }
+        _ => false,
+    }
 }
 
 /// Every path that a `mod name;`, `#[path = "…"]` or `include!("…")` of this file may stand for.
