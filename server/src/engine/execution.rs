@@ -30,6 +30,8 @@ use crate::{
 pub struct Execution {
     pub(super) key: RunKey,
     pub(super) start: Arc<WorkflowExecutionStartedEventAttributes>,
+    /// What `start` takes; it never changes, and may be large.
+    start_bytes: usize,
     pub(super) user_metadata: Option<UserMetadata>,
     pub(super) state: RunState,
     /// By the id of their scheduled event.
@@ -61,6 +63,7 @@ impl Execution {
     ) -> Self {
         Self {
             key,
+            start_bytes: start.encoded_len(),
             start,
             user_metadata,
             batch_first_event_id: state.next_event_id,
@@ -189,7 +192,7 @@ impl Execution {
     pub fn weight(&self) -> usize {
         1024 + self.tail.bytes()
             + self.batch.len()
-            + self.start.encoded_len()
+            + self.start_bytes
             + self.activities.weight()
             + self.timers.weight()
             + self.buffer.bytes()
