@@ -24,3 +24,4 @@ mod watch;
 mod workers;
 
 pub use executions::{ClockKind, Executions, ExecutionsOptions, PollContext};
+pub use workers::ActivityTask;
