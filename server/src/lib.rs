@@ -13,11 +13,14 @@ pub mod matching;
 pub mod namespace;
 pub mod options;
 mod owner;
-mod peer;
+pub mod peer;
 mod server;
 pub mod shard;
 pub mod store;
 mod transport;
+
+/// What names of task queues begin with that no user may choose.
+const RESERVED_QUEUES: &str = "/_sys/";
 
 pub use error::{OpenError, ServiceError};
 pub use frontend::Service;

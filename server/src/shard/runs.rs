@@ -58,9 +58,14 @@ impl Target {
         Self {
             namespace_id: namespace_id.into(),
             workflow_id: workflow_id.into(),
-            run_id: (!run_id.is_empty()).then(|| run_id.into()),
+            run_id: (!run_id.is_empty()).then(|| as_given_out(run_id).into()),
         }
     }
+}
+
+/// A run id as the server writes it, from any way to write a UUID.
+fn as_given_out(run_id: &str) -> String {
+    uuid::Uuid::try_parse(run_id).map_or_else(|_| run_id.to_owned(), |id| id.to_string())
 }
 
 /// Bringing a run into memory failed.
@@ -95,8 +100,8 @@ impl Shard {
     pub(super) fn find(&mut self, target: &Target) -> Result<i64, ServiceError> {
         self.check_alive()?;
         self.find_or_none(target)?.ok_or_else(|| {
-            // Programs look for the first three words.
-            let error = ServiceError::not_found("workflow not found for this ID")
+            // Programs look for the first words.
+            let error = ServiceError::not_found(format!("workflow not found for ID: {}", target.workflow_id))
                 .with("workflow_id", &*target.workflow_id);
             match &target.run_id {
                 Some(run_id) => error.with("run_id", &**run_id),
