@@ -19,11 +19,14 @@ mod matching;
 mod namespace;
 mod options;
 mod owner;
-mod peer;
+pub mod peer;
 mod server;
 mod shard;
 mod store;
 mod transport;
+
+/// What names of task queues begin with that no user may choose.
+const RESERVED_QUEUES: &str = "/_sys/";
 
 pub use error::OpenError;
 pub use frontend::Service;

@@ -24,6 +24,7 @@ use crate::suites;
 use crate::tally::{Count, count_pytest};
 use crate::toolchains::JAVA;
 use crate::typescript_programs;
+use crate::wire;
 
 #[derive(Args)]
 pub(crate) struct ConformanceArgs {
@@ -36,6 +37,9 @@ pub(crate) struct ConformanceArgs {
     /// Leave out the kill test
     #[arg(long)]
     no_kill: bool,
+    /// Run only the raw calls that both servers must answer alike
+    #[arg(long)]
+    wire: bool,
     /// Run only these behaviours
     behaviours: Vec<String>,
 }
@@ -158,6 +162,9 @@ enum Cell {
 type Table = BTreeMap<String, BTreeMap<&'static str, Cell>>;
 
 pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> {
+    if args.wire {
+        return done(raw_calls(shell)?);
+    }
     let behaviours = behaviours(shell, &args.behaviours)?;
     let skips = Skips::read(shell)?;
     let mut columns: Vec<&Column> = COLUMNS.iter().filter(|column| is_wanted(column, args)).collect();
@@ -178,6 +185,7 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
     let mut failed =
         table.values().flat_map(BTreeMap::values).filter(|cell| matches!(cell, Cell::Red(_))).count() as u64;
     if args.behaviours.is_empty() && args.column.is_empty() {
+        failed += raw_calls(shell)?;
         failed += demo_on_temporal(shell)?.failed;
         heading("the TypeScript SDK in other releases of Node.js");
         failed += typescript_programs::tests_in_other_releases(shell)?.failed;
@@ -188,7 +196,16 @@ pub(crate) fn run(shell: &Shell, args: &ConformanceArgs) -> Result<(), Failure> 
             failed += kill::test(shell, kill::Size::Full)?.failed;
         }
     }
+    done(failed)
+}
+
+fn done(failed: u64) -> Result<(), Failure> {
     if failed == 0 { Ok(()) } else { Err(Failure::new(format!("conformance: {failed} red"))) }
+}
+
+fn raw_calls(shell: &Shell) -> Result<u64, Failure> {
+    heading("raw calls against both servers");
+    Ok(wire::tests(shell)?.failed)
 }
 
 /// Runs one column for `cargo xtask test`.

@@ -22,6 +22,7 @@ mod tally;
 mod tidy;
 mod toolchains;
 mod typescript_programs;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

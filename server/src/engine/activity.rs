@@ -222,11 +222,30 @@ impl Execution {
             .filter(|activity| activity.is_started())
             .filter(|activity| token.attempt == 0 || token.attempt == activity.state.attempt)
             .map(|activity| activity.state.scheduled_event_id)
-            .ok_or_else(|| {
-                ServiceError::not_found(
+            .ok_or_else(|| match id {
+                // Programs look for these words.
+                None => ServiceError::not_found(format!(
+                    "cannot find pending activity with ActivityID {}, check workflow execution history for more details",
+                    token.activity_id
+                )),
+                Some(_) => ServiceError::not_found(
                     "invalid activityID or activity already timed out or invoking workflow is completed",
-                )
+                ),
             })
+    }
+
+    /// Who completes an activity by its id need not have taken it: it counts as begun and completed at once.
+    fn begin_for_completion(&mut self, token: &TaskToken, identity: &str, cx: &Context<'_>) {
+        let Some(id) = self.activities.id_of(&token.activity_id).filter(|_| self.is_open()) else { return };
+        self.activities.update(id, |activity| {
+            if !activity.is_started() {
+                activity.state.phase = Some(ActivityPhase::AwaitingResult(AwaitingResult {
+                    started_time: cx.now.0,
+                    identity: identity.to_owned(),
+                    ..Default::default()
+                }));
+            }
+        });
     }
 
     pub(super) fn complete_activity(
@@ -236,6 +255,7 @@ impl Execution {
         identity: String,
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
+        self.begin_for_completion(token, &identity, cx);
         let id = self.claim_activity(token)?;
         self.close_activity(id, cx, |started_event_id, _| {
             Attributes::ActivityTaskCompletedEventAttributes(ActivityTaskCompletedEventAttributes {
@@ -288,7 +308,7 @@ impl Execution {
             self.activities.get(id).map_or(0, |activity| activity.state.cancel_requested_event_id);
         if requested == 0 {
             return Err(ServiceError::invalid_argument(
-                "the activity cannot be reported as canceled: its workflow did not request a cancellation",
+                "unable to mark activity as canceled without activity being request canceled first",
             ));
         }
         self.close_activity(id, cx, |started_event_id, _| {

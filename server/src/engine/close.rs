@@ -140,7 +140,8 @@ impl Execution {
         if !self.is_open() || (events <= MAX_EVENTS && bytes <= MAX_BYTES) {
             return;
         }
-        let reason = "Workflow history size or count exceeds limit.".to_owned();
+        let what = if events > MAX_EVENTS { "count" } else { "size" };
+        let reason = format!("Workflow history {what} exceeds limit.");
         // Refused only for a run that is closed, which this one is not.
         let _ = self.terminate(reason, None, "history-service".into(), Vec::new(), cx);
     }

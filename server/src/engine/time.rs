@@ -33,9 +33,15 @@ impl Time {
     }
 }
 
-/// The length of a protobuf duration; sticks at the representable range (292 years).
+/// A hundred years: what is longer means this, as in Temporal's server.
+const LONGEST: Nanos = 100 * 365 * 24 * 60 * MINUTE;
+
+/// The length of a protobuf duration; negative if one of its parts is.
 pub fn nanos(duration: &Duration) -> Nanos {
-    duration.seconds.saturating_mul(SECOND).saturating_add(i64::from(duration.nanos))
+    if duration.seconds > 0 && duration.nanos < 0 {
+        return i64::from(duration.nanos);
+    }
+    duration.seconds.saturating_mul(SECOND).saturating_add(i64::from(duration.nanos)).min(LONGEST)
 }
 
 /// The length of an optional duration, where absent, zero and negative all mean "not set".

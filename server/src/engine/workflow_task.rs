@@ -195,7 +195,7 @@ impl Execution {
         identity: &str,
         cx: &mut Context<'_>,
     ) -> Result<RunningTask, ServiceError> {
-        let gone = || ServiceError::not_found("Workflow task not found.");
+        let gone = || ServiceError::not_found("workflow task not found.");
         if !self.is_open() {
             return Err(ServiceError::not_found("workflow execution already completed"));
         }

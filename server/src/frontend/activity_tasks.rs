@@ -3,6 +3,7 @@
 //! A result, failure or heartbeat that is too large does not bounce: the worker would drop it and the activity hang
 //! until its time-out. It fails the activity with a server failure that says so, as Temporal does.
 
+use bytes::Bytes;
 use durably_proto::temporal::api::{
     common::v1::Payloads,
     failure::v1::{Failure, ServerFailureInfo, failure::FailureInfo},
@@ -15,12 +16,12 @@ use super::{
     tokens::{self, TokenKind},
     validate,
 };
-use crate::error::ServiceError;
+use crate::{error::ServiceError, shard::ActivityTask};
 
-const RESULT_TOO_LARGE: &str = "COMPLETE_RESULT_EXCEEDS_LIMIT";
-const FAILURE_TOO_LARGE: &str = "FAILURE_EXCEEDS_LIMIT";
-const HEARTBEAT_TOO_LARGE: &str = "HEARTBEAT_EXCEEDS_LIMIT";
-const DETAILS_TOO_LARGE: &str = "CANCEL_DETAILS_EXCEEDS_LIMIT";
+const RESULT_TOO_LARGE: &str = "Complete result exceeds size limit.";
+pub(super) const FAILURE_TOO_LARGE: &str = "Failure exceeds size limit.";
+const HEARTBEAT_TOO_LARGE: &str = "Heartbeat details exceed size limit.";
+const DETAILS_TOO_LARGE: &str = "Cancel details exceed size limit.";
 
 pub(super) fn server_failure(message: &str, non_retryable: bool) -> Failure {
     Failure {
@@ -35,25 +36,106 @@ fn too_large(message: Option<&impl Message>) -> bool {
     message.is_some_and(|message| message.encoded_len() > validate::MAX_BLOB)
 }
 
-fn shrink(failure: &mut Option<Failure>, heartbeat: &mut Option<Payloads>) {
-    if too_large(failure.as_ref()) {
-        *failure = Some(server_failure(FAILURE_TOO_LARGE, true));
-    }
-    if too_large(heartbeat.as_ref()) {
-        *failure = Some(server_failure(HEARTBEAT_TOO_LARGE, true));
-        *heartbeat = None;
-    }
+/// How a call names its activity: by the token that came with the task, or by ids.
+enum Named<'a> {
+    Token(&'a Bytes),
+    Ids { workflow_id: &'a str, run_id: &'a str, activity_id: &'a str },
 }
 
-fn activity(workflow_id: &str, run_id: &str, activity_id: &str) -> Result<(), ServiceError> {
-    if workflow_id.is_empty() {
-        return Err(ServiceError::not_found(
-            "there are no activities outside workflows on this server; send the workflow_id",
-        ));
+fn ids<'a>(workflow_id: &'a str, run_id: &'a str, activity_id: &'a str) -> Named<'a> {
+    Named::Ids { workflow_id, run_id, activity_id }
+}
+
+/// What workers do with a task, however they name it.
+impl Frontend {
+    fn activity(&self, namespace: &str, named: Named<'_>) -> Result<ActivityTask, ServiceError> {
+        let namespace = self.namespace(namespace)?;
+        match named {
+            Named::Token(sealed) => {
+                ActivityTask::by_token(&namespace, &tokens::open(&namespace, TokenKind::Activity, sealed)?)
+            }
+            Named::Ids { workflow_id, run_id, activity_id } => {
+                if workflow_id.is_empty() {
+                    return Err(ServiceError::not_found(
+                        "there are no activities outside workflows on this server; send the workflow_id",
+                    ));
+                }
+                validate::id("workflow_id", workflow_id)?;
+                validate::run_id("run_id", run_id)?;
+                validate::id("activity_id", activity_id)?;
+                Ok(ActivityTask::by_id(&namespace, workflow_id, run_id, activity_id.to_owned()))
+            }
+        }
     }
-    validate::id("workflow_id", workflow_id)?;
-    validate::run_id("run_id", run_id)?;
-    validate::id("activity_id", activity_id)
+
+    /// Says whether the worker shall give up, because a cancellation was requested or the details were too large.
+    async fn heartbeat_activity(
+        &self,
+        activity: ActivityTask,
+        details: Option<Payloads>,
+        identity: String,
+    ) -> Result<bool, ServiceError> {
+        validate::optional_id("identity", &identity)?;
+        if too_large(details.as_ref()) {
+            self.fail_for(HEARTBEAT_TOO_LARGE, activity, identity).await?;
+            return Ok(true);
+        }
+        self.executions().heartbeat_activity(activity, details).await
+    }
+
+    async fn complete_activity(
+        &self,
+        activity: ActivityTask,
+        result: Option<Payloads>,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        validate::optional_id("identity", &identity)?;
+        if too_large(result.as_ref()) {
+            return self.fail_for(RESULT_TOO_LARGE, activity, identity).await;
+        }
+        self.executions().complete_activity(activity, result, identity).await
+    }
+
+    async fn fail_activity(
+        &self,
+        activity: ActivityTask,
+        mut failure: Option<Failure>,
+        mut heartbeat: Option<Payloads>,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        validate::optional_id("identity", &identity)?;
+        if too_large(failure.as_ref()) {
+            failure = Some(server_failure(FAILURE_TOO_LARGE, true));
+        }
+        if too_large(heartbeat.as_ref()) {
+            failure = Some(server_failure(HEARTBEAT_TOO_LARGE, true));
+            heartbeat = None;
+        }
+        self.executions().fail_activity(activity, failure, heartbeat, identity).await
+    }
+
+    async fn cancel_activity(
+        &self,
+        activity: ActivityTask,
+        details: Option<Payloads>,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        validate::optional_id("identity", &identity)?;
+        if too_large(details.as_ref()) {
+            return self.fail_for(DETAILS_TOO_LARGE, activity, identity).await;
+        }
+        self.executions().cancel_activity(activity, details, identity).await
+    }
+
+    async fn fail_for(
+        &self,
+        reason: &str,
+        activity: ActivityTask,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        let failure = Some(server_failure(reason, true));
+        self.executions().fail_activity(activity, failure, None, identity).await
+    }
 }
 
 impl Frontend {
@@ -74,170 +156,81 @@ impl Frontend {
 
     pub(super) async fn record_activity_task_heartbeat(
         &self,
-        caller: Caller,
-        mut request: RecordActivityTaskHeartbeatRequest,
+        _: Caller,
+        r: RecordActivityTaskHeartbeatRequest,
     ) -> Result<RecordActivityTaskHeartbeatResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
-        validate::optional_id("identity", &request.identity)?;
-        if too_large(request.details.as_ref()) {
-            let failed = RespondActivityTaskFailedRequest {
-                task_token: request.task_token,
-                failure: Some(server_failure(HEARTBEAT_TOO_LARGE, true)),
-                identity: request.identity,
-                namespace: request.namespace,
-                ..Default::default()
-            };
-            self.respond_activity_task_failed(caller, failed).await?;
-            return Ok(RecordActivityTaskHeartbeatResponse { cancel_requested: true, ..Default::default() });
-        }
-        request.task_token = token;
-        self.executions().record_activity_heartbeat(&namespace, request).await
+        let activity = self.activity(&r.namespace, Named::Token(&r.task_token))?;
+        let cancel_requested = self.heartbeat_activity(activity, r.details, r.identity).await?;
+        Ok(RecordActivityTaskHeartbeatResponse { cancel_requested, ..Default::default() })
     }
 
     pub(super) async fn record_activity_task_heartbeat_by_id(
         &self,
-        caller: Caller,
-        request: RecordActivityTaskHeartbeatByIdRequest,
+        _: Caller,
+        r: RecordActivityTaskHeartbeatByIdRequest,
     ) -> Result<RecordActivityTaskHeartbeatByIdResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        activity(&request.workflow_id, &request.run_id, &request.activity_id)?;
-        validate::optional_id("identity", &request.identity)?;
-        if too_large(request.details.as_ref()) {
-            let failed = RespondActivityTaskFailedByIdRequest {
-                namespace: request.namespace,
-                workflow_id: request.workflow_id,
-                run_id: request.run_id,
-                activity_id: request.activity_id,
-                failure: Some(server_failure(HEARTBEAT_TOO_LARGE, true)),
-                identity: request.identity,
-                ..Default::default()
-            };
-            self.respond_activity_task_failed_by_id(caller, failed).await?;
-            return Ok(RecordActivityTaskHeartbeatByIdResponse {
-                cancel_requested: true,
-                ..Default::default()
-            });
-        }
-        self.executions().record_activity_heartbeat_by_id(&namespace, request).await
+        let activity = self.activity(&r.namespace, ids(&r.workflow_id, &r.run_id, &r.activity_id))?;
+        let cancel_requested = self.heartbeat_activity(activity, r.details, r.identity).await?;
+        Ok(RecordActivityTaskHeartbeatByIdResponse { cancel_requested, ..Default::default() })
     }
 
     pub(super) async fn respond_activity_task_completed(
         &self,
-        caller: Caller,
-        mut request: RespondActivityTaskCompletedRequest,
+        _: Caller,
+        r: RespondActivityTaskCompletedRequest,
     ) -> Result<RespondActivityTaskCompletedResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
-        validate::optional_id("identity", &request.identity)?;
-        if too_large(request.result.as_ref()) {
-            let failed = RespondActivityTaskFailedRequest {
-                task_token: request.task_token,
-                failure: Some(server_failure(RESULT_TOO_LARGE, true)),
-                identity: request.identity,
-                namespace: request.namespace,
-                ..Default::default()
-            };
-            self.respond_activity_task_failed(caller, failed).await?;
-            return Ok(RespondActivityTaskCompletedResponse {});
-        }
-        request.task_token = token;
-        self.executions().respond_activity_completed(&namespace, request).await
+        let activity = self.activity(&r.namespace, Named::Token(&r.task_token))?;
+        self.complete_activity(activity, r.result, r.identity).await?;
+        Ok(RespondActivityTaskCompletedResponse {})
     }
 
     pub(super) async fn respond_activity_task_completed_by_id(
         &self,
-        caller: Caller,
-        request: RespondActivityTaskCompletedByIdRequest,
+        _: Caller,
+        r: RespondActivityTaskCompletedByIdRequest,
     ) -> Result<RespondActivityTaskCompletedByIdResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        activity(&request.workflow_id, &request.run_id, &request.activity_id)?;
-        validate::optional_id("identity", &request.identity)?;
-        if too_large(request.result.as_ref()) {
-            let failed = RespondActivityTaskFailedByIdRequest {
-                namespace: request.namespace,
-                workflow_id: request.workflow_id,
-                run_id: request.run_id,
-                activity_id: request.activity_id,
-                failure: Some(server_failure(RESULT_TOO_LARGE, true)),
-                identity: request.identity,
-                ..Default::default()
-            };
-            self.respond_activity_task_failed_by_id(caller, failed).await?;
-            return Ok(RespondActivityTaskCompletedByIdResponse {});
-        }
-        self.executions().respond_activity_completed_by_id(&namespace, request).await
+        let activity = self.activity(&r.namespace, ids(&r.workflow_id, &r.run_id, &r.activity_id))?;
+        self.complete_activity(activity, r.result, r.identity).await?;
+        Ok(RespondActivityTaskCompletedByIdResponse {})
     }
 
     pub(super) async fn respond_activity_task_failed(
         &self,
         _: Caller,
-        mut request: RespondActivityTaskFailedRequest,
+        r: RespondActivityTaskFailedRequest,
     ) -> Result<RespondActivityTaskFailedResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
-        validate::optional_id("identity", &request.identity)?;
-        shrink(&mut request.failure, &mut request.last_heartbeat_details);
-        request.task_token = token;
-        self.executions().respond_activity_failed(&namespace, request).await
+        let activity = self.activity(&r.namespace, Named::Token(&r.task_token))?;
+        self.fail_activity(activity, r.failure, r.last_heartbeat_details, r.identity).await?;
+        Ok(RespondActivityTaskFailedResponse::default())
     }
 
     pub(super) async fn respond_activity_task_failed_by_id(
         &self,
         _: Caller,
-        mut request: RespondActivityTaskFailedByIdRequest,
+        r: RespondActivityTaskFailedByIdRequest,
     ) -> Result<RespondActivityTaskFailedByIdResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        activity(&request.workflow_id, &request.run_id, &request.activity_id)?;
-        validate::optional_id("identity", &request.identity)?;
-        shrink(&mut request.failure, &mut request.last_heartbeat_details);
-        self.executions().respond_activity_failed_by_id(&namespace, request).await
+        let activity = self.activity(&r.namespace, ids(&r.workflow_id, &r.run_id, &r.activity_id))?;
+        self.fail_activity(activity, r.failure, r.last_heartbeat_details, r.identity).await?;
+        Ok(RespondActivityTaskFailedByIdResponse::default())
     }
 
     pub(super) async fn respond_activity_task_canceled(
         &self,
-        caller: Caller,
-        mut request: RespondActivityTaskCanceledRequest,
+        _: Caller,
+        r: RespondActivityTaskCanceledRequest,
     ) -> Result<RespondActivityTaskCanceledResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        let token = tokens::open(&namespace, TokenKind::Activity, &request.task_token)?;
-        validate::optional_id("identity", &request.identity)?;
-        if too_large(request.details.as_ref()) {
-            let failed = RespondActivityTaskFailedRequest {
-                task_token: request.task_token,
-                failure: Some(server_failure(DETAILS_TOO_LARGE, true)),
-                identity: request.identity,
-                namespace: request.namespace,
-                ..Default::default()
-            };
-            self.respond_activity_task_failed(caller, failed).await?;
-            return Ok(RespondActivityTaskCanceledResponse {});
-        }
-        request.task_token = token;
-        self.executions().respond_activity_canceled(&namespace, request).await
+        let activity = self.activity(&r.namespace, Named::Token(&r.task_token))?;
+        self.cancel_activity(activity, r.details, r.identity).await?;
+        Ok(RespondActivityTaskCanceledResponse {})
     }
 
     pub(super) async fn respond_activity_task_canceled_by_id(
         &self,
-        caller: Caller,
-        request: RespondActivityTaskCanceledByIdRequest,
+        _: Caller,
+        r: RespondActivityTaskCanceledByIdRequest,
     ) -> Result<RespondActivityTaskCanceledByIdResponse, ServiceError> {
-        let namespace = self.namespace(&request.namespace)?;
-        activity(&request.workflow_id, &request.run_id, &request.activity_id)?;
-        validate::optional_id("identity", &request.identity)?;
-        if too_large(request.details.as_ref()) {
-            let failed = RespondActivityTaskFailedByIdRequest {
-                namespace: request.namespace,
-                workflow_id: request.workflow_id,
-                run_id: request.run_id,
-                activity_id: request.activity_id,
-                failure: Some(server_failure(DETAILS_TOO_LARGE, true)),
-                identity: request.identity,
-                ..Default::default()
-            };
-            self.respond_activity_task_failed_by_id(caller, failed).await?;
-            return Ok(RespondActivityTaskCanceledByIdResponse {});
-        }
-        self.executions().respond_activity_canceled_by_id(&namespace, request).await
+        let activity = self.activity(&r.namespace, ids(&r.workflow_id, &r.run_id, &r.activity_id))?;
+        self.cancel_activity(activity, r.details, r.identity).await?;
+        Ok(RespondActivityTaskCanceledByIdResponse {})
     }
 }

@@ -133,7 +133,7 @@ fn not_found(name: &str) -> ServiceError {
     ServiceError::new(
         ErrorKind::NamespaceNotFound { namespace: name.to_owned() },
         format!(
-            "namespace '{name}' is not registered; start the server with --namespace {name}, or register it: \
+            "Namespace {name} is not found. '{name}' is not registered; start the server with --namespace {name}, or register it: \
              temporal operator namespace create --namespace {name}"
         ),
     )
@@ -153,12 +153,12 @@ impl Frontend {
     pub(super) async fn register_namespace(
         &self,
         _: Caller,
-        request: RegisterNamespaceRequest,
+        mut request: RegisterNamespaceRequest,
     ) -> Result<RegisterNamespaceResponse, ServiceError> {
         validate::id("namespace", &request.namespace)?;
         let retention = validate::duration(
             "workflow_execution_retention_period",
-            request.workflow_execution_retention_period.as_ref(),
+            request.workflow_execution_retention_period.as_mut(),
         )?;
         check_retention(retention)?;
         if request.is_global_namespace {
@@ -171,10 +171,7 @@ impl Frontend {
         if namespaces.find(&request.namespace).is_some() {
             return Err(ServiceError::new(
                 ErrorKind::NamespaceAlreadyExists,
-                format!(
-                    "namespace '{}' is registered already; use it or choose another name",
-                    request.namespace
-                ),
+                format!("Namespace {:?} already exists; use it or choose another name", request.namespace),
             ));
         }
         namespaces.check_registration(&request.namespace)?;
@@ -206,7 +203,9 @@ impl Frontend {
     ) -> Result<ListNamespacesResponse, ServiceError> {
         validate::page_size(&mut request.page_size, MAX_PAGE);
         let after = std::str::from_utf8(&request.next_page_token).map_err(|_| {
-            ServiceError::invalid_argument("next_page_token is unknown; send the one of the previous page")
+            ServiceError::invalid_argument(
+                "Invalid NextPageToken. next_page_token is unknown; send the one of the previous page",
+            )
         })?;
         let by_name = self.shared.namespaces.by_name.read();
         let mut rest =
@@ -239,8 +238,8 @@ impl Frontend {
             }
             namespace.data.extend(info.data);
         }
-        if let Some(ttl) = request.config.and_then(|config| config.workflow_execution_retention_ttl) {
-            namespace.retention = validate::duration("workflow_execution_retention_ttl", Some(&ttl))?;
+        if let Some(mut ttl) = request.config.and_then(|config| config.workflow_execution_retention_ttl) {
+            namespace.retention = validate::duration("workflow_execution_retention_ttl", Some(&mut ttl))?;
             check_retention(namespace.retention)?;
         }
         let described = describe(&namespace);

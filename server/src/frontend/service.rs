@@ -25,7 +25,7 @@ use super::Frontend;
 use crate::{
     error::ErrorKind,
     forward::{Call, Forwarder, Forwarding, Recorded},
-    peer::{Arriving, Leaving, Peer},
+    peer::InCall,
 };
 
 /// Implements a generated service trait: each line names an RPC, and the inherent method of [`Frontend`] with that
@@ -84,6 +84,7 @@ rpcs!(WORKFLOW_RPCS, durably_proto::temporal::api::workflowservice::v1::workflow
         -> GetWorkflowExecutionHistoryReverseResponse;
 
     list_workflow_executions(ListWorkflowExecutionsRequest) -> ListWorkflowExecutionsResponse;
+    scan_workflow_executions(ScanWorkflowExecutionsRequest) -> ScanWorkflowExecutionsResponse;
     count_workflow_executions(CountWorkflowExecutionsRequest) -> CountWorkflowExecutionsResponse;
     list_open_workflow_executions(ListOpenWorkflowExecutionsRequest) -> ListOpenWorkflowExecutionsResponse;
     list_closed_workflow_executions(ListClosedWorkflowExecutionsRequest)
@@ -256,10 +257,6 @@ where
                 None => format!("unknown service in {path}; this is a server for Temporal's API"),
             });
         }
-        let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        if let Some(Err(refused)) = peer.as_ref().map(|peer| peer.check()) {
-            return Box::pin(async move { Ok(refused.into_http()) });
-        }
         let is_workflow = path.starts_with(WORKFLOW);
         let is_operator = path.starts_with(OPERATOR);
         let forwarder = self.forwarder.clone();
@@ -267,7 +264,10 @@ where
             Some(_) => Call::keep(request),
             None => (None, request.map(Recorded::plain)),
         };
-        let request = request.map(|body| Arriving::new(body, peer.clone()));
+        let (request, peer_call) = match InCall::begin(request) {
+            Ok(begun) => begun,
+            Err(refused) => return Box::pin(async move { Ok(refused.into_http()) }),
+        };
         let answer = if is_workflow {
             self.workflow.call(request)
         } else if is_operator {
@@ -280,23 +280,35 @@ where
             if let (Some(forwarder), Some((call, forwarding))) = (forwarder, kept) {
                 answer = forwarder.follow(answer, call, &forwarding).await;
             }
-            Ok(match peer {
-                Some(peer) => answer.map(|body| Body::new(Leaving::new(body, peer))),
-                None => answer,
-            })
+            Ok(peer_call.end(answer))
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
+    /// The names are made from those of the methods. That all RPCs of the API have their place, and which are refused, is for
+    /// `server/tests/behaviour/rpcs.rs`.
     #[test]
-    fn every_listed_rpc_is_one_of_the_api() {
-        let descriptors = String::from_utf8_lossy(durably_proto::DESCRIPTORS);
-        for rpc in [WORKFLOW_RPCS, OPERATOR_RPCS, TEST_RPCS].concat() {
-            assert!(descriptors.contains(&camel_case(rpc)), "{rpc} as {}", camel_case(rpc));
+    fn every_listed_rpc_is_one_of_its_service() {
+        let set = prost_types::FileDescriptorSet::decode(durably_proto::DESCRIPTORS).unwrap();
+        let mut paths = HashSet::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    paths.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+        for (service, rpcs) in [(WORKFLOW, WORKFLOW_RPCS), (OPERATOR, OPERATOR_RPCS), (TEST, TEST_RPCS)] {
+            for rpc in rpcs {
+                let path = format!("{service}{}", camel_case(rpc));
+                assert!(paths.contains(&path), "{rpc} would be {path}, which the API does not have");
+            }
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What a client learns about the server before it does anything else.
 
+use std::collections::BTreeMap;
+
 use durably_proto::temporal::api::{
     enums::v1::IndexedValueType, operatorservice::v1::*, version::v1 as version, workflowservice::v1::*,
 };
 
 use super::{Caller, Frontend};
-use crate::{error::ServiceError, options::State};
+use crate::{
+    error::ServiceError,
+    options::State,
+    store::{Field, Kind},
+};
 
 /// There is one cluster, called as Temporal calls a lone one, because tools print and compare the name.
 pub(super) const CLUSTER_NAME: &str = "active";
@@ -29,7 +35,7 @@ impl Frontend {
                 upsert_memo: true,
                 eager_workflow_start: true,
                 sdk_metadata: true,
-                count_group_by_execution_status: false,
+                count_group_by_execution_status: true,
                 nexus: false,
                 server_scaled_deployments: false,
                 server_scaled_provider_cloud_run: false,
@@ -69,9 +75,7 @@ impl Frontend {
         _: Caller,
         _: GetSearchAttributesRequest,
     ) -> Result<GetSearchAttributesResponse, ServiceError> {
-        Ok(GetSearchAttributesResponse {
-            keys: SYSTEM_ATTRIBUTES.iter().map(|(name, kind)| ((*name).to_owned(), *kind as i32)).collect(),
-        })
+        Ok(GetSearchAttributesResponse { keys: attributes() })
     }
 
     pub(super) async fn list_search_attributes(
@@ -82,27 +86,19 @@ impl Frontend {
         if !request.namespace.is_empty() {
             self.namespace(&request.namespace)?;
         }
-        Ok(ListSearchAttributesResponse {
-            system_attributes: SYSTEM_ATTRIBUTES
-                .iter()
-                .map(|(name, kind)| ((*name).to_owned(), *kind as i32))
-                .collect(),
-            ..Default::default()
-        })
+        Ok(ListSearchAttributesResponse { system_attributes: attributes(), ..Default::default() })
     }
 }
 
-/// The names that list filters understand.
-const SYSTEM_ATTRIBUTES: [(&str, IndexedValueType); 11] = [
-    ("WorkflowId", IndexedValueType::Keyword),
-    ("RunId", IndexedValueType::Keyword),
-    ("WorkflowType", IndexedValueType::Keyword),
-    ("TaskQueue", IndexedValueType::Keyword),
-    ("ExecutionStatus", IndexedValueType::Keyword),
-    ("StartTime", IndexedValueType::Datetime),
-    ("ExecutionTime", IndexedValueType::Datetime),
-    ("CloseTime", IndexedValueType::Datetime),
-    ("HistoryLength", IndexedValueType::Int),
-    ("HistorySizeBytes", IndexedValueType::Int),
-    ("StateTransitionCount", IndexedValueType::Int),
-];
+/// The names that list filters understand, with their types.
+fn attributes() -> BTreeMap<String, i32> {
+    let kind = |kind| match kind {
+        Kind::Keyword | Kind::Status => IndexedValueType::Keyword,
+        Kind::KeywordList => IndexedValueType::KeywordList,
+        Kind::Int => IndexedValueType::Int,
+        Kind::Double => IndexedValueType::Double,
+        Kind::Bool => IndexedValueType::Bool,
+        Kind::Time => IndexedValueType::Datetime,
+    };
+    Field::ALL.into_iter().map(|field| (field.name.into_owned(), kind(field.kind) as i32)).collect()
+}

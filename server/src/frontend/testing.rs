@@ -41,10 +41,10 @@ impl Frontend {
     pub(super) async fn sleep(
         &self,
         _: Caller,
-        request: SleepRequest,
+        mut request: SleepRequest,
     ) -> Result<SleepResponse, ServiceError> {
         self.virtual_clock()?;
-        self.executions().sleep(nanos(&request)?).await?;
+        self.executions().sleep(nanos(&mut request)?).await?;
         Ok(SleepResponse {})
     }
 
@@ -68,10 +68,10 @@ impl Frontend {
     pub(super) async fn unlock_time_skipping_with_sleep(
         &self,
         _: Caller,
-        request: SleepRequest,
+        mut request: SleepRequest,
     ) -> Result<SleepResponse, ServiceError> {
         self.virtual_clock()?;
-        self.executions().unlock_time_skipping_with_sleep(nanos(&request)?).await?;
+        self.executions().unlock_time_skipping_with_sleep(nanos(&mut request)?).await?;
         Ok(SleepResponse {})
     }
 
@@ -91,7 +91,7 @@ impl Frontend {
     }
 }
 
-fn nanos(request: &SleepRequest) -> Result<i64, ServiceError> {
-    let duration = validate::duration("duration", request.duration.as_ref())?;
+fn nanos(request: &mut SleepRequest) -> Result<i64, ServiceError> {
+    let duration = validate::duration("duration", request.duration.as_mut())?;
     Ok(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -44,7 +44,7 @@ pub(super) fn seal(namespace: &Namespace, kind: TokenKind, token: &mut Bytes) {
 pub(super) fn open(namespace: &Namespace, kind: TokenKind, sealed: &Bytes) -> Result<Bytes, ServiceError> {
     if sealed.is_empty() {
         return Err(ServiceError::invalid_argument(
-            "task_token is not set; send the one that came with the task",
+            "Task token not set on request. task_token is empty; send the one that came with the task",
         ));
     }
     let split = sealed.len().checked_sub(CODE).filter(|split| {
@@ -57,7 +57,7 @@ pub(super) fn open(namespace: &Namespace, kind: TokenKind, sealed: &Bytes) -> Re
     match split {
         Some(split) => Ok(sealed.slice(..split)),
         None => Err(ServiceError::invalid_argument(
-            "task_token is not one that this server gave out for such a task in this namespace; send the one that \
+            "Error deserializing task token. task_token is not one that this server gave out for such a task in this namespace; send the one that \
              came with the task",
         )),
     }

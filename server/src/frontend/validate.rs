@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use durably_proto::temporal::api::{
     common::v1::{
-        Header, Link, Memo, Payloads, RetryPolicy, SearchAttributes, WorkflowExecution, WorkflowType,
+        Header, Link, Memo, Payloads, Priority, RetryPolicy, SearchAttributes, WorkflowExecution,
+        WorkflowType,
     },
     enums::v1::{TaskQueueKind, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
     sdk::v1::UserMetadata,
@@ -13,7 +14,7 @@ use durably_proto::temporal::api::{
 use prost::Message;
 use uuid::Uuid;
 
-use crate::error::ServiceError;
+use crate::{RESERVED_QUEUES, error::ServiceError, store::Field};
 
 type Checked<T = ()> = Result<T, ServiceError>;
 
@@ -22,14 +23,15 @@ pub(super) const MAX_ID_LENGTH: usize = 1_000;
 /// Largest set of payloads in one field, in bytes.
 pub(super) const MAX_BLOB: usize = 2 * 1024 * 1024;
 pub(super) const MAX_MEMO: usize = MAX_BLOB;
-const MAX_SUMMARY: usize = 400;
-const MAX_DETAILS: usize = 20_000;
+/// What `TemporalTimeout:` may be followed by among the errors that are not retried.
+const TIMEOUTS: [&str; 4] = ["StartToClose", "ScheduleToStart", "ScheduleToClose", "Heartbeat"];
+const MAX_FAIRNESS_KEY: usize = 64;
 const MAX_LINKS: usize = 10;
 const MAX_LINK: usize = 4_000;
 const MAX_SEARCH_ATTRIBUTES: usize = 100;
 const MAX_SEARCH_ATTRIBUTES_BYTES: usize = 40 * 1024;
-/// Times are kept as nanoseconds in 64 bits.
-const MAX_SECONDS: i64 = i64::MAX / 1_000_000_000;
+/// The longest time there is, as in Temporal's server.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 const DEFAULT_TASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A longer workflow task time-out only delays noticing a lost worker.
 const MAX_TASK_TIMEOUT: Duration = Duration::from_mins(2);
@@ -88,9 +90,9 @@ pub(super) fn workflow_type(workflow_type: Option<&WorkflowType>) -> Checked {
 pub(super) fn task_queue(queue: Option<&TaskQueue>) -> Checked {
     let name = queue.map_or("", |queue| queue.name.as_str());
     id("task_queue.name", name)?;
-    if name.starts_with("/_sys/") {
+    if name.starts_with(RESERVED_QUEUES) {
         return invalid(format!(
-            "task_queue.name '{name}' begins with the reserved /_sys/; choose another name"
+            "task_queue.name '{name}' begins with the reserved {RESERVED_QUEUES}; choose another name"
         ));
     }
     let kind = queue.map_or(0, |queue| queue.kind);
@@ -103,8 +105,10 @@ pub(super) fn task_queue(queue: Option<&TaskQueue>) -> Checked {
 fn size(field: &str, message: Option<&impl Message>, limit: usize) -> Checked {
     let length = message.map_or(0, Message::encoded_len);
     if length > limit {
+        // Programs look for the first words.
+        let kind = if field == "memo" { "Memo" } else { "Blob data" };
         return invalid(format!(
-            "{field} has {length} bytes; at most {limit} are allowed. Store large data elsewhere and pass a reference"
+            "{kind} size exceeds limit. {field} has {length} bytes; at most {limit} are allowed. Store large data elsewhere and pass a reference"
         ));
     }
     Ok(())
@@ -129,35 +133,45 @@ pub(super) fn search_attributes(attributes: Option<&SearchAttributes>) -> Checke
             "search_attributes has {count} keys; at most {MAX_SEARCH_ATTRIBUTES} are allowed"
         ));
     }
+    let names = attributes.iter().flat_map(|attributes| attributes.indexed_fields.keys());
+    if let Some(name) = names.map(String::as_str).find(|name| name.is_empty() || Field::is_reserved(name)) {
+        return invalid(format!(
+            "search_attributes has {name:?}, which says what the server itself knows or nothing; choose another name"
+        ));
+    }
     size("search_attributes", attributes, MAX_SEARCH_ATTRIBUTES_BYTES)
 }
 
 pub(super) fn user_metadata(metadata: Option<&UserMetadata>) -> Checked {
-    size("user_metadata.summary", metadata.and_then(|m| m.summary.as_ref()), MAX_SUMMARY)?;
-    size("user_metadata.details", metadata.and_then(|m| m.details.as_ref()), MAX_DETAILS)
+    size("user_metadata.summary", metadata.and_then(|m| m.summary.as_ref()), MAX_BLOB)?;
+    size("user_metadata.details", metadata.and_then(|m| m.details.as_ref()), MAX_BLOB)
 }
 
 pub(super) fn links(links: &[Link]) -> Checked {
     if links.len() > MAX_LINKS {
         return invalid(format!("{} links; at most {MAX_LINKS} are allowed", links.len()));
     }
+    if links.iter().any(|link| link.variant.is_none()) {
+        return invalid("a link links nothing; say what, or leave it out");
+    }
     links.iter().try_for_each(|link| size("link", Some(link), MAX_LINK))
 }
 
-/// An absent duration is zero. Negative ones, ones with seconds and nanoseconds of different sign, and ones that do
-/// not fit 64 bits of nanoseconds (292 years) are refused.
-pub(super) fn duration(field: &str, value: Option<&prost_types::Duration>) -> Checked<Duration> {
+/// An absent duration is zero. A negative one, or one with seconds and nanoseconds of different sign, is refused; what is
+/// longer than a hundred years means a hundred years.
+pub(super) fn duration(field: &str, value: Option<&mut prost_types::Duration>) -> Checked<Duration> {
     let Some(value) = value else { return Ok(Duration::ZERO) };
-    if value.seconds < 0 || value.nanos < 0 {
-        return invalid(format!("{field} is negative ({value}); send zero or more"));
-    }
-    if value.nanos > 999_999_999 || value.seconds >= MAX_SECONDS {
+    let (Ok(seconds), Ok(nanos)) = (u64::try_from(value.seconds), u64::try_from(value.nanos)) else {
+        // Its own display negates it, which the smallest number does not bear.
         return invalid(format!(
-            "{field} is out of range ({} s, {} ns); at most {MAX_SECONDS} s and 999999999 ns are allowed",
+            "{field} is negative ({} s, {} ns); send zero or more",
             value.seconds, value.nanos
         ));
-    }
-    Ok(Duration::new(value.seconds as u64, value.nanos as u32))
+    };
+    let span = Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos)).min(LONGEST);
+    // It is stored as what it means. No span of a hundred years is too long for this.
+    *value = prost_types::Duration::try_from(span).unwrap_or_default();
+    Ok(span)
 }
 
 /// Checks the three workflow time-outs and fills in what they default to: the run time-out is the execution
@@ -167,9 +181,9 @@ pub(super) fn workflow_timeouts(
     run: &mut Option<prost_types::Duration>,
     task: &mut Option<prost_types::Duration>,
 ) -> Checked {
-    let total = duration("workflow_execution_timeout", execution.as_ref())?;
-    let single = duration("workflow_run_timeout", run.as_ref())?;
-    let per_task = duration("workflow_task_timeout", task.as_ref())?;
+    let total = duration("workflow_execution_timeout", execution.as_mut())?;
+    let single = duration("workflow_run_timeout", run.as_mut())?;
+    let per_task = duration("workflow_task_timeout", task.as_mut())?;
     if !total.is_zero() && (single.is_zero() || single > total) {
         *run = *execution;
     }
@@ -187,7 +201,7 @@ pub(super) fn retry_policy(policy: Option<&mut RetryPolicy>) -> Checked {
             policy.maximum_attempts
         ));
     }
-    let mut initial = duration("retry_policy.initial_interval", policy.initial_interval.as_ref())?;
+    let mut initial = duration("retry_policy.initial_interval", policy.initial_interval.as_mut())?;
     if initial.is_zero() {
         initial = Duration::from_secs(1);
     }
@@ -197,9 +211,9 @@ pub(super) fn retry_policy(policy: Option<&mut RetryPolicy>) -> Checked {
     } else if !coefficient.is_finite() || coefficient < 1.0 {
         return invalid(format!("retry_policy.backoff_coefficient is {coefficient}; send 1 or more"));
     }
-    let mut maximum = duration("retry_policy.maximum_interval", policy.maximum_interval.as_ref())?;
+    let mut maximum = duration("retry_policy.maximum_interval", policy.maximum_interval.as_mut())?;
     if maximum.is_zero() {
-        maximum = initial.saturating_mul(100).min(Duration::from_secs(MAX_SECONDS as u64 - 1));
+        maximum = initial.saturating_mul(100).min(LONGEST);
     }
     if maximum < initial {
         return invalid(format!(
@@ -209,7 +223,30 @@ pub(super) fn retry_policy(policy: Option<&mut RetryPolicy>) -> Checked {
     }
     policy.initial_interval = prost_types::Duration::try_from(initial).ok();
     policy.maximum_interval = prost_types::Duration::try_from(maximum).ok();
-    policy.non_retryable_error_types.iter().try_for_each(|name| id("non_retryable_error_types", name))
+    for name in &policy.non_retryable_error_types {
+        let kind = name.strip_prefix("TemporalTimeout:");
+        if kind.is_some_and(|kind| !TIMEOUTS.contains(&kind)) {
+            return invalid(format!(
+                "retry_policy.non_retryable_error_types has '{name}'; the time-outs are {}",
+                TIMEOUTS.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn priority(priority: Option<&Priority>) -> Checked {
+    let Some(priority) = priority else { return Ok(()) };
+    if priority.priority_key < 0 {
+        return invalid(format!("priority.priority_key is {}; send zero or more", priority.priority_key));
+    }
+    if priority.fairness_key.len() > MAX_FAIRNESS_KEY {
+        return invalid(format!(
+            "priority.fairness_key has {} bytes; at most {MAX_FAIRNESS_KEY} are allowed",
+            priority.fairness_key.len()
+        ));
+    }
+    Ok(())
 }
 
 /// Checks the policies for a workflow id that is taken, and spells out their defaults.
@@ -275,14 +312,18 @@ mod tests {
     #[test]
     fn durations() {
         assert_eq!(duration("d", None).unwrap(), Duration::ZERO);
-        assert_eq!(duration("d", Some(&seconds(3))).unwrap(), Duration::from_secs(3));
-        for (value, word) in [
-            (seconds(-1), "negative"),
-            (prost_types::Duration { seconds: 0, nanos: -1 }, "negative"),
-            (prost_types::Duration { seconds: 0, nanos: 1_000_000_000 }, "out of range"),
-            (seconds(i64::MAX), "out of range"),
+        let nanos = |seconds, nanos| prost_types::Duration { seconds, nanos };
+        for (mut value, meant) in [
+            (seconds(3), Duration::from_secs(3)),
+            (nanos(0, 2_000_000_000), Duration::from_secs(2)),
+            (seconds(i64::MAX), LONGEST),
+            (nanos(i64::MAX, i32::MAX), LONGEST),
         ] {
-            assert!(duration("d", Some(&value)).unwrap_err().message().contains(word), "{value:?}");
+            assert_eq!(duration("d", Some(&mut value)).unwrap(), meant);
+            assert_eq!(Duration::try_from(value).unwrap(), meant);
+        }
+        for mut value in [seconds(-1), seconds(i64::MIN), nanos(0, -1), nanos(5, -1), nanos(-1, i32::MIN)] {
+            assert!(duration("d", Some(&mut value)).unwrap_err().message().contains("negative"), "{value:?}");
         }
     }
 

@@ -98,7 +98,8 @@ impl Frontend {
         }
         // The attempt has failed either way; refusing the report would leave the task to its time-out.
         if request.failure.as_ref().is_some_and(|failure| failure.encoded_len() > validate::MAX_BLOB) {
-            request.failure = Some(super::activity_tasks::server_failure("FAILURE_EXCEEDS_LIMIT", false));
+            request.failure =
+                Some(super::activity_tasks::server_failure(super::activity_tasks::FAILURE_TOO_LARGE, false));
         }
         self.executions().respond_workflow_task_failed(&namespace, request).await
     }

@@ -47,7 +47,7 @@ macro_rules! check_start {
             &mut request.workflow_run_timeout,
             &mut request.workflow_task_timeout,
         )?;
-        validate::duration("workflow_start_delay", request.workflow_start_delay.as_ref())?;
+        validate::duration("workflow_start_delay", request.workflow_start_delay.as_mut())?;
         validate::retry_policy(request.retry_policy.as_mut())?;
         validate::id_policies(
             &mut request.workflow_id_reuse_policy,
@@ -60,6 +60,7 @@ macro_rules! check_start {
         validate::search_attributes(request.search_attributes.as_ref())?;
         validate::user_metadata(request.user_metadata.as_ref())?;
         validate::links(&request.links)?;
+        validate::priority(request.priority.as_ref())?;
         not_offered(!request.cron_schedule.is_empty(), "cron_schedule")?;
         not_offered(request.versioning_override.is_some(), "versioning_override")?;
         not_offered(request.time_skipping_config.is_some(), "time_skipping_config")?;

@@ -8,6 +8,8 @@ mod time;
 mod visibility;
 mod workers;
 
+pub use workers::ActivityTask;
+
 use std::{
     sync::{Arc, atomic::AtomicU64},
     thread::JoinHandle,

@@ -40,4 +40,4 @@ mod waiters;
 mod work;
 
 pub use clock::ClockKind;
-pub use executions::{Executions, ExecutionsOptions, PollContext};
+pub use executions::{ActivityTask, Executions, ExecutionsOptions, PollContext};

@@ -36,9 +36,14 @@ impl Target {
         Self {
             namespace_id: namespace_id.into(),
             workflow_id: workflow_id.into(),
-            run_id: (!run_id.is_empty()).then(|| run_id.into()),
+            run_id: (!run_id.is_empty()).then(|| as_given_out(run_id).into()),
         }
     }
+}
+
+/// A run id as the server writes it, from any way to write a UUID.
+fn as_given_out(run_id: &str) -> String {
+    uuid::Uuid::try_parse(run_id).map_or_else(|_| run_id.to_owned(), |id| id.to_string())
 }
 
 /// A run in memory.

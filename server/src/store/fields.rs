@@ -148,6 +148,11 @@ impl Field {
         Self::ALL.into_iter().find(|field| field.name == name)
     }
 
+    /// Whether it says what the server knows of a run, so that nobody else sets it.
+    pub fn is_reserved(name: &str) -> bool {
+        Self::named(name).is_some_and(|field| matches!(field.source, Source::Column { .. }))
+    }
+
     /// What the row has of it; `None` is null.
     pub(super) fn of(&self, row: &RunRow) -> Option<Value> {
         match self.source {

@@ -290,7 +290,7 @@ async fn a_result_that_is_too_large_fails_the_activity_instead_of_hanging_it() {
         Some(Event::ActivityTaskFailedEventAttributes(failed)) => failed.failure.clone(),
         _ => None,
     });
-    assert_eq!(failed.expect("the activity failed").message, "COMPLETE_RESULT_EXCEEDS_LIMIT");
+    assert_eq!(failed.expect("the activity failed").message, "Complete result exceeds size limit.");
 }
 
 #[tokio::test]

@@ -68,8 +68,8 @@ async fn bad_starts() {
             => InvalidArgument, "", "task_queue.kind 99";
         start_workflow_execution(started(|r| r.workflow_run_timeout = seconds(-1)))
             => InvalidArgument, "", "workflow_run_timeout", "negative";
-        start_workflow_execution(started(|r| r.workflow_execution_timeout = seconds(i64::MAX)))
-            => InvalidArgument, "", "workflow_execution_timeout", "out of range";
+        start_workflow_execution(started(|r| r.workflow_execution_timeout = seconds(i64::MIN)))
+            => InvalidArgument, "", "workflow_execution_timeout", "negative";
         start_workflow_execution(started(|r| r.workflow_task_timeout = seconds(-5)))
             => InvalidArgument, "", "workflow_task_timeout", "negative";
         start_workflow_execution(started(|r| r.workflow_start_delay = seconds(-1)))
@@ -263,7 +263,7 @@ async fn bad_namespaces_and_lists() {
         register_namespace(register("", 86_400)) => InvalidArgument, "", "namespace", "required";
         register_namespace(register("short", 60)) => InvalidArgument, "", "retention", "3600";
         register_namespace(register("negative", -60)) => InvalidArgument, "", "retention", "negative";
-        register_namespace(register("default", 86_400)) => AlreadyExists, "NamespaceAlreadyExistsFailure", "'default'";
+        register_namespace(register("default", 86_400)) => AlreadyExists, "NamespaceAlreadyExistsFailure", "\"default\"";
         register_namespace(changed(register("global", 86_400), |r| r.is_global_namespace = true))
             => InvalidArgument, "", "is_global_namespace";
         describe_namespace(DescribeNamespaceRequest { namespace: "nowhere".into(), ..Default::default() })

@@ -12,14 +12,18 @@ use durably_proto::temporal::api::{
     },
 };
 
-use super::{Applied, Context, Execution, Extra, Refused, push};
+use super::{Applied, Context, Execution, Extra, Refused, check_attributes, check_length, check_queue, push};
 use crate::engine::{
     retry,
-    time::{nanos, positive},
+    time::{duration, nanos, positive},
 };
 
 pub(super) fn check(a: &Command) -> Result<(), Refused> {
-    let bad = |message: String| Err(Refused::new(Cause::BadContinueAsNewAttributes, message));
+    const BAD: Cause = Cause::BadContinueAsNewAttributes;
+    check_length(BAD, "WorkflowType", a.workflow_type.as_ref().map_or("", |kind| &kind.name))?;
+    check_queue(BAD, a.task_queue.as_ref())?;
+    check_attributes(a.search_attributes.as_ref())?;
+    let bad = |message: String| Err(Refused::new(BAD, message));
     let spans = [
         ("WorkflowRunTimeout", &a.workflow_run_timeout),
         ("WorkflowTaskTimeout", &a.workflow_task_timeout),
@@ -46,9 +50,8 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
     let workflow_type =
         a.workflow_type.filter(|kind| !kind.name.is_empty()).or_else(|| start.workflow_type.clone());
     let task_queue = a.task_queue.filter(|queue| !queue.name.is_empty()).or_else(|| start.task_queue.clone());
-    let or_same = |given: Option<prost_types::Duration>, same| {
-        if positive(given.as_ref()).is_some() { given } else { same }
-    };
+    let or_same =
+        |given: Option<prost_types::Duration>, same| positive(given.as_ref()).map(duration).or(same);
     let run_timeout = or_same(a.workflow_run_timeout, start.workflow_run_timeout);
     let task_timeout = or_same(a.workflow_task_timeout, start.workflow_task_timeout);
     let memo = a.memo.or_else(|| run.memo().cloned());

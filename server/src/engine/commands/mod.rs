@@ -21,12 +21,15 @@ use std::{collections::HashSet, fmt};
 
 use durably_proto::temporal::api::{
     command::v1::{Command, command::Attributes as A},
+    common::v1::SearchAttributes,
     enums::v1::{CommandType, WorkflowTaskFailedCause as Cause},
     history::v1::{HistoryEvent, history_event},
     sdk::v1::{EventGroupMarker, UserMetadata},
+    taskqueue::v1::TaskQueue,
 };
 
 use super::{Context, Execution};
+use crate::{RESERVED_QUEUES, store::Field};
 
 /// Why a completed workflow task is recorded as failed instead.
 #[derive(Debug, PartialEq)]
@@ -322,8 +325,38 @@ fn check_id(cause: Cause, what: &str, value: &str) -> Result<(), Refused> {
     if value.is_empty() {
         return Err(Refused::new(cause, format!("{what} is not set on command.")));
     }
+    check_length(cause, what, value)
+}
+
+/// Of a name that may be absent.
+fn check_length(cause: Cause, what: &str, value: &str) -> Result<(), Refused> {
     if value.len() > MAX_ID {
         return Err(Refused::new(cause, format!("{what} exceeds length limit of {MAX_ID} bytes.")));
     }
     Ok(())
+}
+
+/// Without a queue, the run's own is meant.
+fn check_queue(cause: Cause, queue: Option<&TaskQueue>) -> Result<(), Refused> {
+    let name = queue.map_or("", |queue| &queue.name);
+    check_length(cause, "TaskQueue", name)?;
+    if name.starts_with(RESERVED_QUEUES) {
+        return Err(Refused::new(
+            cause,
+            format!("TaskQueue {name} begins with the reserved {RESERVED_QUEUES}."),
+        ));
+    }
+    Ok(())
+}
+
+/// Search attributes that a workflow sets: not those that say what the server knows of it.
+fn check_attributes(attributes: Option<&SearchAttributes>) -> Result<(), Refused> {
+    let names = attributes.iter().flat_map(|given| given.indexed_fields.keys());
+    match names.map(String::as_str).find(|name| name.is_empty() || Field::is_reserved(name)) {
+        Some(name) => Err(Refused::new(
+            Cause::BadSearchAttributes,
+            format!("{name:?} cannot be set as a search attribute: choose another name."),
+        )),
+        None => Ok(()),
+    }
 }

@@ -10,7 +10,7 @@ use durably_proto::temporal::api::{
 use super::{Applied, Context, Execution, Extra, Refused, push};
 
 pub(super) fn check(a: &Command) -> Result<(), Refused> {
-    if a.upserted_memo.is_none() {
+    if a.upserted_memo.as_ref().is_none_or(|memo| memo.fields.is_empty()) {
         return Err(Refused::new(
             Cause::BadModifyWorkflowPropertiesAttributes,
             "UpsertedMemo is not set on command.",

@@ -7,7 +7,7 @@ use durably_proto::temporal::api::{
     taskqueue::v1::TaskQueue,
 };
 
-use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, push};
+use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, check_queue, push};
 use crate::engine::{
     activity::Activity,
     retry,
@@ -20,6 +20,7 @@ const MAX_PENDING: usize = 2_000;
 pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) -> Result<(), Refused> {
     check_id(BAD, "ActivityId", &a.activity_id)?;
     check_id(BAD, "ActivityType", a.activity_type.as_ref().map_or("", |kind| &kind.name))?;
+    check_queue(BAD, a.task_queue.as_ref())?;
     let spans = [
         ("ScheduleToCloseTimeout", &a.schedule_to_close_timeout),
         ("ScheduleToStartTimeout", &a.schedule_to_start_timeout),

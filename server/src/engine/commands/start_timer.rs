@@ -14,7 +14,7 @@ use crate::{
         Time,
         pending::{Item, Stage},
         state::TimerState,
-        time::{nanos, positive},
+        time::{duration, nanos, positive},
     },
     store::RowKind,
 };
@@ -67,7 +67,7 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
     let span = positive(a.start_to_fire_timeout.as_ref()).unwrap_or(0);
     let attributes = TimerStartedEventAttributes {
         timer_id: a.timer_id.clone(),
-        start_to_fire_timeout: a.start_to_fire_timeout,
+        start_to_fire_timeout: a.start_to_fire_timeout.map(|_| duration(span)),
         workflow_task_completed_event_id: applied.completed_event_id,
     };
     let started_event_id = push(run, Attributes::TimerStartedEventAttributes(attributes), extra, cx);

@@ -6,13 +6,13 @@ use durably_proto::temporal::api::{
     history::v1::{UpsertWorkflowSearchAttributesEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, Refused, push};
+use super::{Applied, Context, Execution, Extra, Refused, check_attributes, push};
 
 pub(super) fn check(a: &Command) -> Result<(), Refused> {
     if a.search_attributes.as_ref().is_none_or(|given| given.indexed_fields.is_empty()) {
         return Err(Refused::new(Cause::BadSearchAttributes, "IndexedFields is not set on command."));
     }
-    Ok(())
+    check_attributes(a.search_attributes.as_ref())
 }
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {

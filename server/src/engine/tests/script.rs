@@ -542,7 +542,7 @@ fn command(words: &[&str]) -> Command {
             ..Default::default()
         }),
         "memo" => C::ModifyWorkflowPropertiesCommandAttributes(ModifyWorkflowPropertiesCommandAttributes {
-            upserted_memo: Some(Memo::default()),
+            upserted_memo: Some(Memo { fields: [("k".to_owned(), Payload::default())].into() }),
         }),
         "child" => C::StartChildWorkflowExecutionCommandAttributes(Default::default()),
         other => panic!("unknown command {other}"),

@@ -38,8 +38,8 @@ impl Shard {
     pub(in crate::shard) fn find(&mut self, target: &Target) -> Result<i64, ServiceError> {
         self.check_alive()?;
         self.seek(target)?.ok_or_else(|| {
-            // Programs look for the first three words.
-            let error = ServiceError::not_found("workflow not found for this ID")
+            // Programs look for the first words.
+            let error = ServiceError::not_found(format!("workflow not found for ID: {}", target.workflow_id))
                 .with("workflow_id", &*target.workflow_id);
             match &target.run_id {
                 Some(run_id) => error.with("run_id", &**run_id),

@@ -201,7 +201,8 @@ impl PageToken {
     fn aim(&self, target: &mut Target) -> Result<(), ServiceError> {
         if target.run_id.as_deref().is_some_and(|asked| asked != self.run_id) {
             return Err(ServiceError::invalid_argument(
-                "next_page_token is one of another run; send it with the run_id that it came with",
+                "RunId in the request does not match the NextPageToken. next_page_token is one of another run; send it with \
+                 the run_id that it came with",
             ));
         }
         target.run_id = Some(self.run_id.as_str().into());
@@ -217,7 +218,9 @@ fn page_token(bytes: &[u8]) -> Result<Option<PageToken>, ServiceError> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    PageToken::decode(bytes)
-        .map(Some)
-        .map_err(|_| ServiceError::invalid_argument("next_page_token is not one that this server gave out"))
+    PageToken::decode(bytes).map(Some).map_err(|_| {
+        ServiceError::invalid_argument(
+            "Invalid NextPageToken. next_page_token is not one that this server gave out",
+        )
+    })
 }

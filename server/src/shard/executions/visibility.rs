@@ -41,7 +41,9 @@ impl Executions {
         let after = match request.next_page_token.as_ref() {
             [] => None,
             token => Some(PageToken::decode(token).ok().filter(|token| token.seq > 0).ok_or_else(|| {
-                ServiceError::invalid_argument("next_page_token is not one that this server gave out")
+                ServiceError::invalid_argument(
+                    "Invalid NextPageToken. next_page_token is not one that this server gave out",
+                )
             })?),
         };
         let after = after.map(|token| Cursor { seq: token.seq, value: None });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use durably_proto::temporal::api::{failure::v1::Failure, workflowservice::v1::*};
+use durably_proto::temporal::api::{common::v1::Payloads, failure::v1::Failure, workflowservice::v1::*};
 use prost::Message;
 
 use super::Executions;
@@ -23,7 +23,7 @@ impl Executions {
         let input = Input::CompleteWorkflowTask { token, request: Box::new(request) };
         let (seq, output) = self.ask(target, |target, reply| Work::Input { target, input, reply }).await?;
         let Output::WorkflowTaskCompleted(mut completed) = output else {
-            return Err(ServiceError::not_found("Workflow task not found."));
+            return Err(ServiceError::not_found("workflow task not found."));
         };
         if let Some(refused) = completed.refused {
             return Err(ServiceError::invalid_argument(refused));
@@ -74,112 +74,51 @@ impl Executions {
         Ok(ResetStickyTaskQueueResponse::default())
     }
 
-    pub async fn record_activity_heartbeat(
+    /// Says whether a cancellation was requested.
+    pub async fn heartbeat_activity(
         &self,
-        namespace: &Namespace,
-        request: RecordActivityTaskHeartbeatRequest,
-    ) -> Result<RecordActivityTaskHeartbeatResponse, ServiceError> {
-        let (token, target) = named_task(namespace, &request.task_token)?;
-        let cancel_requested = self.heartbeat(target, token, request.details).await?;
-        Ok(RecordActivityTaskHeartbeatResponse { cancel_requested, ..Default::default() })
-    }
-
-    pub async fn record_activity_heartbeat_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RecordActivityTaskHeartbeatByIdRequest,
-    ) -> Result<RecordActivityTaskHeartbeatByIdResponse, ServiceError> {
-        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
-        let cancel_requested = self.heartbeat(target, token, request.details).await?;
-        Ok(RecordActivityTaskHeartbeatByIdResponse { cancel_requested, ..Default::default() })
-    }
-
-    async fn heartbeat(
-        &self,
-        target: Target,
-        token: TaskToken,
-        details: Option<durably_proto::temporal::api::common::v1::Payloads>,
+        activity: ActivityTask,
+        details: Option<Payloads>,
     ) -> Result<bool, ServiceError> {
+        let ActivityTask { token, target } = activity;
         match self.input(target, Input::HeartbeatActivity { token, details }).await? {
             Output::Heartbeat { cancel_requested } => Ok(cancel_requested),
             _ => Err(ServiceError::not_found("activity task not found")),
         }
     }
 
-    pub async fn respond_activity_completed(
+    pub async fn complete_activity(
         &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCompletedRequest,
-    ) -> Result<RespondActivityTaskCompletedResponse, ServiceError> {
-        let (token, target) = named_task(namespace, &request.task_token)?;
-        let input = Input::CompleteActivity { token, result: request.result, identity: request.identity };
-        self.input(target, input).await?;
-        Ok(RespondActivityTaskCompletedResponse::default())
+        activity: ActivityTask,
+        result: Option<Payloads>,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        let ActivityTask { token, target } = activity;
+        self.input(target, Input::CompleteActivity { token, result, identity }).await.map(drop)
     }
 
-    pub async fn respond_activity_completed_by_id(
+    pub async fn fail_activity(
         &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCompletedByIdRequest,
-    ) -> Result<RespondActivityTaskCompletedByIdResponse, ServiceError> {
-        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
-        let input = Input::CompleteActivity { token, result: request.result, identity: request.identity };
-        self.input(target, input).await?;
-        Ok(RespondActivityTaskCompletedByIdResponse::default())
+        activity: ActivityTask,
+        failure: Option<Failure>,
+        heartbeat_details: Option<Payloads>,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        let ActivityTask { token, target } = activity;
+        let failure = Box::new(failure.unwrap_or_else(no_failure));
+        self.input(target, Input::FailActivity { token, failure, heartbeat_details, identity })
+            .await
+            .map(drop)
     }
 
-    pub async fn respond_activity_failed(
+    pub async fn cancel_activity(
         &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskFailedRequest,
-    ) -> Result<RespondActivityTaskFailedResponse, ServiceError> {
-        let (token, target) = named_task(namespace, &request.task_token)?;
-        let input = Input::FailActivity {
-            token,
-            failure: Box::new(request.failure.unwrap_or_else(no_failure)),
-            heartbeat_details: request.last_heartbeat_details,
-            identity: request.identity,
-        };
-        self.input(target, input).await?;
-        Ok(RespondActivityTaskFailedResponse::default())
-    }
-
-    pub async fn respond_activity_failed_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskFailedByIdRequest,
-    ) -> Result<RespondActivityTaskFailedByIdResponse, ServiceError> {
-        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
-        let input = Input::FailActivity {
-            token,
-            failure: Box::new(request.failure.unwrap_or_else(no_failure)),
-            heartbeat_details: request.last_heartbeat_details,
-            identity: request.identity,
-        };
-        self.input(target, input).await?;
-        Ok(RespondActivityTaskFailedByIdResponse::default())
-    }
-
-    pub async fn respond_activity_canceled(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCanceledRequest,
-    ) -> Result<RespondActivityTaskCanceledResponse, ServiceError> {
-        let (token, target) = named_task(namespace, &request.task_token)?;
-        let input = Input::CancelActivity { token, details: request.details, identity: request.identity };
-        self.input(target, input).await?;
-        Ok(RespondActivityTaskCanceledResponse::default())
-    }
-
-    pub async fn respond_activity_canceled_by_id(
-        &self,
-        namespace: &Namespace,
-        request: RespondActivityTaskCanceledByIdRequest,
-    ) -> Result<RespondActivityTaskCanceledByIdResponse, ServiceError> {
-        let (token, target) = by_id(namespace, &request.workflow_id, &request.run_id, request.activity_id);
-        let input = Input::CancelActivity { token, details: request.details, identity: request.identity };
-        self.input(target, input).await?;
-        Ok(RespondActivityTaskCanceledByIdResponse::default())
+        activity: ActivityTask,
+        details: Option<Payloads>,
+        identity: String,
+    ) -> Result<(), ServiceError> {
+        let ActivityTask { token, target } = activity;
+        self.input(target, Input::CancelActivity { token, details, identity }).await.map(drop)
     }
 
     #[expect(clippy::unused_async, reason = "every RPC is an async method here")]
@@ -221,8 +160,22 @@ fn named_task(namespace: &Namespace, token: &[u8]) -> Result<(TaskToken, Target)
     Ok((token, target))
 }
 
-/// The running attempt of an activity named by its id.
-fn by_id(namespace: &Namespace, workflow_id: &str, run_id: &str, activity_id: String) -> (TaskToken, Target) {
-    let token = TaskToken { activity_id, ..Default::default() };
-    (token, Target::named(&namespace.id, workflow_id, run_id))
+/// The attempt of an activity that a worker's call is about.
+pub struct ActivityTask {
+    token: TaskToken,
+    target: Target,
+}
+
+impl ActivityTask {
+    /// The one that came with this token.
+    pub fn by_token(namespace: &Namespace, token: &[u8]) -> Result<Self, ServiceError> {
+        let (token, target) = named_task(namespace, token)?;
+        Ok(Self { token, target })
+    }
+
+    /// The current one of the activity of this id; without a run id, of the workflow's current run.
+    pub fn by_id(namespace: &Namespace, workflow_id: &str, run_id: &str, activity_id: String) -> Self {
+        let token = TaskToken { activity_id, ..Default::default() };
+        Self { token, target: Target::named(&namespace.id, workflow_id, run_id) }
+    }
 }

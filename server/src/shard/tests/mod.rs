@@ -24,7 +24,7 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 
-use super::{ClockKind, Executions, PollContext, driver::Shard, work::Work};
+use super::{ActivityTask, ClockKind, Executions, PollContext, driver::Shard, work::Work};
 use crate::{
     Namespace, ServiceError,
     engine::{SECOND, duration},
@@ -162,13 +162,8 @@ async fn complete_activity(
     on: &Executions,
     task: &PollActivityTaskQueueResponse,
 ) -> Result<(), ServiceError> {
-    let request = RespondActivityTaskCompletedRequest {
-        task_token: task.task_token.clone(),
-        result: payloads("out"),
-        identity: "worker".into(),
-        ..Default::default()
-    };
-    on.respond_activity_completed(&namespace(), request).await.map(|_| ())
+    let activity = ActivityTask::by_token(&namespace(), &task.task_token)?;
+    on.complete_activity(activity, payloads("out"), "worker".into()).await
 }
 
 async fn history(on: &Executions, id: &str) -> Vec<HistoryEvent> {
