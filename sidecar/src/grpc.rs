@@ -48,6 +48,11 @@ pub(crate) fn add(router: Router, shared: &Arc<Shared>, token: Option<&str>) -> 
     router.route_service(&path, InterceptedService::new(service, guard))
 }
 
+/// Whether calls of this path are streams, which last as long as the application does.
+pub(crate) fn is_stream(path: &str) -> bool {
+    path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)) == Some("/Work")
+}
+
 struct Face(Arc<Shared>);
 
 #[tonic::async_trait]

@@ -6,12 +6,17 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use durably_core::{CallError, Client};
-use durably_server::listener;
-use futures::future::join_all;
+use durably_server::{
+    listener,
+    peer::{Bounds, Guarded},
+};
+use futures::{Stream, StreamExt as _, future::join_all};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
@@ -76,9 +81,7 @@ impl Sidecar {
             let routes = sidecar.routes(config.token.as_deref());
             let closed = sidecar.closed();
             sidecar.serving.spawn(async move {
-                let incoming = listener::accept_tcp(listener);
-                let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, closed).await;
-                report(served);
+                serve(listener::accept_tcp(listener), routes, closed).await;
             });
         }
         if let Some(listener) = unix {
@@ -86,9 +89,7 @@ impl Sidecar {
             let routes = sidecar.routes(None);
             let closed = sidecar.closed();
             sidecar.serving.spawn(async move {
-                let incoming = listener::accept_unix(listener);
-                let served = server().add_routes(routes).serve_with_incoming_shutdown(incoming, closed).await;
-                report(served);
+                serve(listener::accept_unix(listener), routes, closed).await;
             });
         }
         Ok(sidecar)
@@ -119,7 +120,7 @@ impl Sidecar {
         join_all(self.shared.queues.values().map(|queue| queue.shut_down())).await;
         self.closing.send_replace(true);
         let drained = async { while self.serving.join_next().await.is_some() {} };
-        if tokio::time::timeout(std::time::Duration::from_secs(3), drained).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(3), drained).await.is_err() {
             self.serving.shutdown().await;
         }
         remove(self.unix.as_deref());
@@ -127,12 +128,26 @@ impl Sidecar {
     }
 }
 
-fn server() -> Server {
-    // HTTP/1.1 for everyone, HTTP/2 for gRPC.
-    Server::builder().accept_http1(true)
-}
+/// Notices a peer that vanished without closing, so that its work goes to others.
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
-fn report(served: Result<(), tonic::transport::Error>) {
+/// Answers the calls of connections, which are bounded as those of the server are, until they are closed.
+async fn serve<IO>(
+    incoming: impl Stream<Item = io::Result<IO>>,
+    routes: Routes,
+    closed: impl Future<Output = ()> + Send + 'static,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let incoming = incoming.map(|accepted| accepted.map(Guarded::new));
+    // HTTP/1.1 for everyone, HTTP/2 for gRPC.
+    let served = Server::builder()
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .layer(Bounds { is_stream: grpc::is_stream })
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, closed)
+        .await;
     if let Err(error) = served {
         tracing::error!(%error, "a socket of the sidecar failed");
     }
@@ -182,4 +197,80 @@ async fn bind_unix(path: &Path) -> Result<UnixListener, StartError> {
     })();
     let _ = std::fs::remove_dir_all(&private);
     bound.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut as _, Bytes, BytesMut};
+    use durably_proto::durably::core::v1::ConnectOptions;
+    use futures::stream;
+    use http_body_util::StreamBody;
+    use tokio::{io::AsyncReadExt as _, net::TcpStream};
+    use tonic::{body::Body, client::GrpcService as _, transport::Channel};
+
+    use super::*;
+
+    const TOKEN: &str = "secret";
+
+    /// A sidecar on a state of its own, and where it listens.
+    async fn start(folder: &Path) -> (Sidecar, SocketAddr) {
+        let config = Config {
+            connect: ConnectOptions {
+                target: format!("embedded:{}", folder.join("state.db").display()),
+                ..Default::default()
+            },
+            workers: Vec::new(),
+            unix: None,
+            tcp: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            token: Some(TOKEN.to_owned()),
+            body_bytes: 4 << 20,
+            application_timeout: Duration::from_secs(10),
+        };
+        let sidecar = Sidecar::start(config).await.unwrap();
+        let address = sidecar.tcp.unwrap();
+        (sidecar, address)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sidecar, address) = start(folder.path()).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(50), silent.read(&mut [0; 16])).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+        sidecar.shut_down().await;
+    }
+
+    /// The first part of a message that is said to be of this many bytes, and then nothing.
+    fn unfinished(bytes: usize) -> ::http::Request<Body> {
+        let mut part = BytesMut::zeroed(bytes);
+        (&mut part[1..5]).put_u32(bytes as u32);
+        let frames = stream::iter([Ok::<_, tonic::Status>(http_body::Frame::data(Bytes::from(part)))]);
+        ::http::Request::post("http://sidecar/durably.sidecar.v1.Sidecar/Call")
+            .header("content-type", "application/grpc")
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .body(Body::new(StreamBody::new(frames.chain(stream::pending()))))
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_holds_so_much_of_unfinished_requests() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sidecar, address) = start(folder.path()).await;
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        let mut calls = JoinSet::new();
+        // Each is within what one request may have; together they are more than a connection may.
+        for _ in 0..20 {
+            let mut channel = channel.clone();
+            calls.spawn(async move {
+                std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+                channel.call(unfinished((4 << 20) - 5)).await
+            });
+        }
+        let first = calls.join_next().await.unwrap().unwrap().unwrap();
+        let status = tonic::Status::from_header_map(first.headers()).unwrap();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+        calls.shutdown().await;
+        sidecar.shut_down().await;
+    }
 }
