@@ -525,7 +525,7 @@ mod tests {
     }
 
     const SOON: Duration = Duration::from_millis(50);
-    const LATE: Duration = Duration::from_secs(3_600);
+    const LATE: Duration = Duration::from_hours(1);
 
     /// Whether a connection on which this is said, and nothing more, ends by its first deadline or by its second one.
     async fn end_of(said: &[u8], greeting: Duration, idle: Duration) -> bool {

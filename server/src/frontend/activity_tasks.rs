@@ -37,6 +37,7 @@ fn too_large(message: Option<&impl Message>) -> bool {
 }
 
 /// How a call names its activity: by the token that came with the task, or by ids.
+#[derive(Clone, Copy)]
 enum Named<'a> {
     Token(&'a Bytes),
     Ids { workflow_id: &'a str, run_id: &'a str, activity_id: &'a str },

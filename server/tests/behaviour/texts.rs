@@ -56,12 +56,6 @@ async fn what_clients_look_for() {
         ..Default::default()
     };
     let mut client = harness.client();
-    let started = |change: fn(&mut StartWorkflowExecutionRequest)| {
-        let (mut client, mut request) = (harness.client(), start("open"));
-        change(&mut request);
-        async move { client.start_workflow_execution(request).await.map(drop) }
-    };
-    let already = "WorkflowExecutionAlreadyStartedFailure";
     check(vec![
         // The UI, for an address with a run id that somebody has typed.
         (
@@ -90,6 +84,29 @@ async fn what_clients_look_for() {
             NOT_FOUND,
             "workflow not found for ID: unknown",
         ),
+        // Programs that tell a lack of workers from other trouble.
+        (
+            client.query_workflow(within(std::time::Duration::from_millis(1_200), query)).await.map(drop),
+            Code::FailedPrecondition,
+            "",
+            "no poller seen for task queue recently, worker may be down",
+        ),
+    ]);
+}
+
+#[tokio::test]
+async fn what_programs_that_start_look_for() {
+    let harness = Harness::start().await;
+    harness.begin("closed").await;
+    harness.advance(vec![complete_workflow("done")]).await;
+    harness.begin("open").await;
+    let started = |change: fn(&mut StartWorkflowExecutionRequest)| {
+        let (mut client, mut request) = (harness.client(), start("open"));
+        change(&mut request);
+        async move { client.start_workflow_execution(request).await.map(drop) }
+    };
+    let already = "WorkflowExecutionAlreadyStartedFailure";
+    check(vec![
         // Programs that start what may be running; SDKs go by code and detail.
         (started(|_| ()).await, Code::AlreadyExists, already, "Workflow execution is already running."),
         (
@@ -125,13 +142,6 @@ async fn what_clients_look_for() {
             Code::ResourceExhausted,
             "",
             "grpc: received message larger than max",
-        ),
-        // Programs that tell a lack of workers from other trouble.
-        (
-            client.query_workflow(within(std::time::Duration::from_millis(1_200), query)).await.map(drop),
-            Code::FailedPrecondition,
-            "",
-            "no poller seen for task queue recently, worker may be down",
         ),
     ]);
 }
@@ -202,11 +212,8 @@ async fn what_workers_look_for() {
     harness.begin("order-1").await;
     let task = harness.advance(vec![schedule_activity("a", |_| ())]).await;
     let activity = harness.activity_task().await;
-    let canceled = RespondActivityTaskCanceledRequest {
-        namespace: NAMESPACE.into(),
-        task_token: activity.task_token.clone(),
-        ..Default::default()
-    };
+    let mut canceled = RespondActivityTaskCanceledRequest::default();
+    (canceled.namespace, canceled.task_token) = (NAMESPACE.into(), activity.task_token.clone());
     let too_early = harness.client().respond_activity_task_canceled(canceled).await.map(drop);
     harness.complete_activity(&activity, "done").await;
     let again = RespondActivityTaskCompletedRequest {
@@ -220,11 +227,7 @@ async fn what_workers_look_for() {
         activity_id: "a".into(),
         ..Default::default()
     };
-    let made_up = RespondActivityTaskCompletedRequest {
-        namespace: NAMESPACE.into(),
-        task_token: "garbage".into(),
-        ..Default::default()
-    };
+    let made_up = RespondActivityTaskCompletedRequest { task_token: "garbage".into(), ..again.clone() };
     let mut client = harness.client();
     let rows = vec![
         (

@@ -48,8 +48,9 @@ fn is_crate_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     let beside_src = !parts.contains(&"src");
     match parts.as_slice() {
-        [.., "src", "lib.rs" | "main.rs"] | [.., "build.rs"] => true,
-        [.., "bin", _] | [.., "bin", _, "main.rs"] => true,
+        [.., "src", "lib.rs" | "main.rs"] | [.., "build.rs"] | [.., "bin", _] | [.., "bin", _, "main.rs"] => {
+            true
+        }
         // Below `src`, such a folder is a module like any other.
         [.., "tests" | "benches" | "examples", _] | [.., "tests" | "benches" | "examples", _, "main.rs"] => {
             beside_src

@@ -132,6 +132,14 @@ fn a_changed_value_is_an_error_of_its_run_alone() {
 }
 
 /// Forty and more files with a damage somewhere: what is read is what was written, or an error.
+/// Whatever is damaged, new runs begin.
+fn assert_new_runs_begin(store: &SqliteStore, new: RunWrite, seed: u64) {
+    let (lease, seq) = (seize(store), new.seq);
+    let begun = store.commit(&Commit { lease, runs: vec![new], ..Commit::default() });
+    assert!(begun.is_ok(), "seed {seed}: {begun:?}");
+    assert!(store.run(seq).unwrap().is_some(), "seed {seed}");
+}
+
 #[test]
 fn damage_anywhere_is_noticed_and_stays_where_it_is() {
     let directory = tempfile::tempdir().unwrap();
@@ -191,12 +199,8 @@ fn damage_anywhere_is_noticed_and_stays_where_it_is() {
         open_seqs_of(&store);
         let highest = store.last_seq().unwrap_or(RUNS);
         assert!(highest >= RUNS || lost > 0, "seed {seed}: {highest} would be given out again");
-        // Whatever is damaged, new runs begin.
-        let lease = seize(&store);
         let new = write(random, RUNS + 1);
-        let begun = store.commit(&Commit { lease, runs: vec![new], ..Commit::default() });
-        assert!(begun.is_ok(), "seed {seed}: {begun:?}");
-        assert!(store.run(RUNS + 1).unwrap().is_some(), "seed {seed}");
+        assert_new_runs_begin(&store, new, seed);
     }
     assert!(refused <= 6, "{refused} of 60 files were refused");
     assert!(noticed > 20, "{noticed}");

@@ -102,7 +102,7 @@ async fn start_with(world: World, failure: Bytes) -> Result<(), Status> {
 
 async fn answer_query(world: World, failure: Bytes) -> Result<(), Status> {
     let token = world.query_task().await.task_token;
-    let request = with(world.query_answer(&token), |r| r.completed_type = 2);
+    let request = with(World::query_answer(&token), |r| r.completed_type = 2);
     send(&world, "RespondQueryTaskCompleted", request, 7, failure).await
 }
 

@@ -44,7 +44,11 @@ impl Prepared {
         for (row, token) in self.0 {
             let world = peer.world(row.name).await;
             let answered: Result<(), Status> = if row.name == QUERY.name {
-                world.client().respond_query_task_completed(world.query_answer(&token)).await.map(drop)
+                world
+                    .client()
+                    .respond_query_task_completed(super::world::World::query_answer(&token))
+                    .await
+                    .map(drop)
             } else if row.name == TAMPERED.name {
                 let mut changed = token.to_vec();
                 changed[token.len() / 2] ^= 0x55;

@@ -97,7 +97,7 @@ async fn activity_of_a_closed_run(world: &World) -> Bytes {
 }
 
 async fn answer(world: &World, token: &Bytes) -> Result<(), Status> {
-    world.client().respond_query_task_completed(world.query_answer(token)).await.map(drop)
+    world.client().respond_query_task_completed(World::query_answer(token)).await.map(drop)
 }
 
 const GARBAGE: Bytes = Bytes::from_static(b"garbage");
@@ -197,18 +197,18 @@ pub const ROWS: &[Row] = rows! {
     "query: answered from another namespace", InvalidArgument:
         |w| async move {
             let token = w.query_task().await.task_token;
-            w.client().respond_query_task_completed(with(w.query_answer(&token), |r| r.namespace = ELSEWHERE.into())).await
+            w.client().respond_query_task_completed(with(World::query_answer(&token), |r| r.namespace = ELSEWHERE.into())).await
         };
     "query: answered twice", NotFound:
         |w| async move { let token = w.query_task().await.task_token; answer(&w, &token).await.unwrap(); answer(&w, &token).await };
     "query: answered with type 99", Ok:
         |w| async move {
             let token = w.query_task().await.task_token;
-            w.client().respond_query_task_completed(with(w.query_answer(&token), |r| r.completed_type = 99)).await
+            w.client().respond_query_task_completed(with(World::query_answer(&token), |r| r.completed_type = 99)).await
         };
     "query: answered with 2 MiB", Ok:
         |w| async move {
             let token = w.query_task().await.task_token;
-            w.client().respond_query_task_completed(with(w.query_answer(&token), |r| r.query_result = Some(oversized()))).await
+            w.client().respond_query_task_completed(with(World::query_answer(&token), |r| r.query_result = Some(oversized()))).await
         };
 };

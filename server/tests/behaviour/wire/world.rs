@@ -196,7 +196,7 @@ impl World {
         self.task().await
     }
 
-    pub fn query_answer(&self, token: &Bytes) -> RespondQueryTaskCompletedRequest {
+    pub fn query_answer(token: &Bytes) -> RespondQueryTaskCompletedRequest {
         RespondQueryTaskCompletedRequest {
             namespace: NAMESPACE.into(),
             task_token: token.clone(),
