@@ -388,7 +388,7 @@ impl Execution {
                     identity: running.identity,
                     request_id: running.request_id,
                     attempt: activity.state.attempt,
-                    last_failure: activity.state.last_failure.take(),
+                    last_failure: activity.state.last_failure.clone(),
                     ..Default::default()
                 });
             if self.task_is_running() {
@@ -416,15 +416,21 @@ impl Execution {
     fn activity_timed_out(&mut self, id: i64, kind: TimeoutType, cx: &mut Context<'_>) {
         let details = self.activities.get(id).and_then(|activity| activity.state.heartbeat_details.clone());
         let mut failure = timeout_failure(format!("activity {} timeout", name(kind)), kind, details.clone());
-        let Some(retry_state) = self.retry_activity(id, &failure, cx) else { return };
-        if retry_state == RetryState::Timeout {
-            let message = "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying";
-            failure = timeout_failure(message.to_owned(), TimeoutType::ScheduleToClose, details);
-        }
-        self.close_activity(id, cx, |started_event_id, activity| {
-            if kind == TimeoutType::ScheduleToClose {
-                failure.cause = activity.state.last_failure.take().map(Box::new);
+        let retry_state = match kind {
+            // No attempt is left that these would leave time for.
+            TimeoutType::ScheduleToStart | TimeoutType::ScheduleToClose => RetryState::Timeout,
+            TimeoutType::Unspecified | TimeoutType::StartToClose | TimeoutType::Heartbeat => {
+                let Some(retry_state) = self.retry_activity(id, &failure, cx) else { return };
+                if retry_state == RetryState::Timeout {
+                    let message = "Not enough time to schedule next retry before activity ScheduleToClose timeout, giving up retrying";
+                    failure = timeout_failure(message.to_owned(), TimeoutType::ScheduleToClose, details);
+                }
+                retry_state
             }
+        };
+        self.close_activity(id, cx, |started_event_id, activity| {
+            // Of the attempt before.
+            failure.cause = activity.state.last_failure.take().map(Box::new);
             Attributes::ActivityTaskTimedOutEventAttributes(ActivityTaskTimedOutEventAttributes {
                 failure: Some(failure),
                 scheduled_event_id: id,

@@ -18,11 +18,11 @@ use super::{peer::Peer, world::World};
 use crate::support::*;
 
 /// The spans are so far from each other that a busy machine does not change what happens first.
-const SCHEDULE_TO_CLOSE: i64 = 7_500;
+const SCHEDULE_TO_CLOSE: i64 = 6_600;
 const SCHEDULE_TO_START: i64 = 1_000;
 const START_TO_CLOSE: i64 = 2_000;
 const HEARTBEAT: i64 = 1_000;
-const PAUSE: i64 = 1_000;
+const PAUSE: i64 = 1_500;
 /// Longer than any of them lasts that ends.
 const PATIENCE: Duration = Duration::from_secs(14);
 
@@ -179,6 +179,8 @@ async fn ended(world: &World) -> String {
             _ => {}
         }
     }
+    // How many there are by then depends on the machine.
+    let attempt = if attempt > 3 { "beyond 3".to_owned() } else { attempt.to_string() };
     format!("{outcome}, attempt {attempt}, recorded {recorded}")
 }
 
