@@ -40,7 +40,7 @@ def text_of(size: int) -> dict[str, Any]:
         (text_of(3 * MIB), "at most 2097152 are allowed. Store large data elsewhere and pass a reference"),
         ({"memo": {"note": "x" * 3 * MIB}}, "at most 2097152 are allowed"),
         (text_of(17 * MIB), "received message larger than max"),
-        ({"static_summary": "x" * 500}, "at most 400 are allowed"),
+        ({"static_summary": "x" * 3 * MIB}, "at most 2097152 are allowed"),
         ({"cron_schedule": "* * * * *"}, "cron_schedule is not offered by this server"),
     ],
     ids=["id", "argument", "memo", "request", "summary", "cron"],
@@ -64,7 +64,7 @@ def test_an_activity_with_too_large_a_result_fails_in_these_words() -> None:
             return str(raised.value.cause.__cause__)
 
     words = asyncio.run(cause())
-    assert words == "COMPLETE_RESULT_EXCEEDS_LIMIT"
+    assert words == "Complete result exceeds size limit."
     assert words in PAGE
 
 
