@@ -43,74 +43,75 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// `identity` is the client's.
+    /// `identity` is the client's. Takes all options by name: one that nothing obeys doesn't compile.
     pub(crate) fn new(options: WorkerOptions, identity: &str) -> Result<Self, CallError> {
-        if options.task_queue.is_empty() && !options.replay_only {
-            return Err(invalid("task_queue is empty: name the queue that this worker polls"));
-        }
-        if !options.workflows && !options.activities && !options.replay_only {
-            return Err(invalid("the worker has neither workflows nor activities: register at least one"));
-        }
-        let rates = [options.max_activities_per_second, options.max_task_queue_activities_per_second];
-        if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
-            return Err(invalid("activities per second must be a positive number, or 0 for no limit"));
-        }
-        let history_dialect = HistoryDialect::try_from(options.history_dialect)
-            .map_err(|_| invalid("history_dialect is none that this version knows"))?;
-        let workflow_slots = or_default(options.max_concurrent_workflow_tasks, 100);
-        let activity_slots = or_default(options.max_concurrent_activities, 100);
-        let polls = or_default(options.max_concurrent_workflow_task_polls, 5).min(workflow_slots);
-        let ratio = options.nonsticky_to_sticky_poll_ratio;
-        let ratio = if ratio > 0.0 { ratio.min(1.0) } else { 0.2 };
-        let normal_polls = ((polls as f32 * ratio).round() as usize).clamp(1, polls);
-        let caches = !options.no_workflow_cache;
-        // With a single slot, a poll of one queue would keep the other from being polled at all.
-        let sticky_polls = if caches && workflow_slots > 1 { (polls - normal_polls).max(1) } else { 0 };
-        let eager = options.activities && !options.disable_eager_activities && !options.activities_on_demand;
-        Ok(Self {
-            task_queue: options.task_queue,
-            identity: if options.identity.is_empty() { identity.to_owned() } else { options.identity },
-            build_id: options.build_id,
+        check(&options)?;
+        let WorkerOptions {
+            task_queue,
+            namespace: _, // The client is of this namespace.
+            identity: own_identity,
+            build_id,
             history_dialect,
+            workflows,
+            activities,
+            nondeterminism_as_workflow_fail,
+            nondeterminism_as_workflow_fail_for_types,
+            nondeterminism_failure_message,
+            max_cached_bytes,
+            max_cached_workflows,
+            no_workflow_cache,
+            sticky_queue_schedule_to_start_timeout,
+            max_concurrent_workflow_tasks,
+            max_concurrent_activities,
+            max_concurrent_local_activities: _, // There are none yet.
+            max_concurrent_workflow_task_polls,
+            max_concurrent_activity_task_polls,
+            nonsticky_to_sticky_poll_ratio,
+            max_activities_per_second,
+            max_task_queue_activities_per_second,
+            max_eager_activities,
+            disable_eager_activities,
+            activities_on_demand,
+            max_heartbeat_throttle_interval,
+            default_heartbeat_throttle_interval,
+            graceful_shutdown_timeout,
+            replay_only,
+        } = options;
+        let workflow_slots = or_default(max_concurrent_workflow_tasks, 100);
+        let activity_slots = or_default(max_concurrent_activities, 100);
+        let caches = !no_workflow_cache;
+        let polls = or_default(max_concurrent_workflow_task_polls, 5).min(workflow_slots);
+        let has_own_queue = caches && workflow_slots > 1;
+        let (normal_polls, sticky_polls) = shares(polls, nonsticky_to_sticky_poll_ratio, has_own_queue);
+        let eager = activities && !disable_eager_activities && !activities_on_demand;
+        Ok(Self {
+            task_queue,
+            identity: if own_identity.is_empty() { identity.to_owned() } else { own_identity },
+            build_id,
+            history_dialect: dialect(history_dialect)?,
             nondeterminism: Arc::new(NondeterminismPolicy {
-                fails_all: options.nondeterminism_as_workflow_fail,
-                fails_types: options.nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
-                message: options.nondeterminism_failure_message,
+                fails_all: nondeterminism_as_workflow_fail,
+                fails_types: nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
+                message: nondeterminism_failure_message,
             }),
-            workflows: options.workflows,
-            activities: options.activities,
-            activities_on_demand: options.activities_on_demand,
-            max_cached_bytes: match options.max_cached_bytes {
-                _ if !caches => 0,
-                0 => 256 << 20,
-                bytes => bytes,
-            },
-            max_cached_workflows: if caches { or_default(options.max_cached_workflows, 10_000) } else { 0 },
-            sticky_timeout: duration_or(
-                options.sticky_queue_schedule_to_start_timeout.as_ref(),
-                Duration::from_secs(10),
-            ),
+            workflows,
+            activities,
+            activities_on_demand,
+            max_cached_bytes: if caches { cache_size(max_cached_bytes) } else { 0 },
+            max_cached_workflows: if caches { or_default(max_cached_workflows, 10_000) } else { 0 },
+            sticky_timeout: seconds_or(sticky_queue_schedule_to_start_timeout, 10),
             workflow_slots,
             activity_slots,
             normal_polls,
             sticky_polls,
-            activity_polls: or_default(options.max_concurrent_activity_task_polls, 5).min(activity_slots),
-            max_activities_per_second: Some(rates[0]).filter(|rate| *rate > 0.0),
-            max_task_queue_activities_per_second: Some(rates[1]).filter(|rate| *rate > 0.0),
-            max_eager_activities: if eager { or_default(options.max_eager_activities, 3) } else { 0 },
-            max_heartbeat_throttle: duration_or(
-                options.max_heartbeat_throttle_interval.as_ref(),
-                Duration::from_mins(1),
-            ),
-            default_heartbeat_throttle: duration_or(
-                options.default_heartbeat_throttle_interval.as_ref(),
-                Duration::from_secs(30),
-            ),
-            graceful_shutdown_timeout: duration_or(
-                options.graceful_shutdown_timeout.as_ref(),
-                Duration::ZERO,
-            ),
-            replay_only: options.replay_only,
+            activity_polls: or_default(max_concurrent_activity_task_polls, 5).min(activity_slots),
+            max_activities_per_second: limit(max_activities_per_second),
+            max_task_queue_activities_per_second: limit(max_task_queue_activities_per_second),
+            max_eager_activities: if eager { or_default(max_eager_activities, 3) } else { 0 },
+            max_heartbeat_throttle: seconds_or(max_heartbeat_throttle_interval, 60),
+            default_heartbeat_throttle: seconds_or(default_heartbeat_throttle_interval, 30),
+            graceful_shutdown_timeout: seconds_or(graceful_shutdown_timeout, 0),
+            replay_only,
         })
     }
 
@@ -129,6 +130,45 @@ impl Settings {
             .map_or(self.default_heartbeat_throttle, |timeout| timeout.mul_f64(0.8))
             .min(self.max_heartbeat_throttle)
     }
+}
+
+/// Refuses what contradicts itself.
+fn check(options: &WorkerOptions) -> Result<(), CallError> {
+    if options.task_queue.is_empty() && !options.replay_only {
+        return Err(invalid("task_queue is empty: name the queue that this worker polls"));
+    }
+    if !options.workflows && !options.activities && !options.replay_only {
+        return Err(invalid("the worker has neither workflows nor activities: register at least one"));
+    }
+    let rates = [options.max_activities_per_second, options.max_task_queue_activities_per_second];
+    if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
+        return Err(invalid("activities per second must be a positive number, or 0 for no limit"));
+    }
+    Ok(())
+}
+
+fn dialect(number: i32) -> Result<HistoryDialect, CallError> {
+    HistoryDialect::try_from(number).map_err(|_| invalid("history_dialect is none that this version knows"))
+}
+
+/// How many of the polls go to the queue that all workers share, and how many to the worker's own, if it has one. With a
+/// single slot, a poll of one queue would keep the other from being polled at all.
+fn shares(polls: usize, ratio: f32, has_own_queue: bool) -> (usize, usize) {
+    let ratio = if ratio > 0.0 { ratio.min(1.0) } else { 0.2 };
+    let normal = ((polls as f32 * ratio).round() as usize).clamp(1, polls);
+    (normal, if has_own_queue { (polls - normal).max(1) } else { 0 })
+}
+
+fn cache_size(bytes: u64) -> u64 {
+    if bytes == 0 { 256 << 20 } else { bytes }
+}
+
+fn limit(rate: f64) -> Option<f64> {
+    Some(rate).filter(|rate| *rate > 0.0)
+}
+
+fn seconds_or(given: Option<prost_types::Duration>, default: u64) -> Duration {
+    duration_or(given.as_ref(), Duration::from_secs(default))
 }
 
 fn or_default(value: u32, default: usize) -> usize {

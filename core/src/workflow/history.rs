@@ -94,7 +94,16 @@ impl Event {
         match &self.kind {
             Kind::Closed => true,
             Kind::Command(event) => event.closes_run(),
-            _ => false,
+            Kind::Started { .. }
+            | Kind::TaskScheduled
+            | Kind::TaskStarted(_)
+            | Kind::TaskCompleted(_)
+            | Kind::TaskFailed { .. }
+            | Kind::TaskTimedOut
+            | Kind::Signaled(_)
+            | Kind::CancelRequested { .. }
+            | Kind::Response { .. }
+            | Kind::Ignored => false,
         }
     }
 }

@@ -43,6 +43,12 @@ impl Frontend {
                 "completing a workflow task in pages is not offered by this server; send one request",
             ));
         }
+        // What updates are answered with. This server sends none, so nothing could take them.
+        if !request.messages.is_empty() {
+            let cause = WorkflowTaskFailedCause::BadUpdateWorkflowExecutionMessage;
+            let message = "messages is not empty: updates are not offered by this server; send commands only";
+            return self.refuse_completion(&namespace, request, cause, message.to_owned()).await;
+        }
         let largest = request.commands.iter().max_by_key(|command| command.encoded_len());
         if let Some(command) = largest.filter(|command| command.encoded_len() > validate::MAX_BLOB) {
             let message = format!(
@@ -51,7 +57,8 @@ impl Frontend {
                 command.encoded_len(),
                 validate::MAX_BLOB
             );
-            return self.refuse_large_command(&namespace, request, message).await;
+            let cause = WorkflowTaskFailedCause::PayloadsTooLarge;
+            return self.refuse_completion(&namespace, request, cause, message).await;
         }
         let mut answer = self.executions().respond_workflow_task_completed(&namespace, request).await?;
         if let Some(task) = &mut answer.workflow_task {
@@ -64,15 +71,16 @@ impl Frontend {
     }
 
     /// Fails the workflow task, so that the history says why the workflow does not go on, and tells the worker.
-    async fn refuse_large_command(
+    async fn refuse_completion(
         &self,
         namespace: &Namespace,
         request: RespondWorkflowTaskCompletedRequest,
+        cause: WorkflowTaskFailedCause,
         message: String,
     ) -> Result<RespondWorkflowTaskCompletedResponse, ServiceError> {
         let failed = RespondWorkflowTaskFailedRequest {
             task_token: request.task_token,
-            cause: WorkflowTaskFailedCause::PayloadsTooLarge as i32,
+            cause: cause as i32,
             failure: Some(super::activity_tasks::server_failure(&message, false)),
             identity: request.identity,
             namespace: request.namespace,

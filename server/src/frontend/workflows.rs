@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use durably_proto::temporal::api::{
     enums::v1::{HistoryEventFilterType, QueryRejectCondition, WorkflowIdConflictPolicy},
+    workflow::v1::OnConflictOptions,
     workflowservice::v1::*,
 };
 
@@ -77,6 +78,9 @@ impl Frontend {
         check_start!(request, WorkflowIdConflictPolicy::Fail);
         validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
         not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
+        // An empty message asks for nothing.
+        let attaches = request.on_conflict_options.unwrap_or_default() != OnConflictOptions::default();
+        not_offered(attaches, "on_conflict_options")?;
         let mut answer = self.executions().start_workflow(&namespace, request, caller.in_process).await?;
         if let Some(task) = &mut answer.eager_workflow_task {
             super::workflow_tasks::seal_task(&namespace, task);

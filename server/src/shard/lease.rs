@@ -1,8 +1,8 @@
 //! Holding shards: on what terms a process takes their leases, keeps them, and gets them back after a loss.
 //!
-//! The only process that can have its store takes the leases for good, and nothing ticks (decision 086). Among several,
-//! a lease has an end and is renewed well before it; a shard that has lost its lease leaves memory, and its thread waits
-//! until the lease can be taken again.
+//! The only process that can have its store takes the leases for good, and renews nothing (decision 086). Among several,
+//! which no store offers yet, a lease has an end and is renewed well before it; a shard that has lost its lease leaves
+//! memory, and its thread waits until the lease can be taken again.
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    Commit, Field, Filter, Group, Holder, Lease, Listing, OpenRun, RowKind, RunRow, RunWrite, StateRow,
-    Store, StoreError, StoredRun, Terms, Value, Visibility,
+    CloseRow, Commit, Field, Filter, Group, Holder, Lease, Listing, NewRow, OpenRun, RowKind, RunCommit,
+    RunRow, RunWrite, StateRow, Store, StoreError, StoredRun, Terms, Value, Visibility,
     filter::matches,
     lease,
     visibility::{add_to_group, sort_groups},
@@ -75,65 +75,81 @@ impl Tables {
     }
 
     fn write(&mut self, shard: u32, write: &RunWrite) -> Result<(), StoreError> {
-        let change = &write.change;
-        if let Some(new) = &write.new {
-            let row = RunRow {
-                seq: write.seq,
-                key: new.key.clone(),
-                workflow_type: new.workflow_type.clone(),
-                task_queue: new.task_queue.clone(),
-                start_time: new.start_time,
-                execution_time: new.execution_time,
-                status: change.status,
-                close_time: None,
-                history_length: 0,
-                history_bytes: 0,
-                transitions: 0,
-                memo: None,
-                search_attributes: None,
-            };
-            let id = (Arc::clone(&new.key.namespace_id), Arc::clone(&new.key.workflow_id));
-            self.ids.entry(id).or_default().push(write.seq);
-            let stored = StoredRun { row, state: Vec::new(), rows: Vec::new() };
-            self.runs.insert(
-                write.seq,
-                Run {
-                    shard,
-                    stored,
-                    next_due: None,
-                    runnable: false,
-                    batches: BTreeMap::new(),
-                    rows: BTreeMap::new(),
-                },
-            );
+        let RunWrite { seq, new, change } = write;
+        if let Some(new) = new {
+            self.insert(shard, *seq, new, change.status);
         }
+        // All of it by name: what a store forgets doesn't compile.
+        let RunCommit {
+            state,
+            rows,
+            events,
+            status,
+            close_time,
+            history_length,
+            history_bytes,
+            transitions,
+            next_due,
+            runnable,
+            attributes,
+        } = change;
         let run = self
             .runs
-            .get_mut(&write.seq)
-            .ok_or_else(|| StoreError::Failed(format!("run {} is not there to be changed", write.seq)))?;
-        run.next_due = change.next_due;
-        run.runnable = change.runnable;
-        if let Some((first, events)) = &change.events {
+            .get_mut(seq)
+            .ok_or_else(|| StoreError::Failed(format!("run {seq} is not there to be changed")))?;
+        run.next_due = *next_due;
+        run.runnable = *runnable;
+        if let Some((first, events)) = events {
             run.batches.insert(*first, events.clone());
         }
-        run.stored.state.clone_from(&change.state);
-        for row in &change.rows {
-            match &row.data {
-                Some(data) => run.rows.insert((row.kind, row.id), data.clone()),
-                None => run.rows.remove(&(row.kind, row.id)),
+        run.stored.state.clone_from(state);
+        for StateRow { kind, id, data } in rows {
+            match data {
+                Some(data) => run.rows.insert((*kind, *id), data.clone()),
+                None => run.rows.remove(&(*kind, *id)),
             };
         }
         let row = &mut run.stored.row;
-        row.status = change.status;
-        row.close_time = change.close_time;
-        row.history_length = change.history_length;
-        row.history_bytes = change.history_bytes;
-        row.transitions = change.transitions;
-        if let Some((memo, search_attributes)) = &change.attributes {
+        row.status = *status;
+        row.close_time = *close_time;
+        row.history_length = *history_length;
+        row.history_bytes = *history_bytes;
+        row.transitions = *transitions;
+        if let Some((memo, search_attributes)) = attributes {
             row.memo.clone_from(memo);
             row.search_attributes.clone_from(search_attributes);
         }
         Ok(())
+    }
+
+    fn insert(&mut self, shard: u32, seq: i64, new: &NewRow, status: i32) {
+        let NewRow { key, workflow_type, task_queue, start_time, execution_time } = new;
+        let row = RunRow {
+            seq,
+            key: key.clone(),
+            workflow_type: workflow_type.clone(),
+            task_queue: task_queue.clone(),
+            start_time: *start_time,
+            execution_time: *execution_time,
+            status,
+            close_time: None,
+            history_length: 0,
+            history_bytes: 0,
+            transitions: 0,
+            memo: None,
+            search_attributes: None,
+        };
+        let id = (Arc::clone(&key.namespace_id), Arc::clone(&key.workflow_id));
+        self.ids.entry(id).or_default().push(seq);
+        let run = Run {
+            shard,
+            stored: StoredRun { row, state: Vec::new(), rows: Vec::new() },
+            next_due: None,
+            runnable: false,
+            batches: BTreeMap::new(),
+            rows: BTreeMap::new(),
+        };
+        self.runs.insert(seq, run);
     }
 
     fn delete(&mut self, seq: i64) {
@@ -271,19 +287,21 @@ impl Store for MemoryStore {
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         let mut tables = self.tables.write();
         tables.check(commit)?;
-        for write in &commit.runs {
-            tables.write(commit.shard, write)?;
+        // The lease has been checked.
+        let Commit { shard, lease: _, runs, closes, deletes, namespaces } = commit;
+        for write in runs {
+            tables.write(*shard, write)?;
         }
-        for close in &commit.closes {
-            if let Some(run) = tables.runs.get_mut(&close.seq) {
+        for CloseRow { seq, status, close_time } in closes {
+            if let Some(run) = tables.runs.get_mut(seq) {
                 (run.next_due, run.runnable) = (None, false);
-                (run.stored.row.status, run.stored.row.close_time) = (close.status, Some(close.close_time));
+                (run.stored.row.status, run.stored.row.close_time) = (*status, Some(*close_time));
             }
         }
-        for seq in &commit.deletes {
+        for seq in deletes {
             tables.delete(*seq);
         }
-        tables.namespaces.extend(commit.namespaces.iter().cloned());
+        tables.namespaces.extend(namespaces.iter().cloned());
         Ok(())
     }
 

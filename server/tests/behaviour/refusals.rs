@@ -6,6 +6,7 @@ use durably_proto::temporal::api::{
     operatorservice::v1::{CreateNexusEndpointRequest, operator_service_client::OperatorServiceClient},
     query::v1::WorkflowQuery,
     testservice::v1::LockTimeSkippingRequest,
+    workflow::v1::OnConflictOptions,
     workflowservice::v1::*,
 };
 use tonic::Code;
@@ -98,10 +99,24 @@ async fn bad_starts() {
         }))) => InvalidArgument, "", "memo has";
         start_workflow_execution(started(|r| r.cron_schedule = "* * * * *".into()))
             => Unimplemented, "", "cron_schedule";
+        start_workflow_execution(started(|r| {
+            r.on_conflict_options = Some(OnConflictOptions { attach_request_id: true, ..Default::default() });
+        })) => Unimplemented, "", "on_conflict_options";
+        start_workflow_execution(started(|r| {
+            r.on_conflict_options = Some(OnConflictOptions { attach_links: true, ..Default::default() });
+        })) => Unimplemented, "", "on_conflict_options";
     }
     // Nothing of all that has left a workflow behind.
     let count = CountWorkflowExecutionsRequest { namespace: NAMESPACE.into(), ..Default::default() };
     assert_eq!(harness.client().count_workflow_executions(count).await.unwrap().into_inner().count, 0);
+}
+
+#[tokio::test]
+async fn options_that_ask_for_nothing_are_no_reason_to_refuse_a_start() {
+    let harness = Harness::start().await;
+    let request = started(|r| r.on_conflict_options = Some(OnConflictOptions::default()));
+    let run_id = harness.client().start_workflow_execution(request).await.unwrap().into_inner().run_id;
+    assert!(!run_id.is_empty());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use durably_proto::temporal::api::{
     enums::v1::*,
     history::v1::history_event::Attributes as Event,
+    protocol::v1::Message,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     testservice::v1::*,
     workflowservice::v1::*,
@@ -403,11 +404,34 @@ async fn a_command_that_is_too_large_fails_the_task_and_says_so() {
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     assert!(refused.message().contains("2097152"), "{refused}");
     let task = harness.advance(vec![complete_workflow("smaller")]).await;
-    let failed = history(&task).iter().find_map(|event| match &event.attributes {
+    assert_eq!(failed_task(&task), Some(WorkflowTaskFailedCause::PayloadsTooLarge));
+}
+
+#[tokio::test]
+async fn a_completion_with_messages_for_updates_fails_the_task_and_says_so() {
+    let harness = Harness::start().await;
+    harness.begin("order-1").await;
+    let task = harness.workflow_task().await;
+    let refused = RespondWorkflowTaskCompletedRequest {
+        namespace: NAMESPACE.into(),
+        task_token: task.task_token.clone(),
+        commands: vec![complete_workflow("lost")],
+        messages: vec![Message { id: "m".into(), ..Default::default() }],
+        ..Default::default()
+    };
+    let refused = harness.client().respond_workflow_task_completed(refused).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("updates are not offered"), "{refused}");
+    let task = harness.advance(vec![complete_workflow("done")]).await;
+    assert_eq!(failed_task(&task), Some(WorkflowTaskFailedCause::BadUpdateWorkflowExecutionMessage));
+}
+
+/// Why a workflow task of the history failed.
+fn failed_task(task: &PollWorkflowTaskQueueResponse) -> Option<WorkflowTaskFailedCause> {
+    history(task).iter().find_map(|event| match &event.attributes {
         Some(Event::WorkflowTaskFailedEventAttributes(failed)) => Some(failed.cause()),
         _ => None,
-    });
-    assert_eq!(failed, Some(WorkflowTaskFailedCause::PayloadsTooLarge));
+    })
 }
 
 #[tokio::test]

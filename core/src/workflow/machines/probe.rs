@@ -1,8 +1,6 @@
 //! A machine for tests of what the kinds to come will need, and none of those that exist does: local work, commands that
 //! belong together, and markers that the code or the history may lack.
 
-#![expect(clippy::unnecessary_wraps, reason = "decoders of all kinds have one shape")]
-
 use std::fmt;
 
 use durably_proto::durably::core::v1::FireTimer;
@@ -11,6 +9,7 @@ use durably_proto::temporal::api::command::v1::command::Attributes as CommandAtt
 use durably_proto::temporal::api::command::v1::{
     RecordMarkerCommandAttributes, UpsertWorkflowSearchAttributesCommandAttributes,
 };
+use durably_proto::temporal::api::history::v1::history_event::Attributes;
 
 use super::{Effects, Issued, Machine, MachineEvent, Sequence};
 use crate::workflow::history::{Decoded, Kind};
@@ -62,18 +61,25 @@ fn marker(name: &str) -> CommandAttributes {
     CommandAttributes::RecordMarkerCommandAttributes(marker)
 }
 
-/// A marker whose name says so may be lacking in the code.
-pub(super) fn decode_marker(name: String) -> Decoded {
-    let is_optional = name.contains("optional");
-    Ok(Kind::Command(MachineEvent::Probe(Event::Marker { name, is_optional })))
+/// Decodes the events that tests mark as the probe's. A marker whose name says so may be lacking in the code.
+pub(super) fn decode(attributes: &Attributes) -> Option<Decoded> {
+    let event = match attributes {
+        Attributes::MarkerRecordedEventAttributes(marker) if marker.marker_name.starts_with("probe") => {
+            let name = marker.marker_name.clone();
+            Event::Marker { is_optional: name.contains("optional"), name }
+        }
+        Attributes::UpsertWorkflowSearchAttributesEventAttributes(upserted)
+            if upserted.workflow_task_completed_event_id == UPSERTED =>
+        {
+            Event::Upserted
+        }
+        _ => return None,
+    };
+    Some(Ok(Kind::Command(MachineEvent::Probe(event))))
 }
 
 /// Marks the event.
 pub(crate) const UPSERTED: i64 = 4711;
-
-pub(super) fn decode_upserted() -> Decoded {
-    Ok(Kind::Command(MachineEvent::Probe(Event::Upserted)))
-}
 
 impl ProbeMachine {
     pub(super) fn handle(self, event: Event, effects: &mut Effects) -> Result<ProbeMachine, Box<Mismatch>> {

@@ -1,4 +1,5 @@
-//! Long polls: a worker waits for a task of its queue, and gets it once the start of the task is recorded.
+//! Long polls: a worker waits for a task of its queue, and gets it once the start of the task is recorded: on disk, but for
+//! a workflow task that had waited for its worker, whose start the run's next commit stores (decision 010).
 
 use std::{
     collections::BTreeMap,

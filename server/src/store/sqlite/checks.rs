@@ -55,7 +55,8 @@ fn of_fixed(seq: i64, key: &RunKey, workflow_type: &str, task_queue: &str, times
 
 /// What never changes of a run.
 pub(super) fn of_new(seq: i64, new: &NewRow) -> i64 {
-    of_fixed(seq, &new.key, &new.workflow_type, &new.task_queue, [new.start_time, new.execution_time])
+    let NewRow { key, workflow_type, task_queue, start_time, execution_time } = new;
+    of_fixed(seq, key, workflow_type, task_queue, [*start_time, *execution_time])
 }
 
 /// The same of a row that was read.
@@ -77,29 +78,37 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn check(self, seq: i64) -> i64 {
+        let Self { status, close_time, history_length, history_bytes, transitions, next_due, runnable } =
+            self;
         Check::of(seq)
-            .int(self.status.into())
-            .option(self.close_time)
-            .int(self.history_length)
-            .int(self.history_bytes)
-            .int(self.transitions)
-            .option(self.next_due)
-            .int(self.runnable.into())
+            .int(status.into())
+            .option(close_time)
+            .int(history_length)
+            .int(history_bytes)
+            .int(transitions)
+            .option(next_due)
+            .int(runnable.into())
             .sum()
     }
 }
 
 impl From<&RunCommit> for Progress {
     fn from(change: &RunCommit) -> Self {
-        Self {
-            status: change.status,
-            close_time: change.close_time,
-            history_length: change.history_length,
-            history_bytes: change.history_bytes,
-            transitions: change.transitions,
-            next_due: change.next_due,
-            runnable: change.runnable,
-        }
+        let RunCommit {
+            status,
+            close_time,
+            history_length,
+            history_bytes,
+            transitions,
+            next_due,
+            runnable,
+            // These have checksums of their own.
+            state: _,
+            rows: _,
+            events: _,
+            attributes: _,
+        } = *change;
+        Self { status, close_time, history_length, history_bytes, transitions, next_due, runnable }
     }
 }
 

@@ -158,16 +158,17 @@ fn encoded<M: Message>(message: Option<&M>) -> Option<Vec<u8>> {
 }
 
 fn write_run(transaction: &Transaction<'_>, shard: u32, write: &RunWrite) -> rusqlite::Result<()> {
+    let RunWrite { seq, new, change } = write;
     let mut keys = 0;
-    for row in &write.change.rows {
-        keys += write_state_row(transaction, write.seq, row)?;
+    for row in &change.rows {
+        keys += write_state_row(transaction, *seq, row)?;
     }
-    match &write.new {
-        Some(new) => insert_run(transaction, shard, write.seq, new, &write.change, keys)?,
-        None => update_run(transaction, write.seq, &write.change, keys)?,
+    match new {
+        Some(new) => insert_run(transaction, shard, *seq, new, change, keys)?,
+        None => update_run(transaction, *seq, change, keys)?,
     }
-    if let Some((first, events)) = &write.change.events {
-        let id = batch_id(write.seq, *first);
+    if let Some((first, events)) = &change.events {
+        let id = batch_id(*seq, *first);
         transaction
             .prepare_cached("INSERT INTO history (id, events, crc) VALUES (?1, ?2, ?3)")?
             .execute(params![id, events.as_ref(), checks::of_blob(id, events)])?;
@@ -208,8 +209,22 @@ fn insert_run(
     change: &RunCommit,
     row_keys: i64,
 ) -> rusqlite::Result<()> {
-    let (memo, search_attributes) = change
-        .attributes
+    // All of it by name: what a statement forgets doesn't compile.
+    let NewRow { key, workflow_type, task_queue, start_time, execution_time } = new;
+    let RunCommit {
+        state,
+        rows: _, // `write_run` writes these two.
+        events: _,
+        status,
+        close_time,
+        history_length,
+        history_bytes,
+        transitions,
+        next_due,
+        runnable,
+        attributes,
+    } = change;
+    let (memo, search_attributes) = attributes
         .as_ref()
         .map_or((None, None), |(memo, attributes)| (encoded(memo.as_ref()), encoded(attributes.as_ref())));
     transaction
@@ -223,28 +238,28 @@ fn insert_run(
         )?
         .execute(params![
             seq,
-            new.key.namespace_id,
-            new.key.workflow_id,
-            new.key.run_id,
-            new.workflow_type,
-            new.task_queue,
-            new.start_time,
-            new.execution_time,
-            change.status,
-            change.close_time,
-            change.history_length,
-            change.history_bytes,
-            change.transitions,
+            key.namespace_id,
+            key.workflow_id,
+            key.run_id,
+            workflow_type,
+            task_queue,
+            start_time,
+            execution_time,
+            status,
+            close_time,
+            history_length,
+            history_bytes,
+            transitions,
             memo,
             search_attributes,
-            change.next_due,
-            change.runnable,
-            change.state,
+            next_due,
+            runnable,
+            state,
             shard,
             checks::of_new(seq, new),
             Progress::from(change).check(seq),
             checks::of_attributes(seq, memo.as_deref(), search_attributes.as_deref()),
-            checks::of_blob(seq, &change.state),
+            checks::of_blob(seq, state),
             row_keys & checks::ROW_KEYS,
         ])?;
     Ok(())
@@ -256,6 +271,19 @@ fn update_run(
     change: &RunCommit,
     row_keys: i64,
 ) -> rusqlite::Result<()> {
+    let RunCommit {
+        state,
+        rows: _, // `write_run` writes these two.
+        events: _,
+        status,
+        close_time,
+        history_length,
+        history_bytes,
+        transitions,
+        next_due,
+        runnable,
+        attributes,
+    } = change;
     let changed = transaction
         .prepare_cached(
             "UPDATE runs SET status = ?2, close_time = ?3, history_length = ?4, history_bytes = ?5, \
@@ -264,23 +292,23 @@ fn update_run(
         )?
         .execute(params![
             seq,
-            change.status,
-            change.close_time,
-            change.history_length,
-            change.history_bytes,
-            change.transitions,
-            change.next_due,
-            change.runnable,
-            change.state,
+            status,
+            close_time,
+            history_length,
+            history_bytes,
+            transitions,
+            next_due,
+            runnable,
+            state,
             Progress::from(change).check(seq),
-            checks::of_blob(seq, &change.state),
+            checks::of_blob(seq, state),
             row_keys,
             checks::ROW_KEYS,
         ])?;
     if changed != 1 {
         return Err(rusqlite::Error::StatementChangedRows(changed));
     }
-    if let Some((memo, search_attributes)) = &change.attributes {
+    if let Some((memo, search_attributes)) = attributes {
         let (memo, attributes) = (encoded(memo.as_ref()), encoded(search_attributes.as_ref()));
         let check = checks::of_attributes(seq, memo.as_deref(), attributes.as_deref());
         transaction
@@ -320,29 +348,30 @@ fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Resul
 }
 
 fn write_all(writer: &mut Connection, commit: &Commit) -> Result<(), StoreError> {
+    let Commit { shard, lease, runs, closes, deletes, namespaces } = commit;
     let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction
         .prepare_cached("SELECT token FROM leases WHERE shard = ?1")?
-        .query_row([commit.shard], |row| row.get(0))
+        .query_row([shard], |row| row.get(0))
         .optional()?
         .unwrap_or_default();
-    if found != commit.lease {
-        return Err(StoreError::Fenced { held: commit.lease, found });
+    if found != *lease {
+        return Err(StoreError::Fenced { held: *lease, found });
     }
-    for write in &commit.runs {
-        write_run(&transaction, commit.shard, write)?;
+    for write in runs {
+        write_run(&transaction, *shard, write)?;
     }
-    for close in &commit.closes {
+    for close in closes {
         close_row(&transaction, close)?;
     }
-    for seq in &commit.deletes {
+    for seq in deletes {
         transaction
             .prepare_cached("DELETE FROM history WHERE id >= ?1 AND id < ?2")?
             .execute([batch_id(*seq, 0), batch_id(*seq + 1, 0)])?;
         transaction.prepare_cached("DELETE FROM run_rows WHERE seq = ?1")?.execute([seq])?;
         transaction.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
     }
-    for (id, data) in &commit.namespaces {
+    for (id, data) in namespaces {
         namespaces::write(&transaction, id, data)?;
     }
     transaction.commit()?;
