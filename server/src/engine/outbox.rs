@@ -227,39 +227,53 @@ impl Execution {
     /// The other side's answer.
     pub(super) fn settle(&mut self, event_id: i64, outcome: Outcome, cx: &mut Context<'_>) -> Output {
         let Some(unsettled) = self.outbox.remove(event_id) else { return Output::Stale };
-        if let Some(Body::Signal(signal)) = unsettled.body {
-            let to = unsettled.to;
-            let workflow_execution =
-                Some(WorkflowExecution { workflow_id: to.workflow_id, run_id: to.run_id });
-            let attributes = match outcome {
-                Outcome::Delivered => Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
-                    ExternalWorkflowExecutionSignaledEventAttributes {
-                        initiated_event_id: event_id,
-                        namespace: to.namespace,
-                        workflow_execution,
-                        control: signal.control,
-                        ..Default::default()
-                    },
-                ),
-                Outcome::NotFound | Outcome::NamespaceNotFound | Outcome::TooManySignals => {
-                    Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
-                        SignalExternalWorkflowExecutionFailedEventAttributes {
-                            cause: signal_failed(outcome) as i32,
-                            workflow_task_completed_event_id: unsettled.completed_event_id,
-                            namespace: to.namespace,
-                            workflow_execution,
-                            initiated_event_id: event_id,
-                            control: signal.control,
-                            ..Default::default()
-                        },
-                    )
-                }
-            };
-            self.record(attributes, Vec::new(), cx);
+        match unsettled.body {
+            Some(Body::Signal(signal)) => {
+                let attributes =
+                    signal_settled(signal, unsettled.to, event_id, unsettled.completed_event_id, outcome);
+                self.record(attributes, Vec::new(), cx);
+            }
+            // Nothing was said, so there is nothing that the workflow waits to hear.
+            None => {}
         }
         self.schedule_task(cx);
         self.changed(cx);
         Output::Done
+    }
+}
+
+/// The event that tells the workflow what became of its signal.
+fn signal_settled(
+    signal: SignalBody,
+    to: Address,
+    initiated_event_id: i64,
+    completed_event_id: i64,
+    outcome: Outcome,
+) -> Attributes {
+    let workflow_execution = Some(WorkflowExecution { workflow_id: to.workflow_id, run_id: to.run_id });
+    match outcome {
+        Outcome::Delivered => Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
+            ExternalWorkflowExecutionSignaledEventAttributes {
+                initiated_event_id,
+                namespace: to.namespace,
+                workflow_execution,
+                control: signal.control,
+                ..Default::default()
+            },
+        ),
+        Outcome::NotFound | Outcome::NamespaceNotFound | Outcome::TooManySignals => {
+            Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
+                SignalExternalWorkflowExecutionFailedEventAttributes {
+                    cause: signal_failed(outcome) as i32,
+                    workflow_task_completed_event_id: completed_event_id,
+                    namespace: to.namespace,
+                    workflow_execution,
+                    initiated_event_id,
+                    control: signal.control,
+                    ..Default::default()
+                },
+            )
+        }
     }
 }
 

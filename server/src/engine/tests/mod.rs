@@ -5,6 +5,7 @@
 mod brief;
 mod rows;
 mod script;
+mod stored;
 mod tables;
 mod transcripts;
 mod two_runs;
