@@ -26,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use prost::Message;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params};
 
 use super::{
     CloseRow, Commit, DamagedNamespace, Holder, Lease, NewRow, OpenRun, RunCommit, RunKey, RunWrite,
@@ -566,8 +566,13 @@ impl Store for SqliteStore {
         self.histories.close();
         self.reader.lock().take();
         let Some(writer) = self.writer.lock().take() else { return };
-        let closed = self.in_use.unmark(&writer).and_then(|()| writer.close().map_err(|(_, error)| error));
-        if let Err(error) = closed {
+        let unmarked = self.in_use.unmark(&writer);
+        if unmarked.is_err() {
+            // A file that says that it is open is refused without its log, and SQLite takes an empty log away.
+            let _ = writer.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+        let closed = writer.close().map_err(|(_, error)| error);
+        if let Err(error) = unmarked.and(closed) {
             tracing::warn!(%error, "the state file was not closed in order; its log stays beside it");
         }
     }

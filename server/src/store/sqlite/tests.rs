@@ -396,3 +396,18 @@ fn retention_finds_closed_runs_by_an_index() {
         "{plan}"
     );
 }
+
+/// As when the disk is full.
+#[test]
+fn a_file_whose_mark_stays_keeps_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = filled(&directory);
+    let before = read_all(&store);
+    {
+        let writer = store.writer().unwrap();
+        file::checkpoint(&writer).unwrap();
+        writer.execute_batch("PRAGMA query_only = on").unwrap();
+    }
+    drop(store);
+    assert_eq!(read_all(&SqliteStore::open(&path).unwrap()), before);
+}
