@@ -8,91 +8,104 @@ use durably_proto::temporal::api::{
 use prost::Message;
 use std::collections::VecDeque;
 
-/// One line per kind of event, in pairs of attributes and type: a kind that is missing does not compile.
+/// One line per kind of event, in pairs of attributes and type: a kind that is missing does not compile. `results` come
+/// behind all others when the buffer is written, since they come after what led to them, such as the activity's own
+/// start. Children and Nexus operations will have results of their own there.
 macro_rules! event_types {
-    ($($name:ident $attributes:ident,)*) => {
+    (
+        results { $($result:ident $result_attributes:ident,)* }
+        others { $($name:ident $attributes:ident,)* }
+    ) => {
         /// The event type that goes with the attributes.
         pub(super) fn event_type(attributes: &Attributes) -> EventType {
             match attributes {
+                $(Attributes::$result_attributes(_) => EventType::$result,)*
                 $(Attributes::$attributes(_) => EventType::$name,)*
+            }
+        }
+
+        /// Whether a buffered event belongs behind all others when the buffer is written.
+        pub(super) fn comes_last(attributes: &Attributes) -> bool {
+            match attributes {
+                $(Attributes::$result_attributes(_) => true,)*
+                $(Attributes::$attributes(_) => false,)*
+            }
+        }
+
+        /// Scheduled and started event id of a result.
+        pub(super) fn result_ids(attributes: &mut Attributes) -> Option<(&i64, &mut i64)> {
+            match attributes {
+                $(Attributes::$result_attributes(a) => Some((&a.scheduled_event_id, &mut a.started_event_id)),)*
+                $(Attributes::$attributes(_) => None,)*
             }
         }
     };
 }
 
 event_types! {
-    ActivityPropertiesModifiedExternally ActivityPropertiesModifiedExternallyEventAttributes,
-    ActivityTaskCancelRequested ActivityTaskCancelRequestedEventAttributes,
-    ActivityTaskCanceled ActivityTaskCanceledEventAttributes,
-    ActivityTaskCompleted ActivityTaskCompletedEventAttributes,
-    ActivityTaskFailed ActivityTaskFailedEventAttributes,
-    ActivityTaskScheduled ActivityTaskScheduledEventAttributes,
-    ActivityTaskStarted ActivityTaskStartedEventAttributes,
-    ActivityTaskTimedOut ActivityTaskTimedOutEventAttributes,
-    ChildWorkflowExecutionCanceled ChildWorkflowExecutionCanceledEventAttributes,
-    ChildWorkflowExecutionCompleted ChildWorkflowExecutionCompletedEventAttributes,
-    ChildWorkflowExecutionFailed ChildWorkflowExecutionFailedEventAttributes,
-    ChildWorkflowExecutionStarted ChildWorkflowExecutionStartedEventAttributes,
-    ChildWorkflowExecutionTerminated ChildWorkflowExecutionTerminatedEventAttributes,
-    ChildWorkflowExecutionTimedOut ChildWorkflowExecutionTimedOutEventAttributes,
-    ExternalWorkflowExecutionCancelRequested ExternalWorkflowExecutionCancelRequestedEventAttributes,
-    ExternalWorkflowExecutionSignaled ExternalWorkflowExecutionSignaledEventAttributes,
-    MarkerRecorded MarkerRecordedEventAttributes,
-    NexusOperationCancelRequestCompleted NexusOperationCancelRequestCompletedEventAttributes,
-    NexusOperationCancelRequestFailed NexusOperationCancelRequestFailedEventAttributes,
-    NexusOperationCancelRequested NexusOperationCancelRequestedEventAttributes,
-    NexusOperationCanceled NexusOperationCanceledEventAttributes,
-    NexusOperationCompleted NexusOperationCompletedEventAttributes,
-    NexusOperationFailed NexusOperationFailedEventAttributes,
-    NexusOperationScheduled NexusOperationScheduledEventAttributes,
-    NexusOperationStarted NexusOperationStartedEventAttributes,
-    NexusOperationTimedOut NexusOperationTimedOutEventAttributes,
-    RequestCancelExternalWorkflowExecutionFailed RequestCancelExternalWorkflowExecutionFailedEventAttributes,
-    RequestCancelExternalWorkflowExecutionInitiated RequestCancelExternalWorkflowExecutionInitiatedEventAttributes,
-    SignalExternalWorkflowExecutionFailed SignalExternalWorkflowExecutionFailedEventAttributes,
-    SignalExternalWorkflowExecutionInitiated SignalExternalWorkflowExecutionInitiatedEventAttributes,
-    StartChildWorkflowExecutionFailed StartChildWorkflowExecutionFailedEventAttributes,
-    StartChildWorkflowExecutionInitiated StartChildWorkflowExecutionInitiatedEventAttributes,
-    TimerCanceled TimerCanceledEventAttributes,
-    TimerFired TimerFiredEventAttributes,
-    TimerStarted TimerStartedEventAttributes,
-    UpsertWorkflowSearchAttributes UpsertWorkflowSearchAttributesEventAttributes,
-    WorkflowExecutionCancelRequested WorkflowExecutionCancelRequestedEventAttributes,
-    WorkflowExecutionCanceled WorkflowExecutionCanceledEventAttributes,
-    WorkflowExecutionCompleted WorkflowExecutionCompletedEventAttributes,
-    WorkflowExecutionContinuedAsNew WorkflowExecutionContinuedAsNewEventAttributes,
-    WorkflowExecutionFailed WorkflowExecutionFailedEventAttributes,
-    WorkflowExecutionOptionsUpdated WorkflowExecutionOptionsUpdatedEventAttributes,
-    WorkflowExecutionPaused WorkflowExecutionPausedEventAttributes,
-    WorkflowExecutionSignaled WorkflowExecutionSignaledEventAttributes,
-    WorkflowExecutionStarted WorkflowExecutionStartedEventAttributes,
-    WorkflowExecutionTerminated WorkflowExecutionTerminatedEventAttributes,
-    WorkflowExecutionTimeSkippingTransitioned WorkflowExecutionTimeSkippingTransitionedEventAttributes,
-    WorkflowExecutionTimedOut WorkflowExecutionTimedOutEventAttributes,
-    WorkflowExecutionUnpaused WorkflowExecutionUnpausedEventAttributes,
-    WorkflowExecutionUpdateAccepted WorkflowExecutionUpdateAcceptedEventAttributes,
-    WorkflowExecutionUpdateAdmitted WorkflowExecutionUpdateAdmittedEventAttributes,
-    WorkflowExecutionUpdateCompleted WorkflowExecutionUpdateCompletedEventAttributes,
-    WorkflowExecutionUpdateRejected WorkflowExecutionUpdateRejectedEventAttributes,
-    WorkflowPropertiesModified WorkflowPropertiesModifiedEventAttributes,
-    WorkflowPropertiesModifiedExternally WorkflowPropertiesModifiedExternallyEventAttributes,
-    WorkflowTaskCompleted WorkflowTaskCompletedEventAttributes,
-    WorkflowTaskFailed WorkflowTaskFailedEventAttributes,
-    WorkflowTaskScheduled WorkflowTaskScheduledEventAttributes,
-    WorkflowTaskStarted WorkflowTaskStartedEventAttributes,
-    WorkflowTaskTimedOut WorkflowTaskTimedOutEventAttributes,
-}
-
-/// Whether a buffered event belongs behind all others when the buffer is written: results come after what led to
-/// them, such as the activity's own start.
-pub(super) fn comes_last(attributes: &Attributes) -> bool {
-    match event_type(attributes) {
-        EventType::ActivityTaskCompleted
-        | EventType::ActivityTaskFailed
-        | EventType::ActivityTaskTimedOut
-        | EventType::ActivityTaskCanceled => true,
-        // Children and Nexus operations will have results of their own here.
-        _ => false,
+    results {
+        ActivityTaskCanceled ActivityTaskCanceledEventAttributes,
+        ActivityTaskCompleted ActivityTaskCompletedEventAttributes,
+        ActivityTaskFailed ActivityTaskFailedEventAttributes,
+        ActivityTaskTimedOut ActivityTaskTimedOutEventAttributes,
+    }
+    others {
+        ActivityPropertiesModifiedExternally ActivityPropertiesModifiedExternallyEventAttributes,
+        ActivityTaskCancelRequested ActivityTaskCancelRequestedEventAttributes,
+        ActivityTaskScheduled ActivityTaskScheduledEventAttributes,
+        ActivityTaskStarted ActivityTaskStartedEventAttributes,
+        ChildWorkflowExecutionCanceled ChildWorkflowExecutionCanceledEventAttributes,
+        ChildWorkflowExecutionCompleted ChildWorkflowExecutionCompletedEventAttributes,
+        ChildWorkflowExecutionFailed ChildWorkflowExecutionFailedEventAttributes,
+        ChildWorkflowExecutionStarted ChildWorkflowExecutionStartedEventAttributes,
+        ChildWorkflowExecutionTerminated ChildWorkflowExecutionTerminatedEventAttributes,
+        ChildWorkflowExecutionTimedOut ChildWorkflowExecutionTimedOutEventAttributes,
+        ExternalWorkflowExecutionCancelRequested ExternalWorkflowExecutionCancelRequestedEventAttributes,
+        ExternalWorkflowExecutionSignaled ExternalWorkflowExecutionSignaledEventAttributes,
+        MarkerRecorded MarkerRecordedEventAttributes,
+        NexusOperationCancelRequestCompleted NexusOperationCancelRequestCompletedEventAttributes,
+        NexusOperationCancelRequestFailed NexusOperationCancelRequestFailedEventAttributes,
+        NexusOperationCancelRequested NexusOperationCancelRequestedEventAttributes,
+        NexusOperationCanceled NexusOperationCanceledEventAttributes,
+        NexusOperationCompleted NexusOperationCompletedEventAttributes,
+        NexusOperationFailed NexusOperationFailedEventAttributes,
+        NexusOperationScheduled NexusOperationScheduledEventAttributes,
+        NexusOperationStarted NexusOperationStartedEventAttributes,
+        NexusOperationTimedOut NexusOperationTimedOutEventAttributes,
+        RequestCancelExternalWorkflowExecutionFailed RequestCancelExternalWorkflowExecutionFailedEventAttributes,
+        RequestCancelExternalWorkflowExecutionInitiated RequestCancelExternalWorkflowExecutionInitiatedEventAttributes,
+        SignalExternalWorkflowExecutionFailed SignalExternalWorkflowExecutionFailedEventAttributes,
+        SignalExternalWorkflowExecutionInitiated SignalExternalWorkflowExecutionInitiatedEventAttributes,
+        StartChildWorkflowExecutionFailed StartChildWorkflowExecutionFailedEventAttributes,
+        StartChildWorkflowExecutionInitiated StartChildWorkflowExecutionInitiatedEventAttributes,
+        TimerCanceled TimerCanceledEventAttributes,
+        TimerFired TimerFiredEventAttributes,
+        TimerStarted TimerStartedEventAttributes,
+        UpsertWorkflowSearchAttributes UpsertWorkflowSearchAttributesEventAttributes,
+        WorkflowExecutionCancelRequested WorkflowExecutionCancelRequestedEventAttributes,
+        WorkflowExecutionCanceled WorkflowExecutionCanceledEventAttributes,
+        WorkflowExecutionCompleted WorkflowExecutionCompletedEventAttributes,
+        WorkflowExecutionContinuedAsNew WorkflowExecutionContinuedAsNewEventAttributes,
+        WorkflowExecutionFailed WorkflowExecutionFailedEventAttributes,
+        WorkflowExecutionOptionsUpdated WorkflowExecutionOptionsUpdatedEventAttributes,
+        WorkflowExecutionPaused WorkflowExecutionPausedEventAttributes,
+        WorkflowExecutionSignaled WorkflowExecutionSignaledEventAttributes,
+        WorkflowExecutionStarted WorkflowExecutionStartedEventAttributes,
+        WorkflowExecutionTerminated WorkflowExecutionTerminatedEventAttributes,
+        WorkflowExecutionTimeSkippingTransitioned WorkflowExecutionTimeSkippingTransitionedEventAttributes,
+        WorkflowExecutionTimedOut WorkflowExecutionTimedOutEventAttributes,
+        WorkflowExecutionUnpaused WorkflowExecutionUnpausedEventAttributes,
+        WorkflowExecutionUpdateAccepted WorkflowExecutionUpdateAcceptedEventAttributes,
+        WorkflowExecutionUpdateAdmitted WorkflowExecutionUpdateAdmittedEventAttributes,
+        WorkflowExecutionUpdateCompleted WorkflowExecutionUpdateCompletedEventAttributes,
+        WorkflowExecutionUpdateRejected WorkflowExecutionUpdateRejectedEventAttributes,
+        WorkflowPropertiesModified WorkflowPropertiesModifiedEventAttributes,
+        WorkflowPropertiesModifiedExternally WorkflowPropertiesModifiedExternallyEventAttributes,
+        WorkflowTaskCompleted WorkflowTaskCompletedEventAttributes,
+        WorkflowTaskFailed WorkflowTaskFailedEventAttributes,
+        WorkflowTaskScheduled WorkflowTaskScheduledEventAttributes,
+        WorkflowTaskStarted WorkflowTaskStartedEventAttributes,
+        WorkflowTaskTimedOut WorkflowTaskTimedOutEventAttributes,
     }
 }
 

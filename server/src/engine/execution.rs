@@ -371,7 +371,7 @@ impl Execution {
             started.extend(scheduled.map(|scheduled| (scheduled, id)));
         }
         for mut event in last {
-            if let Some((scheduled, started_id)) = event.attributes.as_mut().and_then(activity_result_ids)
+            if let Some((scheduled, started_id)) = event.attributes.as_mut().and_then(event::result_ids)
                 && let Some(id) = started.get(scheduled)
             {
                 *started_id = *id;
@@ -379,24 +379,5 @@ impl Execution {
             self.push_event(event, cx);
         }
         true
-    }
-}
-
-/// Scheduled and started event id of an activity's result.
-fn activity_result_ids(attributes: &mut Attributes) -> Option<(&i64, &mut i64)> {
-    match attributes {
-        Attributes::ActivityTaskCompletedEventAttributes(a) => {
-            Some((&a.scheduled_event_id, &mut a.started_event_id))
-        }
-        Attributes::ActivityTaskFailedEventAttributes(a) => {
-            Some((&a.scheduled_event_id, &mut a.started_event_id))
-        }
-        Attributes::ActivityTaskTimedOutEventAttributes(a) => {
-            Some((&a.scheduled_event_id, &mut a.started_event_id))
-        }
-        Attributes::ActivityTaskCanceledEventAttributes(a) => {
-            Some((&a.scheduled_event_id, &mut a.started_event_id))
-        }
-        _ => None,
     }
 }

@@ -224,32 +224,18 @@ impl Execution {
     pub(super) fn complete_workflow_task(
         &mut self,
         token: &TaskToken,
-        request: RespondWorkflowTaskCompletedRequest,
+        mut request: RespondWorkflowTaskCompletedRequest,
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let running = self.claim_task(token, &request.identity, cx)?;
         // A transient attempt's two events are written first, then the completion.
         let transient = if running.scheduled.attempt > 1 { 2 } else { 0 };
         let first_event_id = self.state.next_event_id + transient + 1;
-        if let Err(refused) = commands::check(self, &request.commands, first_event_id) {
-            let text = refused.to_string();
-            let failure = Failure {
-                message: refused.message,
-                source: "Server".into(),
-                failure_info: Some(
-                    durably_proto::temporal::api::failure::v1::failure::FailureInfo::ServerFailureInfo(
-                        Default::default(),
-                    ),
-                ),
-                ..Default::default()
-            };
-            self.fail_running_task(&running, refused.cause, Some(failure), request.identity, cx);
-            self.changed(cx);
-            let completed = Completed { refused: Some(text), ..Default::default() };
-            return Ok(Output::WorkflowTaskCompleted(Box::new(completed)));
-        }
-        let mut request = request;
-        let commands = std::mem::take(&mut request.commands);
+        let asked = std::mem::take(&mut request.commands);
+        let commands = match commands::check(self, asked, first_event_id) {
+            Ok(commands) => commands,
+            Err(refused) => return Ok(self.refuse_completion(&running, refused, request.identity, cx)),
+        };
         self.write_completion(&running, &request, cx);
         let completed_id = self.state.next_event_id - 1;
         let applied = commands::apply(self, commands, completed_id, cx);
@@ -266,6 +252,30 @@ impl Execution {
         }
         self.changed(cx);
         Ok(Output::WorkflowTaskCompleted(Box::new(completed)))
+    }
+
+    /// The task fails, although the worker meant to complete it.
+    fn refuse_completion(
+        &mut self,
+        running: &RunningTask,
+        refused: commands::Refused,
+        identity: String,
+        cx: &mut Context<'_>,
+    ) -> Output {
+        let text = refused.to_string();
+        let failure = Failure {
+            message: refused.message,
+            source: "Server".into(),
+            failure_info: Some(
+                durably_proto::temporal::api::failure::v1::failure::FailureInfo::ServerFailureInfo(
+                    Default::default(),
+                ),
+            ),
+            ..Default::default()
+        };
+        self.fail_running_task(running, refused.cause, Some(failure), identity, cx);
+        self.changed(cx);
+        Output::WorkflowTaskCompleted(Box::new(Completed { refused: Some(text), ..Default::default() }))
     }
 
     /// Writes the completed event (and those of a transient attempt before it) and takes over what the worker said

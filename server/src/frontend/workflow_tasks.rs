@@ -163,6 +163,21 @@ fn takes(command: &Command) -> String {
         Some(Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(_)) => {
             "the arguments of the next run take".into()
         }
-        _ => "a command takes".into(),
+        Some(
+            Attributes::RequestCancelActivityTaskCommandAttributes(_)
+            | Attributes::StartTimerCommandAttributes(_)
+            | Attributes::CancelTimerCommandAttributes(_)
+            | Attributes::CancelWorkflowExecutionCommandAttributes(_)
+            | Attributes::RecordMarkerCommandAttributes(_)
+            | Attributes::UpsertWorkflowSearchAttributesCommandAttributes(_)
+            | Attributes::ModifyWorkflowPropertiesCommandAttributes(_)
+            | Attributes::StartChildWorkflowExecutionCommandAttributes(_)
+            | Attributes::SignalExternalWorkflowExecutionCommandAttributes(_)
+            | Attributes::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
+            | Attributes::ProtocolMessageCommandAttributes(_)
+            | Attributes::ScheduleNexusOperationCommandAttributes(_)
+            | Attributes::RequestCancelNexusOperationCommandAttributes(_),
+        )
+        | None => "a command takes".into(),
     }
 }

@@ -31,6 +31,17 @@ pub(super) enum Awaited {
     Answer(Box<Question>),
 }
 
+impl Awaited {
+    /// The question, if an answer is awaited. Of a question the run must hear that nobody waits for it any more; any
+    /// other waiter who has left leaves nothing behind.
+    fn question(&self) -> Option<&Question> {
+        match self {
+            Self::Answer(question) => Some(question),
+            Self::Event(_) | Self::Close => None,
+        }
+    }
+}
+
 /// A query without an answer.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -65,8 +76,12 @@ impl Ending<'_> {
                 Some(Err(ServiceError::unavailable("the run is being read back; ask again")))
             }
             (Self::Stopped, Awaited::Answer(_)) => Some(Err(stopping())),
-            (Self::Deleted, _) => Some(Err(ServiceError::not_found("workflow not found for this ID"))),
-            (Self::SetAside(set_aside), _) => Some(Err(set_aside.error())),
+            (Self::Deleted, Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
+                Some(Err(ServiceError::not_found("workflow not found for this ID")))
+            }
+            (Self::SetAside(set_aside), Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
+                Some(Err(set_aside.error()))
+            }
         }
     }
 }
@@ -92,7 +107,7 @@ impl Waiters {
     pub(super) fn watch(&mut self, seq: i64, from: i64, close_only: bool, reply: Reply<Heard>) {
         let waiting = self.by_run.entry(seq).or_default();
         // Long polls end and come back; those that ended are let go here.
-        waiting.retain(|waiter| matches!(waiter.awaited, Awaited::Answer(_)) || !waiter.reply.is_closed());
+        waiting.retain(|waiter| waiter.awaited.question().is_some() || !waiter.reply.is_closed());
         let awaited = if close_only { Awaited::Close } else { Awaited::Event(from) };
         waiting.push(Waiter { awaited, reply });
     }
@@ -116,9 +131,9 @@ impl Waiters {
     /// A question, and whether whoever asked still waits.
     fn find(&self, id: u64) -> Option<(&Question, bool)> {
         let waiting = self.by_run.get(self.asked.get(&id)?)?;
-        waiting.iter().find_map(|waiter| match &waiter.awaited {
-            Awaited::Answer(question) if question.id == id => Some((&**question, !waiter.reply.is_closed())),
-            _ => None,
+        waiting.iter().find_map(|waiter| {
+            let question = waiter.awaited.question().filter(|question| question.id == id)?;
+            Some((question, !waiter.reply.is_closed()))
         })
     }
 
@@ -138,7 +153,7 @@ impl Waiters {
         let waiting = self.by_run.get_mut(&seq)?;
         let place = waiting
             .iter()
-            .position(|waiter| matches!(&waiter.awaited, Awaited::Answer(asked) if asked.id == id))?;
+            .position(|waiter| waiter.awaited.question().is_some_and(|question| question.id == id))?;
         let reply = waiting.remove(place).reply;
         if waiting.is_empty() {
             self.by_run.remove(&seq);
@@ -202,13 +217,12 @@ impl Waiters {
         for waiter in waiting {
             match word(&waiter.awaited) {
                 Some(word) => {
-                    if let Awaited::Answer(question) = &waiter.awaited {
+                    if let Some(question) = waiter.awaited.question() {
                         self.asked.remove(&question.id);
                     }
                     waiter.reply.send(word);
                 }
-                // A reader who has left leaves nothing behind; of a question the run must hear.
-                None if waiter.reply.is_closed() && !matches!(waiter.awaited, Awaited::Answer(_)) => {}
+                None if waiter.reply.is_closed() && waiter.awaited.question().is_none() => {}
                 None => rest.push(waiter),
             }
         }

@@ -2,7 +2,7 @@
 //! with a command and does it in `apply`. All commands of a task are checked before the first is applied, so a
 //! refused task leaves no trace but its failure.
 //!
-//! A new kind is its file, its two lines below, and what [`super::state`] must remember of it.
+//! A new kind is its file, its lines below (the compiler names those that are missed), and what [`super::state`] must remember of it.
 
 mod cancel_timer;
 mod cancel_workflow;
@@ -20,7 +20,15 @@ mod upsert_search_attributes;
 use std::{collections::HashSet, fmt};
 
 use durably_proto::temporal::api::{
-    command::v1::{Command, command::Attributes as A},
+    command::v1::{
+        CancelTimerCommandAttributes, CancelWorkflowExecutionCommandAttributes, Command,
+        CompleteWorkflowExecutionCommandAttributes, ContinueAsNewWorkflowExecutionCommandAttributes,
+        FailWorkflowExecutionCommandAttributes, ModifyWorkflowPropertiesCommandAttributes,
+        RecordMarkerCommandAttributes, RequestCancelActivityTaskCommandAttributes,
+        ScheduleActivityTaskCommandAttributes, SignalExternalWorkflowExecutionCommandAttributes,
+        StartTimerCommandAttributes, UpsertWorkflowSearchAttributesCommandAttributes,
+        command::Attributes as A,
+    },
     common::v1::SearchAttributes,
     enums::v1::{CommandType, WorkflowTaskFailedCause as Cause},
     history::v1::{HistoryEvent, history_event},
@@ -85,40 +93,78 @@ struct Extra {
     markers: Vec<EventGroupMarker>,
 }
 
+/// A command of a kind that this server carries out. Whoever reads commands here reads these, so that a kind cannot be
+/// let through in one place and be unknown in the next.
+enum Offered {
+    ScheduleActivity(ScheduleActivityTaskCommandAttributes),
+    RequestCancelActivity(RequestCancelActivityTaskCommandAttributes),
+    StartTimer(StartTimerCommandAttributes),
+    CancelTimer(CancelTimerCommandAttributes),
+    CompleteWorkflow(CompleteWorkflowExecutionCommandAttributes),
+    FailWorkflow(FailWorkflowExecutionCommandAttributes),
+    CancelWorkflow(CancelWorkflowExecutionCommandAttributes),
+    ContinueAsNew(ContinueAsNewWorkflowExecutionCommandAttributes),
+    RecordMarker(RecordMarkerCommandAttributes),
+    UpsertSearchAttributes(UpsertWorkflowSearchAttributesCommandAttributes),
+    ModifyProperties(ModifyWorkflowPropertiesCommandAttributes),
+    SignalExternal(SignalExternalWorkflowExecutionCommandAttributes),
+}
+
+/// A command that [`check`] has passed.
+pub(super) struct Checked {
+    kind: CommandType,
+    offered: Offered,
+    extra: Extra,
+}
+
 /// `first_event_id` is the event that the first command will be recorded as.
-pub(super) fn check(run: &Execution, commands: &[Command], first_event_id: i64) -> Result<(), Refused> {
+pub(super) fn check(
+    run: &Execution,
+    commands: Vec<Command>,
+    first_event_id: i64,
+) -> Result<Vec<Checked>, Refused> {
+    let count = commands.len() as i64;
+    let commands: Vec<_> = commands.into_iter().map(read).collect();
     let mut plan = Plan::default();
-    for (event_id, command) in (first_event_id..).zip(commands) {
+    for (event_id, command) in (first_event_id..).zip(&commands) {
         plan.event_id = event_id;
-        let attributes = attributes_of(command)?;
-        if closes(attributes) && !run.buffer.is_empty() {
+        // The first that cannot be read is the first that is refused.
+        let Ok(Checked { kind, offered, .. }) = command else { break };
+        if closes(offered) && !run.buffer.is_empty() {
             // The workflow did not see everything yet: it must decide again.
             return Err(Refused::new(Cause::UnhandledCommand, ""));
         }
-        check_one(run, attributes, &mut plan)?;
-        let is_last = event_id + 1 == first_event_id + commands.len() as i64;
-        if closes(attributes) && !is_last {
+        check_one(run, offered, &mut plan)?;
+        let is_last = event_id + 1 == first_event_id + count;
+        if closes(offered) && !is_last {
             return Err(Refused::new(
-                bad_attributes(kind(attributes)),
-                format!("invalid command sequence: {:?} must be the last command.", kind(attributes)),
+                bad_attributes(*kind),
+                format!("invalid command sequence: {kind:?} must be the last command."),
             ));
         }
     }
-    Ok(())
+    commands.into_iter().collect()
+}
+
+fn read(command: Command) -> Result<Checked, Refused> {
+    let attributes = attributes_of(command.command_type, command.attributes)?;
+    let kind = kind(&attributes);
+    let extra = Extra { user_metadata: command.user_metadata, markers: command.event_group_markers };
+    Ok(Checked { kind, offered: offered(attributes)?, extra })
 }
 
 /// The attributes of a command, which must be those of its type: whoever reads the one must not do another thing than
 /// whoever reads the other.
-fn attributes_of(command: &Command) -> Result<&A, Refused> {
-    let Ok(named) = CommandType::try_from(command.command_type) else {
-        let message = format!("Unknown command type: {}", command.command_type);
+fn attributes_of(command_type: i32, attributes: Option<A>) -> Result<A, Refused> {
+    let Ok(named) = CommandType::try_from(command_type) else {
+        let message = format!("Unknown command type: {command_type}");
         return Err(Refused::new(Cause::Unspecified, message));
     };
-    match &command.attributes {
-        Some(attributes) if kind(attributes) == named => Ok(attributes),
+    match attributes {
+        Some(attributes) if kind(&attributes) == named => Ok(attributes),
         Some(attributes) => Err(Refused::new(
             bad_attributes(named),
-            format!("a command of type {named:?} has the attributes of {:?}.", kind(attributes)),
+            format!("a command of type {named:?} has the attributes of {:?}.", kind(&attributes)),
         )),
         None => {
             Err(Refused::new(bad_attributes(named), format!("attributes are not set on command {named:?}.")))
@@ -179,25 +225,25 @@ fn bad_attributes(kind: CommandType) -> Cause {
     }
 }
 
-fn check_one<'a>(run: &Execution, attributes: &'a A, plan: &mut Plan<'a>) -> Result<(), Refused> {
+/// The one place that says which kinds are offered. Of the others, the worker's task fails with the cause of bad
+/// attributes.
+fn offered(attributes: A) -> Result<Offered, Refused> {
     match attributes {
-        A::ScheduleActivityTaskCommandAttributes(a) => schedule_activity::check(a, run, plan),
-        A::RequestCancelActivityTaskCommandAttributes(a) => request_cancel_activity::check(*a, run, plan),
-        A::StartTimerCommandAttributes(a) => start_timer::check(a, run, plan),
-        A::CancelTimerCommandAttributes(a) => cancel_timer::check(a, run, plan),
-        A::CompleteWorkflowExecutionCommandAttributes(_) | A::CancelWorkflowExecutionCommandAttributes(_) => {
-            Ok(())
-        }
-        A::FailWorkflowExecutionCommandAttributes(a) => fail_workflow::check(a),
-        A::ContinueAsNewWorkflowExecutionCommandAttributes(a) => continue_as_new::check(a),
-        A::RecordMarkerCommandAttributes(a) => record_marker::check(a),
-        A::UpsertWorkflowSearchAttributesCommandAttributes(a) => upsert_search_attributes::check(a),
-        A::ModifyWorkflowPropertiesCommandAttributes(a) => modify_properties::check(a),
-        // Commands that this server does not carry out yet: the worker's task fails with the cause of bad attributes.
+        A::ScheduleActivityTaskCommandAttributes(a) => Ok(Offered::ScheduleActivity(a)),
+        A::RequestCancelActivityTaskCommandAttributes(a) => Ok(Offered::RequestCancelActivity(a)),
+        A::StartTimerCommandAttributes(a) => Ok(Offered::StartTimer(a)),
+        A::CancelTimerCommandAttributes(a) => Ok(Offered::CancelTimer(a)),
+        A::CompleteWorkflowExecutionCommandAttributes(a) => Ok(Offered::CompleteWorkflow(a)),
+        A::FailWorkflowExecutionCommandAttributes(a) => Ok(Offered::FailWorkflow(a)),
+        A::CancelWorkflowExecutionCommandAttributes(a) => Ok(Offered::CancelWorkflow(a)),
+        A::ContinueAsNewWorkflowExecutionCommandAttributes(a) => Ok(Offered::ContinueAsNew(a)),
+        A::RecordMarkerCommandAttributes(a) => Ok(Offered::RecordMarker(a)),
+        A::UpsertWorkflowSearchAttributesCommandAttributes(a) => Ok(Offered::UpsertSearchAttributes(a)),
+        A::ModifyWorkflowPropertiesCommandAttributes(a) => Ok(Offered::ModifyProperties(a)),
+        A::SignalExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::SignalExternal(a)),
         A::StartChildWorkflowExecutionCommandAttributes(_) => {
             Err(unsupported(Cause::BadStartChildExecutionAttributes, "child workflows"))
         }
-        A::SignalExternalWorkflowExecutionCommandAttributes(a) => signal_external::check(a, run, plan),
         A::RequestCancelExternalWorkflowExecutionCommandAttributes(_) => Err(unsupported(
             Cause::BadRequestCancelExternalWorkflowExecutionAttributes,
             "cancellation of other workflows",
@@ -218,77 +264,68 @@ fn unsupported(cause: Cause, what: &str) -> Refused {
     Refused::new(cause, format!("{what} are not supported by this server yet"))
 }
 
-fn closes(attributes: &A) -> bool {
-    match attributes {
-        A::CompleteWorkflowExecutionCommandAttributes(_)
-        | A::FailWorkflowExecutionCommandAttributes(_)
-        | A::CancelWorkflowExecutionCommandAttributes(_)
-        | A::ContinueAsNewWorkflowExecutionCommandAttributes(_) => true,
-        A::ScheduleActivityTaskCommandAttributes(_)
-        | A::RequestCancelActivityTaskCommandAttributes(_)
-        | A::StartTimerCommandAttributes(_)
-        | A::CancelTimerCommandAttributes(_)
-        | A::RecordMarkerCommandAttributes(_)
-        | A::UpsertWorkflowSearchAttributesCommandAttributes(_)
-        | A::ModifyWorkflowPropertiesCommandAttributes(_)
-        | A::StartChildWorkflowExecutionCommandAttributes(_)
-        | A::SignalExternalWorkflowExecutionCommandAttributes(_)
-        | A::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
-        | A::ProtocolMessageCommandAttributes(_)
-        | A::ScheduleNexusOperationCommandAttributes(_)
-        | A::RequestCancelNexusOperationCommandAttributes(_) => false,
+fn check_one<'a>(run: &Execution, command: &'a Offered, plan: &mut Plan<'a>) -> Result<(), Refused> {
+    match command {
+        Offered::ScheduleActivity(a) => schedule_activity::check(a, run, plan),
+        Offered::RequestCancelActivity(a) => request_cancel_activity::check(*a, run, plan),
+        Offered::StartTimer(a) => start_timer::check(a, run, plan),
+        Offered::CancelTimer(a) => cancel_timer::check(a, run, plan),
+        Offered::CompleteWorkflow(_) | Offered::CancelWorkflow(_) => Ok(()),
+        Offered::FailWorkflow(a) => fail_workflow::check(a),
+        Offered::ContinueAsNew(a) => continue_as_new::check(a),
+        Offered::RecordMarker(a) => record_marker::check(a),
+        Offered::UpsertSearchAttributes(a) => upsert_search_attributes::check(a),
+        Offered::ModifyProperties(a) => modify_properties::check(a),
+        Offered::SignalExternal(a) => signal_external::check(a, run, plan),
     }
 }
 
-/// Carries out commands that [`check`] has passed.
+fn closes(command: &Offered) -> bool {
+    match command {
+        Offered::CompleteWorkflow(_)
+        | Offered::FailWorkflow(_)
+        | Offered::CancelWorkflow(_)
+        | Offered::ContinueAsNew(_) => true,
+        Offered::ScheduleActivity(_)
+        | Offered::RequestCancelActivity(_)
+        | Offered::StartTimer(_)
+        | Offered::CancelTimer(_)
+        | Offered::RecordMarker(_)
+        | Offered::UpsertSearchAttributes(_)
+        | Offered::ModifyProperties(_)
+        | Offered::SignalExternal(_) => false,
+    }
+}
+
+/// Carries out commands.
 pub(super) fn apply(
     run: &mut Execution,
-    commands: Vec<Command>,
+    commands: Vec<Checked>,
     completed_event_id: i64,
     cx: &mut Context<'_>,
 ) -> Applied {
     let mut applied = Applied { completed_event_id, ..Applied::default() };
-    for command in commands {
+    for Checked { offered, extra, .. } in commands {
         if !run.is_open() {
             break;
         }
-        let extra = Extra { user_metadata: command.user_metadata, markers: command.event_group_markers };
-        let Some(attributes) = command.attributes else { continue };
-        match attributes {
-            A::ScheduleActivityTaskCommandAttributes(a) => {
-                schedule_activity::apply(a, extra, run, &mut applied, cx);
+        match offered {
+            Offered::ScheduleActivity(a) => schedule_activity::apply(a, extra, run, &mut applied, cx),
+            Offered::RequestCancelActivity(a) => {
+                request_cancel_activity::apply(a, extra, run, &mut applied, cx)
             }
-            A::RequestCancelActivityTaskCommandAttributes(a) => {
-                request_cancel_activity::apply(a, extra, run, &mut applied, cx);
+            Offered::StartTimer(a) => start_timer::apply(a, extra, run, &applied, cx),
+            Offered::CancelTimer(a) => cancel_timer::apply(a, extra, run, &applied, cx),
+            Offered::CompleteWorkflow(a) => complete_workflow::apply(a, extra, run, &applied, cx),
+            Offered::FailWorkflow(a) => fail_workflow::apply(a, extra, run, &applied, cx),
+            Offered::CancelWorkflow(a) => cancel_workflow::apply(a, extra, run, &applied, cx),
+            Offered::ContinueAsNew(a) => continue_as_new::apply(a, extra, run, &applied, cx),
+            Offered::RecordMarker(a) => record_marker::apply(a, extra, run, &applied, cx),
+            Offered::UpsertSearchAttributes(a) => {
+                upsert_search_attributes::apply(a, extra, run, &applied, cx)
             }
-            A::StartTimerCommandAttributes(a) => start_timer::apply(a, extra, run, &applied, cx),
-            A::CancelTimerCommandAttributes(a) => cancel_timer::apply(a, extra, run, &applied, cx),
-            A::CompleteWorkflowExecutionCommandAttributes(a) => {
-                complete_workflow::apply(a, extra, run, &applied, cx);
-            }
-            A::FailWorkflowExecutionCommandAttributes(a) => fail_workflow::apply(a, extra, run, &applied, cx),
-            A::CancelWorkflowExecutionCommandAttributes(a) => {
-                cancel_workflow::apply(a, extra, run, &applied, cx);
-            }
-            A::ContinueAsNewWorkflowExecutionCommandAttributes(a) => {
-                continue_as_new::apply(a, extra, run, &applied, cx);
-            }
-            A::RecordMarkerCommandAttributes(a) => record_marker::apply(a, extra, run, &applied, cx),
-            A::UpsertWorkflowSearchAttributesCommandAttributes(a) => {
-                upsert_search_attributes::apply(a, extra, run, &applied, cx);
-            }
-            A::ModifyWorkflowPropertiesCommandAttributes(a) => {
-                modify_properties::apply(a, extra, run, &applied, cx);
-            }
-            A::SignalExternalWorkflowExecutionCommandAttributes(a) => {
-                signal_external::apply(a, extra, run, &applied, cx);
-            }
-            // Refused by `check`.
-            A::StartChildWorkflowExecutionCommandAttributes(_)
-            | A::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
-            | A::ProtocolMessageCommandAttributes(_)
-            | A::ScheduleNexusOperationCommandAttributes(_)
-            | A::RequestCancelNexusOperationCommandAttributes(_) => {}
+            Offered::ModifyProperties(a) => modify_properties::apply(a, extra, run, &applied, cx),
+            Offered::SignalExternal(a) => signal_external::apply(a, extra, run, &applied, cx),
         }
     }
     // Results come behind all commands; a run that has ended hears of none.
