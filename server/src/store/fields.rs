@@ -10,25 +10,44 @@ use durably_proto::temporal::api::common::v1::SearchAttributes;
 
 use super::RunRow;
 
-/// What a field holds, and so what it can be compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A text that is compared as a whole.
-    Keyword,
-    /// A list of texts; it passes a comparison when one of them does.
-    KeywordList,
-    Int,
-    Double,
-    Bool,
-    /// [`Value::Int`], nanoseconds since the Unix epoch.
-    Time,
-    /// [`Value::Int`] with the number of `WorkflowExecutionStatus`.
-    Status,
-}
+/// An enum with the list of its variants, `ALL`, and a number for each by which SQL names it.
+macro_rules! numbered {
+    ($(#[$of:meta])* pub enum $name:ident { $($(#[$of_variant:meta])* $variant:ident,)* }) => {
+        $(#[$of])*
+        pub enum $name { $($(#[$of_variant])* $variant,)* }
 
-impl Kind {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Keyword, Self::KeywordList, Self::Int, Self::Double, Self::Bool, Self::Time, Self::Status];
+        impl $name {
+            pub(in crate::store) const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its place in `ALL`, good within this process only.
+            pub(in crate::store) fn number(self) -> i64 {
+                self as i64
+            }
+
+            pub(in crate::store) fn from_number(number: i64) -> Option<Self> {
+                Self::ALL.get(usize::try_from(number).ok()?).copied()
+            }
+        }
+    };
+}
+pub(super) use numbered;
+
+numbered! {
+    /// What a field holds, and so what it can be compared with.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Kind {
+        /// A text that is compared as a whole.
+        Keyword,
+        /// A list of texts; it passes a comparison when one of them does.
+        KeywordList,
+        Int,
+        Double,
+        Bool,
+        /// [`Value::Int`], nanoseconds since the Unix epoch.
+        Time,
+        /// [`Value::Int`] with the number of `WorkflowExecutionStatus`.
+        Status,
+    }
 }
 
 /// What a field of a run holds, or is compared with.
@@ -182,7 +201,17 @@ pub(super) fn read_attribute(attributes: &SearchAttributes, name: &str, kind: Ki
         (Kind::Double, Json::Number(number)) => number.as_f64().map(Value::Double),
         (Kind::Bool, Json::Bool(flag)) => Some(Value::Bool(flag)),
         (Kind::Time, Json::String(text)) => parse_time(&text).map(Value::Int),
-        _ => None,
+        // Of another type. Each kind by its name: a new one that nothing above reads doesn't compile.
+        (
+            Kind::Keyword
+            | Kind::KeywordList
+            | Kind::Int
+            | Kind::Double
+            | Kind::Bool
+            | Kind::Time
+            | Kind::Status,
+            _,
+        ) => None,
     }
 }
 

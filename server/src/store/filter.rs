@@ -1,30 +1,20 @@
 //! What a list can ask for: a filter tree over fields. The frontend parses the query language into it; a store turns it
 //! into its own terms with bound values, never spliced text.
 
-use super::{Field, RunRow, Value};
+use super::{Field, RunRow, Value, fields::numbered};
 
-/// How a field is compared with a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    StartsWith,
-}
-
-impl Op {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Equal,
-        Self::NotEqual,
-        Self::Less,
-        Self::LessOrEqual,
-        Self::Greater,
-        Self::GreaterOrEqual,
-        Self::StartsWith,
-    ];
+numbered! {
+    /// How a field is compared with a value.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Op {
+        Equal,
+        NotEqual,
+        Less,
+        LessOrEqual,
+        Greater,
+        GreaterOrEqual,
+        StartsWith,
+    }
 }
 
 /// Which runs a list or count returns.
@@ -88,7 +78,10 @@ pub(super) fn compare(found: &Value, op: Op, value: &Value) -> bool {
             Some(ordering) => ordering,
             None => return false,
         },
-        _ => return false,
+        // Of different types. Each by its name: a new one that nothing above compares doesn't compile.
+        (Value::List(_) | Value::Text(_) | Value::Int(_) | Value::Bool(_) | Value::Double(_), _) => {
+            return false;
+        }
     };
     fits(ordering, op)
 }

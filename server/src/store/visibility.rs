@@ -116,7 +116,10 @@ fn compare_values(one: &Value, other: &Value) -> Ordering {
         (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
         (Value::Double(one), Value::Double(other)) => one.total_cmp(other),
         (Value::List(one), Value::List(other)) => one.cmp(other),
-        _ => Ordering::Equal,
+        // Of different types, which one field doesn't have.
+        (Value::Text(_) | Value::Int(_) | Value::Bool(_) | Value::Double(_) | Value::List(_), _) => {
+            Ordering::Equal
+        }
     }
 }
 

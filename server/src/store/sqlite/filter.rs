@@ -68,11 +68,10 @@ impl Clause {
         match field.source {
             Source::Attribute => {
                 self.sql.push_str("attribute_is(search_attributes, ?, ?, ?, ?)");
-                let operator = Op::ALL.iter().position(|known| *known == op).unwrap_or_default();
                 self.values.extend([
                     Sql::from(field.name.clone().into_owned()),
-                    Sql::from(number(field.kind)),
-                    Sql::from(operator as i64),
+                    Sql::from(field.kind.number()),
+                    Sql::from(op.number()),
                     bound(value),
                 ]);
             }
@@ -95,7 +94,7 @@ impl Clause {
             Source::Attribute => {
                 self.sql.push_str("attribute(search_attributes, ?, ?)");
                 self.values.push(Sql::from(field.name.clone().into_owned()));
-                self.values.push(Sql::from(number(field.kind)));
+                self.values.push(Sql::from(field.kind.number()));
             }
         }
     }
@@ -110,10 +109,6 @@ impl Clause {
         }
         self.sql.push(')');
     }
-}
-
-fn number(kind: Kind) -> i64 {
-    Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default() as i64
 }
 
 pub(super) fn bound(value: &Value) -> Sql {
@@ -131,12 +126,16 @@ pub(super) fn bound(value: &Value) -> Sql {
 
 /// A value of SQLite's as one of the field's type.
 pub(super) fn found(kind: Kind, value: ValueRef<'_>) -> Option<Value> {
-    match (kind, value) {
-        (Kind::Bool, ValueRef::Integer(number)) => Some(Value::Bool(number != 0)),
-        (_, ValueRef::Integer(number)) => Some(Value::Int(number)),
-        (_, ValueRef::Real(number)) => Some(Value::Double(number)),
-        (_, ValueRef::Text(text)) => Some(Value::Text(String::from_utf8_lossy(text).into_owned())),
-        (_, ValueRef::Null | ValueRef::Blob(_)) => None,
+    match value {
+        ValueRef::Integer(number) => Some(match kind {
+            Kind::Bool => Value::Bool(number != 0),
+            Kind::Int | Kind::Time | Kind::Status | Kind::Double | Kind::Keyword | Kind::KeywordList => {
+                Value::Int(number)
+            }
+        }),
+        ValueRef::Real(number) => Some(Value::Double(number)),
+        ValueRef::Text(text) => Some(Value::Text(String::from_utf8_lossy(text).into_owned())),
+        ValueRef::Null | ValueRef::Blob(_) => None,
     }
 }
 
@@ -164,20 +163,25 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     })?;
     connection.create_scalar_function("attribute_is", 5, flags, |context| {
         let Some(value) = read(context)? else { return Ok(None) };
-        let op = usize::try_from(context.get::<i64>(3)?).ok().and_then(|index| Op::ALL.get(index).copied());
+        let op = numbered(context, 3, Op::from_number)?;
         let kind = match kind(context)? {
             // One item of the list is asked for.
             Kind::KeywordList => Kind::Keyword,
             kind => kind,
         };
         let wanted = found(kind, context.get_raw(4));
-        Ok(op.zip(wanted).map(|(op, wanted)| compare(&value, op, &wanted)))
+        Ok(wanted.map(|wanted| compare(&value, op, &wanted)))
     })
 }
 
 fn kind(context: &Context<'_>) -> rusqlite::Result<Kind> {
-    let index = context.get::<i64>(2)?;
-    Ok(usize::try_from(index).ok().and_then(|index| Kind::ALL.get(index).copied()).unwrap_or(Kind::Keyword))
+    numbered(context, 2, Kind::from_number)
+}
+
+/// What an argument names by its number. No other number is ever passed: it is an error, and not some default.
+fn numbered<T>(context: &Context<'_>, index: usize, from: fn(i64) -> Option<T>) -> rusqlite::Result<T> {
+    let number = context.get(index)?;
+    from(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(index, number))
 }
 
 fn read(context: &Context<'_>) -> rusqlite::Result<Option<Value>> {
