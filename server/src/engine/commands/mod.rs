@@ -95,6 +95,7 @@ struct Extra {
 
 /// A command of a kind that this server carries out. Whoever reads commands here reads these, so that a kind cannot be
 /// let through in one place and be unknown in the next.
+#[expect(clippy::large_enum_variant, reason = "a task has few commands, and they are moved once")]
 enum Offered {
     ScheduleActivity(ScheduleActivityTaskCommandAttributes),
     RequestCancelActivity(RequestCancelActivityTaskCommandAttributes),
@@ -312,7 +313,7 @@ pub(super) fn apply(
         match offered {
             Offered::ScheduleActivity(a) => schedule_activity::apply(a, extra, run, &mut applied, cx),
             Offered::RequestCancelActivity(a) => {
-                request_cancel_activity::apply(a, extra, run, &mut applied, cx)
+                request_cancel_activity::apply(a, extra, run, &mut applied, cx);
             }
             Offered::StartTimer(a) => start_timer::apply(a, extra, run, &applied, cx),
             Offered::CancelTimer(a) => cancel_timer::apply(a, extra, run, &applied, cx),
@@ -322,7 +323,7 @@ pub(super) fn apply(
             Offered::ContinueAsNew(a) => continue_as_new::apply(a, extra, run, &applied, cx),
             Offered::RecordMarker(a) => record_marker::apply(a, extra, run, &applied, cx),
             Offered::UpsertSearchAttributes(a) => {
-                upsert_search_attributes::apply(a, extra, run, &applied, cx)
+                upsert_search_attributes::apply(a, extra, run, &applied, cx);
             }
             Offered::ModifyProperties(a) => modify_properties::apply(a, extra, run, &applied, cx),
             Offered::SignalExternal(a) => signal_external::apply(a, extra, run, &applied, cx),
