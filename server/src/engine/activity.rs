@@ -162,10 +162,10 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Output {
         let offered = |a: &Activity| a.state.attempt == attempt && a.stage() == Stage::Offered;
-        if !self.activities.get(scheduled_event_id).is_some_and(offered) {
+        if !self.pending.activities.get(scheduled_event_id).is_some_and(offered) {
             return Output::Stale;
         }
-        self.activities.update(scheduled_event_id, |Activity { state, .. }| {
+        self.pending.activities.update(scheduled_event_id, |Activity { state, .. }| {
             state.last_identity.clone_from(&poller.identity);
             state.last_started_time = Some(cx.now.0);
             state.heartbeat_time = None;
@@ -178,7 +178,7 @@ impl Execution {
             }));
         });
         self.changed(cx);
-        match self.activities.get(scheduled_event_id) {
+        match self.pending.activities.get(scheduled_event_id) {
             Some(activity) => Output::Activity(Box::new(self.activity_grant(activity))),
             None => Output::Stale,
         }
@@ -191,7 +191,7 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Output {
         let started = |a: &Activity| a.state.attempt == attempt && a.is_started();
-        if !self.activities.get(scheduled_event_id).is_some_and(started) {
+        if !self.pending.activities.get(scheduled_event_id).is_some_and(started) {
             return Output::Stale;
         }
         // It never left the server, so taking it back is as if it had not been started.
@@ -201,7 +201,7 @@ impl Execution {
 
     /// From now on a poller can take the activity. The stored state leads here again after a crash.
     fn offer_activity(&mut self, id: i64, cx: &mut Context<'_>) {
-        let dispatch = self.activities.update(id, |activity| {
+        let dispatch = self.pending.activities.update(id, |activity| {
             activity.state.phase = Some(ActivityPhase::AwaitingPoller(AwaitingPoller {}));
             activity.dispatch()
         });
@@ -216,9 +216,9 @@ impl Execution {
         }
         let id = match token.activity_id.as_str() {
             "" => Some(token.scheduled_event_id),
-            name => self.activities.id_of(name),
+            name => self.pending.activities.id_of(name),
         };
-        id.and_then(|id| self.activities.get(id))
+        id.and_then(|id| self.pending.activities.get(id))
             .filter(|activity| activity.is_started())
             .filter(|activity| token.attempt == 0 || token.attempt == activity.state.attempt)
             .map(|activity| activity.state.scheduled_event_id)
@@ -236,8 +236,10 @@ impl Execution {
 
     /// Who completes an activity by its id need not have taken it: it counts as begun and completed at once.
     fn begin_for_completion(&mut self, token: &TaskToken, identity: &str, cx: &Context<'_>) {
-        let Some(id) = self.activities.id_of(&token.activity_id).filter(|_| self.is_open()) else { return };
-        self.activities.update(id, |activity| {
+        let Some(id) = self.pending.activities.id_of(&token.activity_id).filter(|_| self.is_open()) else {
+            return;
+        };
+        self.pending.activities.update(id, |activity| {
             if !activity.is_started() {
                 activity.state.phase = Some(ActivityPhase::AwaitingResult(AwaitingResult {
                     started_time: cx.now.0,
@@ -279,7 +281,9 @@ impl Execution {
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
         if heartbeat_details.is_some() {
-            self.activities.update(id, |activity| activity.state.heartbeat_details = heartbeat_details);
+            self.pending
+                .activities
+                .update(id, |activity| activity.state.heartbeat_details = heartbeat_details);
         }
         if let Some(retry_state) = self.retry_activity(id, &failure, cx) {
             self.close_activity(id, cx, |started_event_id, _| {
@@ -305,7 +309,7 @@ impl Execution {
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
         let requested =
-            self.activities.get(id).map_or(0, |activity| activity.state.cancel_requested_event_id);
+            self.pending.activities.get(id).map_or(0, |activity| activity.state.cancel_requested_event_id);
         if requested == 0 {
             return Err(ServiceError::invalid_argument(
                 "unable to mark activity as canceled without activity being request canceled first",
@@ -332,7 +336,7 @@ impl Execution {
     ) -> Result<Output, ServiceError> {
         let id = self.claim_activity(token)?;
         let has_details = details.is_some();
-        let cancel_requested = self.activities.update(id, |activity| {
+        let cancel_requested = self.pending.activities.update(id, |activity| {
             activity.state.heartbeat_time = Some(cx.now.0);
             if has_details {
                 activity.state.heartbeat_details = details;
@@ -349,7 +353,9 @@ impl Execution {
 
     /// Plans the next attempt, or says why there is none.
     fn retry_activity(&mut self, id: i64, failure: &Failure, cx: &mut Context<'_>) -> Option<RetryState> {
-        let Some(activity) = self.activities.get(id) else { return Some(RetryState::InternalServerError) };
+        let Some(activity) = self.pending.activities.get(id) else {
+            return Some(RetryState::InternalServerError);
+        };
         if activity.cancel_requested() {
             return Some(RetryState::CancelRequested);
         }
@@ -358,7 +364,7 @@ impl Execution {
             Retry::No(reason) => Some(reason),
             Retry::After(interval) => {
                 let due = cx.now.after(interval);
-                self.activities.update(id, |Activity { state, .. }| {
+                self.pending.activities.update(id, |Activity { state, .. }| {
                     state.attempt += 1;
                     state.last_failure = Some(failure.clone());
                     state.last_attempt_end = Some(cx.now.0);
@@ -379,7 +385,7 @@ impl Execution {
         cx: &mut Context<'_>,
         result: impl FnOnce(i64, &mut Activity) -> Attributes,
     ) {
-        let Some(mut activity) = self.activities.remove(id) else { return };
+        let Some(mut activity) = self.pending.activities.remove(id) else { return };
         let mut started_event_id = 0;
         if let Some(ActivityPhase::AwaitingResult(running)) = activity.state.phase.take() {
             let started =
@@ -414,7 +420,8 @@ impl Execution {
     }
 
     fn activity_timed_out(&mut self, id: i64, kind: TimeoutType, cx: &mut Context<'_>) {
-        let details = self.activities.get(id).and_then(|activity| activity.state.heartbeat_details.clone());
+        let details =
+            self.pending.activities.get(id).and_then(|activity| activity.state.heartbeat_details.clone());
         let mut failure = timeout_failure(format!("activity {} timeout", name(kind)), kind, details.clone());
         let retry_state = match kind {
             // No attempt is left that these would leave time for.
@@ -442,7 +449,7 @@ impl Execution {
 
     /// A cancellation that the workflow asked for. Says whether nobody has begun the activity: then it is to end at once.
     pub(super) fn activity_cancel_requested(&mut self, id: i64, event_id: i64) -> bool {
-        let unstarted = self.activities.update(id, |activity| {
+        let unstarted = self.pending.activities.update(id, |activity| {
             activity.state.cancel_requested_event_id = event_id;
             !activity.is_started()
         });
@@ -451,7 +458,7 @@ impl Execution {
 
     /// An activity that nobody has begun ends with its cancellation.
     pub(super) fn activity_canceled_unstarted(&mut self, id: i64, identity: &str, cx: &mut Context<'_>) {
-        let Some(activity) = self.activities.remove(id) else { return };
+        let Some(activity) = self.pending.activities.remove(id) else { return };
         let attributes =
             Attributes::ActivityTaskCanceledEventAttributes(ActivityTaskCanceledEventAttributes {
                 latest_cancel_requested_event_id: activity.state.cancel_requested_event_id,
@@ -467,7 +474,7 @@ impl Execution {
     pub(super) fn resume_activities(&mut self, cx: &mut Context<'_>) {
         let mut lost = Vec::new();
         let mut running = Vec::new();
-        for activity in self.activities.values() {
+        for activity in self.pending.activities.values() {
             let id = activity.state.scheduled_event_id;
             match &activity.state.phase {
                 Some(ActivityPhase::AwaitingResult(with)) if with.in_process && with.epoch != cx.epoch => {
@@ -482,7 +489,7 @@ impl Execution {
             }
         }
         for id in running {
-            self.activities.update(id, |activity| activity.state.heartbeat_time = Some(cx.now.0));
+            self.pending.activities.update(id, |activity| activity.state.heartbeat_time = Some(cx.now.0));
             self.changed_lightly();
         }
         for id in lost {

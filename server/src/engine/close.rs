@@ -42,9 +42,8 @@ impl Execution {
             return None;
         }
         let state = &self.state;
-        let pending = self.timers.next_due().into_iter().chain(self.activities.next_due());
         let own = state.run_expiration.into_iter().chain(state.first_task_due).map(Time);
-        own.chain(pending).chain(self.workflow_task_due()).min()
+        own.chain(self.pending.next_due()).chain(self.workflow_task_due()).min()
     }
 
     pub(super) fn timers_due(&mut self, cx: &mut Context<'_>) -> Output {
@@ -64,8 +63,8 @@ impl Execution {
         let mut due = Vec::new();
         due.extend(state.run_expiration.map(|time| (Time(time), Due::RunTimeout)));
         due.extend(state.first_task_due.map(|time| (Time(time), Due::FirstTask)));
-        due.extend(self.timers.due_by(now).map(|(time, id)| (time, Due::Timer(id))));
-        due.extend(self.activities.due_by(now).map(|(time, id)| (time, Due::Activity(id))));
+        due.extend(self.pending.timers.due_by(now).map(|(time, id)| (time, Due::Timer(id))));
+        due.extend(self.pending.activities.due_by(now).map(|(time, id)| (time, Due::Activity(id))));
         due.extend(self.workflow_task_due().map(|time| (time, Due::WorkflowTask)));
         due.retain(|(time, _)| *time <= now);
         due
@@ -82,7 +81,7 @@ impl Execution {
             Due::Timer(started_event_id) => self.fire_timer(*started_event_id, cx),
             Due::Activity(id) => {
                 // An earlier firing of this round may have changed it.
-                let due = self.activities.get(*id).and_then(Activity::next_due);
+                let due = self.pending.activities.get(*id).and_then(Activity::next_due);
                 if let Some((_, what)) = due.filter(|(time, _): &(Time, ActivityDue)| *time <= cx.now) {
                     self.activity_due(*id, what, cx);
                 }
@@ -92,7 +91,7 @@ impl Execution {
     }
 
     fn fire_timer(&mut self, started_event_id: i64, cx: &mut Context<'_>) {
-        let Some(timer) = self.timers.remove(started_event_id) else { return };
+        let Some(timer) = self.pending.timers.remove(started_event_id) else { return };
         let attributes = TimerFiredEventAttributes { timer_id: timer.timer_id, started_event_id };
         self.record(Attributes::TimerFiredEventAttributes(attributes), Vec::new(), cx);
         self.schedule_task(cx);
@@ -108,11 +107,7 @@ impl Execution {
         state.run_expiration = None;
         state.first_task_due = None;
         state.signal_request_ids.clear();
-        self.timers.clear();
-        self.buffer.take();
-        self.activities.clear();
-        // What was said is on its way; nobody waits for the answers.
-        self.outbox.clear();
+        self.pending.close();
         self.changed(cx);
     }
 
@@ -135,8 +130,8 @@ impl Execution {
 
     /// Ends a run whose history has grown beyond what the server keeps.
     pub(super) fn enforce_history_limits(&mut self, cx: &mut Context<'_>) {
-        let events = self.state.next_event_id + self.buffer.len() as i64;
-        let bytes = self.state.history_bytes + self.buffer.bytes() as i64;
+        let events = self.state.next_event_id + self.pending.buffer.len() as i64;
+        let bytes = self.state.history_bytes + self.pending.buffer.bytes() as i64;
         if !self.is_open() || (events <= MAX_EVENTS && bytes <= MAX_BYTES) {
             return;
         }
@@ -210,7 +205,7 @@ impl Execution {
             request_id,
             signal: None,
             eager: None,
-            receipts: self.receipts.values().cloned().collect(),
+            receipts: self.pending.receipts.values().cloned().collect(),
         }));
         self.state.successor_run_id = run_id;
     }

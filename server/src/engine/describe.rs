@@ -27,7 +27,7 @@ impl Execution {
                 user_metadata: self.user_metadata.clone(),
             }),
             workflow_execution_info: Some(self.info()),
-            pending_activities: self.activities.values().map(pending_activity).collect(),
+            pending_activities: self.pending.activities.values().map(pending_activity).collect(),
             pending_workflow_task: self.pending_workflow_task(),
             workflow_extended_info: Some(WorkflowExecutionExtendedInfo {
                 execution_expiration_time: self.start.workflow_execution_expiration_time,

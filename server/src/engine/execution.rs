@@ -14,12 +14,10 @@ use prost::Message;
 use super::{
     Context, Dispatch, Input, Output, Time,
     activity::Activity,
-    buffer::Buffer,
     event::{self, Batch, Tail},
-    outbox::{Receipt, Unsettled},
-    pending::{Pending, Stage},
+    pending::Kinds,
     query::Queries,
-    state::{RunState, TimerState, WorkflowTask},
+    state::{RunState, WorkflowTask},
 };
 use crate::{
     ServiceError,
@@ -34,14 +32,7 @@ pub struct Execution {
     start_bytes: usize,
     pub(super) user_metadata: Option<UserMetadata>,
     pub(super) state: RunState,
-    /// By the id of their scheduled event.
-    pub(super) activities: Pending<Activity>,
-    /// By the id of their started event.
-    pub(super) timers: Pending<TimerState>,
-    pub(super) buffer: Buffer,
-    /// Messages that wait for their answers, by the id of the event that announced each.
-    pub(super) outbox: Pending<Unsettled>,
-    pub(super) receipts: Pending<Receipt>,
+    pub(super) pending: Kinds,
     pub(super) queries: Queries,
     /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
     pub(super) task_undelivered: bool,
@@ -68,11 +59,7 @@ impl Execution {
             user_metadata,
             batch_first_event_id: state.next_event_id,
             state,
-            activities: Pending::default(),
-            timers: Pending::default(),
-            buffer: Buffer::default(),
-            outbox: Pending::default(),
-            receipts: Pending::default(),
+            pending: Kinds::default(),
             queries: Queries::default(),
             task_undelivered: false,
             batch: BytesMut::new(),
@@ -190,29 +177,19 @@ impl Execution {
 
     /// Rough size in memory.
     pub fn weight(&self) -> usize {
-        1024 + self.tail.bytes()
-            + self.batch.len()
-            + self.start_bytes
-            + self.activities.weight()
-            + self.timers.weight()
-            + self.buffer.bytes()
-            + self.outbox.weight()
-            + self.receipts.weight()
+        1024 + self.tail.bytes() + self.batch.len() + self.start_bytes + self.pending.weight()
     }
 
     /// How many of its tasks are with workers now.
     pub fn outstanding(&self) -> usize {
         let running = matches!(self.state.workflow_task, Some(WorkflowTask::AwaitingCompletion(_)));
-        usize::from(running) + self.activities.count(Stage::Started)
+        usize::from(running) + self.pending.with_workers()
     }
 
     /// A task of it is with a worker or could be taken by one, or a message of it is under way: the run belongs in
     /// memory.
     pub fn is_runnable(&self) -> bool {
-        self.is_open()
-            && (self.state.workflow_task.is_some()
-                || self.activities.count(Stage::Started) + self.activities.count(Stage::Offered) > 0
-                || self.outbox.len() > 0)
+        self.is_open() && (self.state.workflow_task.is_some() || self.pending.is_runnable())
     }
 
     /// Events with `from <= id < end`, and the ids among them (first, end) that are no longer in memory.
@@ -244,7 +221,7 @@ impl Execution {
         {
             dispatch.push(self.workflow_task_dispatch(task));
         }
-        dispatch.extend(self.activities.values().filter_map(Activity::dispatch));
+        dispatch.extend(self.pending.activities.values().filter_map(Activity::dispatch));
         dispatch
     }
 
@@ -258,12 +235,7 @@ impl Execution {
             self.batch_first_event_id = self.state.next_event_id;
             (batch.first_event_id, batch.bytes)
         });
-        let mut rows = Vec::new();
-        self.activities.take_rows(&mut rows);
-        self.timers.take_rows(&mut rows);
-        self.buffer.take_rows(&mut rows);
-        self.outbox.take_rows(&mut rows);
-        self.receipts.take_rows(&mut rows);
+        let rows = self.pending.take_rows();
         self.dirty = false;
         let attributes = std::mem::take(&mut self.attributes_changed)
             .then(|| (self.memo().cloned(), self.search_attributes().cloned()));
@@ -340,7 +312,7 @@ impl Execution {
         let mut event = HistoryEvent { attributes: Some(attributes), links, ..Default::default() };
         if self.task_is_running() {
             event.event_time = Some(cx.now.proto());
-            self.buffer.push(event);
+            self.pending.buffer.push(event);
             self.dirty = true;
         } else {
             self.push_event(event, cx);
@@ -353,10 +325,11 @@ impl Execution {
 
     /// Writes the buffered events, results last, and says whether there were any.
     pub(super) fn flush_buffered(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.buffer.is_empty() {
+        if self.pending.buffer.is_empty() {
             return false;
         }
         let (last, first): (Vec<_>, Vec<_>) = self
+            .pending
             .buffer
             .take()
             .into_iter()

@@ -79,37 +79,38 @@ impl Execution {
         let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
             return Err(LoadError::Event(1).into());
         };
+        let Rows { activities, timers, buffered, outbox, receipts } = rows;
         let mut run = Self::new(key, Arc::new(start), first.user_metadata, header);
         for (stored, is_row) in old_activities
             .into_iter()
             .map(|old| (old, false))
-            .chain(rows.activities.into_iter().map(|row| (row, true)))
+            .chain(activities.into_iter().map(|row| (row, true)))
         {
             let id = stored.scheduled_event_id;
             let activity = Activity::load(stored, take(&mut events, id)?).ok_or(LoadError::Event(id))?;
             if is_row {
-                run.activities.restore(id, activity);
+                run.pending.activities.restore(id, activity);
             } else {
-                run.activities.insert(id, activity);
+                run.pending.activities.insert(id, activity);
             }
         }
-        for timer in rows.timers {
-            run.timers.restore(timer.started_event_id, timer);
+        for timer in timers {
+            run.pending.timers.restore(timer.started_event_id, timer);
         }
         for timer in old_timers {
-            run.timers.insert(timer.started_event_id, timer);
+            run.pending.timers.insert(timer.started_event_id, timer);
         }
-        for (row, event) in rows.buffered {
-            run.buffer.restore(row, event);
+        for (row, event) in buffered {
+            run.pending.buffer.restore(row, event);
         }
-        for (id, unsettled) in rows.outbox {
-            run.outbox.restore(id, unsettled);
+        for (id, unsettled) in outbox {
+            run.pending.outbox.restore(id, unsettled);
         }
-        for (id, receipt) in rows.receipts {
-            run.receipts.restore(id, receipt);
+        for (id, receipt) in receipts {
+            run.pending.receipts.restore(id, receipt);
         }
         for event in old_buffered {
-            run.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);
+            run.pending.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);
         }
         run.mark_stored();
         Ok(run)

@@ -162,13 +162,13 @@ impl Execution {
     /// Puts a message into the state; it leaves when that is durable.
     pub(super) fn say(&mut self, unsettled: Unsettled, cx: &mut Context<'_>) {
         cx.effects.messages.extend(self.message(&unsettled));
-        self.outbox.insert(unsettled.event_id, unsettled);
+        self.pending.outbox.insert(unsettled.event_id, unsettled);
         self.changed(cx);
     }
 
     /// What the other side has not answered yet; what a driver sends after it has loaded the run.
     pub fn pending_messages(&self) -> Vec<Message> {
-        self.outbox.values().filter_map(|unsettled| self.message(unsettled)).collect()
+        self.pending.outbox.values().filter_map(|unsettled| self.message(unsettled)).collect()
     }
 
     fn message(&self, unsettled: &Unsettled) -> Option<Message> {
@@ -179,7 +179,7 @@ impl Execution {
     /// A message of another run.
     pub(super) fn receive(&mut self, message: Message, cx: &mut Context<'_>) -> Output {
         let receipt = Receipt { sender: message.from.receipt() };
-        if self.receipts.id_of(&receipt.sender).is_some() {
+        if self.pending.receipts.id_of(&receipt.sender).is_some() {
             return Output::Received(Outcome::Delivered);
         }
         if !self.is_open() {
@@ -197,7 +197,7 @@ impl Execution {
                 self.receive_signal(signal, &message.from.key, cx);
             }
         }
-        self.receipts.insert(self.receipts.last_id() + 1, receipt);
+        self.pending.receipts.insert(self.pending.receipts.last_id() + 1, receipt);
         Output::Received(Outcome::Delivered)
     }
 
@@ -217,8 +217,8 @@ impl Execution {
 
     /// The sender has settled the message: it will not be repeated.
     pub(super) fn forget_receipt(&mut self, sender: &Sender, cx: &mut Context<'_>) -> Output {
-        if let Some(id) = self.receipts.id_of(&sender.receipt()) {
-            self.receipts.remove(id);
+        if let Some(id) = self.pending.receipts.id_of(&sender.receipt()) {
+            self.pending.receipts.remove(id);
             self.changed(cx);
         }
         Output::Done
@@ -226,7 +226,7 @@ impl Execution {
 
     /// The other side's answer.
     pub(super) fn settle(&mut self, event_id: i64, outcome: Outcome, cx: &mut Context<'_>) -> Output {
-        let Some(unsettled) = self.outbox.remove(event_id) else { return Output::Stale };
+        let Some(unsettled) = self.pending.outbox.remove(event_id) else { return Output::Stale };
         match unsettled.body {
             Some(Body::Signal(signal)) => {
                 let attributes =

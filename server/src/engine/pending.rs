@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use super::Time;
+use super::{
+    Time,
+    activity::Activity,
+    buffer::Buffer,
+    outbox::{Receipt, Unsettled},
+    state::TimerState,
+};
 use crate::store::{RowKind, StateRow};
 
 /// Something a run waits for. It is stored as one row under its id.
@@ -36,6 +42,69 @@ pub(super) enum Stage {
     Offered,
     /// A worker has it.
     Started,
+}
+
+/// All that is pending in a run. What concerns every kind takes this apart by name: the compiler then asks it about a
+/// new one.
+#[derive(Default)]
+pub(super) struct Kinds {
+    /// By the id of their scheduled event.
+    pub activities: Pending<Activity>,
+    /// By the id of their started event.
+    pub timers: Pending<TimerState>,
+    pub buffer: Buffer,
+    /// Messages that wait for their answers, by the id of the event that announced each.
+    pub outbox: Pending<Unsettled>,
+    pub receipts: Pending<Receipt>,
+}
+
+impl Kinds {
+    /// What the next commit does to the rows.
+    pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
+        let Self { activities, timers, buffer, outbox, receipts } = self;
+        let mut rows = Vec::new();
+        activities.take_rows(&mut rows);
+        timers.take_rows(&mut rows);
+        buffer.take_rows(&mut rows);
+        outbox.take_rows(&mut rows);
+        receipts.take_rows(&mut rows);
+        rows
+    }
+
+    /// Rough size in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let Self { activities, timers, buffer, outbox, receipts } = self;
+        activities.weight() + timers.weight() + buffer.bytes() + outbox.weight() + receipts.weight()
+    }
+
+    /// How many workers have a task of these kinds.
+    pub(super) fn with_workers(&self) -> usize {
+        let Self { activities, timers: _, buffer: _, outbox: _, receipts: _ } = self;
+        activities.count(Stage::Started)
+    }
+
+    /// Something is with a worker or could be, or is under way to another run.
+    pub(super) fn is_runnable(&self) -> bool {
+        let Self { activities, timers: _, buffer: _, outbox, receipts: _ } = self;
+        activities.count(Stage::Started) + activities.count(Stage::Offered) > 0 || outbox.len() > 0
+    }
+
+    /// When the first of it happens by itself.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        let Self { activities, timers, buffer: _, outbox: _, receipts: _ } = self;
+        timers.next_due().into_iter().chain(activities.next_due()).min()
+    }
+
+    /// The run has ended.
+    pub(super) fn close(&mut self) {
+        // A repetition is known to a run that has ended, too: receipts stay until their senders have settled.
+        let Self { activities, timers, buffer, outbox, receipts: _ } = self;
+        timers.clear();
+        buffer.take();
+        activities.clear();
+        // What was said is on its way; nobody waits for the answers.
+        outbox.clear();
+    }
 }
 
 const STAGES: usize = 3;

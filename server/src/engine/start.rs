@@ -69,7 +69,7 @@ impl Execution {
         let mut run = Self::new(key, Arc::new(started), user_metadata, state);
         run.push_event(event, cx);
         for (id, receipt) in (1..).zip(receipts) {
-            run.receipts.insert(id, receipt);
+            run.pending.receipts.insert(id, receipt);
         }
         if let Some(signal) = signal {
             run.record_signal(signal, cx);

@@ -433,7 +433,7 @@ impl Execution {
 
     /// Ends a running task behind which too many events have gathered, so that they can be written.
     pub(super) fn relieve_buffer(&mut self, cx: &mut Context<'_>) {
-        if !self.buffer.is_full() {
+        if !self.pending.buffer.is_full() {
             return;
         }
         let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.clone() else {

@@ -70,10 +70,28 @@ pub enum StoreError {
     Failed(String),
 }
 
-/// What a row of a run's state is about. The numbers are stored: they are never changed or used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum RowKind {
+/// One line per kind, so that the list of all cannot miss one.
+macro_rules! row_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $number:literal,)*) => {
+        /// What a row of a run's state is about. The numbers are stored: they are never changed or used again.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum RowKind {
+            $($(#[$doc])* $kind = $number,)*
+        }
+
+        impl RowKind {
+            pub fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+row_kinds! {
     Activity = 1,
     Timer = 2,
     /// An event that waits for the end of the running workflow task.
@@ -82,15 +100,6 @@ pub enum RowKind {
     Outbox = 4,
     /// A message of another run that was taken in, until its sender has settled it.
     Receipt = 5,
-}
-
-impl RowKind {
-    /// All kinds; the store's tests go through them.
-    pub const ALL: [Self; 5] = [Self::Activity, Self::Timer, Self::Buffered, Self::Outbox, Self::Receipt];
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
-    }
 }
 
 /// A row of a run's state: the part that grows with what is pending. `id` is unique within run and kind.

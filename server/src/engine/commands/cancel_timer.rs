@@ -13,8 +13,8 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
     check_id(Cause::BadCancelTimerAttributes, "TimerId", &a.timer_id)?;
     let id = a.timer_id.as_str();
     let known = plan.timers_started.remove(id)
-        || run.timers.id_of(id).is_some()
-        || run.buffer.any(|event| fired(event).is_some_and(|(fired, _)| fired == id));
+        || run.pending.timers.id_of(id).is_some()
+        || run.pending.buffer.any(|event| fired(event).is_some_and(|(fired, _)| fired == id));
     if !known || !plan.timers_canceled.insert(id) {
         return Err(Refused::new(
             Cause::BadCancelTimerAttributes,
@@ -32,13 +32,14 @@ fn fired(event: &Attributes) -> Option<(&str, i64)> {
 }
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
-    let started_event_id = match run.timers.id_of(&a.timer_id) {
+    let started_event_id = match run.pending.timers.id_of(&a.timer_id) {
         Some(id) => {
-            run.timers.remove(id);
+            run.pending.timers.remove(id);
             id
         }
         // Its firing goes out of the buffer.
         None => run
+            .pending
             .buffer
             .take_first(|event| fired(event).filter(|(id, _)| *id == a.timer_id).map(|(_, started)| started))
             .unwrap_or(0),

@@ -131,7 +131,7 @@ pub(super) fn check(
         plan.event_id = event_id;
         // The first that cannot be read is the first that is refused.
         let Ok(Checked { kind, offered, .. }) = command else { break };
-        if closes(offered) && !run.buffer.is_empty() {
+        if closes(offered) && !run.pending.buffer.is_empty() {
             // The workflow did not see everything yet: it must decide again.
             return Err(Refused::new(Cause::UnhandledCommand, ""));
         }

@@ -16,7 +16,7 @@ pub(super) fn check(a: Command, run: &Execution, plan: &mut Plan<'_>) -> Result<
     if id <= 0 {
         return Err(bad("ScheduledEventId is not set on command.".into()));
     }
-    let pending = run.activities.get(id);
+    let pending = run.pending.activities.get(id);
     if pending.is_some_and(Activity::cancel_requested) || !plan.activities_canceled.insert(id) {
         return Err(bad(format!(
             "cancellation of activity with ScheduledEventId {id} was already requested"
@@ -27,7 +27,7 @@ pub(super) fn check(a: Command, run: &Execution, plan: &mut Plan<'_>) -> Result<
         // It begins with this very task.
         None if plan.activity_events.contains(&id) => Ok(()),
         // It ended while this workflow task was running.
-        None if run.buffer.any(|event| ended(event) == Some(id)) => Ok(()),
+        None if run.pending.buffer.any(|event| ended(event) == Some(id)) => Ok(()),
         None => Err(bad(format!("there is no pending activity with ScheduledEventId {id}"))),
     }
 }

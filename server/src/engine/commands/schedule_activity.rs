@@ -51,7 +51,7 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
             Refused::new(BAD, format!("Invalid ActivityRetryPolicy: {problem} ActivityId={}", a.activity_id))
         })?;
     }
-    let pending = run.activities.id_of(&a.activity_id).is_some();
+    let pending = run.pending.activities.id_of(&a.activity_id).is_some();
     if pending || !plan.activities_scheduled.insert(&a.activity_id) {
         return Err(Refused::new(
             Cause::ScheduleActivityDuplicateId,
@@ -59,7 +59,7 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
         ));
     }
     plan.activity_events.insert(plan.event_id);
-    if run.activities.len() + plan.activities_scheduled.len() > MAX_PENDING {
+    if run.pending.activities.len() + plan.activities_scheduled.len() > MAX_PENDING {
         return Err(Refused::new(
             Cause::PendingActivitiesLimitExceeded,
             format!("the number of pending activities has reached the limit of {MAX_PENDING}"),
@@ -87,7 +87,7 @@ pub(super) fn apply(
     } else {
         cx.effects.dispatch.extend(activity.dispatch());
     }
-    run.activities.insert(id, activity);
+    run.pending.activities.insert(id, activity);
 }
 
 /// The four time-outs of an activity; `None` is none.

@@ -25,7 +25,7 @@ pub(super) fn check(a: &Command, run: &Execution, plan: &mut Plan<'_>) -> Result
         return Err(Refused::new(BAD, format!("Invalid RunId set on command. RunId={}", execution.run_id)));
     }
     plan.messages += 1;
-    if run.outbox.len() + plan.messages > MAX_PENDING {
+    if run.pending.outbox.len() + plan.messages > MAX_PENDING {
         return Err(Refused::new(
             Cause::PendingSignalsLimitExceeded,
             format!(

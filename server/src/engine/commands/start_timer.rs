@@ -52,8 +52,8 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
             format!("A valid StartToFireTimeout is not set on command. TimerId={}", a.timer_id),
         ));
     }
-    let pending =
-        run.timers.id_of(&a.timer_id).is_some() && !plan.timers_canceled.contains(a.timer_id.as_str());
+    let pending = run.pending.timers.id_of(&a.timer_id).is_some()
+        && !plan.timers_canceled.contains(a.timer_id.as_str());
     if pending || !plan.timers_started.insert(&a.timer_id) {
         return Err(Refused::new(
             Cause::StartTimerDuplicateId,
@@ -72,5 +72,5 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
     };
     let started_event_id = push(run, Attributes::TimerStartedEventAttributes(attributes), extra, cx);
     let timer = TimerState { timer_id: a.timer_id, started_event_id, due: cx.now.after(span).0 };
-    run.timers.insert(started_event_id, timer);
+    run.pending.timers.insert(started_event_id, timer);
 }

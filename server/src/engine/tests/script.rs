@@ -424,7 +424,7 @@ impl Script {
     }
 
     fn waiting_activity(&self, id: &str) -> Option<(i64, i32)> {
-        let activities = &self.run.as_ref()?.activities;
+        let activities = &self.run.as_ref()?.pending.activities;
         activities
             .values()
             .find(|a| a.spec.activity_id == id)
@@ -448,7 +448,7 @@ impl Script {
                 format!("task awaits completion, attempt {}", task.scheduled.attempt)
             }
         };
-        let activities = run.activities.values().map(|activity| {
+        let activities = run.pending.activities.values().map(|activity| {
             let phase = match &activity.state.phase {
                 Some(ActivityPhase::AwaitingPoller(_)) => "awaits poller",
                 Some(ActivityPhase::AwaitingResult(_)) => "awaits result",
