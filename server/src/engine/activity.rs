@@ -206,7 +206,7 @@ impl Execution {
             activity.dispatch()
         });
         cx.effects.dispatch.extend(dispatch.flatten());
-        self.changed_lightly();
+        self.changed_in_memory();
     }
 
     /// The scheduled event id of the running attempt that `token` names, by event or by activity id.
@@ -346,7 +346,7 @@ impl Execution {
         if has_details {
             self.changed(cx);
         } else {
-            self.changed_lightly();
+            self.changed_in_memory();
         }
         Ok(Output::Heartbeat { cancel_requested: cancel_requested.unwrap_or_default() })
     }
@@ -490,7 +490,7 @@ impl Execution {
         }
         for id in running {
             self.pending.activities.update(id, |activity| activity.state.heartbeat_time = Some(cx.now.0));
-            self.changed_lightly();
+            self.changed_in_memory();
         }
         for id in lost {
             self.activity_timed_out(id, TimeoutType::StartToClose, cx);

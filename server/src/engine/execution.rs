@@ -280,7 +280,7 @@ impl Execution {
     }
 
     /// The change may be lost in a crash; see [`super::Effects::durable`].
-    pub(super) fn changed_lightly(&mut self) {
+    pub(super) fn changed_in_memory(&mut self) {
         self.dirty = true;
     }
 

@@ -79,7 +79,7 @@ impl Execution {
             return (run, None);
         }
         if let Some(poller) = eager {
-            run.schedule_task_quietly(cx);
+            run.schedule_task_without_offer(cx);
             let grant = run.begin_and_grant(false, poller, cx);
             return (run, Some(grant));
         }

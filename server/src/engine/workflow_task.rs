@@ -37,7 +37,7 @@ const SUGGEST_BYTES: i64 = 4 * 1024 * 1024;
 impl Execution {
     /// Makes sure that a workflow task follows what just happened, and offers it to pollers.
     pub(super) fn schedule_task(&mut self, cx: &mut Context<'_>) {
-        if self.schedule_task_quietly(cx)
+        if self.schedule_task_without_offer(cx)
             && let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task
             && task.not_before.is_none()
         {
@@ -47,7 +47,7 @@ impl Execution {
     }
 
     /// [`Execution::schedule_task`] without offering it; says whether there is a new task.
-    pub(super) fn schedule_task_quietly(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn schedule_task_without_offer(&mut self, cx: &mut Context<'_>) -> bool {
         if self.state.workflow_task.is_some() || self.state.first_task_due.is_some() || !self.is_open() {
             return false;
         }
@@ -179,7 +179,7 @@ impl Execution {
         };
         self.state.workflow_task = Some(WorkflowTask::AwaitingCompletion(running.clone()));
         self.task_undelivered = false;
-        self.changed_lightly();
+        self.changed_in_memory();
         running
     }
 
@@ -347,7 +347,7 @@ impl Execution {
         });
         if flushed || heartbeat || applied.needs_task {
             if request.return_new_workflow_task {
-                if self.schedule_task_quietly(cx) {
+                if self.schedule_task_without_offer(cx) {
                     let poller = Poller {
                         identity: request.identity.clone(),
                         request_id: "request-from-RespondWorkflowTaskCompleted".into(),
@@ -417,7 +417,7 @@ impl Execution {
         self.state.failed_task_end = self.state.next_event_id;
         self.flush_buffered(cx);
         self.queries.detach(self.state.task_attempt, cx);
-        if !self.schedule_task_quietly(cx) {
+        if !self.schedule_task_without_offer(cx) {
             return;
         }
         let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task else { return };
@@ -479,7 +479,7 @@ impl Execution {
                 task.not_before = None;
                 let dispatch = self.workflow_task_dispatch(&task);
                 self.state.workflow_task = Some(WorkflowTask::AwaitingPoller(task));
-                self.changed_lightly();
+                self.changed_in_memory();
                 cx.effects.dispatch.push(dispatch);
             }
             Some(WorkflowTask::AwaitingCompletion(running)) if running.deadline <= cx.now.0 => {
@@ -543,7 +543,7 @@ impl Execution {
         if self.state.sticky.take().is_none() {
             return Output::Done;
         }
-        self.changed_lightly();
+        self.changed_in_memory();
         if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
             task.sticky_deadline = None;
             let task = task.clone();
@@ -576,6 +576,6 @@ impl Execution {
         if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
             task.sticky_deadline = None;
         }
-        self.changed_lightly();
+        self.changed_in_memory();
     }
 }

@@ -47,7 +47,7 @@ fn as_given_out(run_id: &str) -> String {
 }
 
 /// A run in memory.
-pub(super) struct Slot {
+pub(super) struct CachedRun {
     pub run: Execution,
     /// Tasks with workers, as of the last [`Runs::refresh`].
     pub outstanding: usize,
@@ -62,7 +62,7 @@ pub(super) struct Slot {
     last_use: u64,
 }
 
-impl Slot {
+impl CachedRun {
     fn is_idle(&self) -> bool {
         self.run.can_unload() && !self.run.is_runnable()
     }
@@ -76,7 +76,7 @@ pub(super) struct DueChange {
 }
 
 pub(super) struct Runs {
-    slots: HashMap<i64, Slot>,
+    cached: HashMap<i64, CachedRun>,
     by_key: HashMap<RunKey, i64>,
     /// The newest run of a workflow id.
     newest: HashMap<(Arc<str>, Arc<str>), i64>,
@@ -91,7 +91,7 @@ pub(super) struct Runs {
 impl Default for Runs {
     fn default() -> Self {
         Self {
-            slots: HashMap::new(),
+            cached: HashMap::new(),
             by_key: HashMap::new(),
             newest: HashMap::new(),
             closed: VecDeque::new(),
@@ -116,23 +116,23 @@ impl Runs {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.cached.len()
     }
 
-    pub(super) fn get(&self, seq: i64) -> Option<&Slot> {
-        self.slots.get(&seq)
+    pub(super) fn get(&self, seq: i64) -> Option<&CachedRun> {
+        self.cached.get(&seq)
     }
 
     /// The run, which is used now.
-    pub(super) fn in_use(&mut self, seq: i64) -> Option<&mut Slot> {
+    pub(super) fn in_use(&mut self, seq: i64) -> Option<&mut CachedRun> {
         self.uses += 1;
-        let slot = self.slots.get_mut(&seq)?;
+        let slot = self.cached.get_mut(&seq)?;
         slot.last_use = self.uses;
         Some(slot)
     }
 
     pub(super) fn contains(&self, seq: i64) -> bool {
-        self.slots.contains_key(&seq)
+        self.cached.contains_key(&seq)
     }
 
     pub(super) fn has(&self, key: &RunKey) -> bool {
@@ -140,8 +140,8 @@ impl Runs {
     }
 
     /// In no particular order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &Slot)> {
-        self.slots.iter().map(|(seq, slot)| (*seq, slot))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &CachedRun)> {
+        self.cached.iter().map(|(seq, slot)| (*seq, slot))
     }
 
     /// The number of the run that a call means. `None` says only that it is not in memory.
@@ -173,7 +173,7 @@ impl Runs {
             self.newest.insert((key.namespace_id.clone(), key.workflow_id.clone()), seq);
         }
         self.by_key.insert(key, seq);
-        let slot = Slot {
+        let slot = CachedRun {
             run,
             outstanding: 0,
             new_row,
@@ -183,13 +183,13 @@ impl Runs {
             weight: 0,
             last_use: self.uses,
         };
-        self.slots.insert(seq, slot);
+        self.cached.insert(seq, slot);
     }
 
     /// Brings what is kept about a run up to date after it changed. Answers when its timers are due if that is another
     /// time than before.
     pub(super) fn refresh(&mut self, seq: i64) -> Option<DueChange> {
-        let slot = self.slots.get_mut(&seq)?;
+        let slot = self.cached.get_mut(&seq)?;
         let weight = slot.run.weight();
         self.bytes = self.bytes + weight - slot.weight;
         slot.weight = weight;
@@ -205,26 +205,26 @@ impl Runs {
 
     /// The run's timers are no longer among those to come: the next [`Runs::refresh`] says when they are due.
     pub(super) fn take_due(&mut self, seq: i64) {
-        if let Some(slot) = self.slots.get_mut(&seq) {
+        if let Some(slot) = self.cached.get_mut(&seq) {
             slot.due = None;
         }
     }
 
     /// The run must be stored. True if that was not known.
     pub(super) fn touch(&mut self, seq: i64) -> bool {
-        self.slots.get_mut(&seq).is_some_and(|slot| !std::mem::replace(&mut slot.touched, true))
+        self.cached.get_mut(&seq).is_some_and(|slot| !std::mem::replace(&mut slot.touched, true))
     }
 
     /// What to store of a run; afterwards it is as the store has it.
     pub(super) fn take_write(&mut self, seq: i64) -> Option<RunWrite> {
-        let slot = self.slots.get_mut(&seq)?;
+        let slot = self.cached.get_mut(&seq)?;
         slot.touched = false;
         Some(RunWrite { seq, new: slot.new_row.take(), change: slot.run.take_commit() })
     }
 
     /// Drops a run from memory, changes and all. Answers when its timers were due.
     pub(super) fn remove(&mut self, seq: i64) -> Option<Time> {
-        let slot = self.slots.remove(&seq)?;
+        let slot = self.cached.remove(&seq)?;
         self.bytes -= slot.weight;
         let key = slot.run.key();
         self.by_key.remove(key);
@@ -241,7 +241,7 @@ impl Runs {
         let mut left = Vec::new();
         for _ in CLOSED_RUNS..self.closed.len() {
             let Some(seq) = self.closed.pop_front() else { break };
-            match self.slots.get(&seq) {
+            match self.cached.get(&seq) {
                 Some(slot) if slot.is_idle() => left.push((seq, self.remove(seq))),
                 // A query waits for it.
                 Some(_) => self.closed.push_back(seq),
@@ -251,7 +251,7 @@ impl Runs {
         if self.bytes <= self.cache_bytes {
             return left;
         }
-        let idle = self.slots.iter().filter(|(_, slot)| slot.is_idle());
+        let idle = self.cached.iter().filter(|(_, slot)| slot.is_idle());
         let mut candidates: Vec<(u64, i64)> = idle.map(|(seq, slot)| (slot.last_use, *seq)).collect();
         candidates.sort_unstable();
         for (_, seq) in candidates {

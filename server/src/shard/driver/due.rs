@@ -8,7 +8,7 @@ use crate::{
     matching::QueueKind,
     shard::{
         clock::Clock,
-        runs::Slot,
+        runs::CachedRun,
         tasks::queue_key,
         timers::{Due, Sleeper},
     },
@@ -109,7 +109,7 @@ impl Shard {
     /// an activity only if somebody serves its queue.
     pub(super) fn tasks_under_way(&self) -> usize {
         let (now, real) = (self.now(), Clock::real().0);
-        let of = |slot: &Slot| {
+        let of = |slot: &CachedRun| {
             let namespace_id = &slot.run.key().namespace_id;
             let pending = slot.run.pending_dispatch(now).into_iter().filter(|dispatch| match dispatch {
                 Dispatch::WorkflowTask { .. } => true,
