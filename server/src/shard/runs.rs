@@ -76,7 +76,8 @@ pub(super) struct DueChange {
 }
 
 pub(super) struct Runs {
-    cached: HashMap<i64, CachedRun>,
+    /// Boxed: a run is large, and the table moves when it grows.
+    cached: HashMap<i64, Box<CachedRun>>,
     by_key: HashMap<RunKey, i64>,
     /// The newest run of a workflow id.
     newest: HashMap<(Arc<str>, Arc<str>), i64>,
@@ -120,7 +121,7 @@ impl Runs {
     }
 
     pub(super) fn get(&self, seq: i64) -> Option<&CachedRun> {
-        self.cached.get(&seq)
+        self.cached.get(&seq).map(Box::as_ref)
     }
 
     /// The run, which is used now.
@@ -141,7 +142,7 @@ impl Runs {
 
     /// In no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, &CachedRun)> {
-        self.cached.iter().map(|(seq, slot)| (*seq, slot))
+        self.cached.iter().map(|(seq, slot)| (*seq, &**slot))
     }
 
     /// The number of the run that a call means. `None` says only that it is not in memory.
@@ -183,7 +184,7 @@ impl Runs {
             weight: 0,
             last_use: self.uses,
         };
-        self.cached.insert(seq, slot);
+        self.cached.insert(seq, Box::new(slot));
     }
 
     /// Brings what is kept about a run up to date after it changed. Answers when its timers are due if that is another
