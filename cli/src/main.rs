@@ -25,7 +25,7 @@ struct Cli {
 enum Command {
     /// Run a server.
     #[command(subcommand, arg_required_else_help = true)]
-    Server(Box<server::Command>),
+    Server(server::Command),
     /// Run workers for applications without an SDK, over HTTP/JSON and gRPC on a socket.
     Sidecar(sidecar::Command),
 }

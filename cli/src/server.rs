@@ -14,7 +14,21 @@ use crate::{logging, logging::Level, signals::StopSignals};
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run a server on this machine, in memory or on one state file, until SIGINT or SIGTERM.
-    StartDev(StartDev),
+    StartDev(Box<StartDev>),
+    /// Copy a state file, also while a server has it open.
+    ///
+    /// The copy is one file, with all that was acknowledged before; it opens as a state that was closed in order.
+    Backup(Backup),
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The state file.
+    #[arg(short = 'f', long, value_name = "PATH")]
+    db_filename: PathBuf,
+    /// The copy. Nothing may be there yet.
+    #[arg(value_name = "COPY")]
+    copy: PathBuf,
 }
 
 #[derive(Args)]
@@ -79,10 +93,19 @@ struct Ignored {
 impl Command {
     /// Runs the command to its end. The error is for a person and says what to do.
     pub(crate) fn run(self) -> Result<(), String> {
-        let Self::StartDev(options) = self;
-        logging::start(options.log_level);
-        options.ignored.log();
-        crate::runtime()?.block_on(options.run())
+        match self {
+            Self::StartDev(options) => {
+                logging::start(options.log_level);
+                options.ignored.log();
+                crate::runtime()?.block_on(options.run())
+            }
+            Self::Backup(Backup { db_filename, copy }) => {
+                durably_server::back_up(&db_filename, &copy).map_err(|error| error.to_string())?;
+                let _ =
+                    writeln!(std::io::stdout(), "{} is copied to {}", db_filename.display(), copy.display());
+                Ok(())
+            }
+        }
     }
 }
 

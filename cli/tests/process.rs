@@ -214,6 +214,40 @@ fn refused(arguments: &[&str], words: &[&str]) {
     }
 }
 
+fn backup(from: &Path, to: &Path) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_durably"));
+    let output = command.args(["server", "backup", "-f"]).arg(from).arg(to).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test]
+async fn a_file_in_use_is_copied_by_another_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("state.db"), directory.path().join("copy.db"));
+    let process = Process::on_file(&path);
+    process.client().await.start_workflow_execution(start("order-1")).await.unwrap();
+    let (done, said) = backup(&path, &copy);
+    assert!(done && said.contains("is copied to"), "{said}");
+    // The copy changed nothing about whose file it is.
+    process.client().await.start_workflow_execution(start("order-2")).await.unwrap();
+    process.signal("-KILL");
+    process.wait();
+    // As a crash left it, its log still unread.
+    let later = directory.path().join("later.db");
+    assert!(backup(&path, &later).0);
+    for (file, second) in [(&copy, false), (&later, true), (&path, true)] {
+        let process = Process::on_file(file);
+        let mut client = process.client().await;
+        client.describe_workflow_execution(described("order-1")).await.unwrap();
+        let found = client.describe_workflow_execution(described("order-2")).await;
+        assert_eq!(found.is_ok(), second, "{}", file.display());
+    }
+    let (done, said) = backup(&path, &copy);
+    assert!(!done && said.contains("is there already"), "{said}");
+    let (done, said) = backup(&directory.path().join("none.db"), &directory.path().join("x.db"));
+    assert!(!done && said.contains("there is no such file"), "{said}");
+}
+
 #[tokio::test]
 async fn what_does_not_work_is_said_with_advice() {
     let directory = tempfile::tempdir().unwrap();

@@ -9,11 +9,13 @@ use std::{path::Path, time::Duration};
 use durably_core::Client;
 use durably_proto::{
     durably::core::v1::{
-        AwaitWorkflow, Call, ConnectOptions, EmbeddedOptions, WorkerOptions, call_result, workflow_result,
+        AwaitWorkflow, BackUpRequest, Call, ConnectOptions, EmbeddedOptions, WorkerOptions, call_result,
+        workflow_result,
     },
     temporal::api::{enums::v1::RetryState, workflowservice::v1::*},
 };
 use durably_server::{Server, ServerOptions, State};
+use prost::Message as _;
 use sdk::*;
 
 fn file(path: &Path) -> ConnectOptions {
@@ -155,6 +157,51 @@ async fn what_cannot_be_opened_is_explained() {
         .unwrap();
     let error = Client::connect(file(&garbage)).await.err().expect("it is no database");
     assert!(error.message.contains("garbage.db"), "{}", error.message);
+}
+
+/// Asks for a copy; the answer is the status code and the message of a refusal.
+async fn back_up(client: &Client, to: &Path) -> Result<(), (i32, String)> {
+    let request = BackUpRequest { path: to.display().to_string() };
+    let call = Call {
+        service: "durably.core.v1.Embedded".into(),
+        method: "BackUp".into(),
+        request: request.encode_to_vec().into(),
+        ..Default::default()
+    };
+    match client.call(call).await.result {
+        Some(call_result::Result::Error(error)) => Err((error.code, error.message)),
+        _ => Ok(()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_copies_the_state_that_its_process_has_or_says_who_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let client = open(&at("state.db")).await;
+    start(&client, "w", "one", "").await;
+    back_up(&client, &at("copy.db")).await.unwrap();
+    let (code, message) = back_up(&client, &at("copy.db")).await.unwrap_err();
+    assert!(code == 3 && message.contains("copy.db is there already"), "{code} {message}");
+    let copy = open(&at("copy.db")).await;
+    describe(&copy, "one").await.expect("the copy has what was acknowledged");
+
+    let options = ServerOptions { state: State::File(at("other.db")), ..Default::default() };
+    let other = Server::open(options).await.unwrap();
+    let joined = open(&at("other.db")).await;
+    back_up(&joined, &at("joined.db")).await.expect("whoever has the file open");
+    let memory = Client::connect(ConnectOptions { target: "embedded:".into(), ..Default::default() });
+    let (code, message) = back_up(&memory.await.unwrap(), &at("none.db")).await.unwrap_err();
+    assert!(code == 9 && message.contains("in memory"), "{code} {message}");
+    let far = ConnectOptions { target: "127.0.0.1:1".into(), lazy: true, ..Default::default() };
+    let far = Client::connect(far).await.unwrap();
+    let (code, message) = back_up(&far, &at("none.db")).await.unwrap_err();
+    assert!(code == 9 && message.contains("durably server backup"), "{code} {message}");
+    assert!(!at("none.db").exists());
+    for client in [client, copy, joined] {
+        client.close().await;
+    }
+    other.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

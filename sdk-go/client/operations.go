@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 
+	"durably.dev/sdk/internal/core"
 	"durably.dev/sdk/internal/failure"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -63,6 +65,21 @@ func (c *workflowClient) ResetWorkflowExecution(
 func (c *workflowClient) CheckHealth(ctx context.Context, _ *CheckHealthRequest) (*CheckHealthResponse, error) {
 	_, err := c.service.GetSystemInfo(ctx, &workflowservice.GetSystemInfoRequest{})
 	return &CheckHealthResponse{}, err
+}
+
+// Backup copies the state of an embedded server to a new file, while workflows go on. The copy is one file with all that
+// was acknowledged before the call. To restore it, put it where the state file was while no server runs, without the old
+// file's "-wal". Nothing may be at path yet, and its directory must exist.
+//
+// It fails with InvalidArgument when something is at path, and with FailedPrecondition when the state is in memory or not
+// in this process: `durably server backup` copies it where its file is. The official SDK has no such function.
+func Backup(ctx context.Context, c Client, path string) error {
+	own, ok := c.(*workflowClient)
+	if !ok {
+		return fmt.Errorf("client.Backup: %T was not made by this package", c)
+	}
+	request := &core.BackUpRequest{Path: path}
+	return own.connection.Invoke(ctx, "/durably.core.v1.Embedded/BackUp", request, &core.BackUpResponse{})
 }
 
 // answer is what an activity that ends elsewhere came to.

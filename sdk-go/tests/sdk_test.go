@@ -365,3 +365,21 @@ func TestAnUnknownNamespaceEndsTheWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAClientCopiesItsStateFileWhileWorkflowsGoOn(t *testing.T) {
+	folder := t.TempDir()
+	at := func(name string) string { return filepath.Join(folder, name) }
+	c := dial(t, "embedded:"+at("state.db"))
+	ctx := context.Background()
+	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "a", TaskQueue: "nobody's"}, "x")
+	must(t, err)
+	must(t, client.Backup(ctx, c, at("copy.db")))
+	if err := client.Backup(ctx, c, at("copy.db")); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Fatalf("a copy was written over: %v", err)
+	}
+	_, err = dial(t, "embedded:"+at("copy.db")).DescribeWorkflowExecution(ctx, "a", "")
+	must(t, err)
+	if err := client.Backup(ctx, dial(t, "embedded:"), at("none.db")); err == nil || !strings.Contains(err.Error(), "in memory") {
+		t.Fatalf("state in memory was copied: %v", err)
+	}
+}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 from durably import _bridge, _core
 from durably.api.google.rpc import Status
 from durably.api.core.v1 import (
+    BackUpRequest,
     ConnectOptions,
     EmbeddedOptions,
     KeepAliveOptions,
@@ -43,6 +45,7 @@ WORKFLOW_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 OPERATOR_SERVICE = "temporal.api.operatorservice.v1.OperatorService"
 TEST_SERVICE = "temporal.api.testservice.v1.TestService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
+EMBEDDED_SERVICE = "durably.core.v1.Embedded"
 
 
 class RPCStatusCode(IntEnum):
@@ -307,6 +310,14 @@ class ServiceClient:
             return await _core.await_workflow(self.bridge, request)
         except _core.BridgeError as error:
             raise RPCError._from_bridge(error) from None
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copies the state file of an embedded server; see ``Client.backup``.
+
+        Raises:
+            RPCError: There is no state file, or it can't be copied.
+        """
+        await self.call(EMBEDDED_SERVICE, "BackUp", BackUpRequest(path=os.fspath(path)).SerializeToString())
 
     async def close(self) -> None:
         """Ends the connection; an embedded server of this process is down when this returns."""

@@ -294,6 +294,24 @@ async def test_a_state_file_outlives_its_server(tmp_path: Path, queue: str) -> N
 
 
 @embedded_only
+async def test_a_client_copies_its_state_file_while_workflows_go_on(tmp_path: Path, queue: str) -> None:
+    async with await Client.connect(f"embedded:{tmp_path / 'state.db'}") as client:
+        await client.start_workflow(Door.run, "Ann", id=queue, task_queue=queue)
+        await client.backup(tmp_path / "copy.db")
+        with pytest.raises(RPCError, match="is there already") as refused:
+            await client.backup(tmp_path / "copy.db")
+        assert refused.value.status is RPCStatusCode.INVALID_ARGUMENT
+        async with await Client.connect(f"embedded:{tmp_path / 'copy.db'}") as copy, door_worker(copy, queue):
+            handle = copy.get_workflow_handle_for(Door.run, queue)
+            await handle.signal(Door.open_wide)
+            assert await handle.result() == "Ann saw all"
+        assert (await client.get_workflow_handle(queue).describe()).status is WorkflowExecutionStatus.RUNNING
+    async with await Client.connect("embedded:") as client:
+        with pytest.raises(RPCError, match="in memory"):
+            await client.backup(tmp_path / "nothing.db")
+
+
+@embedded_only
 async def test_clients_of_several_namespaces_share_a_connection(queue: str) -> None:
     connection = await ServiceClient.connect(ConnectConfig("embedded:", embedded_namespaces=("orders",)))
     client = Client(connection, namespace="orders")

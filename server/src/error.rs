@@ -284,12 +284,14 @@ pub enum OpenError {
     Empty { path: PathBuf, detail: &'static str },
     #[error(
         "{}: the log {} is missing, in which the last changes are. Either the file was copied without it while a server \
-         had it open, or after one had crashed: copy the log too. Or another program, such as the sqlite3 shell, has put \
+         had it open, or after one had crashed: copy it with `durably server backup`, or the log too. Or another program, such as the sqlite3 shell, has put \
          the log into the file already, or the log is lost for good: make an empty one (touch '{}') to open the file as \
          it is. Nothing was changed",
         path.display(), log.display(), log.display()
     )]
     LogMissing { path: PathBuf, log: PathBuf },
+    #[error("{}: there is no such file", path.display())]
+    Missing { path: PathBuf },
     #[error(
         "{}: the file has {links} names (hard links). Opened by two of them, it would lose what one of both wrote. \
          Remove the other names, or use a copy, or a symbolic link",

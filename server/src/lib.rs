@@ -2,7 +2,7 @@
 //!
 //! [`Server::open`] opens a state (memory, or a SQLite file that this process then owns), [`Server::service`] answers
 //! calls without a socket, [`Server::serve`] answers them on one. [`open_or_join`] reaches a state file whoever owns
-//! it. From the outside in: `transport` (sockets), `frontend` (RPCs: checks, defaults, errors), `shard` (drivers,
+//! it, and [`back_up`] copies one. From the outside in: `transport` (sockets), `frontend` (RPCs: checks, defaults, errors), `shard` (drivers,
 //! group commit, timers), `engine` (one run as a pure machine), `matching` (tasks to pollers), `store`.
 
 #![expect(
@@ -32,6 +32,7 @@ pub use error::OpenError;
 pub use frontend::Service;
 pub use options::{ServerOptions, State};
 pub use server::{Handle, Joined, Server, open_or_join};
+pub use store::back_up;
 
 use error::ServiceError;
 use namespace::Namespace;

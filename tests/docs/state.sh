@@ -4,8 +4,7 @@ set -euo pipefail
 
 backup() {
     # snippet: backup
-    umask 077
-    python3 -c 'import sqlite3; sqlite3.connect("state.db").backup(sqlite3.connect("backup.db"))'
+    durably server backup --db-filename state.db backup.db
     # end snippet
 }
 
@@ -13,7 +12,6 @@ restore() {
     # snippet: restore
     rm -f state.db state.db-wal state.db-shm
     cp backup.db state.db
-    touch state.db-wal
     # end snippet
 }
 

@@ -35,7 +35,9 @@ def serving(command: str, folder: Path) -> Iterator[str]:
 
 
 def run(step: str, folder: Path) -> None:
-    subprocess.run(["bash", str(HERE / "state.sh"), step], cwd=folder, check=True, timeout=60)
+    path = os.pathsep.join([str(Path(os.environ["DURABLY_BINARY"]).parent), os.environ["PATH"]])
+    command = ["bash", str(HERE / "state.sh"), step]
+    subprocess.run(command, cwd=folder, check=True, timeout=60, env={**os.environ, "PATH": path})
 
 
 def names(folder: Path) -> list[str]:

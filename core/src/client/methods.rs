@@ -15,6 +15,8 @@ use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Ty
 
 /// The service of a `Call` that names none.
 pub(crate) const WORKFLOW_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
+/// What the core does itself for an embedded server.
+pub(crate) const EMBEDDED_SERVICE: &str = "durably.core.v1.Embedded";
 const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
 /// Paths of the calls that the core makes by itself.

@@ -18,13 +18,15 @@ use std::{
 use bytes::Bytes;
 use durably_proto::{
     durably::core::v1::{
-        AwaitWorkflow, Call, CallError, CallResult, ConnectOptions, WorkflowResult, call_result,
+        AwaitWorkflow, BackUpRequest, BackUpResponse, Call, CallError, CallResult, ConnectOptions,
+        WorkflowResult, call_result,
     },
     temporal::api::workflowservice::v1::get_system_info_response::Capabilities,
 };
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
 use parking_lot::RwLock;
+use prost::Message as _;
 use tonic::{Code, metadata::MetadataMap};
 
 use crate::{
@@ -140,6 +142,9 @@ impl Client {
     }
 
     async fn try_call(&self, call: Call) -> Result<Bytes, CallError> {
+        if call.service == methods::EMBEDDED_SERVICE && call.method == "BackUp" {
+            return self.back_up(call.request).await;
+        }
         let method = methods::find(&call.service, &call.method).ok_or_else(|| {
             let service =
                 if call.service.is_empty() { methods::WORKFLOW_SERVICE } else { call.service.as_str() };
@@ -170,6 +175,30 @@ impl Client {
             retry: call.retry.then_some(&inner.retry),
         };
         self.carry_out(plan, filled.request).await
+    }
+
+    /// Copies the state file, for a `BackUpRequest`.
+    async fn back_up(&self, request: Bytes) -> Result<Bytes, CallError> {
+        let BackUpRequest { path } = BackUpRequest::decode(request).map_err(|error| {
+            call_error(
+                Code::InvalidArgument,
+                format!("the request of `BackUp` is not a valid message: {error}"),
+            )
+        })?;
+        if path.is_empty() {
+            return Err(call_error(Code::InvalidArgument, "a backup needs the path of the copy"));
+        }
+        #[cfg(feature = "embedded")]
+        if let Some(embedded) = &self.inner.embedded {
+            embedded.back_up(path.into()).await?;
+            return Ok(BackUpResponse {}.encode_to_vec().into());
+        }
+        let message = format!(
+            "the state is not in this process but with {}; where its file is, say: \
+             durably server backup --db-filename FILE COPY",
+            self.inner.target
+        );
+        Err(call_error(Code::FailedPrecondition, message))
     }
 
     /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED).

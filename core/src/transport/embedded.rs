@@ -105,6 +105,20 @@ impl Embedded {
         self.transport.clone()
     }
 
+    /// Copies the state file to `to`, whoever has it open.
+    pub(crate) async fn back_up(&self, to: PathBuf) -> Result<(), CallError> {
+        let from = self.seat.path.clone();
+        if from.as_os_str().is_empty() {
+            let message =
+                "the state is in memory, and no file holds it; connect to `embedded:PATH` to keep it";
+            return Err(call_error(Code::FailedPrecondition, message));
+        }
+        let copied = tokio::task::spawn_blocking(move || durably_server::back_up(&from, &to)).await;
+        let copied =
+            copied.map_err(|error| call_error(Code::Internal, format!("the backup failed: {error}")))?;
+        copied.map_err(|error| open_error(&error))
+    }
+
     /// Gives up this client's share; the last one shuts the server down and waits until its state is released.
     pub(crate) async fn close(&self) {
         let shared = {

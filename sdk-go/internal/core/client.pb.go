@@ -603,6 +603,86 @@ func (*CallResult_Response) isCallResult_Result() {}
 
 func (*CallResult_Error) isCallResult_Result() {}
 
+type BackUpRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackUpRequest) Reset() {
+	*x = BackUpRequest{}
+	mi := &file_durably_core_v1_client_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackUpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackUpRequest) ProtoMessage() {}
+
+func (x *BackUpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_client_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackUpRequest.ProtoReflect.Descriptor instead.
+func (*BackUpRequest) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BackUpRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type BackUpResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackUpResponse) Reset() {
+	*x = BackUpResponse{}
+	mi := &file_durably_core_v1_client_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackUpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackUpResponse) ProtoMessage() {}
+
+func (x *BackUpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_client_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackUpResponse.ProtoReflect.Descriptor instead.
+func (*BackUpResponse) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{8}
+}
+
 type CallError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -614,7 +694,7 @@ type CallError struct {
 
 func (x *CallError) Reset() {
 	*x = CallError{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[7]
+	mi := &file_durably_core_v1_client_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +706,7 @@ func (x *CallError) String() string {
 func (*CallError) ProtoMessage() {}
 
 func (x *CallError) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[7]
+	mi := &file_durably_core_v1_client_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +719,7 @@ func (x *CallError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallError.ProtoReflect.Descriptor instead.
 func (*CallError) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{7}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CallError) GetCode() int32 {
@@ -677,7 +757,7 @@ type AwaitWorkflow struct {
 
 func (x *AwaitWorkflow) Reset() {
 	*x = AwaitWorkflow{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[8]
+	mi := &file_durably_core_v1_client_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +769,7 @@ func (x *AwaitWorkflow) String() string {
 func (*AwaitWorkflow) ProtoMessage() {}
 
 func (x *AwaitWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[8]
+	mi := &file_durably_core_v1_client_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +782,7 @@ func (x *AwaitWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitWorkflow.ProtoReflect.Descriptor instead.
 func (*AwaitWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{8}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AwaitWorkflow) GetNamespace() string {
@@ -766,7 +846,7 @@ type WorkflowResult struct {
 
 func (x *WorkflowResult) Reset() {
 	*x = WorkflowResult{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[9]
+	mi := &file_durably_core_v1_client_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +858,7 @@ func (x *WorkflowResult) String() string {
 func (*WorkflowResult) ProtoMessage() {}
 
 func (x *WorkflowResult) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[9]
+	mi := &file_durably_core_v1_client_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +871,7 @@ func (x *WorkflowResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowResult.ProtoReflect.Descriptor instead.
 func (*WorkflowResult) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{9}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WorkflowResult) GetRunId() string {
@@ -919,7 +999,7 @@ type WorkflowResult_Terminated struct {
 
 func (x *WorkflowResult_Terminated) Reset() {
 	*x = WorkflowResult_Terminated{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[13]
+	mi := &file_durably_core_v1_client_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +1011,7 @@ func (x *WorkflowResult_Terminated) String() string {
 func (*WorkflowResult_Terminated) ProtoMessage() {}
 
 func (x *WorkflowResult_Terminated) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[13]
+	mi := &file_durably_core_v1_client_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +1024,7 @@ func (x *WorkflowResult_Terminated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowResult_Terminated.ProtoReflect.Descriptor instead.
 func (*WorkflowResult_Terminated) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{9, 0}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *WorkflowResult_Terminated) GetReason() string {
@@ -1027,7 +1107,10 @@ const file_durably_core_v1_client_proto_rawDesc = "" +
 	"CallResult\x12\x1c\n" +
 	"\bresponse\x18\x01 \x01(\fH\x00R\bresponse\x122\n" +
 	"\x05error\x18\x02 \x01(\v2\x1a.durably.core.v1.CallErrorH\x00R\x05errorB\b\n" +
-	"\x06result\"Q\n" +
+	"\x06result\"#\n" +
+	"\rBackUpRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"\x10\n" +
+	"\x0eBackUpResponse\"Q\n" +
 	"\tCallError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
@@ -1074,7 +1157,7 @@ func file_durably_core_v1_client_proto_rawDescGZIP() []byte {
 	return file_durably_core_v1_client_proto_rawDescData
 }
 
-var file_durably_core_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_durably_core_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_durably_core_v1_client_proto_goTypes = []any{
 	(*ConnectOptions)(nil),            // 0: durably.core.v1.ConnectOptions
 	(*TlsOptions)(nil),                // 1: durably.core.v1.TlsOptions
@@ -1083,41 +1166,43 @@ var file_durably_core_v1_client_proto_goTypes = []any{
 	(*EmbeddedOptions)(nil),           // 4: durably.core.v1.EmbeddedOptions
 	(*Call)(nil),                      // 5: durably.core.v1.Call
 	(*CallResult)(nil),                // 6: durably.core.v1.CallResult
-	(*CallError)(nil),                 // 7: durably.core.v1.CallError
-	(*AwaitWorkflow)(nil),             // 8: durably.core.v1.AwaitWorkflow
-	(*WorkflowResult)(nil),            // 9: durably.core.v1.WorkflowResult
-	nil,                               // 10: durably.core.v1.ConnectOptions.MetadataEntry
-	nil,                               // 11: durably.core.v1.Call.MetadataEntry
-	nil,                               // 12: durably.core.v1.AwaitWorkflow.MetadataEntry
-	(*WorkflowResult_Terminated)(nil), // 13: durably.core.v1.WorkflowResult.Terminated
-	(*durationpb.Duration)(nil),       // 14: google.protobuf.Duration
-	(*v11.Payloads)(nil),              // 15: temporal.api.common.v1.Payloads
-	(*v12.Failure)(nil),               // 16: temporal.api.failure.v1.Failure
-	(v1.RetryState)(0),                // 17: temporal.api.enums.v1.RetryState
+	(*BackUpRequest)(nil),             // 7: durably.core.v1.BackUpRequest
+	(*BackUpResponse)(nil),            // 8: durably.core.v1.BackUpResponse
+	(*CallError)(nil),                 // 9: durably.core.v1.CallError
+	(*AwaitWorkflow)(nil),             // 10: durably.core.v1.AwaitWorkflow
+	(*WorkflowResult)(nil),            // 11: durably.core.v1.WorkflowResult
+	nil,                               // 12: durably.core.v1.ConnectOptions.MetadataEntry
+	nil,                               // 13: durably.core.v1.Call.MetadataEntry
+	nil,                               // 14: durably.core.v1.AwaitWorkflow.MetadataEntry
+	(*WorkflowResult_Terminated)(nil), // 15: durably.core.v1.WorkflowResult.Terminated
+	(*durationpb.Duration)(nil),       // 16: google.protobuf.Duration
+	(*v11.Payloads)(nil),              // 17: temporal.api.common.v1.Payloads
+	(*v12.Failure)(nil),               // 18: temporal.api.failure.v1.Failure
+	(v1.RetryState)(0),                // 19: temporal.api.enums.v1.RetryState
 }
 var file_durably_core_v1_client_proto_depIdxs = []int32{
 	1,  // 0: durably.core.v1.ConnectOptions.tls:type_name -> durably.core.v1.TlsOptions
-	10, // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
+	12, // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
 	2,  // 2: durably.core.v1.ConnectOptions.retry:type_name -> durably.core.v1.RetryOptions
 	3,  // 3: durably.core.v1.ConnectOptions.keep_alive:type_name -> durably.core.v1.KeepAliveOptions
 	4,  // 4: durably.core.v1.ConnectOptions.embedded:type_name -> durably.core.v1.EmbeddedOptions
-	14, // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
-	14, // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
-	14, // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
-	14, // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
-	14, // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
-	14, // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
-	11, // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
-	7,  // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
-	14, // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
-	12, // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
-	15, // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
-	16, // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
-	15, // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
-	13, // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
-	17, // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
-	17, // 20: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
-	15, // 21: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
+	16, // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
+	16, // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
+	16, // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
+	16, // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
+	16, // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
+	16, // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
+	13, // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
+	9,  // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
+	16, // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
+	14, // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
+	17, // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
+	18, // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
+	17, // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
+	15, // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
+	19, // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
+	19, // 20: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
+	17, // 21: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
 	22, // [22:22] is the sub-list for method output_type
 	22, // [22:22] is the sub-list for method input_type
 	22, // [22:22] is the sub-list for extension type_name
@@ -1134,7 +1219,7 @@ func file_durably_core_v1_client_proto_init() {
 		(*CallResult_Response)(nil),
 		(*CallResult_Error)(nil),
 	}
-	file_durably_core_v1_client_proto_msgTypes[9].OneofWrappers = []any{
+	file_durably_core_v1_client_proto_msgTypes[11].OneofWrappers = []any{
 		(*WorkflowResult_Completed)(nil),
 		(*WorkflowResult_Failed)(nil),
 		(*WorkflowResult_Cancelled)(nil),
@@ -1148,7 +1233,7 @@ func file_durably_core_v1_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_client_proto_rawDesc), len(file_durably_core_v1_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

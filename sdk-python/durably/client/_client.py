@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
@@ -428,6 +429,21 @@ class Client:
         if workflow_id is None or activity_id is None:
             raise ValueError("Workflow ID, run ID, and activity ID must all be given together")
         return AsyncActivityHandle(self, AsyncActivityIDReference(workflow_id, run_id, activity_id))
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copies the state of an embedded server to a new file, while workflows go on.
+
+        The copy is one file with all that was acknowledged before the call. To restore it, put it where the state file
+        was while no server runs, without the old file's ``-wal``. This is not in ``temporalio``.
+
+        Args:
+            path: Of the copy. Nothing may be there yet; its directory must exist.
+
+        Raises:
+            RPCError: INVALID_ARGUMENT when something is at ``path``. FAILED_PRECONDITION when the state is in memory, or
+                not in this process: ``durably server backup`` copies it where its file is.
+        """
+        await self._service_client.backup(path)
 
     async def close(self) -> None:
         """Ends the connection, for everybody who shares it. An embedded server that this process owns is down, with

@@ -1,7 +1,7 @@
 /** Connections: options, metadata, deadlines, raw services, what goes wrong. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import {
   type Http2SecureServer,
   type Http2Server,
@@ -11,6 +11,7 @@ import {
   createServer,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
@@ -82,6 +83,22 @@ test('a lazy connection connects with its first call, and a closed one refuses c
   await connection.close();
   await assert.rejects(connection.workflowService.getSystemInfo(), /the connection is closed/);
   await Connection.lazy({ address: 'embedded:' }).close();
+});
+
+test('a client copies its state file while workflows go on', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'durably-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const connection = await Connection.connect({ address: `embedded:${join(folder, 'state.db')}` });
+  const client = new Client({ connection });
+  await client.workflow.start('x', { workflowId: 'a', taskQueue: 'q' });
+  await client.backup(join(folder, 'copy.db'));
+  await assert.rejects(client.backup(join(folder, 'copy.db')), /is there already/);
+  const copy = await Connection.connect({ address: `embedded:${join(folder, 'copy.db')}` });
+  const { status } = await new Client({ connection: copy }).workflow.getHandle('a').describe();
+  assert.equal(status.name, 'RUNNING');
+  await Promise.all([connection.close(), copy.close()]);
+  const memory = await embedded(t);
+  await assert.rejects(memory.client.backup(join(folder, 'none.db')), /in memory/);
 });
 
 test('calls end with their deadline, or when they are given up', async (t) => {

@@ -27,7 +27,7 @@ pub use filter::{Filter, Op};
 pub use lease::{Holder, Lease, Terms};
 pub use memory::MemoryStore;
 pub use row::{RunRow, StoredRun};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteStore, back_up};
 pub use visibility::{Cursor, Group, Listing, Visibility};
 
 /// Names a run.

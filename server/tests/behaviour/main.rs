@@ -7,6 +7,7 @@
 #![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
 
 mod activities;
+mod backup;
 mod codes;
 mod damage;
 mod depth;

@@ -1,6 +1,7 @@
 /** The client: everything that a program asks of a server. */
 
 import { AsyncCompletionClient } from './async-completion-client';
+import { Connection } from './connection';
 import { BaseClient, type BaseClientOptions, type LoadedWithDefaults, given } from './base-client';
 import type { ClientInterceptors } from './interceptors';
 import { addMissingOfClient } from './missing-features';
@@ -44,6 +45,20 @@ export class Client extends BaseClient {
   /** Raw calls of WorkflowService. They carry the connection's namespace, unless a request names one. */
   get workflowService(): WorkflowService {
     return this.connection.workflowService;
+  }
+
+  /**
+   * Copies the state of an embedded server to a new file, while workflows go on. The copy is one file with all that was
+   * acknowledged before the call. To restore it, put it where the state file was while no server runs, without the old
+   * file's `-wal`. This is not in `@temporalio/client`.
+   *
+   * @param path Of the copy. Nothing may be there yet; its directory must exist.
+   * @throws {GrpcServiceError} INVALID_ARGUMENT when something is at `path`; FAILED_PRECONDITION when the state is in
+   *   memory, or not in this process: `durably server backup` copies it where its file is.
+   */
+  async backup(path: string): Promise<void> {
+    if (!(this.connection instanceof Connection)) throw new TypeError('backup: the connection was not made by durably');
+    await this.connection.backup(path);
   }
 }
 

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, backup::Backup, config::DbConfig};
 
 use super::{super::StoreError, readers::connect, schema};
 use crate::{error::OpenError, owner::io_error};
@@ -67,6 +67,11 @@ pub(super) fn protect(path: &Path) -> Result<(), OpenError> {
 
 /// Makes the file under another name and gives it its own when the schema is in it.
 fn make(path: &Path) -> Result<(), OpenError> {
+    whole(path, |connection| schema::prepare(connection, path, true))
+}
+
+/// Makes a file that is seen under its name once it has all that `fill` puts into it, or never.
+fn whole(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<(), OpenError>) -> Result<(), OpenError> {
     let unfinished = beside(path, ".new");
     for leftover in [&unfinished, &beside(&unfinished, "-wal"), &beside(&unfinished, "-shm")] {
         match fs::remove_file(leftover) {
@@ -88,13 +93,53 @@ fn make(path: &Path) -> Result<(), OpenError> {
     let mut connection = connect(&unfinished).map_err(fault)?;
     // Nobody knows the file yet: it is synced once, when it is whole.
     connection.pragma_update(None, "synchronous", "OFF").map_err(fault)?;
-    schema::prepare(&mut connection, path, true)?;
-    checkpoint(&connection).map_err(fault)?;
-    connection.close().map_err(|(_, error)| fault(error))?;
+    let filled = fill(&mut connection).and_then(|()| checkpoint(&connection).map_err(fault));
+    let closed = connection.close().map_err(|(_, error)| fault(error));
+    filled.and(closed).inspect_err(|_| {
+        let _ = fs::remove_file(&unfinished);
+    })?;
     File::open(&unfinished).and_then(|whole| whole.sync_all()).map_err(|error| io_error(path, error))?;
     fs::rename(&unfinished, path).map_err(|error| io_error(path, error))?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| io_error(path, error))
+}
+
+/// Copies a state file that may be in use, in this process or another one. The copy is one file, has all that was
+/// acknowledged before the call, and opens as a state that was closed in order. What is damaged is copied as it is.
+///
+/// Blocks for as long as the copying takes; whoever has the file goes on meanwhile. Errors if there is a file at `to`.
+pub fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
+    if fs::symlink_metadata(to).is_ok() {
+        return Err(OpenError::InvalidOption {
+            option: "backup",
+            problem: format!("{} is there already; remove it, or give another name", to.display()),
+        });
+    }
+    let found = fs::metadata(from).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing { path: from.to_owned() },
+        _ => io_error(from, error),
+    })?;
+    if !found.is_file() {
+        return Err(OpenError::InvalidOption {
+            option: "state file",
+            problem: format!("{} is not a file", from.display()),
+        });
+    }
+    let fault = |error: rusqlite::Error| schema::fault(from, &error);
+    let had_log = has_log(from);
+    let source = connect(from).map_err(fault)?;
+    // If nobody has the file, this is its last connection; it leaves the log as a crash did.
+    source.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault)?;
+    schema::recognise(&source, from)?;
+    check_log(&source, from, had_log)?;
+    whole(to, |copy| {
+        Backup::new(&source, copy).and_then(|backup| backup.step(-1)).map_err(fault)?;
+        let unmark = |copy: &Connection| {
+            // Files of the first releases have no marks.
+            if copy.table_exists(None, "opened")? { copy.execute_batch("DELETE FROM opened") } else { Ok(()) }
+        };
+        unmark(copy).map_err(|error| schema::fault(to, &error))
+    })
 }
 
 /// Puts the log into the file.
@@ -110,6 +155,23 @@ pub(super) struct InUse {
     token: i64,
 }
 
+/// Refuses a file that was open when it was copied, or when its server crashed, and has lost its log.
+fn check_log(connection: &Connection, path: &Path, had_log: bool) -> Result<(), OpenError> {
+    if had_log {
+        return Ok(());
+    }
+    let is_marked = || {
+        Ok::<_, rusqlite::Error>(
+            connection.table_exists(None, "opened")?
+                && connection.query_row("SELECT count(*) FROM opened", [], |row| row.get::<_, i64>(0))? > 0,
+        )
+    };
+    if is_marked().map_err(|error| schema::fault(path, &error))? {
+        return Err(OpenError::LogMissing { path: path.to_owned(), log: beside(path, "-wal") });
+    }
+    Ok(())
+}
+
 /// Whether the log is there. To be asked before SQLite makes one.
 pub(super) fn has_log(path: &Path) -> bool {
     beside(path, "-wal").exists()
@@ -119,13 +181,7 @@ impl InUse {
     /// Marks the file as open. `had_log`: what [`has_log`] said before the file was opened.
     pub(super) fn mark(connection: &Connection, path: &Path, had_log: bool) -> Result<Self, OpenError> {
         let fault = |error: rusqlite::Error| schema::fault(path, &error);
-        let marked: Option<i64> = connection
-            .query_row("SELECT token FROM opened", [], |row| row.get(0))
-            .optional()
-            .map_err(fault)?;
-        if marked.is_some() && !had_log {
-            return Err(OpenError::LogMissing { path: path.to_owned(), log: beside(path, "-wal") });
-        }
+        check_log(connection, path, had_log)?;
         let token = rand::random::<u32>().into();
         connection
             .execute_batch(&format!(

@@ -35,6 +35,7 @@ use super::{
 use crate::error::OpenError;
 use checks::Progress;
 use file::InUse;
+pub use file::back_up;
 use readers::Readers;
 use rows::{OPEN, ROW, damaged_run, open_run, open_seqs, run_row, state_rows};
 use visibility::SqliteVisibility;

@@ -93,16 +93,30 @@ fn migrations() -> impl Iterator<Item = &'static str> {
 /// this call and is empty.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, new: bool) -> Result<(), OpenError> {
     let fault = |error: rusqlite::Error| fault(path, &error);
+    let version = if new { 0 } else { recognise(connection, path)? };
+    connection
+        .execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = off;")
+        .map_err(fault)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(fault)?;
+    if !new {
+        check(connection, path)?;
+    }
+    migrate(connection, version, &mut || {}).map_err(fault)
+}
+
+/// The version of a file of ours; an error for any other file.
+pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+    let fault = |error: rusqlite::Error| fault(path, &error);
     let version: u32 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fault)?;
     let application: i32 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(fault)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
-    if !new && version == 0 && tables == 0 {
+    if version == 0 && tables == 0 {
         return Err(OpenError::Empty { path: path.to_owned(), detail: "it is a database without tables" });
     }
-    if !new && application != APPLICATION_ID {
+    if application != APPLICATION_ID {
         return Err(OpenError::Corrupt {
             path: path.to_owned(),
             detail: "it is an SQLite database of another program".to_owned(),
@@ -112,14 +126,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, new: bool) -> Re
     if version > supported {
         return Err(OpenError::NewerSchema { path: path.to_owned(), found: version, supported });
     }
-    connection
-        .execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = full; PRAGMA foreign_keys = off;")
-        .map_err(fault)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES).map_err(fault)?;
-    if !new {
-        check(connection, path)?;
-    }
-    migrate(connection, version, &mut || {}).map_err(fault)
+    Ok(version)
 }
 
 /// Brings the schema up to date; `step` is called after each statement.
