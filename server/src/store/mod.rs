@@ -236,10 +236,7 @@ pub trait Store: Send + Sync {
 
     /// The names of a damaged run and whether it is closed, as far as they can be read and whether right or wrong: for
     /// telling a person which run it is.
-    fn unverified(&self, seq: i64) -> (RunKey, bool) {
-        let run_id = format!("number {seq}").into();
-        (RunKey { namespace_id: "".into(), workflow_id: "".into(), run_id }, false)
-    }
+    fn unverified(&self, seq: i64) -> (RunKey, bool);
 
     /// The `seq` of a run by its names; of the newest run of the workflow id when `run_id` is `None`.
     fn find(
@@ -267,13 +264,15 @@ pub trait Store: Send + Sync {
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
     /// Namespaces that are there and not what was written.
-    fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
-        Ok(Vec::new())
-    }
+    fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError>;
 
     /// Lists and counts, which share nothing with the above that could delay it.
     fn visibility(&self) -> &dyn Visibility;
 
+    /// Whether what is committed now would be found again; [`StoreError::Gone`] when the place where it is written was taken
+    /// away. Each commit asks by itself.
+    fn check_in_place(&self) -> Result<(), StoreError>;
+
     /// Leaves the state in order for whoever comes next; every call after it fails.
-    fn close(&self) {}
+    fn close(&self);
 }

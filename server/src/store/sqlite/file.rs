@@ -6,9 +6,10 @@
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
-    io,
+    io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use rusqlite::{Connection, backup::Backup, config::DbConfig};
@@ -19,7 +20,8 @@ use crate::{error::OpenError, owner::io_error};
 /// Which file it is, whatever its name.
 type Identity = (u64, u64);
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// What SQLite and we keep beside the file.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -100,6 +102,11 @@ fn whole(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<(), OpenError
     })?;
     File::open(&unfinished).and_then(|whole| whole.sync_all()).map_err(|error| io_error(path, error))?;
     fs::rename(&unfinished, path).map_err(|error| io_error(path, error))?;
+    sync_directory(path)
+}
+
+/// Makes a new name durable.
+pub(super) fn sync_directory(path: &Path) -> Result<(), OpenError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| io_error(path, error))
 }
@@ -149,9 +156,8 @@ pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
 
 /// A file that is in use: its mark, and where it was when it was opened.
 pub(super) struct InUse {
-    path: PathBuf,
-    log: PathBuf,
-    identities: [Option<Identity>; 2],
+    file: Part,
+    log: Part,
     token: i64,
 }
 
@@ -172,6 +178,40 @@ fn check_log(connection: &Connection, path: &Path, had_log: bool) -> Result<(), 
     Ok(())
 }
 
+/// The file or its log, as it was when it was last looked at.
+struct Part {
+    path: PathBuf,
+    identity: Option<Identity>,
+    size: AtomicU64,
+    /// Something of it was lost, whatever its size is now.
+    cut_off: AtomicBool,
+}
+
+impl Part {
+    fn new(path: PathBuf) -> Self {
+        let found = fs::metadata(&path).ok();
+        let (identity, size) = (found.as_ref().map(identity), found.map_or(0, |found| found.len()));
+        Self { path, identity, size: AtomicU64::new(size), cut_off: AtomicBool::new(false) }
+    }
+
+    /// Whether it is where it was, and at least as long. `may_be` tells whether it may be as long as it is though it was longer.
+    fn check(&self, may_be: impl FnOnce(u64) -> bool) -> Result<(), StoreError> {
+        let found = fs::metadata(&self.path).ok();
+        if found.as_ref().map(identity) != self.identity {
+            return Err(self.gone("deleted, moved or replaced"));
+        }
+        let size = found.map_or(0, |found| found.len());
+        if size < self.size.swap(size, Ordering::Relaxed) && !may_be(size) {
+            self.cut_off.store(true, Ordering::Relaxed);
+        }
+        if self.cut_off.load(Ordering::Relaxed) { Err(self.gone("cut off")) } else { Ok(()) }
+    }
+
+    fn gone(&self, what: &str) -> StoreError {
+        StoreError::Gone(format!("{} was {what} while in use", self.path.display()))
+    }
+}
+
 /// Whether the log is there. To be asked before SQLite makes one.
 pub(super) fn has_log(path: &Path) -> bool {
     beside(path, "-wal").exists()
@@ -190,9 +230,7 @@ impl InUse {
             .map_err(fault)?;
         // Into the file itself: a mark that only the log has would be lost with it.
         checkpoint(connection).map_err(fault)?;
-        let log = beside(path, "-wal");
-        let identities = [identity(path), identity(&log)];
-        Ok(Self { path: path.to_owned(), log, identities, token })
+        Ok(Self { file: Part::new(path.to_owned()), log: Part::new(beside(path, "-wal")), token })
     }
 
     /// Takes the mark away, unless somebody else has opened the file since.
@@ -205,19 +243,32 @@ impl InUse {
         Ok(())
     }
 
-    /// Whether the file and its log still are where they were. What is written to a file that was deleted is lost with
-    /// the process; of one that was moved, the log is.
+    /// Whether the file and its log still are where they were, and whole. What is written to a file that was deleted is lost
+    /// with the process; of one that was moved, the log is; and what was cut off is lost already. Neither is opened for
+    /// that but the log: to close a file frees the locks that SQLite has on it.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        for (path, opened) in [&self.path, &self.log].into_iter().zip(self.identities) {
-            if identity(path) != opened {
-                let path = path.display();
-                return Err(StoreError::Gone(format!("{path} was deleted, moved or replaced while in use")));
-            }
+        self.file.check(|_| false)?;
+        // Another program may have put the log into the file. [`InUse::check_written`] knows whether it was that.
+        self.log.check(|size| size == 0)
+    }
+
+    /// The same behind a commit, for which an empty log got a beginning, if it was SQLite that had emptied it.
+    pub(super) fn check_written(&self) -> Result<(), StoreError> {
+        let was_empty = self.log.size.load(Ordering::Relaxed) == 0;
+        self.check()?;
+        let mut start = [0; 4];
+        if was_empty
+            && self.log.size.load(Ordering::Relaxed) > 0
+            && (File::open(&self.log.path).and_then(|mut log| log.read_exact(&mut start)).is_err()
+                || start == [0; 4])
+        {
+            self.log.cut_off.store(true, Ordering::Relaxed);
+            return Err(self.log.gone("cut off"));
         }
         Ok(())
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
-    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+fn identity(found: &fs::Metadata) -> Identity {
+    (found.dev(), found.ino())
 }

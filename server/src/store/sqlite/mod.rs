@@ -48,8 +48,6 @@ pub struct SqliteStore {
     histories: Readers,
     visibility: SqliteVisibility,
     in_use: InUse,
-    /// The file was taken away: nothing is written to it any more.
-    gone: AtomicBool,
     /// The indexes were made anew.
     mended: AtomicBool,
 }
@@ -99,7 +97,6 @@ impl SqliteStore {
             histories: Readers::new(path, HISTORY_READERS),
             visibility: SqliteVisibility::new(path),
             in_use,
-            gone: AtomicBool::new(false),
             mended: AtomicBool::new(false),
         })
     }
@@ -118,11 +115,6 @@ impl SqliteStore {
             return Ok(false);
         }
         mend::indexes(&mut *self.writer()?, what).map(|()| true)
-    }
-
-    /// What a commit promises holds only while the file is the one that will be opened again.
-    fn check_in_place(&self) -> Result<(), StoreError> {
-        self.in_use.check().inspect_err(|_| self.gone.store(true, Ordering::Relaxed))
     }
 
     /// The open runs one by one, around those that cannot be read: the index still names them.
@@ -394,10 +386,10 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
-        if self.gone.load(Ordering::Relaxed) {
-            self.check_in_place()?;
-        }
         let mut writer = self.writer()?;
+        // Before, or what was cut off would be filled with nothing and look whole; and behind, since what was promised holds
+        // only while the file is the one that will be opened again.
+        self.check_in_place()?;
         match write_all(&mut writer, commit) {
             // Perhaps of an index, which is derived from what is not damaged.
             Err(StoreError::DamagedFile(what)) if !self.mended.swap(true, Ordering::Relaxed) => {
@@ -406,7 +398,7 @@ impl Store for SqliteStore {
             }
             written => written?,
         }
-        self.check_in_place()
+        self.in_use.check_written()
     }
 
     fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
@@ -559,6 +551,10 @@ impl Store for SqliteStore {
 
     fn visibility(&self) -> &dyn Visibility {
         &self.visibility
+    }
+
+    fn check_in_place(&self) -> Result<(), StoreError> {
+        self.in_use.check()
     }
 
     /// Leaves one file: the log is in it, and the mark is gone.

@@ -17,6 +17,7 @@ use crate::store::{Filter, Listing, RowKind, RunRow, StateRow, tests::seize};
 mod damage;
 
 const RUNS: i64 = 120;
+const PAGE: usize = 4_096;
 
 fn write(random: &mut SmallRng, seq: i64) -> RunWrite {
     let blob = |random: &mut SmallRng, most: usize| -> Vec<u8> {
@@ -321,6 +322,49 @@ fn nothing_is_acknowledged_once_the_file_is_gone() {
             start(random, RUNS + 4).unwrap();
         }
     }
+}
+
+#[test]
+fn nothing_is_acknowledged_once_something_is_cut_off() {
+    for (name, left) in [("state.db", 0), ("state.db", 40_960), ("state.db-wal", 0), ("state.db-wal", 12_392)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let (_, store) = filled(&directory);
+        let lease = seize(&store);
+        let random = &mut SmallRng::seed_from_u64(2);
+        if name == "state.db" {
+            file::checkpoint(&store.writer().unwrap()).unwrap();
+        }
+        store.check_in_place().unwrap();
+        let cut = fs::OpenOptions::new().write(true).open(directory.path().join(name)).unwrap();
+        assert!(cut.metadata().unwrap().len() > left);
+        cut.set_len(left).unwrap();
+        for seq in [RUNS + 1, RUNS + 2] {
+            match store.commit(&Commit { lease, runs: vec![write(random, seq)], ..Commit::default() }) {
+                Err(StoreError::Gone(told)) => assert!(told.contains("cut off"), "{told}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        // Whatever is put in its place.
+        cut.set_len(1 << 20).unwrap();
+        assert!(matches!(store.check_in_place(), Err(StoreError::Gone(_))), "{name}");
+    }
+}
+
+#[test]
+fn another_program_may_put_the_log_into_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = filled(&directory);
+    let lease = seize(&store);
+    let random = &mut SmallRng::seed_from_u64(2);
+    for seq in RUNS + 1..RUNS + 4 {
+        file::checkpoint(&Connection::open(&path).unwrap()).unwrap();
+        assert_eq!(fs::metadata(directory.path().join("state.db-wal")).unwrap().len(), 0);
+        store.check_in_place().unwrap();
+        store.commit(&Commit { lease, ..Commit::default() }).unwrap();
+        store.commit(&Commit { lease, runs: vec![write(random, seq)], ..Commit::default() }).unwrap();
+    }
+    store.check_in_place().unwrap();
 }
 
 /// Copies what a crash at this moment would leave on disk.

@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::store::{
-    Commit, Holder, Lease, MemoryStore, OpenRun, Store, StoreError, StoredRun, Terms, Visibility,
+    Commit, DamagedNamespace, Holder, Lease, MemoryStore, OpenRun, RunKey, Store, StoreError, StoredRun,
+    Terms, Visibility,
 };
 
 /// A store whose commits can be made to fail, or to wait.
@@ -62,6 +63,9 @@ impl Store for Flaky {
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
         self.store.run(seq)
     }
+    fn unverified(&self, seq: i64) -> (RunKey, bool) {
+        self.store.unverified(seq)
+    }
     fn find(&self, namespace: &str, workflow: &str, run: Option<&str>) -> Result<Option<i64>, StoreError> {
         self.store.find(namespace, workflow, run)
     }
@@ -74,7 +78,16 @@ impl Store for Flaky {
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.store.namespaces()
     }
+    fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
+        self.store.damaged_namespaces()
+    }
     fn visibility(&self) -> &dyn Visibility {
         &*self.store
+    }
+    fn check_in_place(&self) -> Result<(), StoreError> {
+        self.store.check_in_place()
+    }
+    fn close(&self) {
+        self.store.close();
     }
 }

@@ -2,8 +2,6 @@
 
 use super::*;
 
-const PAGE: usize = 4_096;
-
 /// Overwrites the last leaf of a table or index.
 fn break_last_leaf(path: &Path, name: &str) {
     let connection = Connection::open(path).unwrap();
