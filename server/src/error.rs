@@ -292,6 +292,14 @@ pub enum OpenError {
     LogMissing { path: PathBuf, log: PathBuf },
     #[error("{}: there is no such file", path.display())]
     Missing { path: PathBuf },
+    /// SQLite takes a log as ended at the first byte that is not what was written, and forgets all that is behind it.
+    #[error(
+        "{}: the log {} is damaged at byte {offset}, and {changes} or more changes that were acknowledged are behind it. \
+         Nothing was changed. Restore the file and its log from a copy. Or go on with what can be read: rename the log \
+         (mv '{}' '{}.damaged') and start again; it is kept, and a run that the damage has hit is named",
+        path.display(), log.display(), log.display(), log.display()
+    )]
+    LogDamaged { path: PathBuf, log: PathBuf, offset: u64, changes: u64 },
     #[error(
         "{}: the file has {links} names (hard links). Opened by two of them, it would lose what one of both wrote. \
          Remove the other names, or use a copy, or a symbolic link",

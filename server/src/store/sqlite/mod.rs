@@ -5,6 +5,7 @@ mod checks;
 mod file;
 mod filter;
 mod leases;
+mod log;
 mod mend;
 mod namespaces;
 mod readers;
@@ -82,6 +83,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let fault = |error: rusqlite::Error| schema::fault(path, &error);
         file::ready(path)?;
+        log::ready(path)?;
         let had_log = file::has_log(path);
         let mut writer = readers::connect(path).map_err(fault)?;
         schema::prepare(&mut writer, path, false)?;

@@ -15,6 +15,7 @@ use super::*;
 use crate::store::{Filter, Listing, RowKind, RunRow, StateRow, tests::seize};
 
 mod damage;
+mod log;
 
 const RUNS: i64 = 120;
 const PAGE: usize = 4_096;
