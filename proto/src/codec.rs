@@ -1,4 +1,4 @@
-//! The codec of all generated stubs: prost's, with the depth of what is read bounded.
+//! The codec of all generated stubs: prost's, with bounds on how deep a message nests and how much memory it takes.
 
 use std::marker::PhantomData;
 
@@ -10,9 +10,9 @@ use tonic::{
 };
 use tonic_prost::ProstEncoder;
 
-use crate::depth;
+use crate::{depth, room};
 
-/// Encodes `T` and decodes `U`; see [`depth`].
+/// Encodes `T` and decodes `U`; see [`depth`] and [`room`].
 #[derive(Debug)]
 pub(crate) struct BoundedCodec<T, U>(PhantomData<(T, U)>);
 
@@ -52,6 +52,10 @@ impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         // Takes the buffer's own memory: nothing is copied.
         let encoded = buffer.copy_to_bytes(buffer.remaining());
+        // The text is the one by which SDKs know what is too large, and don't send it again.
+        room::check_request(&U::full_name(), &encoded).map_err(|too_large| {
+            Status::resource_exhausted(format!("grpc: received message larger than max: {too_large}"))
+        })?;
         depth::decode(encoded).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }

@@ -15,7 +15,10 @@ use prost::{
 };
 use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
 
-use crate::temporal::api::failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo};
+use crate::{
+    temporal::api::failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
+    walk::{self, next_field},
+};
 
 /// How many messages of one recursive type may lie within each other. Leaves a third of prost's levels to envelopes.
 pub const MAX_NESTED: usize = 64;
@@ -59,12 +62,7 @@ impl Types {
     fn read() -> Self {
         // The bytes are compiled in, and the tests read them.
         let set = FileDescriptorSet::decode(crate::DESCRIPTORS).expect("the descriptors are well-formed");
-        let mut messages = Vec::new();
-        for file in &set.file {
-            for message in &file.message_type {
-                collect(file.package(), message, &mut messages);
-            }
-        }
+        let messages = walk::messages(&set);
         let numbers: HashMap<&str, usize> =
             messages.iter().enumerate().map(|(number, (name, _))| (name.as_str(), number)).collect();
         let edges = |(_, message): &(String, &DescriptorProto)| -> Vec<(u32, usize)> {
@@ -196,14 +194,6 @@ impl Types {
     }
 }
 
-fn collect<'a>(scope: &str, message: &'a DescriptorProto, into: &mut Vec<(String, &'a DescriptorProto)>) {
-    let name = format!("{scope}.{}", message.name());
-    for nested in &message.nested_type {
-        collect(&name, nested, into);
-    }
-    into.push((name, message));
-}
-
 /// The start of a failure's message, field 1.
 fn message_of(mut failure: &[u8]) -> String {
     while let Some(field) = next_field(&mut failure) {
@@ -213,44 +203,4 @@ fn message_of(mut failure: &[u8]) -> String {
         }
     }
     String::new()
-}
-
-struct Field<'a> {
-    number: u32,
-    is_delimited: bool,
-    /// What is between the delimiters.
-    value: &'a [u8],
-}
-
-/// Takes the next field off; `None` at the end, and where the bytes are no fields of a message (or groups, which
-/// nothing here has).
-fn next_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
-    let key = varint(rest)?;
-    let number = u32::try_from(key >> 3).ok().filter(|number| *number != 0)?;
-    let length = match key & 7 {
-        0 => {
-            varint(rest)?;
-            0
-        }
-        1 => 8,
-        2 => usize::try_from(varint(rest)?).ok()?,
-        5 => 4,
-        _ => return None,
-    };
-    let (value, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(Field { number, is_delimited: key & 7 == 2, value })
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7F) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }

@@ -1,8 +1,9 @@
 //! Message types and gRPC stubs: Temporal's public API ([`temporal`]) and the contract between the core and a
 //! language ([`durably::core::v1`]).
 //!
-//! Nothing here has behaviour, but for the bound on depth that holds for all that is read ([`depth`]). `bytes` fields are reference-counted ([`bytes::Bytes`]) so that a payload is not
-//! copied on its way through, and maps are ordered so that encoding is deterministic.
+//! Nothing here has behaviour, but for the bounds that hold for what is read: how deep it nests ([`depth`]), and how much
+//! memory a request takes ([`room`]). `bytes` fields are reference-counted ([`bytes::Bytes`]) so that a payload is not copied
+//! on its way through, and maps are ordered so that encoding is deterministic.
 //!
 //! [`bytes::Bytes`]: https://docs.rs/bytes
 
@@ -12,6 +13,8 @@ mod generated {
 }
 mod codec;
 pub mod depth;
+pub mod room;
+mod walk;
 
 pub use generated::{durably, google, temporal};
 

@@ -8,6 +8,7 @@
 
 mod activities;
 mod backup;
+mod bounds;
 mod codes;
 mod damage;
 mod depth;
