@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     batch::{Batch, Changes},
@@ -68,6 +68,8 @@ pub(super) struct Shared {
     pub courier: Arc<dyn Courier>,
     pub route: Arc<dyn Route>,
     pub tenure: Tenure,
+    /// Notified when the store is no longer where it was opened.
+    pub displaced: Arc<Notify>,
     /// Counts the starts of runs, so that numbers of runs grow with time across shards.
     starts: Arc<AtomicI64>,
 }
@@ -82,7 +84,7 @@ impl Shared {
         tenure: Tenure,
     ) -> Self {
         let starts = Arc::new(AtomicI64::new(1));
-        Self { store, clock, matching, courier, route, tenure, starts }
+        Self { store, clock, matching, courier, route, tenure, displaced: Arc::default(), starts }
     }
 
     /// Counts on from the runs that are there: whoever had a shard may have started some.
@@ -366,6 +368,9 @@ impl Shard {
                         answer = self.lost();
                     }
                     self.fenced = Some(answer.clone());
+                }
+                if matches!(error, StoreError::Gone(_)) {
+                    self.shared.displaced.notify_one();
                 }
                 for close in commit.closes {
                     if let Some(run) = self.set_aside.get_mut(&close.seq) {

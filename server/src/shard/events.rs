@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+#[cfg(test)]
 use bytes::Bytes;
 use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
 use prost::Message;
@@ -13,7 +14,7 @@ use crate::{
 
 /// Which events a reader wants.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Range {
+pub(super) enum Selection {
     /// At most `count` from the event `from` on.
     Forward { from: i64, count: i64 },
     /// At most `count` that end before the event `before`.
@@ -22,7 +23,7 @@ pub(super) enum Range {
     Close,
 }
 
-impl Range {
+impl Selection {
     /// First event and the one after the last.
     pub(super) fn within(self, next_event_id: i64, open: bool) -> (i64, i64) {
         match self {
@@ -80,6 +81,7 @@ pub(super) fn fetch(
 }
 
 /// The events with `from <= id < end` out of stored batches.
+#[cfg(test)]
 pub(super) fn decode(
     batches: Vec<(i64, Bytes)>,
     from: i64,
@@ -102,13 +104,13 @@ mod tests {
     #[test]
     fn ranges() {
         for (range, open, expected) in [
-            (Range::Forward { from: 1, count: 256 }, true, (1, 11)),
-            (Range::Forward { from: 4, count: 2 }, true, (4, 6)),
-            (Range::Forward { from: 20, count: i64::MAX }, true, (20, 11)),
-            (Range::Backward { before: i64::MAX, count: 4 }, false, (7, 11)),
-            (Range::Backward { before: 3, count: 4 }, false, (1, 3)),
-            (Range::Close, true, (11, 11)),
-            (Range::Close, false, (10, 11)),
+            (Selection::Forward { from: 1, count: 256 }, true, (1, 11)),
+            (Selection::Forward { from: 4, count: 2 }, true, (4, 6)),
+            (Selection::Forward { from: 20, count: i64::MAX }, true, (20, 11)),
+            (Selection::Backward { before: i64::MAX, count: 4 }, false, (7, 11)),
+            (Selection::Backward { before: 3, count: 4 }, false, (1, 3)),
+            (Selection::Close, true, (11, 11)),
+            (Selection::Close, false, (10, 11)),
         ] {
             assert_eq!(range.within(11, open), expected, "{range:?}");
         }

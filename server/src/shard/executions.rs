@@ -11,13 +11,14 @@ mod workers;
 pub use workers::ActivityTask;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Weak, atomic::AtomicU64},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use durably_proto::temporal::api::workflowservice::v1::*;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{
     clock::{Clock, ClockKind},
@@ -60,6 +61,15 @@ pub struct PollContext {
     pub in_process: bool,
 }
 
+/// Tells a read whether its caller waits for it still.
+struct Wanted(Weak<()>);
+
+impl Wanted {
+    fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
 /// All runs of one store. Cheap to clone.
 #[derive(Clone)]
 pub struct Executions {
@@ -75,6 +85,7 @@ struct Inner {
     closing: tokio::sync::watch::Sender<bool>,
     /// Why a shard has given up.
     failed: tokio::sync::watch::Sender<Option<String>>,
+    displaced: Arc<Notify>,
     shards: Vec<Arc<Inbox>>,
     pub route: Arc<dyn Route>,
     is_shared: bool,
@@ -157,6 +168,7 @@ impl Executions {
         let is_shared = tenure.is_shared();
         let common =
             Shared::new(store.clone(), clock.clone(), matching.clone(), courier, route.clone(), tenure);
+        let displaced = common.displaced.clone();
         for (index, inbox) in (0..).zip(inboxes) {
             let opened = lease::open(index, &inbox, &common)?;
             let (runtime, failed, common) = (runtime.clone(), failed.clone(), common.clone());
@@ -177,6 +189,7 @@ impl Executions {
             polls: AtomicU64::new(1),
             closing,
             failed,
+            displaced,
             shards,
             route,
             is_shared,
@@ -202,9 +215,22 @@ impl Executions {
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
     }
 
+    /// Whether the server does what it is there for; else why not.
+    pub async fn check(&self) -> Result<(), String> {
+        if let Some(problem) = &*self.inner.failed.borrow() {
+            return Err(format!("the server has failed: {problem}; restart it"));
+        }
+        self.read(|store| store.in_place()).await.map_err(|error| error.to_string())
+    }
+
     /// Turns to the reason when a shard has given up: its runs are not served until the server is restarted.
     pub fn failed(&self) -> tokio::sync::watch::Receiver<Option<String>> {
         self.inner.failed.subscribe()
+    }
+
+    /// Notifies when a commit finds that the state file is no longer where it was opened.
+    pub fn displaced(&self) -> Arc<Notify> {
+        self.inner.displaced.clone()
     }
 
     pub(super) fn shard_index(&self, workflow_id: &str) -> u32 {
@@ -274,12 +300,26 @@ impl Executions {
         &self,
         read: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ServiceError> {
+        self.read_while_wanted(move |store, _| read(store).map_err(ServiceError::from)).await
+    }
+
+    /// [`Executions::read`] for one that takes long: it is told whether anybody waits for it still. One whose turn comes
+    /// after its caller has gone is left out.
+    async fn read_while_wanted<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store, &Wanted) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
         let store = self.inner.store.clone();
-        let done = tokio::task::spawn_blocking(move || read(&*store)).await;
-        match done {
-            Ok(result) => result.map_err(ServiceError::from),
-            Err(error) => Err(ServiceError::internal(format!("reading the store panicked: {error}"))),
-        }
+        let caller = Arc::new(());
+        let wanted = Wanted(Arc::downgrade(&caller));
+        let done = tokio::task::spawn_blocking(move || {
+            if wanted.is_over() { Err(StoreError::Closed.into()) } else { read(&*store, &wanted) }
+        })
+        .await;
+        drop(caller);
+        done.unwrap_or_else(|error| {
+            Err(ServiceError::internal(format!("reading the store panicked: {error}")))
+        })
     }
 
     /// Finds the run and gives it an input.

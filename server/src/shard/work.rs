@@ -11,7 +11,7 @@ use durably_proto::temporal::api::{
 #[cfg(test)]
 use super::driver::Shard;
 use super::{
-    events::{Range, View},
+    events::{Selection, View},
     letters::Letter,
     reply::Reply,
     runs::Target,
@@ -56,7 +56,7 @@ pub(super) enum Work {
     /// Events in memory, and which ones are not.
     View {
         target: Target,
-        range: Range,
+        range: Selection,
         reply: Reply<View>,
     },
     /// Answered when the run has an event with id `from`, or is closed; with `close_only` when it is closed.

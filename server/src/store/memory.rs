@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     sync::Arc,
     time::Instant,
 };
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    CloseRow, Commit, DamagedNamespace, Field, Filter, Group, Holder, Lease, Listing, NewRow, OpenRun,
+    CloseRow, Commit, DamagedNamespace, EventOrder, Field, Filter, Group, Holder, Lease, Listing, NewRow, OpenRun,
     RowKind, RunCommit, RunKey, RunRow, RunWrite, StateRow, Store, StoreError, StoredRun, Terms, Value,
     Visibility,
     filter::matches,
@@ -366,14 +366,35 @@ impl Store for MemoryStore {
         Ok(runs.iter().rev().find(named).copied())
     }
 
-    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
-        let tables = self.tables.read();
-        let Some(run) = tables.runs.get(&seq) else { return Ok(Vec::new()) };
-        let first = run.batches.range(..=from).next_back().map_or(from, |(first, _)| *first);
-        if first >= end {
-            return Ok(Vec::new());
+    fn batches(
+        &self,
+        seq: i64,
+        events: Range<i64>,
+        order: EventOrder,
+        each: &mut dyn FnMut(i64, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        // By reference, and without the lock while each is looked at.
+        let batches: Vec<(i64, Bytes)> = {
+            let tables = self.tables.read();
+            let Some(run) = tables.runs.get(&seq) else { return Ok(()) };
+            let holds = run.batches.range(..=events.start).next_back();
+            let first = holds.map_or(events.start, |(first, _)| *first);
+            if first >= events.end {
+                return Ok(());
+            }
+            run.batches.range(first..events.end).map(|(first, batch)| (*first, batch.clone())).collect()
+        };
+        let mut batches = batches.into_iter();
+        let next = || match order {
+            EventOrder::OldestFirst => batches.next(),
+            EventOrder::NewestFirst => batches.next_back(),
+        };
+        for (first, batch) in std::iter::from_fn(next) {
+            if each(first, batch).is_break() {
+                break;
+            }
         }
-        Ok(run.batches.range(first..end).map(|(first, batch)| (*first, batch.clone())).collect())
+        Ok(())
     }
 
     fn closed_before(
@@ -402,6 +423,10 @@ impl Store for MemoryStore {
 
     fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
         Ok(Vec::new())
+    }
+
+    fn in_place(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn visibility(&self) -> &dyn Visibility {

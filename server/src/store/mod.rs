@@ -17,7 +17,10 @@ mod sqlite;
 mod tests;
 mod visibility;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
@@ -194,6 +197,13 @@ pub struct DamagedNamespace {
     pub data: Vec<u8>,
 }
 
+/// From which end a history is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventOrder {
+    OldestFirst,
+    NewestFirst,
+}
+
 /// A place for state. Calls block; writes are made by one thread, reads by any. A commit is durable when it returns.
 ///
 /// What is damaged is never believed and harms nobody else: reading it is [`StoreError::Damaged`].
@@ -246,9 +256,26 @@ pub trait Store: Send + Sync {
         run_id: Option<&str>,
     ) -> Result<Option<i64>, StoreError>;
 
-    /// Encoded `History` batches that hold the events with `from <= id < end`, oldest first; the first and last batch
-    /// may hold more than that.
-    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError>;
+    /// Calls `each` for the encoded `History` batches that hold the events with `from <= id < end`, with the id of each
+    /// one's first event, until it breaks; what comes after that is not read. The first and last batch may hold more than
+    /// was asked for. A history may have 50 MB: whoever reads one says when it is enough.
+    fn batches(
+        &self,
+        seq: i64,
+        events: Range<i64>,
+        order: EventOrder,
+        each: &mut dyn FnMut(i64, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// [`Store::batches`] for few events: all of it, oldest first.
+    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
+        let mut all = Vec::new();
+        self.batches(seq, from..end, EventOrder::OldestFirst, &mut |first, batch| {
+            all.push((first, batch));
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
+    }
 
     /// Runs of the shard and namespace that closed before `time`, at most `limit`, oldest end first: what retention
     /// deletes.
@@ -265,6 +292,9 @@ pub trait Store: Send + Sync {
 
     /// Namespaces that are there and not what was written.
     fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError>;
+
+    /// Whether what is written now will be found again: an error while the state is no longer where it was opened.
+    fn in_place(&self) -> Result<(), StoreError>;
 
     /// Lists and counts, which share nothing with the above that could delay it.
     fn visibility(&self) -> &dyn Visibility;

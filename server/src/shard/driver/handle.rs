@@ -7,7 +7,7 @@ use crate::{
     ServiceError,
     engine::{Input, Output, Time},
     shard::{
-        events::{Range, View},
+        events::{Selection, View},
         reply::Reply,
         runs::Target,
         timers::Sleeper,
@@ -140,7 +140,7 @@ impl Shard {
         }
     }
 
-    fn view(&mut self, target: &Target, range: Range) -> Result<View, ServiceError> {
+    fn view(&mut self, target: &Target, range: Selection) -> Result<View, ServiceError> {
         let seq = self.find(target)?;
         let run = self.run(seq)?;
         let (next_event_id, open) = (run.next_event_id(), run.is_open());

@@ -1,6 +1,9 @@
 //! Reading a run's events: forwards, backwards, and as a long poll for what comes next.
 
-use std::time::Duration;
+use std::{
+    ops::{ControlFlow, Range},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use durably_proto::temporal::api::{
@@ -10,15 +13,17 @@ use durably_proto::temporal::api::{
 };
 use prost::Message;
 
-use super::Executions;
+use super::{Executions, Wanted};
 use crate::{
     Namespace, ServiceError,
+    engine::LoadError,
     error::ErrorKind,
     shard::{
-        events::{Range, View, decode},
+        events::{Selection, View},
         runs::Target,
         work::Work,
     },
+    store::{EventOrder, Store},
 };
 
 /// How long a wait for new events lasts before it answers empty, to be asked again.
@@ -59,7 +64,7 @@ impl Executions {
             return self.history_of_task(&target, from, task_end).await;
         }
         let page = page_size(request.maximum_page_size);
-        let range = if close_only { Range::Close } else { Range::Forward { from, count: page } };
+        let range = if close_only { Selection::Close } else { Selection::Forward { from, count: page } };
         let mut view = self.view(&target, range).await?;
         if request.wait_new_event && view.open && (close_only || from >= view.next_event_id) {
             target.run_id = Some(view.run_id.as_str().into());
@@ -68,8 +73,7 @@ impl Executions {
         }
         let run_id = view.run_id.clone();
         let (next, open) = (view.next_event_id, view.open);
-        let mut events = self.complete(view).await?;
-        cut(&mut events);
+        let events = self.page(view.seq, view.missing, view.events, EventOrder::OldestFirst).await?;
         let end = events.last().map_or(from, |event| event.event_id + 1);
         let more = if close_only {
             open && request.wait_new_event
@@ -97,11 +101,9 @@ impl Executions {
         }
         let page = page_size(request.maximum_page_size);
         let before = token.map_or(i64::MAX, |token| token.event_id);
-        let view = self.view(&target, Range::Backward { before, count: page }).await?;
+        let view = self.view(&target, Selection::Backward { before, count: page }).await?;
         let run_id = view.run_id.clone();
-        let mut events = self.complete(view).await?;
-        events.reverse();
-        cut(&mut events);
+        let events = self.page(view.seq, view.missing, view.events, EventOrder::NewestFirst).await?;
         let first = events.last().map_or(1, |event| event.event_id);
         let next_page_token = if first > 1 {
             PageToken { run_id, event_id: first, end: 0 }.encode_to_vec()
@@ -121,10 +123,9 @@ impl Executions {
         from: i64,
         end: i64,
     ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
-        let view = self.view(target, Range::Forward { from, count: end.saturating_sub(from) }).await?;
-        let run_id = view.run_id.clone();
-        let mut events = self.complete(view).await?;
-        let next_page_token = cut_task(&mut events, &run_id);
+        let view = self.view(target, Selection::Forward { from, count: end.saturating_sub(from) }).await?;
+        let (events, next_page_token) =
+            self.page_of_task(view.seq, view.missing, view.events, &view.run_id).await?;
         Ok(GetWorkflowExecutionHistoryResponse {
             history: Some(History { events }),
             next_page_token,
@@ -132,31 +133,61 @@ impl Executions {
         })
     }
 
-    async fn view(&self, target: &Target, range: Range) -> Result<View, ServiceError> {
+    async fn view(&self, target: &Target, range: Selection) -> Result<View, ServiceError> {
         self.ask(target.clone(), |target, reply| Work::View { target, range, reply }).await
     }
 
-    async fn complete(&self, view: View) -> Result<Vec<HistoryEvent>, ServiceError> {
-        self.prepend(view.seq, view.missing, view.events).await
-    }
-
-    /// Puts events that are only in the store before those at hand.
-    pub(super) async fn prepend(
+    /// As much of a workflow task's history as fits into one answer, given the events at hand and which ones before those
+    /// are only in the store; and the token, empty if that is all of it, which leads to the rest.
+    pub(super) async fn page_of_task(
         &self,
         seq: i64,
         missing: Option<(i64, i64)>,
         events: Vec<HistoryEvent>,
+        run_id: &str,
+    ) -> Result<(Vec<HistoryEvent>, Bytes), ServiceError> {
+        let last = events.last().map(|event| event.event_id + 1);
+        let end = last.or(missing.map(|(_, end)| end)).unwrap_or_default();
+        let page = self.page(seq, missing, events, EventOrder::OldestFirst).await?;
+        let token = match page.last().map_or(0, |event| event.event_id + 1) {
+            next if next < end => {
+                PageToken { run_id: run_id.to_owned(), event_id: next, end }.encode_to_vec().into()
+            }
+            _ => Bytes::new(),
+        };
+        Ok((page, token))
+    }
+
+    /// A page of the events at hand and those before them that are only in the store, of which no more is read than the
+    /// page has room for.
+    async fn page(
+        &self,
+        seq: i64,
+        missing: Option<(i64, i64)>,
+        mut events: Vec<HistoryEvent>,
+        order: EventOrder,
     ) -> Result<Vec<HistoryEvent>, ServiceError> {
-        let Some((from, end)) = missing else { return Ok(events) };
-        let batches = self.read(move |store| store.events(seq, from, end)).await?;
-        let mut all = decode(batches, from, end)
-            .map_err(|error| ServiceError::new(ErrorKind::DataLoss, error.to_string()))?;
-        if all.len() as i64 != end - from {
-            let message = "events of this run are missing in the store; restore the state from a copy";
-            return Err(ServiceError::new(ErrorKind::DataLoss, message).with("from_event", from.to_string()));
+        let mut page = Page::default();
+        if order == EventOrder::NewestFirst {
+            events.reverse();
+            if page.extend(std::mem::take(&mut events)).is_break() {
+                return Ok(page.events);
+            }
         }
-        all.extend(events);
-        Ok(all)
+        if let Some((from, end)) = missing {
+            let (read, ended) = self
+                .read_while_wanted(move |store, wanted| {
+                    let ended = page.read(store, seq, from..end, order, wanted)?;
+                    Ok((page, ended))
+                })
+                .await?;
+            if ended.is_break() {
+                return Ok(read.events);
+            }
+            page = read;
+        }
+        let _ = page.extend(events);
+        Ok(page.events)
     }
 
     /// Waits for events from `from` on, for the run's end, or for the end of the long poll.
@@ -172,27 +203,78 @@ impl Executions {
     }
 }
 
-/// Cuts a page where it grows too large; the first event always stays.
-fn cut(page: &mut Vec<HistoryEvent>) {
-    let mut bytes = 0;
-    let fits = page.iter().position(|event| {
-        bytes += event.encoded_len();
-        bytes > PAGE_BYTES
-    });
-    if let Some(fits) = fits {
-        page.truncate(fits.max(1));
-    }
+/// A page in the making.
+#[derive(Default)]
+struct Page {
+    events: Vec<HistoryEvent>,
+    bytes: usize,
 }
 
-/// Cuts a page of a workflow task's history; the token, empty if nothing was cut, leads to the rest.
-pub(super) fn cut_task(page: &mut Vec<HistoryEvent>, run_id: &str) -> Bytes {
-    let end = page.last().map_or(0, |event| event.event_id + 1);
-    cut(page);
-    match page.last().map_or(0, |event| event.event_id + 1) {
-        next if next < end => {
-            PageToken { run_id: run_id.to_owned(), event_id: next, end }.encode_to_vec().into()
+impl Page {
+    /// Adds an event. Breaks where the page would grow too large; the first event always stays.
+    fn add(&mut self, event: HistoryEvent) -> ControlFlow<()> {
+        self.bytes += event.encoded_len();
+        if self.bytes > PAGE_BYTES && !self.events.is_empty() {
+            return ControlFlow::Break(());
         }
-        _ => Bytes::new(),
+        self.events.push(event);
+        ControlFlow::Continue(())
+    }
+
+    fn extend(&mut self, events: Vec<HistoryEvent>) -> ControlFlow<()> {
+        events.into_iter().try_for_each(|event| self.add(event))
+    }
+
+    /// Adds stored events. Breaks where the page is full, or nobody waits for it any more.
+    fn read(
+        &mut self,
+        store: &dyn Store,
+        seq: i64,
+        events: Range<i64>,
+        order: EventOrder,
+        wanted: &Wanted,
+    ) -> Result<ControlFlow<()>, ServiceError> {
+        // All ids of the range are there, one after the other.
+        let (mut next, step) = match order {
+            EventOrder::OldestFirst => (events.start, 1),
+            EventOrder::NewestFirst => (events.end - 1, -1),
+        };
+        let (mut ended, mut malformed) = (ControlFlow::Continue(()), None);
+        store.batches(seq, events.clone(), order, &mut |_, batch| {
+            if wanted.is_over() {
+                ended = ControlFlow::Break(());
+                return ended;
+            }
+            let mut batch = match History::decode(batch) {
+                Ok(history) => history.events,
+                Err(error) => {
+                    malformed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            if order == EventOrder::NewestFirst {
+                batch.reverse();
+            }
+            for event in batch.into_iter().filter(|event| events.contains(&event.event_id)) {
+                if event.event_id != next {
+                    return ControlFlow::Break(());
+                }
+                next += step;
+                ended = self.add(event);
+                if ended.is_break() {
+                    return ended;
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(error) = malformed {
+            return Err(ServiceError::new(ErrorKind::DataLoss, LoadError::from(error).to_string()));
+        }
+        if ended.is_continue() && events.contains(&next) {
+            let message = "events of this run are missing in the store; restore the state from a copy";
+            return Err(ServiceError::new(ErrorKind::DataLoss, message).with("event", next.to_string()));
+        }
+        Ok(ended)
     }
 }
 
@@ -218,7 +300,8 @@ fn page_token(bytes: &[u8]) -> Result<Option<PageToken>, ServiceError> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    PageToken::decode(bytes).map(Some).map_err(|_| {
+    let token = PageToken::decode(bytes).ok().filter(|token| token.event_id > 0 && token.end >= 0);
+    token.map(Some).ok_or_else(|| {
         ServiceError::invalid_argument(
             "Invalid NextPageToken. next_page_token is not one that this server gave out",
         )

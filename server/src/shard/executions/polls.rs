@@ -12,7 +12,7 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 
-use super::{Executions, PollContext, history::cut_task};
+use super::{Executions, PollContext};
 use crate::{
     Namespace, ServiceError,
     engine::{Poller, Time, WorkflowTaskGrant},
@@ -154,9 +154,9 @@ impl Executions {
             return Ok(response);
         }
         let mut history = response.history.take().unwrap_or_default();
-        history.events = self.prepend(seq, missing, history.events).await?;
         let run_id = response.workflow_execution.as_ref().map_or("", |execution| execution.run_id.as_str());
-        response.next_page_token = cut_task(&mut history.events, run_id);
+        (history.events, response.next_page_token) =
+            self.page_of_task(seq, missing, history.events, run_id).await?;
         response.history = Some(history);
         Ok(response)
     }

@@ -12,6 +12,7 @@ use super::Executions;
 use crate::{
     Namespace,
     error::ServiceError,
+    page_token,
     shard::info::info,
     store::{Cursor, Field, Filter, Listing, StoreError, Value, Visibility},
 };
@@ -38,15 +39,10 @@ impl Executions {
         filter: Filter,
         deadline: Option<Instant>,
     ) -> Result<ListWorkflowExecutionsResponse, ServiceError> {
-        let after = match request.next_page_token.as_ref() {
-            [] => None,
-            token => Some(PageToken::decode(token).ok().filter(|token| token.seq > 0).ok_or_else(|| {
-                ServiceError::invalid_argument(
-                    "Invalid NextPageToken. next_page_token is not one that this server gave out",
-                )
-            })?),
-        };
-        let after = after.map(|token| Cursor { seq: token.seq, value: None });
+        let list = format!("runs of {} with {filter:?}", namespace.id);
+        let after = page_token::open(&list, &request.next_page_token)?;
+        let after = after.map(|place| PageToken::decode(place).map_err(|_| page_token::unknown()));
+        let after = after.transpose()?.map(|token| Cursor { seq: token.seq, value: None });
         let limit =
             usize::try_from(request.page_size).ok().filter(|size| *size > 0).unwrap_or(PAGE).min(PAGE);
         let id = namespace.id.clone();
@@ -57,10 +53,11 @@ impl Executions {
                 visibility.list(&listing, limit, until)
             })
             .await?;
-        let token = page.next.map(|cursor| PageToken { seq: cursor.seq }.encode_to_vec());
+        let token =
+            page.next.map(|cursor| page_token::seal(&list, PageToken { seq: cursor.seq }.encode_to_vec()));
         Ok(ListWorkflowExecutionsResponse {
             executions: page.rows.into_iter().map(info).collect(),
-            next_page_token: token.unwrap_or_default().into(),
+            next_page_token: token.unwrap_or_default(),
         })
     }
 
@@ -100,8 +97,13 @@ impl Executions {
         let limit = Instant::now() + TIME;
         let until = deadline.map_or(limit, |deadline| deadline.min(limit));
         let turn = tokio::time::timeout_at(until.into(), TURNS.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(StoreError::TooSlow.into()) };
-        self.read(move |store| look(store.visibility(), until)).await
+        let Ok(Ok(turn)) = turn else { return Err(StoreError::TooSlow.into()) };
+        self.read(move |store| {
+            // It lasts as long as the thread is taken, whether the caller waits for so long or not.
+            let _turn = turn;
+            look(store.visibility(), until)
+        })
+        .await
     }
 }
 

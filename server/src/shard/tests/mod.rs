@@ -3,6 +3,7 @@
 
 mod eager;
 mod failed_commit;
+mod histories;
 mod leases;
 mod messages;
 mod reading;

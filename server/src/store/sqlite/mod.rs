@@ -16,7 +16,7 @@ mod tests;
 mod visibility;
 
 use std::{
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     path::Path,
     sync::{
         Arc,
@@ -30,8 +30,8 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params};
 
 use super::{
-    CloseRow, Commit, DamagedNamespace, Holder, Lease, NewRow, OpenRun, RunCommit, RunKey, RunWrite,
-    StateRow, Store, StoreError, StoredRun, Terms, Visibility, lease,
+    CloseRow, Commit, DamagedNamespace, EventOrder, Holder, Lease, NewRow, OpenRun, RunCommit, RunKey,
+    RunWrite, StateRow, Store, StoreError, StoredRun, Terms, Visibility, lease,
 };
 use crate::error::OpenError;
 use checks::Progress;
@@ -506,24 +506,39 @@ impl Store for SqliteStore {
         found
     }
 
-    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
-        self.histories.read(None, |reader| {
-            // The batch that holds `from` is the last one that begins at or before it.
-            let mut statement = reader.prepare_cached(
+    fn batches(
+        &self,
+        seq: i64,
+        events: Range<i64>,
+        order: EventOrder,
+        each: &mut dyn FnMut(i64, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        // The batch that holds `from` is the last one that begins at or before it.
+        let sql = match order {
+            EventOrder::OldestFirst => {
                 "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
-                 coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id",
-            )?;
+                 coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id"
+            }
+            EventOrder::NewestFirst => {
+                "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
+                 coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id DESC"
+            }
+        };
+        self.histories.read(None, |reader| {
+            let mut statement = reader.prepare_cached(sql)?;
             let in_run = |error| checks::in_row(seq, error);
-            let bounds = [batch_id(seq, 0), batch_id(seq, from), batch_id(seq, end)];
+            let bounds = [batch_id(seq, 0), batch_id(seq, events.start), batch_id(seq, events.end)];
             let mut rows = statement.query(bounds).map_err(in_run)?;
-            let mut batches = Vec::new();
             while let Some(row) = rows.next().map_err(in_run)? {
                 let id: i64 = row.get(0).map_err(in_run)?;
                 let batch = Bytes::from(row.get::<_, Vec<u8>>(1).map_err(in_run)?);
                 checks::verify(seq, "events", row.get(2).map_err(in_run)?, || checks::of_blob(id, &batch))?;
-                batches.push((id & EVENT_ID_MASK, batch));
+                self.histories.check_open()?;
+                if each(id & EVENT_ID_MASK, batch).is_break() {
+                    break;
+                }
             }
-            Ok(batches)
+            Ok(())
         })
     }
 
@@ -549,6 +564,10 @@ impl Store for SqliteStore {
 
     fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
         self.histories.read(None, |reader| Ok(namespaces::read(reader)?.damaged))
+    }
+
+    fn in_place(&self) -> Result<(), StoreError> {
+        self.in_use.check()
     }
 
     fn visibility(&self) -> &dyn Visibility {

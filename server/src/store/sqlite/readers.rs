@@ -78,6 +78,11 @@ impl Readers {
         }
     }
 
+    /// Ends a reading between two rows: a few large ones are few steps of SQLite's machine.
+    pub(super) fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Relaxed) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
     /// Closes the connections, and ends what is being read.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
@@ -101,7 +106,7 @@ impl Readers {
                 return connect_reader(&self.path).map_err(|error| {
                     self.state.lock().left += 1;
                     self.freed.notify_one();
-                    error.into()
+                    unopened(&self.path, error)
                 });
             }
             match until {
@@ -113,6 +118,20 @@ impl Readers {
                 }
             }
         }
+    }
+}
+
+/// Why there is no further connection. SQLite says only that there is none.
+fn unopened(path: &Path, error: rusqlite::Error) -> StoreError {
+    let reason = std::fs::File::open(path).err().and_then(|error| error.raw_os_error());
+    match reason {
+        // ENFILE and EMFILE.
+        Some(23 | 24) => StoreError::Failed(
+            "no file descriptor is left to read the state file with; raise the limit of open files (ulimit -n), or have \
+             fewer connections"
+                .to_owned(),
+        ),
+        _ => error.into(),
     }
 }
 

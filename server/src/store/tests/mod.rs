@@ -141,6 +141,61 @@ fn events_are_found_by_the_batch_that_holds_them() {
     });
 }
 
+/// The first events of the batches that are given, of which the last one ends the reading.
+fn read_batches(
+    store: &dyn Store,
+    events: Range<i64>,
+    order: EventOrder,
+    enough: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let mut firsts = Vec::new();
+    store.batches(1, events, order, &mut |first, _| {
+        firsts.push(first);
+        if firsts.len() == enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(firsts)
+}
+
+#[test]
+fn events_are_read_from_either_end_and_no_further_than_is_asked() {
+    on_each_store(|store| {
+        let lease = seize(store);
+        store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
+        for first in [3, 7, 20] {
+            let events = Some((first, Bytes::from_static(b"more")));
+            let change = RunCommit { events, status: 1, ..RunCommit::default() };
+            store.commit(&commit(lease, vec![changed(1, change)])).unwrap();
+        }
+        let read = |events, order, enough| read_batches(store, events, order, enough).unwrap();
+        assert_eq!(read(1..i64::MAX, EventOrder::OldestFirst, 9), [1, 3, 7, 20]);
+        assert_eq!(read(1..i64::MAX, EventOrder::OldestFirst, 2), [1, 3]);
+        assert_eq!(read(1..i64::MAX, EventOrder::NewestFirst, 9), [20, 7, 3, 1]);
+        assert_eq!(read(5..20, EventOrder::NewestFirst, 9), [7, 3]);
+        assert_eq!(read(5..20, EventOrder::NewestFirst, 1), [7]);
+        assert_eq!(read(5..5, EventOrder::NewestFirst, 9), [3]);
+        store.in_place().unwrap();
+    });
+}
+
+#[test]
+fn a_reading_ends_when_the_store_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&directory.path().join("state.db")).unwrap();
+    let lease = seize(&store);
+    store.commit(&commit(lease, vec![started(1, "a", "r1")])).unwrap();
+    let change =
+        RunCommit { events: Some((3, Bytes::from_static(b"more"))), status: 1, ..RunCommit::default() };
+    store.commit(&commit(lease, vec![changed(1, change)])).unwrap();
+    let mut read = 0;
+    let ended = store.batches(1, 1..9, EventOrder::OldestFirst, &mut |_, _| {
+        read += 1;
+        store.close();
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(ended, Err(StoreError::Closed)), "{ended:?}");
+    assert_eq!(read, 1);
+}
+
 #[test]
 fn the_newest_run_of_an_id_is_found_first() {
     on_each_store(|store| {

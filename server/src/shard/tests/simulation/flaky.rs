@@ -1,10 +1,10 @@
 //! A store that fails, and stops, when a test wants it to.
 
 use std::{
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
 };
@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::store::{
-    Commit, DamagedNamespace, Holder, Lease, MemoryStore, OpenRun, RunKey, Store, StoreError, StoredRun,
-    Terms, Visibility,
+    Commit, DamagedNamespace, EventOrder, Holder, Lease, MemoryStore, OpenRun, RunKey, Store, StoreError,
+    StoredRun, Terms, Visibility,
 };
 
 /// A store whose commits can be made to fail, or to wait.
@@ -25,6 +25,9 @@ pub(in crate::shard::tests) struct Flaky {
     pub(in crate::shard::tests) fails: AtomicBool,
     /// The next commit says here that it has come so far, and waits until it may go on.
     pub(in crate::shard::tests) gate: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
+    /// The same of the next batch of events that is read.
+    pub(in crate::shard::tests) read_gate: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
+    pub(in crate::shard::tests) batches_read: AtomicUsize,
 }
 
 impl Store for Flaky {
@@ -69,8 +72,21 @@ impl Store for Flaky {
     fn find(&self, namespace: &str, workflow: &str, run: Option<&str>) -> Result<Option<i64>, StoreError> {
         self.store.find(namespace, workflow, run)
     }
-    fn events(&self, seq: i64, from: i64, end: i64) -> Result<Vec<(i64, Bytes)>, StoreError> {
-        self.store.events(seq, from, end)
+    fn batches(
+        &self,
+        seq: i64,
+        events: Range<i64>,
+        order: EventOrder,
+        each: &mut dyn FnMut(i64, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.batches(seq, events, order, &mut |first, batch| {
+            self.batches_read.fetch_add(1, Ordering::Relaxed);
+            if let Some((reached, open)) = self.read_gate.lock().take() {
+                let _ = reached.send(());
+                let _ = open.recv();
+            }
+            each(first, batch)
+        })
     }
     fn closed_before(&self, shard: u32, ns: &str, time: i64, n: usize) -> Result<Vec<i64>, StoreError> {
         self.store.closed_before(shard, ns, time, n)
@@ -80,6 +96,9 @@ impl Store for Flaky {
     }
     fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError> {
         self.store.damaged_namespaces()
+    }
+    fn in_place(&self) -> Result<(), StoreError> {
+        self.store.in_place()
     }
     fn visibility(&self) -> &dyn Visibility {
         &*self.store
