@@ -19,6 +19,7 @@ mod matching;
 mod namespace;
 mod options;
 mod owner;
+mod page_token;
 pub mod peer;
 mod server;
 mod shard;

@@ -17,11 +17,14 @@ use crate::{
     error::{ErrorKind, ServiceError},
     namespace::TokenKey,
     options::ServerOptions,
+    page_token,
     shard::Executions,
 };
 
 const SHORTEST_RETENTION: Duration = Duration::from_hours(1);
 const MAX_PAGE: i32 = 1_000;
+/// Names the list in its page tokens.
+const LIST: &str = "namespaces";
 
 /// All namespaces, by name. The store is written before the map, so that nobody sees what could be lost.
 pub(super) struct Namespaces {
@@ -202,11 +205,8 @@ impl Frontend {
         mut request: ListNamespacesRequest,
     ) -> Result<ListNamespacesResponse, ServiceError> {
         validate::page_size(&mut request.page_size, MAX_PAGE);
-        let after = std::str::from_utf8(&request.next_page_token).map_err(|_| {
-            ServiceError::invalid_argument(
-                "Invalid NextPageToken. next_page_token is unknown; send the one of the previous page",
-            )
-        })?;
+        let after = page_token::open(LIST, &request.next_page_token)?.unwrap_or_default();
+        let after = std::str::from_utf8(&after).map_err(|_| page_token::unknown())?;
         let by_name = self.shared.namespaces.by_name.read();
         let mut rest =
             by_name.range::<str, _>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
@@ -216,8 +216,10 @@ impl Frontend {
             .map(|(_, namespace)| describe(namespace))
             .collect();
         let last = page.last().and_then(|last| last.namespace_info.as_ref()).map(|info| info.name.clone());
-        let next_page_token =
-            if rest.next().is_some() { last.unwrap_or_default().into() } else { bytes::Bytes::new() };
+        let next_page_token = match last {
+            Some(last) if rest.next().is_some() => page_token::seal(LIST, last),
+            _ => bytes::Bytes::new(),
+        };
         Ok(ListNamespacesResponse { namespaces: page, next_page_token })
     }
 
