@@ -10,6 +10,7 @@
 
 mod activity_tasks;
 mod filter;
+mod health;
 mod namespaces;
 mod service;
 mod system;

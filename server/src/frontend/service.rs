@@ -15,13 +15,8 @@ use durably_proto::temporal::api::{
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tonic::{Code, body::Body, codec::CompressionEncoding};
-use tonic_health::{
-    ServingStatus,
-    pb::health_server::HealthServer,
-    server::{HealthReporter, HealthService},
-};
 
-use super::Frontend;
+use super::{Frontend, health::Health};
 use crate::{
     error::ErrorKind,
     forward::{Call, Forwarder, Forwarding, Recorded},
@@ -141,7 +136,7 @@ pub struct Service {
     workflow: WorkflowServiceServer<Frontend>,
     operator: OperatorServiceServer<Frontend>,
     test: TestServiceServer<Frontend>,
-    health: HealthServer<HealthService>,
+    health: Health,
     /// Paths that something answers, but for those of the health service.
     offered: Arc<HashSet<String>>,
     /// For a state that other servers have too.
@@ -155,18 +150,6 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 
 impl Service {
     pub(crate) async fn new(frontend: &Frontend) -> Self {
-        let health = HealthReporter::new();
-        let name = WORKFLOW.trim_matches('/');
-        health.set_service_status(name, ServingStatus::Serving).await;
-        let (reporter, mut failed) = (health.clone(), frontend.executions().failed());
-        tokio::spawn(async move {
-            // An error means that the server was dropped.
-            if failed.wait_for(Option::is_some).await.is_ok() {
-                for service in ["", name] {
-                    reporter.set_service_status(service, ServingStatus::NotServing).await;
-                }
-            }
-        });
         // Official SDKs compress what they send. Answers go out as they are: over a local socket, and with payloads
         // that are often encrypted, compressing costs more than it saves, and every client reads plain answers.
         Self {
@@ -177,8 +160,7 @@ impl Service {
                 .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(MAX_REQUEST),
             test: TestServiceServer::new(frontend.clone()).accept_compressed(CompressionEncoding::Gzip),
-            health: HealthServer::new(HealthService::from_health_reporter(health))
-                .accept_compressed(CompressionEncoding::Gzip),
+            health: Health::new(frontend.executions(), WORKFLOW.trim_matches('/')).await,
             offered: Arc::new(
                 [(WORKFLOW, WORKFLOW_RPCS), (OPERATOR, OPERATOR_RPCS), (TEST, TEST_RPCS)]
                     .into_iter()

@@ -281,3 +281,39 @@ async fn health_and_capabilities_are_told() {
     let cluster = harness.client().get_cluster_info(GetClusterInfoRequest {}).await.unwrap().into_inner();
     assert_eq!(cluster.persistence_store, "sqlite");
 }
+
+#[tokio::test]
+async fn a_server_without_its_file_is_not_serving_and_says_why() {
+    let harness = Harness::start().await;
+    let channel = Endpoint::new(format!("http://{}", harness.address)).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let mut watched = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut heard = async move || watched.message().await.unwrap().unwrap().status();
+    assert_eq!(heard().await, ServingStatus::Serving);
+    let check = async |service: &str| {
+        let answer = health.clone().check(HealthCheckRequest { service: service.into() }).await.unwrap();
+        let reason =
+            answer.metadata().get("durably-not-serving").map(|text| text.to_str().unwrap().to_owned());
+        (answer.into_inner().status(), reason)
+    };
+    let (state, away) = (harness.directory.path(), harness.directory.path().with_extension("away"));
+    // The whole folder.
+    std::fs::rename(state, &away).unwrap();
+    for service in ["", "temporal.api.workflowservice.v1.WorkflowService"] {
+        let (status, reason) = check(service).await;
+        assert_eq!(status, ServingStatus::NotServing, "{service}");
+        let reason = reason.unwrap();
+        assert!(reason.contains("state.db was deleted, moved or replaced while in use"), "{reason}");
+    }
+    assert_eq!(heard().await, ServingStatus::NotServing);
+    // It is back where it was.
+    std::fs::rename(&away, state).unwrap();
+    assert_eq!(check("").await, (ServingStatus::Serving, None));
+    assert_eq!(heard().await, ServingStatus::Serving);
+    // The file is deleted, and nobody asks: a commit meets it, and those who watch hear of it.
+    std::fs::remove_file(state.join("state.db")).unwrap();
+    let refused = harness.client().start_workflow_execution(start("order-1")).await.unwrap_err();
+    assert!(refused.message().contains("was deleted"), "{refused}");
+    assert_eq!(heard().await, ServingStatus::NotServing);
+    harness.server.shutdown().await;
+}
