@@ -23,6 +23,7 @@ use super::{
     retry::{self, Retry},
     state::{ActivityPhase, ActivityState, AwaitingPoller, AwaitingResult, AwaitingRetry, TaskToken},
     time::{Time, positive},
+    weight,
 };
 use crate::{ServiceError, store::RowKind};
 
@@ -30,8 +31,8 @@ use crate::{ServiceError, store::RowKind};
 pub(super) struct Activity {
     pub spec: Arc<ActivityTaskScheduledEventAttributes>,
     pub state: ActivityState,
-    /// Encoded length of `spec`.
-    spec_bytes: usize,
+    /// What `spec` takes.
+    spec_weight: usize,
 }
 
 impl Item for Activity {
@@ -59,16 +60,17 @@ impl Item for Activity {
 
     fn weight(&self) -> usize {
         // Details and the last failure are what can be large in the state.
-        let details = self.state.heartbeat_details.as_ref().map_or(0, Message::encoded_len);
-        let failure = self.state.last_failure.as_ref().map_or(0, Message::encoded_len);
-        512 + self.spec_bytes + details + failure
+        let details = weight::of(self.state.heartbeat_details.as_ref());
+        let failure = weight::of(self.state.last_failure.as_ref());
+        size_of::<Self>() + 256 + self.spec_weight + details + failure
     }
 }
 
 impl Activity {
     pub(super) fn scheduled(id: i64, spec: ActivityTaskScheduledEventAttributes, now: Time) -> Self {
+        let (spec, spec_weight) = weight::owned(spec);
         Self {
-            spec_bytes: spec.encoded_len(),
+            spec_weight,
             spec: Arc::new(spec),
             state: ActivityState {
                 scheduled_event_id: id,
@@ -84,7 +86,8 @@ impl Activity {
     pub(super) fn load(state: ActivityState, event: HistoryEvent) -> Option<Self> {
         match event.attributes {
             Some(Attributes::ActivityTaskScheduledEventAttributes(spec)) => {
-                Some(Self { spec_bytes: spec.encoded_len(), spec: Arc::new(spec), state })
+                let (spec, spec_weight) = weight::owned(spec);
+                Some(Self { spec_weight, spec: Arc::new(spec), state })
             }
             _ => None,
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use durably_proto::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 use prost::Message;
 
+use super::weight;
 use crate::store::{RowKind, StateRow};
 
 /// More than this many events, or bytes of them, end the running task so that they can be written. Temporal's server
@@ -16,7 +17,9 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
     events: Vec<(i64, HistoryEvent)>,
+    /// Of the events, encoded.
     bytes: usize,
+    weight: usize,
     last_row: i64,
     /// Row numbers above this one are not stored yet.
     stored: i64,
@@ -26,14 +29,14 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub(super) fn push(&mut self, event: HistoryEvent) {
-        self.bytes += event.encoded_len();
+        self.enter(&event);
         self.last_row += 1;
         self.events.push((self.last_row, event));
     }
 
     /// An event as the store holds it.
     pub(super) fn restore(&mut self, row: i64, event: HistoryEvent) {
-        self.bytes += event.encoded_len();
+        self.enter(&event);
         self.last_row = self.last_row.max(row);
         self.stored = self.last_row;
         self.events.push((row, event));
@@ -45,6 +48,11 @@ impl Buffer {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// About how much memory the events take.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     pub(super) fn len(&self) -> usize {
@@ -67,13 +75,14 @@ impl Buffer {
         let (index, picked) = found?;
         let (row, event) = self.events.remove(index);
         self.bytes -= event.encoded_len();
+        self.weight -= weight::of(Some(&event));
         self.forget(row);
         Some(picked)
     }
 
     /// Takes out all events.
     pub(super) fn take(&mut self) -> Vec<HistoryEvent> {
-        self.bytes = 0;
+        (self.bytes, self.weight) = (0, 0);
         let events = std::mem::take(&mut self.events);
         events
             .into_iter()
@@ -95,6 +104,11 @@ impl Buffer {
                 .map(|(id, event)| row(*id, Some(Bytes::from(event.encode_to_vec())))),
         );
         self.stored = self.last_row;
+    }
+
+    fn enter(&mut self, event: &HistoryEvent) {
+        self.bytes += event.encoded_len();
+        self.weight += weight::of(Some(event));
     }
 
     fn forget(&mut self, row: i64) {

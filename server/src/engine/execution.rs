@@ -18,18 +18,24 @@ use super::{
     pending::Kinds,
     query::Queries,
     state::{RunState, WorkflowTask},
+    weight,
 };
 use crate::{
     ServiceError,
     store::{RunCommit, RunKey},
 };
 
+/// What a run takes by itself, and with its names in the books of its shard.
+const BASE_WEIGHT: usize = size_of::<Execution>() + 512;
+
 /// One run of a workflow.
 pub struct Execution {
     pub(super) key: RunKey,
     pub(super) start: Arc<WorkflowExecutionStartedEventAttributes>,
-    /// What `start` takes; it never changes, and may be large.
-    start_bytes: usize,
+    /// What `start` and `user_metadata` take; they never change, and may be large.
+    start_weight: usize,
+    /// What the memo and the search attributes take that differ from those of `start`.
+    attributes_weight: usize,
     pub(super) user_metadata: Option<UserMetadata>,
     pub(super) state: RunState,
     pub(super) pending: Kinds,
@@ -48,14 +54,16 @@ pub struct Execution {
 impl Execution {
     pub(super) fn new(
         key: RunKey,
-        start: Arc<WorkflowExecutionStartedEventAttributes>,
+        start: WorkflowExecutionStartedEventAttributes,
         user_metadata: Option<UserMetadata>,
         state: RunState,
     ) -> Self {
-        Self {
+        let (start, start_weight) = weight::owned(start);
+        let mut run = Self {
             key,
-            start_bytes: start.encoded_len(),
-            start,
+            start: Arc::new(start),
+            start_weight: start_weight + weight::of(user_metadata.as_ref()),
+            attributes_weight: 0,
             user_metadata,
             batch_first_event_id: state.next_event_id,
             state,
@@ -66,7 +74,9 @@ impl Execution {
             tail: Tail::default(),
             dirty: true,
             attributes_changed: true,
-        }
+        };
+        run.weigh_attributes();
+        run
     }
 
     /// The run is as the store has it.
@@ -175,9 +185,10 @@ impl Execution {
         !self.dirty && self.queries.is_empty() && !self.task_undelivered
     }
 
-    /// Rough size in memory.
+    /// About how much memory the run takes.
     pub fn weight(&self) -> usize {
-        1024 + self.tail.bytes() + self.batch.len() + self.start_bytes + self.pending.weight()
+        let Self { start_weight, attributes_weight, tail, batch, .. } = self;
+        BASE_WEIGHT + start_weight + attributes_weight + tail.bytes() + batch.len() + self.pending.weight()
     }
 
     /// How many of its tasks are with workers now.
@@ -262,8 +273,15 @@ impl Execution {
         self.state.search_attributes.as_ref().or(self.start.search_attributes.as_ref())
     }
 
+    /// The memo or the search attributes are others now.
     pub(super) fn mark_attributes_changed(&mut self) {
         self.attributes_changed = true;
+        self.weigh_attributes();
+    }
+
+    fn weigh_attributes(&mut self) {
+        let RunState { memo, search_attributes, .. } = &self.state;
+        self.attributes_weight = weight::of(memo.as_ref()) + weight::of(search_attributes.as_ref());
     }
 
     pub(super) fn execution(&self) -> WorkflowExecution {

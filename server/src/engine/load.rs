@@ -1,6 +1,6 @@
 //! The way back from the store: a run from its header, its rows and the events that say what was asked for.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use durably_proto::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 use prost::Message;
@@ -80,7 +80,7 @@ impl Execution {
             return Err(LoadError::Event(1).into());
         };
         let Rows { activities, timers, buffered, outbox, receipts } = rows;
-        let mut run = Self::new(key, Arc::new(start), first.user_metadata, header);
+        let mut run = Self::new(key, start, first.user_metadata, header);
         for (stored, is_row) in old_activities
             .into_iter()
             .map(|old| (old, false))

@@ -27,6 +27,7 @@ mod start;
 pub mod state;
 mod task_response;
 mod time;
+mod weight;
 mod workflow_task;
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use prost::Message as _;
 use super::{
     Context, Execution, Output, Time,
     pending::{Item, Stage},
+    weight,
 };
 use crate::store::{RowKind, RunKey};
 
@@ -130,7 +131,13 @@ impl Item for Unsettled {
     }
 
     fn weight(&self) -> usize {
-        256 + self.encoded_len()
+        let content = match &self.body {
+            Some(Body::Signal(signal)) => {
+                weight::of(signal.input.as_ref()) + weight::of(signal.header.as_ref())
+            }
+            None => 0,
+        };
+        size_of::<Self>() + 256 + self.encoded_len() + content
     }
 }
 
@@ -154,7 +161,7 @@ impl Item for Receipt {
     }
 
     fn weight(&self) -> usize {
-        128 + self.sender.len()
+        size_of::<Self>() + 128 + 2 * self.sender.len()
     }
 }
 

@@ -74,7 +74,7 @@ impl Kinds {
     /// Rough size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         let Self { activities, timers, buffer, outbox, receipts } = self;
-        activities.weight() + timers.weight() + buffer.bytes() + outbox.weight() + receipts.weight()
+        activities.weight() + timers.weight() + buffer.weight() + outbox.weight() + receipts.weight()
     }
 
     /// How many workers have a task of these kinds.

@@ -1,7 +1,5 @@
 //! How a run begins: by a caller, or as the successor of another run.
 
-use std::sync::Arc;
-
 use durably_proto::temporal::api::{
     common::v1::Link,
     enums::v1::{ContinueAsNewInitiator, WorkflowExecutionStatus},
@@ -66,7 +64,7 @@ impl Execution {
             links,
             ..Default::default()
         };
-        let mut run = Self::new(key, Arc::new(started), user_metadata, state);
+        let mut run = Self::new(key, started, user_metadata, state);
         run.push_event(event, cx);
         for (id, receipt) in (1..).zip(receipts) {
             run.pending.receipts.insert(id, receipt);

@@ -39,7 +39,7 @@ impl Item for TimerState {
     }
 
     fn weight(&self) -> usize {
-        128 + self.timer_id.len()
+        size_of::<Self>() + 192 + 2 * self.timer_id.len()
     }
 }
 
