@@ -6,6 +6,7 @@
 //! ticks: a poll is a future that ends when a task arrives or its caller drops it.
 
 mod queue;
+mod rate;
 #[cfg(test)]
 mod tests;
 

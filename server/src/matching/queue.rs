@@ -7,19 +7,33 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Matching, PollerIdentity, QueueKey};
+use super::{Matching, PollerIdentity, QueueKey, rate::Rate};
 
 /// How many pollers a queue remembers for its listing.
 const REMEMBERED_POLLERS: usize = 100;
 /// A poller that has not asked for this long is left out of listings.
 pub(super) const POLLER_MEMORY: i64 = 5 * 60 * 1_000_000_000;
 
+/// A task without a poller.
+struct Waiting<T> {
+    task: T,
+    since: Instant,
+}
+
+impl<T> Waiting<T> {
+    fn new(task: T) -> Self {
+        Self { task, since: Instant::now() }
+    }
+}
+
 /// At most one of `tasks` and `pollers` holds anything, unless the rate limit keeps them apart.
 pub(super) struct Queue<T> {
-    tasks: VecDeque<T>,
+    tasks: VecDeque<Waiting<T>>,
     pollers: VecDeque<ReservedPoller<T>>,
     seen: Vec<PollerInfo>,
     limit: Option<RateLimit>,
+    added: Rate,
+    handed_over: Rate,
     last_poll: i64,
     /// With so many tasks it is time to look for those that have become stale.
     look_at: usize,
@@ -41,7 +55,13 @@ pub struct PollerInfo {
 pub struct QueueInfo {
     pub pollers: Vec<PollerInfo>,
     pub backlog: usize,
+    /// For how long the first of them has waited in this process.
+    pub backlog_age: Duration,
+    /// The limit.
     pub tasks_per_second: Option<f64>,
+    /// Averages over the last half minute, with tasks that a poller took at once.
+    pub added_per_second: f32,
+    pub handed_over_per_second: f32,
 }
 
 impl<T> Default for Queue<T> {
@@ -51,6 +71,8 @@ impl<T> Default for Queue<T> {
             pollers: VecDeque::new(),
             seen: Vec::new(),
             limit: None,
+            added: Rate::default(),
+            handed_over: Rate::default(),
             last_poll: i64::MIN,
             look_at: SMALL_QUEUE,
         }
@@ -88,12 +110,14 @@ impl RateLimit {
 
 impl<T> Queue<T> {
     pub(super) fn offer(&mut self, task: T) -> Option<Duration> {
-        self.tasks.push_back(task);
+        let waiting = Waiting::new(task);
+        self.added.count(waiting.since);
+        self.tasks.push_back(waiting);
         self.hand_over()
     }
 
     pub(super) fn offer_first(&mut self, task: T) -> Option<Duration> {
-        self.tasks.push_front(task);
+        self.tasks.push_front(Waiting::new(task));
         self.hand_over()
     }
 
@@ -135,6 +159,9 @@ impl<T> Queue<T> {
         {
             return None;
         }
+        let now = Instant::now();
+        self.added.count(now);
+        self.handed_over.count(now);
         self.pollers.pop_front()
     }
 
@@ -152,11 +179,14 @@ impl<T> Queue<T> {
             {
                 return retry;
             }
-            let (Some(task), Some(poller)) = (self.tasks.pop_front(), self.pollers.pop_front()) else {
+            let (Some(Waiting { task, since }), Some(poller)) =
+                (self.tasks.pop_front(), self.pollers.pop_front())
+            else {
                 return None;
             };
-            if let Err(task) = poller.give(task) {
-                self.tasks.push_front(task);
+            match poller.give(task) {
+                Ok(()) => self.handed_over.count(Instant::now()),
+                Err(task) => self.tasks.push_front(Waiting { task, since }),
             }
         }
         None
@@ -184,12 +214,15 @@ impl<T> Queue<T> {
         QueueInfo {
             pollers: self.seen.iter().filter(recent).cloned().collect(),
             backlog: self.tasks.len(),
+            backlog_age: self.tasks.front().map_or(Duration::ZERO, |first| first.since.elapsed()),
+            added_per_second: self.added.per_second(Instant::now()),
+            handed_over_per_second: self.handed_over.per_second(Instant::now()),
             tasks_per_second: self.limit.as_ref().map(|limit| limit.per_second),
         }
     }
 
     pub(super) fn into_tasks(self) -> Vec<T> {
-        self.tasks.into()
+        self.tasks.into_iter().map(|waiting| waiting.task).collect()
     }
 
     #[cfg(test)]
@@ -204,7 +237,7 @@ impl<T> Queue<T> {
     }
 
     pub(super) fn tasks(&self) -> impl Iterator<Item = &T> {
-        self.tasks.iter()
+        self.tasks.iter().map(|waiting| &waiting.task)
     }
 
     /// Whether the queue has doubled since it was looked through; says so once.
@@ -216,8 +249,8 @@ impl<T> Queue<T> {
         is_overgrown
     }
 
-    pub(super) fn retain(&mut self, stands: impl FnMut(&T) -> bool) {
-        self.tasks.retain(stands);
+    pub(super) fn retain(&mut self, mut stands: impl FnMut(&T) -> bool) {
+        self.tasks.retain(|waiting| stands(&waiting.task));
         self.tasks.shrink_to(SMALL_QUEUE);
         self.look_at = (self.tasks.len() * 2).max(SMALL_QUEUE);
     }

@@ -4,6 +4,7 @@
 mod history;
 mod polls;
 mod queries;
+mod task_queues;
 mod time;
 mod visibility;
 mod workers;

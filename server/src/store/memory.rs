@@ -11,9 +11,9 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    CloseRow, Commit, DamagedNamespace, EventOrder, Field, Filter, Group, Holder, Lease, Listing, NewRow, OpenRun,
-    RowKind, RunCommit, RunKey, RunRow, RunWrite, StateRow, Store, StoreError, StoredRun, Terms, Value,
-    Visibility,
+    CloseRow, Commit, DamagedNamespace, EventOrder, Field, Filter, Group, Holder, Lease, Listing, NewRow,
+    OpenRun, RowKind, RunCommit, RunKey, RunRow, RunWrite, StateRow, Store, StoreError, StoredRun, Terms,
+    Value, Visibility,
     filter::matches,
     lease,
     visibility::{add_to_group, sort_groups},

@@ -197,34 +197,3 @@ async fn a_poll_for_nexus_tasks_waits_and_comes_back_empty() {
     let ended = tokio::time::timeout(std::time::Duration::from_secs(20), open).await.unwrap().unwrap();
     assert_eq!(ended.unwrap().into_inner(), PollNexusTaskQueueResponse::default());
 }
-
-/// Tasks of runs that have ended wait nowhere, and nobody counts them.
-#[tokio::test]
-async fn the_backlog_counts_what_still_waits() {
-    let harness = Harness::start().await;
-    let describe = || DescribeTaskQueueRequest {
-        namespace: NAMESPACE.into(),
-        task_queue: Some(queue(QUEUE)),
-        report_stats: true,
-        ..Default::default()
-    };
-    for number in 0..20 {
-        let id = format!("order-{number}");
-        harness.begin(&id).await;
-        if number % 2 == 0 {
-            let terminate = TerminateWorkflowExecutionRequest {
-                namespace: NAMESPACE.into(),
-                workflow_execution: Some(execution(&id, "")),
-                ..Default::default()
-            };
-            harness.client().terminate_workflow_execution(terminate).await.unwrap();
-        }
-    }
-    let described = harness.client().describe_task_queue(describe()).await.unwrap().into_inner();
-    assert_eq!(described.stats.unwrap().approximate_backlog_count, 10);
-    for _ in 0..10 {
-        harness.advance(vec![complete_workflow("done")]).await;
-    }
-    let described = harness.client().describe_task_queue(describe()).await.unwrap().into_inner();
-    assert_eq!(described.stats.unwrap().approximate_backlog_count, 0);
-}

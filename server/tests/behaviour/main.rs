@@ -20,6 +20,7 @@ mod rpcs;
 mod sharing;
 mod states;
 mod support;
+mod task_queues;
 mod texts;
 mod tokens;
 mod visibility;

@@ -2,20 +2,16 @@
 //! a workflow task that had waited for its worker, whose start the run's next commit stores (decision 010).
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use durably_proto::temporal::api::{
-    taskqueue::v1::{PollerInfo, TaskQueueStats},
-    workflowservice::v1::*,
-};
+use durably_proto::temporal::api::workflowservice::v1::*;
 
 use super::{Executions, PollContext};
 use crate::{
     Namespace, ServiceError,
-    engine::{Poller, Time, WorkflowTaskGrant},
+    engine::{Poller, WorkflowTaskGrant},
     matching::{PollerIdentity, QueueKey, QueueKind},
     shard::{
         clock::Clock,
@@ -159,53 +155,6 @@ impl Executions {
             self.page_of_task(seq, missing, history.events, run_id).await?;
         response.history = Some(history);
         Ok(response)
-    }
-
-    pub async fn describe_task_queue(
-        &self,
-        namespace: &Namespace,
-        request: DescribeTaskQueueRequest,
-    ) -> Result<DescribeTaskQueueResponse, ServiceError> {
-        use durably_proto::temporal::api::enums::v1::TaskQueueType;
-        let kind = match request.task_queue_type() {
-            TaskQueueType::Activity => QueueKind::Activity,
-            TaskQueueType::Nexus => QueueKind::Nexus,
-            _ => QueueKind::Workflow,
-        };
-        let queue = request.task_queue.unwrap_or_default().name;
-        let key = queue_key(&Arc::from(namespace.id.as_str()), &queue, kind);
-        let info = self.inner.matching.describe(&key, Clock::real().0);
-        let pollers = info
-            .pollers
-            .into_iter()
-            .map(|poller| PollerInfo {
-                last_access_time: Some(Time(poller.last_access).proto()),
-                identity: poller.identity,
-                rate_per_second: info.tasks_per_second.unwrap_or(100_000.0),
-                ..Default::default()
-            })
-            .collect();
-        let stats = if request.report_stats {
-            let approximate_backlog_count = self.backlog(&key).await? as i64;
-            Some(TaskQueueStats { approximate_backlog_count, ..Default::default() })
-        } else {
-            None
-        };
-        Ok(DescribeTaskQueueResponse { pollers, stats, ..Default::default() })
-    }
-
-    /// How many tasks wait in the queue. Those that no longer stand are dropped from it first.
-    async fn backlog(&self, key: &QueueKey) -> Result<usize, ServiceError> {
-        let matching = &self.inner.matching;
-        let mut of_shards: BTreeMap<u32, Vec<TaskRef>> = BTreeMap::new();
-        for task in matching.waiting(key, |offer| offer.waiting().cloned()) {
-            of_shards.entry(task.shard).or_default().push(task);
-        }
-        for (shard, tasks) in of_shards {
-            let stale = self.call(shard, |reply| Work::FindStale { tasks, reply }).await?;
-            matching.retain(key, |offer| !offer.waiting().is_some_and(|task| stale.contains(task)));
-        }
-        Ok(matching.describe(key, 0).backlog)
     }
 }
 
