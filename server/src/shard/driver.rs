@@ -378,6 +378,12 @@ impl Shard {
                     }
                 }
                 tracing::error!(%error, runs = touched.len(), "commit failed; the changes are taken back");
+                if let StoreError::Damaged { seq, what } = error
+                    && let Some(key) = self.runs.get(seq).map(|slot| slot.run.key().clone())
+                {
+                    self.set_aside(seq, key, what, false);
+                    self.unload(seq);
+                }
                 self.discard(touched);
                 Err(answer)
             }

@@ -63,13 +63,16 @@ impl Tables {
                 return Err(StoreError::Failed(format!("run {seq} is there already")));
             }
             if write.new.is_none() && !there {
-                return Err(StoreError::Failed(format!("run {seq} is not there to be changed")));
+                return Err(StoreError::Damaged { seq, what: "it is not there to be changed".to_owned() });
             }
             if let Some((first, _)) = &write.change.events
                 && (known.is_some_and(|run| run.batches.contains_key(first))
                     || !batches.insert((seq, *first)))
             {
-                return Err(StoreError::Failed(format!("run {seq} has events from {first} on already")));
+                return Err(StoreError::Damaged {
+                    seq,
+                    what: format!("it has events from {first} on already"),
+                });
             }
         }
         Ok(())
@@ -431,10 +434,6 @@ impl Store for MemoryStore {
 
     fn visibility(&self) -> &dyn Visibility {
         self
-    }
-
-    fn check_in_place(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 
     /// There is nobody who comes next.

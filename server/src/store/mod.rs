@@ -225,6 +225,7 @@ pub trait Store: Send + Sync {
     /// The shard's lease as it stands.
     fn lease(&self, shard: u32) -> Result<Option<Lease>, StoreError>;
 
+    /// [`StoreError::Damaged`] names a run that can't be written; without it the others can.
     fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
 
     /// How many shards the state has. A new state gets `of_new` (at least 1), with one transaction: a crash leaves it
@@ -293,15 +294,12 @@ pub trait Store: Send + Sync {
     /// Namespaces that are there and not what was written.
     fn damaged_namespaces(&self) -> Result<Vec<DamagedNamespace>, StoreError>;
 
-    /// Whether what is written now will be found again: an error while the state is no longer where it was opened.
+    /// Whether what is written now will be found again: [`StoreError::Gone`] while the state is no longer where it was opened,
+    /// or once something of it was cut off. Each commit asks by itself.
     fn in_place(&self) -> Result<(), StoreError>;
 
     /// Lists and counts, which share nothing with the above that could delay it.
     fn visibility(&self) -> &dyn Visibility;
-
-    /// Whether what is committed now would be found again; [`StoreError::Gone`] when the place where it is written was taken
-    /// away. Each commit asks by itself.
-    fn check_in_place(&self) -> Result<(), StoreError>;
 
     /// Leaves the state in order for whoever comes next; every call after it fails.
     fn close(&self);

@@ -1,6 +1,6 @@
 //! One run that cannot be used, and everything else that goes on.
 
-use super::*;
+use super::{simulation::Flaky, *};
 use crate::store::{Commit, Holder, RunCommit, RunWrite, Terms};
 
 /// Three runs, of which the middle one's state is damaged while the server is down.
@@ -86,6 +86,23 @@ async fn a_run_whose_handling_panics_is_set_aside_and_the_shard_goes_on() {
     assert_eq!(task.workflow_execution.as_ref().unwrap().workflow_id, "good");
     respond(&on, &task, vec![complete()]).await.unwrap();
     assert_eq!(*on.failed().borrow(), None);
+}
+
+#[tokio::test]
+async fn a_run_that_a_commit_finds_damaged_is_set_aside_and_the_others_are_read_back() {
+    let store = Arc::new(Flaky::default());
+    let on = open(store.clone(), ClockKind::System);
+    for id in ["good", "bad"] {
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
+    }
+    *store.damaged.lock() = store.find("ns", "bad", None).unwrap();
+    assert_eq!(signal(&on, "good", "hello").await.unwrap_err().kind().code(), tonic::Code::Unavailable);
+    assert_eq!(signal(&on, "bad", "hello").await.unwrap_err().kind().code(), tonic::Code::DataLoss);
+    signal(&on, "good", "hello").await.unwrap();
+    on.terminate(&namespace(), terminate_request("bad")).await.unwrap();
+    let task = poll(&on, "tq").await;
+    assert_eq!(task.workflow_execution.as_ref().unwrap().workflow_id, "good");
+    respond(&on, &task, vec![complete()]).await.unwrap();
 }
 
 #[tokio::test]

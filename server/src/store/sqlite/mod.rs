@@ -11,6 +11,7 @@ mod namespaces;
 mod readers;
 mod rows;
 mod schema;
+mod search;
 #[cfg(test)]
 mod tests;
 mod visibility;
@@ -18,16 +19,15 @@ mod visibility;
 use std::{
     ops::{ControlFlow, Range},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use prost::Message;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, config::DbConfig, params,
+};
 
 use super::{
     CloseRow, Commit, DamagedNamespace, EventOrder, Holder, Lease, NewRow, OpenRun, RunCommit, RunKey,
@@ -38,7 +38,6 @@ use checks::Progress;
 use file::InUse;
 pub use file::back_up;
 use readers::Readers;
-use rows::{OPEN, ROW, damaged_run, open_run, open_seqs, run_row, state_rows};
 use visibility::SqliteVisibility;
 
 /// Keeps state in a SQLite file.
@@ -49,12 +48,24 @@ pub struct SqliteStore {
     histories: Readers,
     visibility: SqliteVisibility,
     in_use: InUse,
-    /// The indexes were made anew.
-    mended: AtomicBool,
+    /// How often damage was looked for, and whether the indexes were made anew.
+    mends: AtomicU32,
+    made_indexes: AtomicBool,
 }
 
 /// How many readers of histories have a connection at a time.
 const HISTORY_READERS: usize = 8;
+
+/// How often damage is mended before a file is given up. Each time reads its tables.
+const MOST_MENDS: u32 = 8;
+
+/// What was made anew.
+enum Mended {
+    Nothing,
+    Indexes,
+    /// Runs may have lost something.
+    Tables,
+}
 
 /// Bits of a history row's id that hold the id of its first event; the rest is the run's `seq`. One integer as the
 /// key keeps the batches of a run together without a second index.
@@ -69,6 +80,9 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         if checks::is_damage(&error) {
             return Self::DamagedFile(error.to_string());
+        }
+        if matches!(error, rusqlite::Error::StatementChangedRows(_)) {
+            return Self::DamagedFile("a run is not where it should be".to_owned());
         }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => Self::TooSlow,
@@ -88,7 +102,7 @@ impl SqliteStore {
         let mut writer = readers::connect(path).map_err(fault)?;
         schema::prepare(&mut writer, path, false)?;
         let reader = readers::connect_reader(path).map_err(fault)?;
-        mend::tables(&mut writer, &reader)
+        mend::ends(&mut writer, &reader)
             .and_then(|()| namespaces::mirror(&mut writer, &reader))
             .map_err(|error| schema::damage(path, &error))?;
         let in_use = InUse::mark(&writer, path, had_log)?;
@@ -99,7 +113,8 @@ impl SqliteStore {
             histories: Readers::new(path, HISTORY_READERS),
             visibility: SqliteVisibility::new(path),
             in_use,
-            mended: AtomicBool::new(false),
+            mends: AtomicU32::new(0),
+            made_indexes: AtomicBool::new(false),
         })
     }
 
@@ -111,35 +126,73 @@ impl SqliteStore {
         MutexGuard::try_map(self.reader.lock(), Option::as_mut).map_err(|_| StoreError::Closed)
     }
 
-    /// Makes the indexes anew, which are derived from the table. False when that was done before, and did not help.
-    fn mend_indexes(&self, what: &str) -> Result<bool, StoreError> {
-        if self.mended.swap(true, Ordering::Relaxed) {
-            return Ok(false);
-        }
-        mend::indexes(&mut *self.writer()?, what).map(|()| true)
+    /// Makes anew what is broken: tables, or else the indexes, which are derived from them. False when that does not help.
+    fn mend(&self, what: &str) -> Result<bool, StoreError> {
+        Ok(!matches!(self.mend_with(&mut *self.writer()?, what, &[])?, Mended::Nothing))
     }
 
-    /// The open runs one by one, around those that cannot be read: the index still names them.
-    fn open_runs_around_damage(
-        reader: &Connection,
-        shard: u32,
-        behind: i64,
-        each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
+    fn mend_with(
+        &self,
+        writer: &mut Connection,
+        what: &str,
+        concerned: &[i64],
+    ) -> Result<Mended, StoreError> {
+        if self.mends.fetch_add(1, Ordering::Relaxed) >= MOST_MENDS {
+            return Ok(Mended::Nothing);
+        }
+        if mend::tables(writer, &*self.reader()?, concerned)? {
+            return Ok(Mended::Tables);
+        }
+        if self.made_indexes.swap(true, Ordering::Relaxed) {
+            return Ok(Mended::Nothing);
+        }
+        mend::indexes(writer, what).map(|()| Mended::Indexes)
+    }
+
+    /// Writes in spite of damage: around what was mended, or naming the run that it cannot write.
+    fn write_around(
+        &self,
+        writer: &mut Connection,
+        commit: &Commit,
+        mut what: String,
     ) -> Result<(), StoreError> {
-        let mut row = reader.prepare(&format!("SELECT {OPEN} FROM runs WHERE seq = ?1"))?;
-        for seq in open_seqs(reader, shard, behind)? {
-            let read = row.query_row([seq], |row| Ok(open_run(row))).optional();
-            let open = match read.map_err(|error| checks::in_row(seq, error)) {
-                Ok(Some(open)) => open?,
-                Ok(None) | Err(StoreError::Damaged { .. }) => Some(damaged_run(seq)),
-                Err(error) => return Err(error),
-            };
-            if open.is_some_and(|open| each(open).is_break()) {
-                break;
+        let of = |write: &RunWrite| write.new.is_none().then_some(write.seq);
+        let written: Vec<i64> = commit.runs.iter().filter_map(of).collect();
+        let mut concerned = written.clone();
+        concerned.extend(commit.closes.iter().map(|close| close.seq));
+        concerned.extend(&commit.deletes);
+        loop {
+            match self.mend_with(writer, &what, &concerned)? {
+                Mended::Nothing => break,
+                Mended::Indexes => {}
+                Mended::Tables => {
+                    let reader = self.reader()?;
+                    written.iter().try_for_each(|seq| check_whole(&reader, *seq))?;
+                }
+            }
+            match write_all(writer, commit) {
+                Err(StoreError::DamagedFile(still)) => what = still,
+                written => return written,
             }
         }
-        Ok(())
+        // Something that can't be mended: whoever can't be written even alone is set aside, and the others go on without it.
+        for write in commit.runs.iter().filter(|write| write.new.is_none()) {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if let Err(error) = write_run(&transaction, commit.shard, write) {
+                return Err(StoreError::Damaged { seq: write.seq, what: error.to_string() });
+            }
+        }
+        Err(StoreError::DamagedFile(what))
     }
+}
+
+/// Whether all of a run can be read.
+fn check_whole(reader: &Connection, seq: i64) -> Result<(), StoreError> {
+    if rows::stored(reader, seq)?.is_none() {
+        return Err(StoreError::Damaged { seq, what: "it is lost".to_owned() });
+    }
+    let mut each = |_, _| ControlFlow::Continue(());
+    rows::batches(reader, seq, &(0..EVENT_ID_MASK), EventOrder::OldestFirst, &mut each)
 }
 
 impl Drop for SqliteStore {
@@ -315,7 +368,7 @@ fn update_run(
     Ok(())
 }
 
-/// Closes a run by its row alone. What else its checksum is over stays as it is, right or wrong.
+/// Closes a run by its row alone. What else its checksum is over stays as it is, right, wrong or unreadable.
 fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Result<()> {
     let read = transaction
         .prepare_cached(
@@ -326,9 +379,9 @@ fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Resul
             Ok(Progress {
                 status: close.status,
                 close_time: Some(close.close_time),
-                history_length: row.get(0)?,
-                history_bytes: row.get(1)?,
-                transitions: row.get(2)?,
+                history_length: row.get(0).unwrap_or_default(),
+                history_bytes: row.get(1).unwrap_or_default(),
+                transitions: row.get(2).unwrap_or_default(),
                 next_due: None,
                 runnable: false,
             })
@@ -340,6 +393,17 @@ fn close_row(transaction: &Transaction<'_>, close: &CloseRow) -> rusqlite::Resul
             .execute([close.seq, progress.check(close.seq)])?;
     }
     Ok(())
+}
+
+/// A run that has rows already that it writes now has been read back as it was before: it is damaged.
+fn in_write(write: &RunWrite, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) if write.new.is_none() => StoreError::Damaged {
+            seq: write.seq,
+            what: format!("its next events are there already ({error})"),
+        },
+        _ => error.into(),
+    }
 }
 
 fn write_all(writer: &mut Connection, commit: &Commit) -> Result<(), StoreError> {
@@ -354,16 +418,17 @@ fn write_all(writer: &mut Connection, commit: &Commit) -> Result<(), StoreError>
         return Err(StoreError::Fenced { held: *lease, found });
     }
     for write in runs {
-        write_run(&transaction, *shard, write)?;
+        write_run(&transaction, *shard, write).map_err(|error| in_write(write, error))?;
     }
     for close in closes {
         close_row(&transaction, close)?;
     }
     for seq in deletes {
+        // Said twice: a search by key believes that rows are in order, and the last condition looks at the row itself.
         transaction
-            .prepare_cached("DELETE FROM history WHERE id >= ?1 AND id < ?2")?
-            .execute([batch_id(*seq, 0), batch_id(*seq + 1, 0)])?;
-        transaction.prepare_cached("DELETE FROM run_rows WHERE seq = ?1")?.execute([seq])?;
+            .prepare_cached("DELETE FROM history WHERE id >= ?1 AND id < ?2 AND (id >> ?3) = ?4")?
+            .execute([batch_id(*seq, 0), batch_id(*seq + 1, 0), EVENT_ID_BITS.into(), *seq])?;
+        transaction.prepare_cached("DELETE FROM run_rows WHERE seq = ?1 AND +seq = ?1")?.execute([seq])?;
         transaction.prepare_cached("DELETE FROM runs WHERE seq = ?1")?.execute([seq])?;
     }
     for (id, data) in namespaces {
@@ -391,13 +456,9 @@ impl Store for SqliteStore {
         let mut writer = self.writer()?;
         // Before, or what was cut off would be filled with nothing and look whole; and behind, since what was promised holds
         // only while the file is the one that will be opened again.
-        self.check_in_place()?;
+        self.in_place()?;
         match write_all(&mut writer, commit) {
-            // Perhaps of an index, which is derived from what is not damaged.
-            Err(StoreError::DamagedFile(what)) if !self.mended.swap(true, Ordering::Relaxed) => {
-                mend::indexes(&mut writer, &what)?;
-                write_all(&mut writer, commit)?;
-            }
+            Err(StoreError::DamagedFile(what)) => self.write_around(&mut writer, commit, what)?,
             written => written?,
         }
         self.in_use.check_written()
@@ -408,15 +469,7 @@ impl Store for SqliteStore {
     }
 
     fn last_seq(&self) -> Result<i64, StoreError> {
-        let reader = self.reader()?;
-        let read = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, i64>(0));
-        match read("SELECT coalesce(max(seq), 0) FROM runs NOT INDEXED") {
-            // The last rows are damaged: the indexes still know their numbers, which must not be given out again.
-            Err(error) if checks::is_damage(&error) => Ok(read(
-                "SELECT coalesce(max(seq), 0) FROM runs INDEXED BY runs_by_workflow_id WHERE workflow_id >= ''",
-            )?),
-            last => Ok(last?),
-        }
+        search::last_seq(&*self.reader()?)
     }
 
     fn open_runs(
@@ -424,70 +477,29 @@ impl Store for SqliteStore {
         shard: u32,
         each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let reader = self.reader()?;
-        let mut statement = reader.prepare_cached(&format!(
-            "SELECT {OPEN} FROM runs WHERE shard = ?1 AND status = 1 ORDER BY seq"
-        ))?;
-        let mut rows = statement.query([shard])?;
-        let mut last = 0;
-        loop {
-            let row = match rows.next() {
-                Ok(Some(row)) => row,
-                Ok(None) => return Ok(()),
-                Err(error) if checks::is_damage(&error) => {
-                    return Self::open_runs_around_damage(&reader, shard, last, each);
-                }
-                Err(error) => return Err(error.into()),
-            };
-            last = row.get(0)?;
-            if open_run(row)?.is_some_and(|open| each(open).is_break()) {
-                return Ok(());
-            }
+        let mut last = i64::MIN;
+        let read = search::open_runs(&*self.reader()?, shard, &mut last, each);
+        let Err(StoreError::DamagedFile(what)) = read else { return read };
+        if let Err(error) = self.mend(&what) {
+            tracing::error!(%error, "the damage is not mended; what can be read goes on");
         }
+        search::open_runs_around_damage(&*self.reader()?, shard, last, each)
     }
 
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
-        let reader = self.reader()?;
-        let mut statement = reader
-            .prepare_cached(&format!("SELECT {ROW}, state, state_crc, rows_crc FROM runs WHERE seq = ?1"))?;
-        let read = statement.query_row([seq], |row| {
-            Ok(run_row(row).and_then(|read| {
-                let column = |error| checks::in_row(seq, error);
-                let state: Vec<u8> = row.get(20).map_err(column)?;
-                checks::verify(seq, "state", row.get(21).map_err(column)?, || checks::of_blob(seq, &state))?;
-                let row_keys: Option<i64> = row.get(22).map_err(column)?;
-                Ok((StoredRun { row: read, state, rows: Vec::new() }, row_keys))
-            }))
-        });
-        let read = read.optional().map_err(|error| checks::in_row(seq, error))?;
-        let Some((mut run, row_keys)) = read.transpose()? else { return Ok(None) };
-        run.rows = state_rows(&reader, seq)?;
-        checks::verify(seq, "list of pending work", row_keys, || checks::of_row_keys(seq, &run.rows))?;
-        let is_indexed = rows::is_indexed(&reader, &run.row);
-        drop(statement);
-        drop(reader);
-        if !is_indexed? {
-            self.mend_indexes("it lacks a run")?;
+        let Some(run) = rows::stored(&*self.reader()?, seq)? else { return Ok(None) };
+        let is_indexed = search::is_indexed(&*self.reader()?, &run.row)?;
+        if !is_indexed {
+            self.mend("an index lacks a run")?;
         }
         Ok(Some(run))
     }
 
     fn unverified(&self, seq: i64) -> (RunKey, bool) {
-        let read = |column: &str| -> Option<rusqlite::types::Value> {
-            let sql = format!("SELECT {column} FROM runs WHERE seq = ?1");
-            self.reader().ok()?.query_row(&sql, [seq], |row| row.get(0)).ok()
-        };
-        let name = |column| match read(column) {
-            Some(rusqlite::types::Value::Text(name)) => name.into(),
-            _ => Arc::from(""),
-        };
-        let key = RunKey {
-            namespace_id: name("namespace_id"),
-            workflow_id: name("workflow_id"),
-            run_id: name("run_id"),
-        };
-        let closed = matches!(read("status"), Some(rusqlite::types::Value::Integer(status)) if status != 1);
-        (key, closed)
+        match self.reader() {
+            Ok(reader) => rows::unverified(&reader, seq),
+            Err(_) => (RunKey { namespace_id: "".into(), workflow_id: "".into(), run_id: "".into() }, false),
+        }
     }
 
     fn find(
@@ -496,10 +508,10 @@ impl Store for SqliteStore {
         workflow_id: &str,
         run_id: Option<&str>,
     ) -> Result<Option<i64>, StoreError> {
-        let find = || rows::find(&*self.reader()?, namespace_id, workflow_id, run_id);
+        let find = || search::find(&*self.reader()?, namespace_id, workflow_id, run_id);
         let found = find();
         if let Err(StoreError::DamagedFile(what)) = &found
-            && self.mend_indexes(what)?
+            && self.mend(what)?
         {
             return find();
         }
@@ -513,32 +525,13 @@ impl Store for SqliteStore {
         order: EventOrder,
         each: &mut dyn FnMut(i64, Bytes) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        // The batch that holds `from` is the last one that begins at or before it.
-        let sql = match order {
-            EventOrder::OldestFirst => {
-                "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
-                 coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id"
-            }
-            EventOrder::NewestFirst => {
-                "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
-                 coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id DESC"
-            }
-        };
         self.histories.read(None, |reader| {
-            let mut statement = reader.prepare_cached(sql)?;
-            let in_run = |error| checks::in_row(seq, error);
-            let bounds = [batch_id(seq, 0), batch_id(seq, events.start), batch_id(seq, events.end)];
-            let mut rows = statement.query(bounds).map_err(in_run)?;
-            while let Some(row) = rows.next().map_err(in_run)? {
-                let id: i64 = row.get(0).map_err(in_run)?;
-                let batch = Bytes::from(row.get::<_, Vec<u8>>(1).map_err(in_run)?);
-                checks::verify(seq, "events", row.get(2).map_err(in_run)?, || checks::of_blob(id, &batch))?;
-                self.histories.check_open()?;
-                if each(id & EVENT_ID_MASK, batch).is_break() {
-                    break;
-                }
-            }
-            Ok(())
+            let mut closed = Ok(());
+            rows::batches(reader, seq, &events, order, &mut |first, batch| {
+                closed = self.histories.check_open();
+                if closed.is_err() { ControlFlow::Break(()) } else { each(first, batch) }
+            })?;
+            closed
         })
     }
 
@@ -549,13 +542,7 @@ impl Store for SqliteStore {
         time: i64,
         limit: usize,
     ) -> Result<Vec<i64>, StoreError> {
-        let reader = self.reader()?;
-        let mut statement = reader.prepare_cached(
-            "SELECT seq FROM runs INDEXED BY closed_runs WHERE shard = ?1 AND namespace_id = ?2 AND \
-             close_time < ?3 ORDER BY close_time LIMIT ?4",
-        )?;
-        let rows = statement.query_map(params![shard, namespace_id, time, limit as i64], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        search::closed_before(&*self.reader()?, shard, namespace_id, time, limit)
     }
 
     fn namespaces(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
@@ -572,10 +559,6 @@ impl Store for SqliteStore {
 
     fn visibility(&self) -> &dyn Visibility {
         &self.visibility
-    }
-
-    fn check_in_place(&self) -> Result<(), StoreError> {
-        self.in_use.check()
     }
 
     /// Leaves one file: the log is in it, and the mark is gone.

@@ -1,16 +1,20 @@
-//! Rows as they are read: verified, or an error that names their run.
+//! Rows as they are read: verified, or an error that names their run. A search by key believes that rows are in order;
+//! so that a page in the wrong place is not read as another run's, each row proves whose it is.
 
-use std::sync::Arc;
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use durably_proto::temporal::api::common::v1::{Memo, SearchAttributes};
 use prost::Message;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, types::Value};
 
 use super::{
-    super::{OpenRun, RowKind, RunKey, RunRow, StateRow, StoreError},
+    super::{EventOrder, OpenRun, RowKind, RunKey, RunRow, StateRow, StoreError, StoredRun},
+    EVENT_ID_BITS, EVENT_ID_MASK, batch_id,
     checks::{self, Progress},
-    visibility,
 };
 
 /// Columns of [`RunRow`] and their checksums, in the order of [`run_row`].
@@ -93,71 +97,6 @@ pub(super) fn damaged_run(seq: i64) -> OpenRun {
     OpenRun { seq, next_due: None, runnable: true }
 }
 
-/// The numbers of open runs: from the index, or, if that is what is broken, from the table.
-pub(super) fn open_seqs(reader: &Connection, shard: u32, behind: i64) -> Result<Vec<i64>, StoreError> {
-    let mut index = reader.prepare(
-        "SELECT seq FROM runs INDEXED BY open_runs WHERE shard = ?1 AND status = 1 AND seq > ?2 ORDER BY seq",
-    )?;
-    let found: rusqlite::Result<Vec<i64>> =
-        index.query_map([i64::from(shard), behind], |row| row.get(0))?.collect();
-    match found {
-        Err(error) if checks::is_damage(&error) => {
-            let mut of = reader.prepare("SELECT shard FROM runs WHERE seq = ?1")?;
-            let (mut all, mut before) = (Vec::new(), i64::MAX);
-            while let Some(seq) = visibility::below(reader, before)?.filter(|seq| *seq > behind) {
-                // Whose it is, if that can't be read, whoever loads it finds out.
-                if of.query_row([seq], |row| row.get(0)).map_or(true, |found: u32| found == shard) {
-                    all.push(seq);
-                }
-                before = seq;
-            }
-            all.reverse();
-            Ok(all)
-        }
-        found => Ok(found?),
-    }
-}
-
-/// Whether the index of workflow ids leads to the run.
-pub(super) fn is_indexed(reader: &Connection, run: &RunRow) -> Result<bool, StoreError> {
-    let mut index = reader.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM runs INDEXED BY runs_by_workflow_id WHERE workflow_id = ?1 AND namespace_id = ?2 \
-         AND seq = ?3)",
-    )?;
-    match index.query_row(params![run.key.workflow_id, run.key.namespace_id, run.seq], |row| row.get(0)) {
-        Err(error) if checks::is_damage(&error) => Ok(false),
-        found => Ok(found?),
-    }
-}
-
-/// The newest run with these names. An index that leads to another one is damaged.
-pub(super) fn find(
-    reader: &Connection,
-    namespace_id: &str,
-    workflow_id: &str,
-    run_id: Option<&str>,
-) -> Result<Option<i64>, StoreError> {
-    let mut index = reader.prepare_cached(
-        "SELECT seq FROM runs WHERE namespace_id = ?1 AND workflow_id = ?2 AND (?3 IS NULL OR run_id = ?3) \
-         ORDER BY seq DESC LIMIT 1",
-    )?;
-    let found: Option<i64> =
-        index.query_row(params![namespace_id, workflow_id, run_id], |row| row.get(0)).optional()?;
-    let Some(seq) = found else { return Ok(None) };
-    let mut names =
-        reader.prepare_cached("SELECT namespace_id, workflow_id FROM runs NOT INDEXED WHERE seq = ?1")?;
-    let fits = names.query_row([seq], |row| {
-        Ok(row.get_ref(0)?.as_str() == Ok(namespace_id) && row.get_ref(1)?.as_str() == Ok(workflow_id))
-    });
-    match fits.optional() {
-        Ok(Some(false) | None) => {
-            Err(StoreError::DamagedFile("the index of workflow ids leads to another run".to_owned()))
-        }
-        // What else is wrong with the run is found by whoever loads it.
-        Ok(Some(true)) | Err(_) => Ok(Some(seq)),
-    }
-}
-
 fn decoded<M: Message + Default>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<M>> {
     let Some(bytes) = row.get_ref(index)?.as_blob_or_null()? else { return Ok(None) };
     M::decode(bytes).map(Some).map_err(|error| {
@@ -165,14 +104,101 @@ fn decoded<M: Message + Default>(row: &Row<'_>, index: usize) -> rusqlite::Resul
     })
 }
 
+/// A run, if all of it but its history is what was written.
+pub(super) fn stored(reader: &Connection, seq: i64) -> Result<Option<StoredRun>, StoreError> {
+    let mut statement = reader
+        .prepare_cached(&format!("SELECT {ROW}, state, state_crc, rows_crc FROM runs WHERE seq = ?1"))?;
+    let read = statement.query_row([seq], |row| {
+        Ok(run_row(row).and_then(|read| {
+            let column = |error| checks::in_row(seq, error);
+            let state: Vec<u8> = row.get(20).map_err(column)?;
+            checks::verify(seq, "state", row.get(21).map_err(column)?, || checks::of_blob(seq, &state))?;
+            let row_keys: Option<i64> = row.get(22).map_err(column)?;
+            Ok((StoredRun { row: read, state, rows: Vec::new() }, row_keys))
+        }))
+    });
+    let read = read.optional().map_err(|error| checks::in_row(seq, error))?;
+    let Some((mut run, row_keys)) = read.transpose()? else { return Ok(None) };
+    run.rows = state_rows(reader, seq)?;
+    checks::verify(seq, "list of pending work", row_keys, || checks::of_row_keys(seq, &run.rows))?;
+    Ok(Some(run))
+}
+
+/// The names of a run and whether it is closed, right or wrong.
+pub(super) fn unverified(reader: &Connection, seq: i64) -> (RunKey, bool) {
+    let read = |column: &str| -> Option<Value> {
+        reader.query_row(&format!("SELECT {column} FROM runs WHERE seq = ?1"), [seq], |row| row.get(0)).ok()
+    };
+    let name = |column| match read(column) {
+        Some(Value::Text(name)) => name.into(),
+        _ => Arc::from(""),
+    };
+    let key = RunKey {
+        namespace_id: name("namespace_id"),
+        workflow_id: name("workflow_id"),
+        run_id: name("run_id"),
+    };
+    let closed = matches!(read("status"), Some(Value::Integer(status)) if status != i64::from(RUNNING));
+    (key, closed)
+}
+
+/// Calls `each` for the batches of a run's history that hold these events, until it breaks.
+pub(super) fn batches(
+    reader: &Connection,
+    seq: i64,
+    events: &Range<i64>,
+    order: EventOrder,
+    each: &mut dyn FnMut(i64, Bytes) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    // The batch that holds the first is the last one that begins at or before it.
+    let mut statement = reader.prepare_cached(match order {
+        EventOrder::OldestFirst => {
+            "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
+             coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id"
+        }
+        EventOrder::NewestFirst => {
+            "SELECT id, events, crc FROM history WHERE id < ?3 AND id >= \
+             coalesce((SELECT max(id) FROM history WHERE id >= ?1 AND id <= ?2), ?2) ORDER BY id DESC"
+        }
+    })?;
+    let in_run = |error| checks::in_row(seq, error);
+    let bounds = [batch_id(seq, 0), batch_id(seq, events.start), batch_id(seq, events.end)];
+    let mut rows = statement.query(bounds).map_err(in_run)?;
+    let mut last = None;
+    while let Some(row) = rows.next().map_err(in_run)? {
+        let id: i64 = row.get(0).map_err(in_run)?;
+        let is_next = last.is_none_or(|last| match order {
+            EventOrder::OldestFirst => last < id,
+            EventOrder::NewestFirst => id < last,
+        });
+        if id >> EVENT_ID_BITS != seq || !is_next {
+            return Err(misplaced(seq, "history"));
+        }
+        last = Some(id);
+        let batch = Bytes::from(row.get::<_, Vec<u8>>(1).map_err(in_run)?);
+        checks::verify(seq, "events", row.get(2).map_err(in_run)?, || checks::of_blob(id, &batch))?;
+        if each(id & EVENT_ID_MASK, batch).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn misplaced(seq: i64, what: &str) -> StoreError {
+    StoreError::Damaged { seq, what: format!("rows of another run are in the place of its {what}") }
+}
+
 /// The rows of a run's state, by kind and id.
 pub(super) fn state_rows(reader: &Connection, seq: i64) -> Result<Vec<StateRow>, StoreError> {
     let in_run = |error| checks::in_row(seq, error);
-    let mut statement =
-        reader.prepare_cached("SELECT kind, id, data, crc FROM run_rows WHERE seq = ?1 ORDER BY kind, id")?;
+    let mut statement = reader
+        .prepare_cached("SELECT kind, id, data, crc, seq FROM run_rows WHERE seq = ?1 ORDER BY kind, id")?;
     let mut found = statement.query([seq]).map_err(in_run)?;
     let mut rows = Vec::new();
     while let Some(row) = found.next().map_err(in_run)? {
+        if row.get::<_, i64>(4).map_err(in_run)? != seq {
+            return Err(misplaced(seq, "pending work"));
+        }
         let (number, id): (u8, i64) = (row.get(0).map_err(in_run)?, row.get(1).map_err(in_run)?);
         let kind = RowKind::from_number(number).ok_or_else(|| StoreError::Damaged {
             seq,

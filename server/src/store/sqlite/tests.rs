@@ -336,7 +336,7 @@ fn nothing_is_acknowledged_once_something_is_cut_off() {
         if name == "state.db" {
             file::checkpoint(&store.writer().unwrap()).unwrap();
         }
-        store.check_in_place().unwrap();
+        store.in_place().unwrap();
         let cut = fs::OpenOptions::new().write(true).open(directory.path().join(name)).unwrap();
         assert!(cut.metadata().unwrap().len() > left);
         cut.set_len(left).unwrap();
@@ -348,7 +348,7 @@ fn nothing_is_acknowledged_once_something_is_cut_off() {
         }
         // Whatever is put in its place.
         cut.set_len(1 << 20).unwrap();
-        assert!(matches!(store.check_in_place(), Err(StoreError::Gone(_))), "{name}");
+        assert!(matches!(store.in_place(), Err(StoreError::Gone(_))), "{name}");
     }
 }
 
@@ -361,11 +361,11 @@ fn another_program_may_put_the_log_into_the_file() {
     for seq in RUNS + 1..RUNS + 4 {
         file::checkpoint(&Connection::open(&path).unwrap()).unwrap();
         assert_eq!(fs::metadata(directory.path().join("state.db-wal")).unwrap().len(), 0);
-        store.check_in_place().unwrap();
+        store.in_place().unwrap();
         store.commit(&Commit { lease, ..Commit::default() }).unwrap();
         store.commit(&Commit { lease, runs: vec![write(random, seq)], ..Commit::default() }).unwrap();
     }
-    store.check_in_place().unwrap();
+    store.in_place().unwrap();
 }
 
 /// Copies what a crash at this moment would leave on disk.

@@ -5,7 +5,7 @@
 
 use std::{ops::ControlFlow, path::Path, time::Instant};
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter, types::Value as Sql};
+use rusqlite::{Connection, params_from_iter, types::Value as Sql};
 
 use super::{
     super::{
@@ -16,6 +16,7 @@ use super::{
     filter::{Clause, bound, found},
     readers::Readers,
     rows::{ROW, run_row},
+    search::seqs_below,
 };
 
 /// How many lists read at a time; the others wait.
@@ -226,64 +227,4 @@ fn around_damage(
 
 fn left_out(seq: i64, what: &str) {
     tracing::error!(run = seq, what, "a run is damaged in the store, and left out of a list");
-}
-
-/// The numbers of all runs below `before`, highest first: from an index, or, if that is broken too, from the table.
-fn seqs_below(connection: &Connection, mut before: i64) -> Result<Vec<i64>, StoreError> {
-    let mut index = connection.prepare(
-        "SELECT seq FROM runs INDEXED BY runs_by_workflow_id WHERE workflow_id >= '' AND seq < ?1",
-    )?;
-    let found: rusqlite::Result<Vec<i64>> = index.query_map([before], |row| row.get(0))?.collect();
-    let mut seqs = match found {
-        Err(error) if checks::is_damage(&error) => Vec::new(),
-        found => found?,
-    };
-    if seqs.is_empty() {
-        while let Some(seq) = below(connection, before)? {
-            seqs.push(seq);
-            before = seq;
-        }
-    }
-    seqs.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(seqs)
-}
-
-/// The highest `seq` below `before` that can be found. Where a page is broken, the search goes on below it: first in
-/// growing steps to where something is found again, then back as far as that holds.
-pub(super) fn below(connection: &Connection, before: i64) -> Result<Option<i64>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT seq FROM runs NOT INDEXED WHERE seq < ?1 ORDER BY seq DESC LIMIT 1")?;
-    let mut look = |before: i64| match statement.query_row([before], |row| row.get::<_, i64>(0)).optional() {
-        Err(error) if checks::is_damage(&error) => Ok(None),
-        found => Ok::<_, StoreError>(Some(found?)),
-    };
-    if let Some(found) = look(before)? {
-        return Ok(found);
-    }
-    let (mut broken, mut step) = (before, 1_i64);
-    let mut whole = loop {
-        let next = before.saturating_sub(step);
-        if next <= 1 {
-            if look(1)?.is_none() {
-                tracing::error!(before, "the runs below this number can't be read: the store is damaged");
-                return Ok(None);
-            }
-            break 1;
-        }
-        if look(next)?.is_some() {
-            break next;
-        }
-        broken = next;
-        step = step.saturating_mul(2);
-    };
-    while broken - whole > 1 {
-        let middle = whole + (broken - whole) / 2;
-        if look(middle)?.is_some() {
-            whole = middle;
-        } else {
-            broken = middle;
-        }
-    }
-    tracing::error!(from = whole, before, "these runs can't be read: the store is damaged");
-    Ok(look(whole)?.flatten())
 }

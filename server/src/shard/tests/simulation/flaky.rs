@@ -23,6 +23,8 @@ use crate::store::{
 pub(in crate::shard::tests) struct Flaky {
     pub(in crate::shard::tests) store: Arc<MemoryStore>,
     pub(in crate::shard::tests) fails: AtomicBool,
+    /// The run that is found damaged by the next commit.
+    pub(in crate::shard::tests) damaged: Mutex<Option<i64>>,
     /// The next commit says here that it has come so far, and waits until it may go on.
     pub(in crate::shard::tests) gate: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
     /// The same of the next batch of events that is read.
@@ -43,6 +45,9 @@ impl Store for Flaky {
     fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
         if self.fails.swap(false, Ordering::Relaxed) {
             return Err(StoreError::Failed("as arranged".into()));
+        }
+        if let Some(seq) = self.damaged.lock().take() {
+            return Err(StoreError::Damaged { seq, what: "as arranged".into() });
         }
         if let Some((reached, open)) = self.gate.lock().take() {
             let _ = reached.send(());
@@ -102,9 +107,6 @@ impl Store for Flaky {
     }
     fn visibility(&self) -> &dyn Visibility {
         &*self.store
-    }
-    fn check_in_place(&self) -> Result<(), StoreError> {
-        self.store.check_in_place()
     }
     fn close(&self) {
         self.store.close();

@@ -95,6 +95,27 @@ fn a_changed_byte_of_the_log_is_not_its_end() {
     }
 }
 
+/// A block of the disk that holds nothing: what is behind it is not lost either, but for what can't be placed.
+#[test]
+fn a_block_that_is_zeros_is_not_the_end_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _store, _, ends) = committed(&directory);
+    for block in (1..ends[ends.len() - 3] / PAGE).step_by(5) {
+        let (_directory, copy) = left_behind(&path);
+        let mut bytes = fs::read(log_of(&copy)).unwrap();
+        bytes[block * PAGE..(block + 1) * PAGE].fill(0);
+        fs::write(log_of(&copy), &bytes).unwrap();
+        let refused = SqliteStore::open(&copy).err();
+        assert!(matches!(refused, Some(OpenError::LogDamaged { .. })), "block {block}: {refused:?}");
+        fs::rename(log_of(&copy), copy.with_file_name("state.db-wal.damaged")).unwrap();
+        let opened = SqliteStore::open(&copy).unwrap();
+        for seq in 1..=COMMITS {
+            let read = opened.run(seq);
+            assert!(matches!(read, Ok(_) | Err(StoreError::Damaged { .. })), "block {block}: {read:?}");
+        }
+    }
+}
+
 /// Sectors reach the disk in any order: of a commit that was not synced, any part may be there. In the second lap, frames
 /// of the first are in their place.
 #[test]
