@@ -152,6 +152,12 @@ pub(crate) fn claim(path: &Path) -> Result<Claim, OpenError> {
     Ok(Claim::Owned(ownership, listener))
 }
 
+/// Whether a process has the file, this one included.
+pub(crate) fn is_owned(path: &Path) -> bool {
+    File::open(beside(path, ".lock"))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 impl Drop for Ownership {
     fn drop(&mut self) {
         // Nothing can be done about a failure here; the next owner removes what is left.

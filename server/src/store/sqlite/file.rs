@@ -14,8 +14,11 @@ use std::{
 
 use rusqlite::{Connection, backup::Backup, config::DbConfig};
 
-use super::{super::StoreError, readers::connect, schema};
-use crate::{error::OpenError, owner::io_error};
+use super::{super::StoreError, log, readers::connect, schema};
+use crate::{
+    error::OpenError,
+    owner::{io_error, is_owned, resolve},
+};
 
 /// Which file it is, whatever its name.
 type Identity = (u64, u64);
@@ -132,8 +135,14 @@ pub fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
             problem: format!("{} is not a file", from.display()),
         });
     }
+    // A log has its name from the file, and not from a link to it.
+    let from = &resolve(from)?;
     let fault = |error: rusqlite::Error| schema::fault(from, &error);
     let had_log = has_log(from);
+    // Of a log that nobody writes, SQLite reads what is before a damage. Whoever has the file reads all of it.
+    if had_log && !is_owned(from) {
+        log::check(from)?;
+    }
     let source = connect(from).map_err(fault)?;
     // If nobody has the file, this is its last connection; it leaves the log as a crash did.
     source.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault)?;

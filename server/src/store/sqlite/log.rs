@@ -36,15 +36,22 @@ pub(super) fn ready(path: &Path) -> Result<(), OpenError> {
     if agreed && !log.exists() {
         rebuild(path, &renamed, &log)?;
     }
-    let found = survey(path, &log).map_err(|error| io_error(&log, error))?;
-    if let Some(Found { damage: Some(Damage { offset, changes }), .. }) = found {
-        return Err(OpenError::LogDamaged { path: path.to_owned(), log, offset, changes });
-    }
+    check(path)?;
     if agreed {
         // Under its name it would be taken for the log of a later crash.
         let kept = beside(path, &format!("-wal.kept-{:08x}", rand::random::<u32>()));
         fs::rename(&renamed, &kept).map_err(|error| io_error(&renamed, error))?;
         tracing::error!(kept = %kept.display(), "the damaged log was read as far as possible; it is kept");
+    }
+    Ok(())
+}
+
+/// Refuses a damaged log. Only while nobody has the file.
+pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+    let log = beside(path, "-wal");
+    let found = survey(path, &log).map_err(|error| io_error(&log, error))?;
+    if let Some(Found { damage: Some(Damage { offset, changes }), .. }) = found {
+        return Err(OpenError::LogDamaged { path: path.to_owned(), log, offset, changes });
     }
     Ok(())
 }

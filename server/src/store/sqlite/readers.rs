@@ -106,7 +106,7 @@ impl Readers {
                 return connect_reader(&self.path).map_err(|error| {
                     self.state.lock().left += 1;
                     self.freed.notify_one();
-                    unopened(&self.path, error)
+                    unopened(error)
                 });
             }
             match until {
@@ -121,9 +121,10 @@ impl Readers {
     }
 }
 
-/// Why there is no further connection. SQLite says only that there is none.
-fn unopened(path: &Path, error: rusqlite::Error) -> StoreError {
-    let reason = std::fs::File::open(path).err().and_then(|error| error.raw_os_error());
+/// Why there is no further connection. SQLite says only that there is none. The state file itself must not be opened to find
+/// out: closing it again would end the locks that the connections of this process have on it.
+fn unopened(error: rusqlite::Error) -> StoreError {
+    let reason = std::fs::File::open("/dev/null").err().and_then(|error| error.raw_os_error());
     match reason {
         // ENFILE and EMFILE.
         Some(23 | 24) => StoreError::Failed(

@@ -95,6 +95,26 @@ fn a_changed_byte_of_the_log_is_not_its_end() {
     }
 }
 
+#[test]
+fn a_copy_is_not_made_of_what_is_before_a_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _store, _, ends) = committed(&directory);
+    let (copies, copy) = left_behind(&path);
+    let to = copies.path().join("backup.db");
+    let link = copies.path().join("link.db");
+    std::os::unix::fs::symlink(&copy, &link).unwrap();
+    back_up(&link, &to).unwrap();
+    assert_eq!(SqliteStore::open(&to).unwrap().last_seq().unwrap(), COMMITS);
+    fs::remove_file(&to).unwrap();
+    let mut bytes = fs::read(log_of(&copy)).unwrap();
+    bytes[ends[COMMITS as usize / 2] - 9] ^= 1;
+    fs::write(log_of(&copy), &bytes).unwrap();
+    let refused = back_up(&copy, &to).unwrap_err();
+    assert!(matches!(refused, OpenError::LogDamaged { .. }), "{refused}");
+    assert!(!to.exists());
+    assert_eq!(fs::read(log_of(&copy)).unwrap(), bytes);
+}
+
 /// A block of the disk that holds nothing: what is behind it is not lost either, but for what can't be placed.
 #[test]
 fn a_block_that_is_zeros_is_not_the_end_of_the_log() {
