@@ -12,6 +12,10 @@ use tonic_prost::ProstEncoder;
 
 use crate::{depth, room};
 
+/// The parts of a request share its memory, so that who keeps one keeps them all: a server keeps the input of an activity
+/// for as long as it is pending. Beyond this size each part gets memory of its own.
+const SHARED: usize = 4 * 1024;
+
 /// Encodes `T` and decodes `U`; see [`depth`] and [`room`].
 #[derive(Debug)]
 pub(crate) struct BoundedCodec<T, U>(PhantomData<(T, U)>);
@@ -56,6 +60,11 @@ impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
         room::check_request(&U::full_name(), &encoded).map_err(|too_large| {
             Status::resource_exhausted(format!("grpc: received message larger than max: {too_large}"))
         })?;
-        depth::decode(encoded).map(Some).map_err(|error| Status::internal(error.to_string()))
+        let decoded = if encoded.len() > SHARED && room::is_request(&U::full_name()) {
+            depth::decode_apart(&encoded)
+        } else {
+            depth::decode(encoded)
+        };
+        decoded.map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 }

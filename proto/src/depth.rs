@@ -35,6 +35,14 @@ pub fn decode<M: Message + Name + Default>(encoded: Bytes) -> Result<M, DecodeEr
     }
 }
 
+/// [`decode`] to a message whose bytes are its own, and not slices of `encoded`.
+pub fn decode_apart<M: Message + Name + Default>(encoded: &[u8]) -> Result<M, DecodeError> {
+    match bound(&M::full_name(), encoded) {
+        Some(cut) => M::decode(cut.as_slice()),
+        None => M::decode(encoded),
+    }
+}
+
 /// The encoded message `full_name` without what nests too deep; `None` if there is nothing to cut, or it is malformed.
 pub fn bound(full_name: &str, encoded: &[u8]) -> Option<Vec<u8>> {
     let kind = *TYPES.by_name.get(full_name)?;

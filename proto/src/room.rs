@@ -73,6 +73,11 @@ pub fn check_request(full_name: &str, encoded: &[u8]) -> Result<(), TooLarge> {
     }
 }
 
+/// Whether `full_name` is the request of a service.
+pub(crate) fn is_request(full_name: &str) -> bool {
+    TYPES.requests.contains_key(full_name)
+}
+
 /// About how much memory the message `full_name` takes once it is decoded, beyond its bytes. 0 for an unknown one.
 pub fn of_decoded(full_name: &str, encoded: &[u8]) -> usize {
     TYPES.by_name.get(full_name).map_or(0, |kind| TYPES.measure(*kind, encoded, usize::MAX))

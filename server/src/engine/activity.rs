@@ -68,9 +68,8 @@ impl Item for Activity {
 
 impl Activity {
     pub(super) fn scheduled(id: i64, spec: ActivityTaskScheduledEventAttributes, now: Time) -> Self {
-        let (spec, spec_weight) = weight::owned(spec);
         Self {
-            spec_weight,
+            spec_weight: weight::of(Some(&spec)),
             spec: Arc::new(spec),
             state: ActivityState {
                 scheduled_event_id: id,

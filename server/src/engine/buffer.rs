@@ -93,16 +93,22 @@ impl Buffer {
             .collect()
     }
 
+    /// All rows.
+    pub(super) fn rows(&self) -> impl Iterator<Item = StateRow> {
+        self.events.iter().map(|(id, event)| row(*id, Some(event)))
+    }
+
     /// What the next commit does to the rows.
-    pub(super) fn take_rows(&mut self, rows: &mut Vec<StateRow>) {
-        let row = |id, data| StateRow { kind: RowKind::Buffered, id, data };
+    pub(super) fn take_changes(&mut self, rows: &mut Vec<StateRow>) {
         rows.extend(std::mem::take(&mut self.gone).into_iter().map(|id| row(id, None)));
         let first_new = self.events.partition_point(|(id, _)| *id <= self.stored);
-        rows.extend(
-            self.events[first_new..]
-                .iter()
-                .map(|(id, event)| row(*id, Some(Bytes::from(event.encode_to_vec())))),
-        );
+        rows.extend(self.events[first_new..].iter().map(|(id, event)| row(*id, Some(event))));
+        self.stored = self.last_row;
+    }
+
+    /// The store has all of it.
+    pub(super) fn forget_changes(&mut self) {
+        self.gone.clear();
         self.stored = self.last_row;
     }
 
@@ -116,4 +122,9 @@ impl Buffer {
             self.gone.push(row);
         }
     }
+}
+
+fn row(id: i64, event: Option<&HistoryEvent>) -> StateRow {
+    let data = event.map(|event| Bytes::from(event.encode_to_vec()));
+    StateRow { kind: RowKind::Buffered, id, data }
 }

@@ -15,9 +15,9 @@ use super::{
     Context, Dispatch, Input, Output, Time,
     activity::Activity,
     event::{self, Batch, Tail},
-    pending::Kinds,
+    pending::{Kinds, StoredRows},
     query::Queries,
-    state::{RunState, WorkflowTask},
+    state::{self, RunState, WorkflowTask},
     weight,
 };
 use crate::{
@@ -58,11 +58,10 @@ impl Execution {
         user_metadata: Option<UserMetadata>,
         state: RunState,
     ) -> Self {
-        let (start, start_weight) = weight::owned(start);
         let mut run = Self {
             key,
+            start_weight: weight::of(Some(&start)) + weight::of(user_metadata.as_ref()),
             start: Arc::new(start),
-            start_weight: start_weight + weight::of(user_metadata.as_ref()),
             attributes_weight: 0,
             user_metadata,
             batch_first_event_id: state.next_event_id,
@@ -246,13 +245,16 @@ impl Execution {
             self.batch_first_event_id = self.state.next_event_id;
             (batch.first_event_id, batch.bytes)
         });
-        let rows = self.pending.take_rows();
+        let StoredRows { in_header, changed } = self.pending.take_stored();
+        self.state.few = in_header.into_iter().filter_map(state::FewRow::of).collect();
+        let state = self.state.encode_to_vec();
+        self.state.few.clear();
         self.dirty = false;
         let attributes = std::mem::take(&mut self.attributes_changed)
             .then(|| (self.memo().cloned(), self.search_attributes().cloned()));
         RunCommit {
-            state: self.state.encode_to_vec(),
-            rows,
+            state,
+            rows: changed,
             events,
             status: self.state.status,
             close_time: self.state.close_time,

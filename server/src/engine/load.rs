@@ -9,7 +9,8 @@ use super::{
     Execution,
     activity::Activity,
     outbox::{Receipt, Unsettled},
-    state::{ActivityState, FORMAT, RunState, TimerState},
+    state::{ActivityState, FORMAT, FewRow, RunState, TimerState},
+    weight,
 };
 use crate::store::{RowKind, RunKey, StateRow};
 
@@ -20,6 +21,8 @@ pub enum LoadError {
     State(#[from] prost::DecodeError),
     #[error("state of the run has format {0}, written by a newer durably")]
     Newer(u32),
+    #[error("the run waits for something of a kind that this durably doesn't know")]
+    Kind,
     #[error("event {0} of the run is missing or is of the wrong type")]
     Event(i64),
 }
@@ -35,7 +38,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn decode(rows: &[StateRow]) -> Result<Self, LoadError> {
+    fn decode<'a>(rows: impl IntoIterator<Item = &'a StateRow>) -> Result<Self, LoadError> {
         let mut decoded = Self::default();
         for row in rows {
             let Some(data) = row.data.clone() else { continue };
@@ -65,7 +68,11 @@ impl Execution {
             return Err(LoadError::Newer(header.format).into());
         }
         header.format = FORMAT;
-        let rows = Rows::decode(rows)?;
+        let few: Option<Vec<StateRow>> =
+            std::mem::take(&mut header.few).into_iter().map(FewRow::row).collect();
+        let few = few.ok_or(LoadError::Kind)?;
+        let has_rows = !rows.is_empty();
+        let rows = Rows::decode(rows.iter().chain(&few))?;
         // Format 1 kept everything in the header. With the next commit it moves to rows.
         let old_activities = std::mem::take(&mut header.activities);
         let old_timers = std::mem::take(&mut header.timers);
@@ -80,6 +87,7 @@ impl Execution {
             return Err(LoadError::Event(1).into());
         };
         let Rows { activities, timers, buffered, outbox, receipts } = rows;
+        let (start, _) = weight::owned(start);
         let mut run = Self::new(key, start, first.user_metadata, header);
         for (stored, is_row) in old_activities
             .into_iter()
@@ -112,6 +120,7 @@ impl Execution {
         for event in old_buffered {
             run.pending.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);
         }
+        run.pending.has_rows = has_rows;
         run.mark_stored();
         Ok(run)
     }

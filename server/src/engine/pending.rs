@@ -14,7 +14,7 @@ use super::{
 };
 use crate::store::{RowKind, StateRow};
 
-/// Something a run waits for. It is stored as one row under its id.
+/// Something a run waits for. It is stored as one row under its id, or with few others in the run's header.
 pub(super) trait Item {
     const KIND: RowKind;
 
@@ -44,6 +44,20 @@ pub(super) enum Stage {
     Started,
 }
 
+/// So many rows, and bytes of them, are kept in the run's header, which each commit writes anyway. Most runs wait for one
+/// thing at a time: it costs them no row of their own (decision 080).
+const FEW: usize = 2;
+const FEW_BYTES: usize = 1024;
+
+/// What a commit stores of what is pending.
+#[derive(Debug, Default)]
+pub(super) struct StoredRows {
+    /// Everything, if it is in the header.
+    pub in_header: Vec<StateRow>,
+    /// What changes among the rows beside it.
+    pub changed: Vec<StateRow>,
+}
+
 /// All that is pending in a run. What concerns every kind takes this apart by name: the compiler then asks it about a
 /// new one.
 #[derive(Default)]
@@ -56,49 +70,87 @@ pub(super) struct Kinds {
     /// Messages that wait for their answers, by the id of the event that announced each.
     pub outbox: Pending<Unsettled>,
     pub receipts: Pending<Receipt>,
+    /// The store has it in rows, not in the header. So it stays until nothing is pending.
+    pub has_rows: bool,
 }
 
 impl Kinds {
-    /// What the next commit does to the rows.
-    pub(super) fn take_rows(&mut self) -> Vec<StateRow> {
-        let Self { activities, timers, buffer, outbox, receipts } = self;
+    /// What the next commit stores.
+    pub(super) fn take_stored(&mut self) -> StoredRows {
+        if self.has_rows {
+            self.has_rows = self.len() > 0;
+            return StoredRows { in_header: Vec::new(), changed: self.take_changes() };
+        }
+        let rows = self.rows();
+        self.forget_changes();
+        let bytes: usize = rows.iter().filter_map(|row| row.data.as_ref()).map(Bytes::len).sum();
+        self.has_rows = rows.len() > FEW || bytes > FEW_BYTES;
+        if self.has_rows {
+            StoredRows { in_header: Vec::new(), changed: rows }
+        } else {
+            StoredRows { in_header: rows, changed: Vec::new() }
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<StateRow> {
+        let Self { activities, timers, buffer, outbox, receipts, has_rows: _ } = self;
         let mut rows = Vec::new();
-        activities.take_rows(&mut rows);
-        timers.take_rows(&mut rows);
-        buffer.take_rows(&mut rows);
-        outbox.take_rows(&mut rows);
-        receipts.take_rows(&mut rows);
+        activities.take_changes(&mut rows);
+        timers.take_changes(&mut rows);
+        buffer.take_changes(&mut rows);
+        outbox.take_changes(&mut rows);
+        receipts.take_changes(&mut rows);
         rows
+    }
+
+    fn forget_changes(&mut self) {
+        let Self { activities, timers, buffer, outbox, receipts, has_rows: _ } = self;
+        activities.changed.clear();
+        timers.changed.clear();
+        buffer.forget_changes();
+        outbox.changed.clear();
+        receipts.changed.clear();
+    }
+
+    fn rows(&self) -> Vec<StateRow> {
+        let Self { activities, timers, buffer, outbox, receipts, has_rows: _ } = self;
+        let rows = activities.rows().chain(timers.rows()).chain(buffer.rows());
+        rows.chain(outbox.rows()).chain(receipts.rows()).collect()
+    }
+
+    fn len(&self) -> usize {
+        let Self { activities, timers, buffer, outbox, receipts, has_rows: _ } = self;
+        activities.len() + timers.len() + buffer.len() + outbox.len() + receipts.len()
     }
 
     /// Rough size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let Self { activities, timers, buffer, outbox, receipts } = self;
+        let Self { activities, timers, buffer, outbox, receipts, has_rows: _ } = self;
         activities.weight() + timers.weight() + buffer.weight() + outbox.weight() + receipts.weight()
     }
 
     /// How many workers have a task of these kinds.
     pub(super) fn with_workers(&self) -> usize {
-        let Self { activities, timers: _, buffer: _, outbox: _, receipts: _ } = self;
+        let Self { activities, timers: _, buffer: _, outbox: _, receipts: _, has_rows: _ } = self;
         activities.count(Stage::Started)
     }
 
     /// Something is with a worker or could be, or is under way to another run.
     pub(super) fn is_runnable(&self) -> bool {
-        let Self { activities, timers: _, buffer: _, outbox, receipts: _ } = self;
+        let Self { activities, timers: _, buffer: _, outbox, receipts: _, has_rows: _ } = self;
         activities.count(Stage::Started) + activities.count(Stage::Offered) > 0 || outbox.len() > 0
     }
 
     /// When the first of it happens by itself.
     pub(super) fn next_due(&self) -> Option<Time> {
-        let Self { activities, timers, buffer: _, outbox: _, receipts: _ } = self;
+        let Self { activities, timers, buffer: _, outbox: _, receipts: _, has_rows: _ } = self;
         timers.next_due().into_iter().chain(activities.next_due()).min()
     }
 
     /// The run has ended.
     pub(super) fn close(&mut self) {
         // A repetition is known to a run that has ended, too: receipts stay until their senders have settled.
-        let Self { activities, timers, buffer, outbox, receipts: _ } = self;
+        let Self { activities, timers, buffer, outbox, receipts: _, has_rows: _ } = self;
         timers.clear();
         buffer.take();
         activities.clear();
@@ -212,8 +264,13 @@ impl<T: Item> Pending<T> {
         self.weight = 0;
     }
 
+    /// All rows of this kind.
+    fn rows(&self) -> impl Iterator<Item = StateRow> {
+        self.items.iter().map(|(id, item)| StateRow { kind: T::KIND, id: *id, data: Some(item.encode()) })
+    }
+
     /// What the next commit does to the rows of this kind.
-    pub(super) fn take_rows(&mut self, rows: &mut Vec<StateRow>) {
+    fn take_changes(&mut self, rows: &mut Vec<StateRow>) {
         rows.extend(std::mem::take(&mut self.changed).into_iter().map(|id| StateRow {
             kind: T::KIND,
             id,
@@ -284,7 +341,7 @@ mod tests {
 
     fn rows(pending: &mut Pending<Thing>) -> Vec<(i64, Option<Bytes>)> {
         let mut rows = Vec::new();
-        pending.take_rows(&mut rows);
+        pending.take_changes(&mut rows);
         rows.into_iter().map(|row| (row.id, row.data)).collect()
     }
 

@@ -3,13 +3,16 @@
 //! These are protobuf messages, so that a later version can add fields and still read what this one wrote. Tags are
 //! never reused.
 
+use bytes::Bytes;
 use durably_proto::temporal::api::{
     common::v1::{Memo, Payloads, SearchAttributes},
     failure::v1::Failure,
 };
 
+use crate::store::{RowKind, StateRow};
+
 /// Version of this encoding; a state with a higher one was written by a newer server.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RunState {
@@ -55,7 +58,7 @@ pub struct RunState {
     pub previous_started_event_id: i64,
     #[prost(message, optional, tag = "18")]
     pub sticky: Option<Sticky>,
-    // What is pending is in rows since format 2; these three are only read, from states of format 1.
+    // Not written since format 2; these three are only read, from states of format 1.
     #[prost(message, repeated, tag = "19")]
     pub activities: Vec<ActivityState>,
     #[prost(message, repeated, tag = "20")]
@@ -80,6 +83,34 @@ pub struct RunState {
     /// The run that followed this one (continue-as-new, retry).
     #[prost(string, tag = "28")]
     pub successor_run_id: String,
+    /// What is pending, if it is little; else it is in rows beside this. Since format 3.
+    #[prost(message, repeated, tag = "29")]
+    pub few: Vec<FewRow>,
+}
+
+/// A row of the state that is kept in the header.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct FewRow {
+    /// The number of a `RowKind`.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(int64, tag = "2")]
+    pub id: i64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data: Bytes,
+}
+
+impl FewRow {
+    pub fn of(row: StateRow) -> Option<Self> {
+        let StateRow { kind, id, data } = row;
+        Some(Self { kind: kind as u32, id, data: data? })
+    }
+
+    /// `None` for a kind that this version doesn't know.
+    pub fn row(self) -> Option<StateRow> {
+        let Self { kind, id, data } = self;
+        Some(StateRow { kind: RowKind::from_number(u8::try_from(kind).ok()?)?, id, data: Some(data) })
+    }
 }
 
 /// The one workflow task a run may have.

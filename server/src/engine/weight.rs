@@ -1,8 +1,8 @@
 //! How much memory the messages take that a run keeps: what the bound on runs in memory goes by.
 //!
 //! Their encoded length says little. A payload of one digit has 30 bytes on the wire and 800 in memory, most of which is
-//! the map of its metadata; and what was read shares the bytes of all that came with it, so that an activity can hold a
-//! task's whole completion of 16 MB.
+//! the map of its metadata; and what was read shares the bytes of all that came with it, so that an activity can hold
+//! the whole batch of events that it was scheduled in. (Large requests are read apart.)
 
 use bytes::Bytes;
 use durably_proto::room;
@@ -13,7 +13,7 @@ pub(super) fn of<M: Message + Name>(message: Option<&M>) -> usize {
     message.map_or(0, |message| of_encoded::<M>(&message.encode_to_vec()))
 }
 
-/// The message with bytes of its own, and what it takes.
+/// The message with bytes of its own, and what it takes: for what was read from a batch of events.
 pub(super) fn owned<M: Message + Name + Default>(message: M) -> (M, usize) {
     let encoded = Bytes::from(message.encode_to_vec());
     let weight = of_encoded::<M>(&encoded);

@@ -18,9 +18,14 @@ fn written(others: usize) -> (usize, usize) {
 
 #[test]
 fn a_transition_beside_many_activities_writes_what_it_writes_beside_one() {
-    let (rows, bytes) = written(1);
+    let (rows, bytes) = written(3);
     let (many_rows, many_bytes) = written(500);
     assert_eq!((rows, many_rows), (1, 1));
     // Event ids have more digits there.
     assert!(many_bytes <= bytes + 8, "{many_bytes} bytes instead of {bytes}");
+}
+
+#[test]
+fn what_is_little_needs_no_rows() {
+    assert_eq!(written(1).0, 0);
 }
