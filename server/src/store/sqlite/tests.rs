@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Filter, Listing, RowKind, RunRow, StateRow, tests::seize};
+use crate::store::{CloseRow, Filter, Listing, NewRow, RowKind, RunCommit, RunRow, StateRow, tests::seize};
 
 mod damage;
 mod log;
