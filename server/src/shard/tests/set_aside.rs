@@ -1,5 +1,7 @@
 //! One run that cannot be used, and everything else that goes on.
 
+use std::os::unix::fs::FileExt;
+
 use super::{simulation::Flaky, *};
 use crate::store::{Commit, Holder, RunCommit, RunWrite, Terms};
 
@@ -65,6 +67,54 @@ async fn a_run_that_is_set_aside_is_terminated_by_hand_and_its_id_is_free() {
     request.request_id = "again".into();
     on.start_workflow(&namespace(), request, false).await.unwrap();
     assert_eq!(kinds(&history(&on, "two").await)[0], EventType::WorkflowExecutionStarted);
+}
+
+/// Zeros where a leaf of the table of runs was, in its middle.
+fn break_runs(path: &std::path::Path) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT pageno FROM dbstat WHERE name = 'runs' AND pagetype = 'leaf' ORDER BY path";
+    let mut leaves = connection.prepare(sql).unwrap();
+    let leaves: rusqlite::Result<Vec<u32>> = leaves.query_map([], |row| row.get(0)).unwrap().collect();
+    let leaves = leaves.unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let page = leaves[leaves.len() / 2];
+    file.write_all_at(&[0; 4_096], u64::from(page - 1) * 4_096).unwrap();
+}
+
+#[tokio::test]
+async fn runs_on_a_broken_page_are_set_aside_terminated_and_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let file = || Arc::new(SqliteStore::open(&path).unwrap());
+    let on = open(file(), ClockKind::System);
+    let ids: Vec<String> = (0..40).map(|number| format!("w-{number}")).collect();
+    for id in &ids {
+        on.start_workflow(&namespace(), start_request(id), false).await.unwrap();
+    }
+    on.shutdown().await;
+    drop(on);
+    break_runs(&path);
+
+    let on = open(file(), ClockKind::System);
+    let mut set_aside = 0;
+    for id in &ids {
+        match signal(&on, id, "hello").await {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind().code(), tonic::Code::DataLoss, "{id}: {error}");
+                set_aside += 1;
+            }
+        }
+    }
+    assert!((1..20).contains(&set_aside), "{set_aside}");
+    for id in &ids {
+        on.terminate(&namespace(), terminate_request(id)).await.unwrap();
+        let mut request = start_request(id);
+        request.request_id = "again".into();
+        on.start_workflow(&namespace(), request, false).await.unwrap();
+        signal(&on, id, "hello").await.unwrap();
+    }
+    on.shutdown().await;
 }
 
 #[tokio::test]
