@@ -26,8 +26,9 @@ use super::{
     courier::LocalCourier,
     delivery::Offer,
     driver::Shared,
+    hosting,
     inbox::Inbox,
-    lease::{self, Tenure},
+    lease::Tenure,
     placement::{MAX_SHARDS, shard_of},
     reply::{Reply, stopping},
     route::{self, Doors, Place, Route},
@@ -171,14 +172,14 @@ impl Executions {
             Shared::new(store.clone(), clock.clone(), matching.clone(), courier, route.clone(), tenure);
         let displaced = common.displaced.clone();
         for (index, inbox) in (0..).zip(inboxes) {
-            let opened = lease::open(index, &inbox, &common)?;
+            let opened = hosting::open(index, &inbox, &common)?;
             let (runtime, failed, common) = (runtime.clone(), failed.clone(), common.clone());
             shards.push(inbox.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("durably-shard-{index}"))
                 .spawn(move || {
                     let _in_runtime = runtime.enter();
-                    lease::serve(index, &inbox, &common, opened, &failed);
+                    hosting::serve(index, &inbox, &common, opened, &failed);
                 })
                 .map_err(|error| StoreError::Failed(format!("no thread for the shard: {error}")))?;
             threads.push(thread);

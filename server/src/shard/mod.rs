@@ -13,7 +13,7 @@
 //!    and `tasks` are offered to queues; whoever polls them gets a started one as a `delivery`, or it comes back.
 //!
 //! Reads that need the disk alone (lists, old history) do not pass through the shard. The values (`runs`, `timers`, `batch`,
-//! `waiters`, `set_aside` and what they are made of) know nothing of the shard: `driver` puts them together.
+//! `waiters`, `set_aside` and what they are made of) know nothing of the shard: `driver` puts them together, and `hosting` opens it.
 
 mod batch;
 mod clock;
@@ -22,6 +22,7 @@ mod delivery;
 mod driver;
 mod events;
 mod executions;
+mod hosting;
 mod inbox;
 mod info;
 mod lease;
