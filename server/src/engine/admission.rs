@@ -11,7 +11,7 @@ use durably_proto::temporal::api::{
 };
 
 use super::{
-    NewRun, Poller, RunKey, Signal, Time, retry,
+    Input, NewRun, Poller, RunKey, Signal, Time, retry,
     time::{Nanos, SECOND, duration, positive},
 };
 
@@ -85,6 +85,71 @@ pub fn admit(newest: Option<(Status, &str)>, terms: Terms<'_>) -> Admission {
         | WorkflowIdReusePolicy::Unspecified
         | WorkflowIdReusePolicy::AllowDuplicate
         | WorkflowIdReusePolicy::TerminateIfRunning => Admission::Start,
+    }
+}
+
+/// How an open run ends that a start is to replace.
+pub fn termination_for_start() -> Input {
+    Input::Terminate {
+        reason: "TerminateIfRunning WorkflowIdReusePolicy".into(),
+        details: None,
+        identity: "history-service".into(),
+        links: Vec::new(),
+    }
+}
+
+/// Whether signal-with-start can go by this conflict policy; else what to do instead.
+pub fn can_signal_with_start(conflict: i32) -> Result<(), &'static str> {
+    if conflict == WorkflowIdConflictPolicy::Fail as i32 {
+        return Err(
+            "workflow_id_conflict_policy FAIL makes no sense with signal-with-start, which signals a running \
+             workflow; send USE_EXISTING, or call StartWorkflowExecution",
+        );
+    }
+    Ok(())
+}
+
+/// The policies for a workflow id that is taken, as numbers that may be any, with their defaults spelled out; or what is
+/// wrong with them. `signals`: the start is a signal-with-start, which uses an open run unless it is told otherwise.
+pub fn id_policies(
+    reuse: i32,
+    conflict: i32,
+    signals: bool,
+) -> Result<(WorkflowIdReusePolicy, WorkflowIdConflictPolicy), String> {
+    let Ok(wanted_reuse) = WorkflowIdReusePolicy::try_from(reuse) else {
+        return Err(format!("workflow_id_reuse_policy {reuse} is unknown; send one of the API's values"));
+    };
+    let Ok(wanted_conflict) = WorkflowIdConflictPolicy::try_from(conflict) else {
+        return Err(format!(
+            "workflow_id_conflict_policy {conflict} is unknown; send one of the API's values"
+        ));
+    };
+    let conflict_or_default = match wanted_conflict {
+        WorkflowIdConflictPolicy::Unspecified if signals => WorkflowIdConflictPolicy::UseExisting,
+        WorkflowIdConflictPolicy::Unspecified => WorkflowIdConflictPolicy::Fail,
+        wanted => wanted,
+    };
+    match wanted_reuse {
+        #[allow(deprecated)]
+        WorkflowIdReusePolicy::TerminateIfRunning => {
+            if wanted_conflict != WorkflowIdConflictPolicy::Unspecified {
+                return Err("workflow_id_reuse_policy TERMINATE_IF_RUNNING cannot go with a \
+                            workflow_id_conflict_policy; send ALLOW_DUPLICATE with TERMINATE_EXISTING instead"
+                    .to_owned());
+            }
+            Ok((WorkflowIdReusePolicy::AllowDuplicate, WorkflowIdConflictPolicy::TerminateExisting))
+        }
+        WorkflowIdReusePolicy::RejectDuplicate
+            if wanted_conflict == WorkflowIdConflictPolicy::TerminateExisting =>
+        {
+            Err("workflow_id_reuse_policy REJECT_DUPLICATE contradicts workflow_id_conflict_policy \
+                 TERMINATE_EXISTING; drop one of them"
+                .to_owned())
+        }
+        WorkflowIdReusePolicy::Unspecified => {
+            Ok((WorkflowIdReusePolicy::AllowDuplicate, conflict_or_default))
+        }
+        other => Ok((other, conflict_or_default)),
     }
 }
 
@@ -210,6 +275,57 @@ mod tests {
             }
         }
         insta::assert_snapshot!(table);
+    }
+
+    /// Every pair of policies that a caller can send, for a start and for a signal-with-start.
+    #[test]
+    fn policies() {
+        let mut table = String::new();
+        for reuse in -1..6 {
+            for conflict in -1..5 {
+                let of = |signals| match id_policies(reuse, conflict, signals) {
+                    Ok((reuse, conflict)) => format!("{reuse:?}, {conflict:?}"),
+                    Err(problem) => problem,
+                };
+                let (plain, signals) = (of(false), of(true));
+                let _ = writeln!(table, "{reuse} {conflict} | {plain} | with a signal: {signals}");
+            }
+        }
+        insta::assert_snapshot!(table);
+        let refusing: Vec<i32> =
+            (-1..5).filter(|conflict| can_signal_with_start(*conflict).is_err()).collect();
+        assert_eq!(refusing, [WorkflowIdConflictPolicy::Fail as i32]);
+    }
+
+    #[test]
+    fn time_outs_are_within_each_other_and_have_defaults() {
+        let seconds = |seconds: Option<i64>| seconds.map(|seconds| duration(seconds * SECOND));
+        for (asked, meant) in [
+            ((None, None, None), (0, 0, 10)),
+            ((Some(60), None, None), (60, 60, 10)),
+            ((Some(60), Some(90), None), (60, 60, 10)),
+            ((Some(60), Some(30), Some(20)), (60, 30, 20)),
+            ((Some(60), Some(30), Some(40)), (60, 30, 30)),
+            ((Some(5), None, None), (5, 5, 5)),
+            ((None, Some(90), Some(500)), (0, 90, 90)),
+            ((None, None, Some(500)), (0, 0, 120)),
+            ((Some(0), Some(0), Some(0)), (0, 0, 10)),
+        ] {
+            let request = StartWorkflowExecutionRequest {
+                workflow_execution_timeout: seconds(asked.0),
+                workflow_run_timeout: seconds(asked.1),
+                workflow_task_timeout: seconds(asked.2),
+                ..Default::default()
+            };
+            let started = new_run("ns", "r".into(), request, None, false).started;
+            let of = |span: Option<prost_types::Duration>| span.unwrap().seconds;
+            let found = (
+                of(started.workflow_execution_timeout),
+                of(started.workflow_run_timeout),
+                of(started.workflow_task_timeout),
+            );
+            assert_eq!(found, meant, "{asked:?}");
+        }
     }
 
     #[test]

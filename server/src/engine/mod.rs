@@ -21,6 +21,7 @@ mod load;
 mod outbox;
 mod pending;
 mod query;
+mod requests;
 mod retry;
 mod signal;
 mod start;
@@ -34,16 +35,21 @@ mod workflow_task;
 mod tests;
 
 pub use crate::store::RunKey;
-pub use admission::{Admission, Terms, admit, new_run, retention_end};
+pub use admission::{
+    Admission, Terms, admit, can_signal_with_start, id_policies, new_run, retention_end,
+    termination_for_start,
+};
 #[cfg(test)]
 pub(crate) use commands::kind as command_type;
 pub use execution::Execution;
 pub use load::LoadError;
 pub use outbox::{Address, Message, Outcome, Receipt, Sender};
+pub use requests::{can_be_canceled, is_of_chain, is_to_itself, rejects_query};
 #[cfg(test)]
 pub(crate) use retry::with_defaults as retry_policy_with_defaults;
+pub use retry::{Problem as RetryProblem, TIMEOUTS, check as check_retry_policy};
 pub use start::NewRun;
-pub use time::{SECOND, Time, duration};
+pub use time::{SECOND, Time, duration, span};
 
 use durably_proto::temporal::api::{
     common::v1::{Header, Link, Payloads},

@@ -6,7 +6,9 @@ use durably_proto::temporal::api::{
     failure::v1::{Failure, failure::FailureInfo},
 };
 
-use super::time::{Nanos, SECOND, Time, duration, nanos, positive};
+use prost_types::Duration;
+
+use super::time::{LONGEST, Nanos, SECOND, Time, duration, nanos, positive, span as span_of};
 
 /// A further attempt after a pause, or the reason why there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,39 +17,72 @@ pub(super) enum Retry {
     No(RetryState),
 }
 
+/// What `TemporalTimeout:` may be followed by among the errors that are not retried.
+pub const TIMEOUTS: [&str; 4] = ["StartToClose", "ScheduleToStart", "ScheduleToClose", "Heartbeat"];
+const TIMEOUT_PREFIX: &str = "TemporalTimeout:";
+
 /// Fills what a policy leaves open: 1 s initial interval, factor 2, maximum 100 times the initial interval.
 pub fn with_defaults(mut policy: RetryPolicy) -> RetryPolicy {
-    let initial = positive(policy.initial_interval.as_ref()).unwrap_or(SECOND);
+    let (initial, maximum) = intervals(&policy);
     policy.initial_interval = Some(duration(initial));
+    policy.maximum_interval = Some(duration(maximum));
     if policy.backoff_coefficient == 0.0 {
         policy.backoff_coefficient = 2.0;
-    }
-    if positive(policy.maximum_interval.as_ref()).is_none() {
-        policy.maximum_interval = Some(duration(initial.saturating_mul(100)));
     }
     policy
 }
 
-/// What is wrong with a policy a caller sent.
-pub fn validate(policy: &RetryPolicy) -> Result<(), String> {
-    let initial = policy.initial_interval.as_ref().map_or(0, nanos);
-    let maximum = policy.maximum_interval.as_ref().map_or(0, nanos);
-    if initial < 0 {
-        return Err("InitialInterval cannot be negative on retry policy.".into());
-    }
-    if policy.backoff_coefficient != 0.0 && policy.backoff_coefficient < 1.0 {
-        return Err("BackoffCoefficient cannot be less than 1 on retry policy.".into());
-    }
-    if maximum < 0 {
-        return Err("MaximumInterval cannot be negative on retry policy.".into());
-    }
-    if maximum > 0 && maximum < initial {
-        return Err("MaximumInterval cannot be less than InitialInterval on retry policy.".into());
-    }
+/// The initial and the maximum interval.
+fn intervals(policy: &RetryPolicy) -> (Nanos, Nanos) {
+    let initial = positive(policy.initial_interval.as_ref()).unwrap_or(SECOND);
+    let maximum = positive(policy.maximum_interval.as_ref());
+    (initial, maximum.unwrap_or_else(|| initial.saturating_mul(100).min(LONGEST)))
+}
+
+/// What is wrong with a policy. The words are those of Temporal's server, which workers are told.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Problem {
+    #[error("MaximumAttempts cannot be negative on retry policy.")]
+    NegativeAttempts(i32),
+    #[error("InitialInterval cannot be negative on retry policy.")]
+    NegativeInitial(Duration),
+    #[error("BackoffCoefficient cannot be less than 1 on retry policy.")]
+    Coefficient(f64),
+    #[error("MaximumInterval cannot be negative on retry policy.")]
+    NegativeMaximum(Duration),
+    #[error("MaximumInterval cannot be less than InitialInterval on retry policy.")]
+    MaximumBelowInitial { maximum: Nanos, initial: Nanos },
+    /// What stands behind the `TemporalTimeout:` of an error that is not retried.
+    #[error("Invalid timeout type value: {0}.")]
+    UnknownTimeout(String),
+}
+
+/// Finds what is wrong with a policy that a caller or a worker sent.
+pub fn check(policy: &RetryPolicy) -> Result<(), Problem> {
+    let negative = |span: &Option<Duration>| span.filter(|sent| span_of(sent).is_none());
     if policy.maximum_attempts < 0 {
-        return Err("MaximumAttempts cannot be negative on retry policy.".into());
+        return Err(Problem::NegativeAttempts(policy.maximum_attempts));
     }
-    Ok(())
+    if let Some(sent) = negative(&policy.initial_interval) {
+        return Err(Problem::NegativeInitial(sent));
+    }
+    let coefficient = policy.backoff_coefficient;
+    if coefficient != 0.0 && (!coefficient.is_finite() || coefficient < 1.0) {
+        return Err(Problem::Coefficient(coefficient));
+    }
+    if let Some(sent) = negative(&policy.maximum_interval) {
+        return Err(Problem::NegativeMaximum(sent));
+    }
+    let (initial, maximum) = intervals(policy);
+    if maximum < initial {
+        return Err(Problem::MaximumBelowInitial { maximum, initial });
+    }
+    let mut timeouts =
+        policy.non_retryable_error_types.iter().filter_map(|name| name.strip_prefix(TIMEOUT_PREFIX));
+    match timeouts.find(|kind| !TIMEOUTS.contains(kind)) {
+        Some(kind) => Err(Problem::UnknownTimeout(kind.to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// Decides what follows the failure of `attempt` (from 1). No retry begins at or after `expiration`.
@@ -73,8 +108,7 @@ pub(super) fn next(
 }
 
 fn interval(policy: &RetryPolicy, attempt: i32) -> Nanos {
-    let initial = positive(policy.initial_interval.as_ref()).unwrap_or(SECOND);
-    let maximum = positive(policy.maximum_interval.as_ref()).unwrap_or_else(|| initial.saturating_mul(100));
+    let (initial, maximum) = intervals(policy);
     let coefficient = if policy.backoff_coefficient == 0.0 { 2.0 } else { policy.backoff_coefficient };
     let grown = initial as f64 * coefficient.powi(attempt.saturating_sub(1));
     // Compared as floats: a float beyond i64 would wrap when cast.
@@ -122,6 +156,62 @@ mod tests {
         assert_eq!(after(4), Retry::After(8 * SECOND));
         assert_eq!(after(8), Retry::After(100 * SECOND));
         assert_eq!(after(i32::MAX), Retry::After(100 * SECOND));
+    }
+
+    #[test]
+    fn a_policy_gets_its_defaults() {
+        let policy = with_defaults(RetryPolicy::default());
+        assert_eq!(policy.initial_interval, Some(duration(SECOND)));
+        assert_eq!(policy.maximum_interval, Some(duration(100 * SECOND)));
+        assert!((policy.backoff_coefficient - 2.0).abs() < f64::EPSILON);
+        // It is stored as what it means.
+        let odd = Some(Duration { seconds: 0, nanos: 2_000_000_000 });
+        let policy = RetryPolicy { initial_interval: odd, maximum_interval: odd, ..Default::default() };
+        let policy = with_defaults(policy);
+        assert_eq!(policy.initial_interval, Some(duration(2 * SECOND)));
+        assert_eq!(policy.maximum_interval, Some(duration(2 * SECOND)));
+        let initial_interval = Some(duration(LONGEST / 2));
+        let policy = with_defaults(RetryPolicy { initial_interval, ..Default::default() });
+        assert_eq!(policy.maximum_interval, Some(duration(LONGEST)));
+    }
+
+    #[test]
+    fn each_problem_of_a_policy() {
+        let half = Some(duration(SECOND / 2));
+        let negative = Duration { seconds: 5, nanos: -1 };
+        let types = |name: &str| vec!["Fatal".to_owned(), name.to_owned()];
+        let any = RetryPolicy::default;
+        for (policy, problem) in [
+            (any(), None),
+            (RetryPolicy { maximum_attempts: -1, ..any() }, Some(Problem::NegativeAttempts(-1))),
+            (
+                RetryPolicy { initial_interval: Some(negative), ..any() },
+                Some(Problem::NegativeInitial(negative)),
+            ),
+            (
+                RetryPolicy { maximum_interval: Some(negative), ..any() },
+                Some(Problem::NegativeMaximum(negative)),
+            ),
+            (RetryPolicy { backoff_coefficient: 0.5, ..any() }, Some(Problem::Coefficient(0.5))),
+            (
+                RetryPolicy { backoff_coefficient: f64::INFINITY, ..any() },
+                Some(Problem::Coefficient(f64::INFINITY)),
+            ),
+            (
+                // The initial interval is a second, unless it is given.
+                RetryPolicy { maximum_interval: half, ..any() },
+                Some(Problem::MaximumBelowInitial { maximum: SECOND / 2, initial: SECOND }),
+            ),
+            (RetryPolicy { initial_interval: half, maximum_interval: half, ..any() }, None),
+            (
+                RetryPolicy { non_retryable_error_types: types("TemporalTimeout:Never"), ..any() },
+                Some(Problem::UnknownTimeout("Never".to_owned())),
+            ),
+            (RetryPolicy { non_retryable_error_types: types("TemporalTimeout:Heartbeat"), ..any() }, None),
+        ] {
+            assert_eq!(check(&policy).err(), problem, "{policy:?}");
+        }
+        assert!(check(&RetryPolicy { backoff_coefficient: f64::NAN, ..any() }).is_err());
     }
 
     #[test]

@@ -34,7 +34,12 @@ impl Time {
 }
 
 /// A hundred years: what is longer means this, as in Temporal's server.
-const LONGEST: Nanos = 100 * 365 * 24 * 60 * MINUTE;
+pub const LONGEST: Nanos = 100 * 365 * 24 * 60 * MINUTE;
+
+/// The length of a duration that a caller sent; `None` if it is negative, or one of its parts is.
+pub fn span(duration: &Duration) -> Option<Nanos> {
+    (duration.seconds >= 0 && duration.nanos >= 0).then(|| nanos(duration))
+}
 
 /// The length of a protobuf duration; negative if one of its parts is.
 pub fn nanos(duration: &Duration) -> Nanos {

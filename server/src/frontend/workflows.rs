@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use durably_proto::temporal::api::{
-    enums::v1::{HistoryEventFilterType, QueryRejectCondition, WorkflowIdConflictPolicy},
+    enums::v1::{HistoryEventFilterType, QueryRejectCondition},
     workflow::v1::OnConflictOptions,
     workflowservice::v1::*,
 };
@@ -11,6 +11,7 @@ use durably_proto::temporal::api::{
 use super::{Caller, Frontend, validate};
 use crate::{
     Namespace,
+    engine::can_signal_with_start,
     error::{ErrorKind, ServiceError},
 };
 
@@ -36,24 +37,22 @@ fn not_offered(asked: bool, what: &str) -> Result<(), ServiceError> {
 
 /// The checks and defaults that a start and a signal-with-start have in common: their messages differ in type only.
 macro_rules! check_start {
-    ($request:expr, $conflict_default:expr) => {{
+    ($request:expr, signals: $signals:expr) => {{
         let request = &mut $request;
         validate::id("workflow_id", &request.workflow_id)?;
         validate::workflow_type(request.workflow_type.as_ref())?;
         validate::task_queue(request.task_queue.as_ref())?;
         validate::optional_id("identity", &request.identity)?;
         validate::request_id(&mut request.request_id)?;
-        validate::workflow_timeouts(
-            &mut request.workflow_execution_timeout,
-            &mut request.workflow_run_timeout,
-            &mut request.workflow_task_timeout,
-        )?;
+        validate::duration("workflow_execution_timeout", request.workflow_execution_timeout.as_mut())?;
+        validate::duration("workflow_run_timeout", request.workflow_run_timeout.as_mut())?;
+        validate::duration("workflow_task_timeout", request.workflow_task_timeout.as_mut())?;
         validate::duration("workflow_start_delay", request.workflow_start_delay.as_mut())?;
-        validate::retry_policy(request.retry_policy.as_mut())?;
+        validate::retry_policy(request.retry_policy.as_ref())?;
         validate::id_policies(
             &mut request.workflow_id_reuse_policy,
             &mut request.workflow_id_conflict_policy,
-            $conflict_default,
+            $signals,
         )?;
         validate::payloads("input", request.input.as_ref())?;
         validate::memo(request.memo.as_ref())?;
@@ -75,7 +74,7 @@ impl Frontend {
         mut request: StartWorkflowExecutionRequest,
     ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        check_start!(request, WorkflowIdConflictPolicy::Fail);
+        check_start!(request, signals: false);
         validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
         not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
         // An empty message asks for nothing.
@@ -94,13 +93,8 @@ impl Frontend {
         mut request: SignalWithStartWorkflowExecutionRequest,
     ) -> Result<SignalWithStartWorkflowExecutionResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        if request.workflow_id_conflict_policy == WorkflowIdConflictPolicy::Fail as i32 {
-            return Err(ServiceError::invalid_argument(
-                "workflow_id_conflict_policy FAIL makes no sense with signal-with-start, which signals a running \
-                 workflow; send USE_EXISTING, or call StartWorkflowExecution",
-            ));
-        }
-        check_start!(request, WorkflowIdConflictPolicy::UseExisting);
+        can_signal_with_start(request.workflow_id_conflict_policy).map_err(ServiceError::invalid_argument)?;
+        check_start!(request, signals: true);
         validate::id("signal_name", &request.signal_name)?;
         validate::payloads("signal_input", request.signal_input.as_ref())?;
         self.executions().signal_with_start(&namespace, request).await

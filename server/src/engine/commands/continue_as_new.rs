@@ -34,7 +34,7 @@ pub(super) fn check(a: &Command) -> Result<(), Refused> {
             return bad(format!("{name} on command is negative."));
         }
     }
-    match a.retry_policy.as_ref().map(retry::validate) {
+    match a.retry_policy.as_ref().map(retry::check) {
         Some(Err(problem)) => bad(format!("Invalid RetryPolicy: {problem}")),
         _ => Ok(()),
     }

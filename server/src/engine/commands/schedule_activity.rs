@@ -47,7 +47,7 @@ pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) ->
         ));
     }
     if let Some(policy) = &a.retry_policy {
-        retry::validate(policy).map_err(|problem| {
+        retry::check(policy).map_err(|problem| {
             Refused::new(BAD, format!("Invalid ActivityRetryPolicy: {problem} ActivityId={}", a.activity_id))
         })?;
     }

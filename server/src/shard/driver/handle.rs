@@ -5,7 +5,7 @@ use durably_proto::temporal::api::workflowservice::v1::DescribeWorkflowExecution
 use super::Shard;
 use crate::{
     ServiceError,
-    engine::{Input, Output, Time},
+    engine::{Input, Output, Time, can_be_canceled, is_of_chain},
     shard::{
         events::{Selection, View},
         reply::Reply,
@@ -90,8 +90,7 @@ impl Shard {
     ) -> Result<(), ServiceError> {
         let seq = self.find(target)?;
         self.check_first_run(seq, first_run_id)?;
-        if !self.run(seq)?.is_open() {
-            // Nothing is left to cancel, which is what was asked for.
+        if !can_be_canceled(self.run(seq)?.status()) {
             return Ok(());
         }
         self.apply(seq, input).map(|_| ())
@@ -114,10 +113,9 @@ impl Shard {
         Ok(self.run(seq)?.describe())
     }
 
-    /// A caller may insist that the run belongs to a chain.
     fn check_first_run(&self, seq: i64, first_run_id: &str) -> Result<(), ServiceError> {
         let run = self.run(seq)?;
-        if first_run_id.is_empty() || run.start_attributes().first_execution_run_id == first_run_id {
+        if is_of_chain(&run.start_attributes().first_execution_run_id, first_run_id) {
             return Ok(());
         }
         Err(ServiceError::not_found("workflow execution not found: its chain began with another run")

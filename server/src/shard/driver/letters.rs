@@ -2,7 +2,7 @@
 
 use super::{Shard, runs::ReadError};
 use crate::{
-    engine::{Input, Message, Outcome, Output, RunKey, SECOND, Sender},
+    engine::{Input, Message, Outcome, Output, RunKey, SECOND, Sender, is_to_itself},
     shard::{letters::Letter, runs::Target, timers::Due},
 };
 
@@ -28,10 +28,7 @@ impl Shard {
         let Some(namespace_id) = self.namespace_ids.find(&message.to, &from.key, store) else {
             return self.answer(from, None, Some(Outcome::NamespaceNotFound));
         };
-        let to_itself =
-            *from.key.namespace_id == *namespace_id && *from.key.workflow_id == *message.to.workflow_id;
-        if to_itself {
-            // As in Temporal's server: a workflow does not signal itself.
+        if is_to_itself(&from.key, &namespace_id, &message.to.workflow_id) {
             return self.answer(from, None, Some(Outcome::NotFound));
         }
         let target = Target::named(&namespace_id, &message.to.workflow_id, &message.to.run_id);

@@ -1,7 +1,7 @@
 //! Queries on their way: to the workflow task on which they ride or to a worker of their own, and back to whoever asked.
 
 use durably_proto::temporal::api::{
-    enums::v1::{QueryRejectCondition, QueryResultType, WorkflowExecutionStatus},
+    enums::v1::{QueryRejectCondition, QueryResultType},
     failure::v1::Failure,
     query::v1::{QueryRejected, WorkflowQuery, WorkflowQueryResult},
     workflowservice::v1::{QueryWorkflowResponse, RespondQueryTaskCompletedRequest},
@@ -10,7 +10,7 @@ use durably_proto::temporal::api::{
 use super::Shard;
 use crate::{
     ServiceError,
-    engine::{DirectQuery, Input, Output, SECOND, WorkflowTaskGrant, state::TaskToken},
+    engine::{DirectQuery, Input, Output, SECOND, WorkflowTaskGrant, rejects_query, state::TaskToken},
     error::ErrorKind,
     matching::QueueKind,
     shard::{
@@ -49,7 +49,7 @@ impl Shard {
             Ok(found) => found,
             Err(error) => return self.batch.reply(reply, Err(error)),
         };
-        if rejects(reject, status) {
+        if rejects_query(reject, status) {
             let query_rejected = Some(QueryRejected { status: status as i32 });
             let rejected = QueryWorkflowResponse { query_rejected, ..Default::default() };
             return self.batch.reply(reply, Ok(Heard::Answered(rejected)));
@@ -139,14 +139,4 @@ impl Shard {
 
 fn query_failed(message: String, failure: Option<Failure>) -> ServiceError {
     ServiceError::new(ErrorKind::QueryFailed { failure: failure.map(Box::new) }, message)
-}
-
-fn rejects(condition: QueryRejectCondition, status: WorkflowExecutionStatus) -> bool {
-    match condition {
-        QueryRejectCondition::NotOpen => status != WorkflowExecutionStatus::Running,
-        QueryRejectCondition::NotCompletedCleanly => {
-            !matches!(status, WorkflowExecutionStatus::Running | WorkflowExecutionStatus::Completed)
-        }
-        QueryRejectCondition::Unspecified | QueryRejectCondition::None => false,
-    }
 }

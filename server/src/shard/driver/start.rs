@@ -5,7 +5,7 @@ use durably_proto::temporal::api::enums::v1::WorkflowExecutionStatus;
 use super::Shard;
 use crate::{
     ServiceError,
-    engine::{Admission, Input, Terms, admit, new_run},
+    engine::{Admission, Input, Terms, admit, new_run, termination_for_start},
     error::ErrorKind,
     shard::{
         runs::{Target, fresh_id},
@@ -65,13 +65,7 @@ impl Shard {
                 Ok(Some(existing))
             }
             Admission::TerminateAndStart => {
-                let input = Input::Terminate {
-                    reason: "TerminateIfRunning WorkflowIdReusePolicy".into(),
-                    details: None,
-                    identity: "history-service".into(),
-                    links: Vec::new(),
-                };
-                self.apply(seq, input)?;
+                self.apply(seq, termination_for_start())?;
                 Ok(None)
             }
             Admission::Refuse(message) => {
