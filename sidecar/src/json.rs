@@ -3,7 +3,7 @@
 //! A payload of JSON is that JSON; `null` is the empty payload. Any other payload, and one whose value would be taken for
 //! it, is `{"$payload": {"metadata": …, "data": …}}` in proto3's mapping. A list of payloads (`Payloads`) is a JSON list.
 
-use std::sync::LazyLock;
+use std::{cell::Cell, sync::LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::{Message, Name};
@@ -16,6 +16,9 @@ use serde_json::{Map, Value, json};
 pub(crate) const PAYLOAD: &str = "temporal.api.common.v1.Payload";
 pub(crate) const PAYLOADS: &str = "temporal.api.common.v1.Payloads";
 pub(crate) const DURATION: &str = "google.protobuf.Duration";
+/// How many payloads a document may have. While it is read, each is an object of objects: 1.5 KB, for the two bytes of a
+/// digit and its comma.
+const MAX_PAYLOADS: usize = 100_000;
 /// The member that marks a payload in its raw form.
 const RAW: &str = "$payload";
 
@@ -39,6 +42,7 @@ pub(crate) fn descriptor(full_name: &str) -> Result<MessageDescriptor, JsonError
 /// Reads the message `full_name`, as the type `M` that it is.
 pub(crate) fn read<M: Message + Name + Default>(full_name: &str, value: Value) -> Result<M, JsonError> {
     let bytes = read_bytes(full_name, value)?;
+    durably_proto::room::check(full_name, &bytes).map_err(|e| error(format!("{full_name}: {e}")))?;
     durably_proto::depth::decode(bytes.into()).map_err(|e| error(format!("{full_name}: {e}")))
 }
 
@@ -48,7 +52,7 @@ pub(crate) fn read_bytes(full_name: &str, mut value: Value) -> Result<Vec<u8>, J
     if !value.is_object() {
         return Err(error(format!("the body must be a JSON object: a {}", descriptor.name())));
     }
-    visit(&descriptor, &mut value, Direction::In)?;
+    visit(&descriptor, &mut value, Direction::In(&Cell::new(0)))?;
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let message = DynamicMessage::deserialize_with_options(descriptor, value, &options)
         .map_err(|e| error(e.to_string()))?;
@@ -72,26 +76,45 @@ pub(crate) fn write_bytes(full_name: &str, bytes: &[u8]) -> Result<Value, JsonEr
 }
 
 #[derive(Clone, Copy)]
-enum Direction {
-    /// From plain values to proto3's mapping.
-    In,
+enum Direction<'a> {
+    /// From plain values to proto3's mapping; counts payloads.
+    In(&'a Cell<usize>),
     Out,
 }
 
+/// Counts more payloads, as far as there may be.
+fn count(payloads: &Cell<usize>, more: usize) -> Result<(), JsonError> {
+    payloads.set(payloads.get().saturating_add(more));
+    if payloads.get() > MAX_PAYLOADS {
+        return Err(error(format!(
+            "there are more than {MAX_PAYLOADS} payloads; send fewer at a time, or one that is a list"
+        )));
+    }
+    Ok(())
+}
+
 /// Changes each payload below `value`, a message of type `descriptor`, into its other form.
-fn visit(descriptor: &MessageDescriptor, value: &mut Value, direction: Direction) -> Result<(), JsonError> {
+fn visit(
+    descriptor: &MessageDescriptor,
+    value: &mut Value,
+    direction: Direction<'_>,
+) -> Result<(), JsonError> {
     match descriptor.full_name() {
         PAYLOAD => {
             *value = match direction {
-                Direction::In => to_payload(value.take()),
+                Direction::In(payloads) => {
+                    count(payloads, 1)?;
+                    to_payload(value.take())
+                }
                 Direction::Out => from_payload(value.take()),
             };
             return Ok(());
         }
         PAYLOADS => {
             *value = match direction {
-                Direction::In => match value.take() {
+                Direction::In(payloads) => match value.take() {
                     Value::Array(items) => {
+                        count(payloads, items.len())?;
                         json!({ "payloads": items.into_iter().map(to_payload).collect::<Vec<_>>() })
                     }
                     _ => return Err(error("a list of payloads must be a JSON list")),
@@ -118,9 +141,13 @@ fn visit(descriptor: &MessageDescriptor, value: &mut Value, direction: Direction
     Ok(())
 }
 
-fn visit_field(field: &FieldDescriptor, value: &mut Value, direction: Direction) -> Result<(), JsonError> {
+fn visit_field(
+    field: &FieldDescriptor,
+    value: &mut Value,
+    direction: Direction<'_>,
+) -> Result<(), JsonError> {
     let Kind::Message(of) = field.kind() else { return Ok(()) };
-    if let (Direction::In, DURATION, Value::String(text)) = (direction, of.full_name(), &*value) {
+    if let (Direction::In(_), DURATION, Value::String(text)) = (direction, of.full_name(), &*value) {
         let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse::<f64>().ok());
         return match seconds {
             Some(_) => Ok(()),
@@ -187,7 +214,7 @@ fn plain(payload: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use durably_proto::{
-        durably::core::v1::{ScheduleActivity, WorkerOptions},
+        durably::core::v1::{ScheduleActivity, WorkerOptions, WorkflowCompletion},
         temporal::api::common::v1::{Payload, Payloads},
     };
     use serde_json::json;
@@ -259,6 +286,20 @@ mod tests {
                 assert_eq!(write_bytes(name, &bytes).unwrap(), value);
             }
         }
+    }
+
+    #[test]
+    fn a_flood_of_elements_is_refused() {
+        const ACTIVITY: &str = "durably.core.v1.ScheduleActivity";
+        let many = |count| json!({ "seq": 1, "arguments": vec![1; count] });
+        let read = |count| super::read::<ScheduleActivity>(ACTIVITY, many(count));
+        assert_eq!(read(10_000).unwrap().arguments.len(), 10_000);
+        let refused = read(MAX_PAYLOADS + 1).unwrap_err().to_string();
+        assert!(refused.starts_with("arguments: there are more than 100000 payloads"), "{refused}");
+        let completion = json!({ "success": { "commands": vec![json!({}); 200_000] } });
+        let refused = super::read::<WorkflowCompletion>("durably.core.v1.WorkflowCompletion", completion);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("send fewer elements at a time"), "{refused}");
     }
 
     #[test]
