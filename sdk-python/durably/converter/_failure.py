@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from abc import ABC, abstractmethod
 from contextvars import ContextVar
@@ -10,6 +11,8 @@ from typing import Any, ClassVar
 from durably import _messages as msg
 from durably import exceptions as ex
 from durably.converter._payload import PayloadConverter
+
+logger = logging.getLogger("durably.converter")
 
 _ENCODED_MESSAGE = "Encoded failure"
 
@@ -30,9 +33,32 @@ def _note_cut(exception: BaseException, failure: Any) -> None:
         seen.add(id(innermost))
     failure.message = (
         f"{len(seen)} more causes were cut off here: at most {_MAX_FAILURES} failures are kept of a chain. "
-        f"The innermost said: {str(innermost)[:200]}"
+        f"The innermost said: {text_of(innermost)[:200]}"
     )
     failure.application_failure_info = msg.ApplicationFailureInfo(type="CausesCut")
+
+
+def text_of(value: object) -> str:
+    """The value's text as a message may hold it. `__str__` is the user's code: it may raise anything, and give anything."""
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except BaseException as err:
+        return f"<str() of {type(value).__name__} raised {type(err).__name__}>"
+
+
+def unconverted(error: BaseException, why: BaseException) -> Any:
+    """The `Failure` message of an error at which the failure converter failed; it calls nothing of the user's but `__str__`.
+
+    The type stays, and whether a retry makes sense, since retry policies go by them.
+    """
+    own = isinstance(error, ex.ApplicationError)
+    return msg.Failure(
+        message=f"{text_of(error)} (and the failure converter failed: {text_of(why)})",
+        application_failure_info=msg.ApplicationFailureInfo(
+            type=text_of(getattr(error, "_type", None) or "") if own else type(error).__name__,
+            non_retryable=own and getattr(error, "_non_retryable", False) is True,
+        ),
+    )
 
 
 class FailureConverter(ABC):
@@ -66,12 +92,13 @@ class DefaultFailureConverter(FailureConverter):
         if isinstance(exception, ex.FailureError):
             _fill_failure_error(exception, payload_converter, failure)
         else:
-            failure.message = str(exception)
+            failure.message = text_of(exception)
             failure.application_failure_info = msg.ApplicationFailureInfo(type=type(exception).__name__)
+        failure.message = text_of(failure.message)
         received = exception.failure if isinstance(exception, ex.FailureError) else None
         if received is None:
             if exception.__traceback__ is not None:
-                failure.stack_trace = "\n".join(traceback.format_tb(exception.__traceback__))
+                failure.stack_trace = text_of("\n".join(traceback.format_tb(exception.__traceback__)))
         else:
             # An error that came over the wire goes on as it came, with the stack of where it happened.
             failure.stack_trace = received.stack_trace
@@ -124,12 +151,17 @@ class DefaultFailureConverterWithEncodedAttributes(DefaultFailureConverter):
 
 def _fill_failure_error(error: ex.FailureError, payloads: PayloadConverter, failure: Any) -> None:
     def wrap(details: Any) -> Any:
-        return payloads.to_payloads_wrapper(details) if details else None
+        try:
+            return payloads.to_payloads_wrapper(details) if details else None
+        except Exception:
+            # What failed, and whether to try again, counts for more than the details.
+            logger.warning("The details of a %s can't be encoded; it is sent without them", type(error).__name__, exc_info=True)
+            return None
 
     failure.message = error.message
     if isinstance(error, ex.ApplicationError):
         failure.application_failure_info = msg.ApplicationFailureInfo(
-            type=error.type or "",
+            type=text_of(error.type or ""),
             non_retryable=error.non_retryable,
             details=wrap(error.details),
             next_retry_delay=msg.to_duration(error.next_retry_delay),

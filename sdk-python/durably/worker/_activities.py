@@ -22,6 +22,7 @@ from durably.api.core.v1 import (
 from durably.api.failure.v1 import Failure
 from durably.api.time import to_datetime, to_timedelta
 from durably.client import Client
+from durably.converter._failure import unconverted
 from durably.worker._threads import ThreadCanceller
 
 logger = logging.getLogger("durably.worker")
@@ -138,18 +139,23 @@ class Activities:
     async def _run(self, running: Running) -> None:
         start = running.start
         completion = ActivityCompletion(task_token=start.task_token)
+        interrupt: KeyboardInterrupt | None = None
         try:
             payload = await self._execute(running)
             completion.completed = ActivitySuccess(result=payload)
         except BaseException as error:
-            if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                raise
+            # Also SystemExit and the like: they are the activity's, and end neither the worker nor the program.
             await self._fail(running, error, completion)
+            if isinstance(error, KeyboardInterrupt) and running.thread is None:
+                # Python raises it in the main thread, wherever that is, when somebody wants the program to end.
+                interrupt = error
         running.done = True
         if running.heartbeat is not None:
             await running.heartbeat
         self._running.pop(start.task_token, None)
         self._answer(completion)
+        if interrupt is not None:
+            raise interrupt
 
     def _answer(self, completion: Any) -> None:
         assert self._request is not None
@@ -284,9 +290,9 @@ class Activities:
         failure = Failure()
         try:
             await self._data_converter.encode_failure(error, failure)
-        except Exception as inner:
+        except BaseException as inner:
             logger.exception("The failure of activity %s can't be converted", start.activity_type)
-            failure = Failure(message=f"{error} (and the failure converter failed: {inner})")
+            failure = unconverted(error, inner)
         setattr(completion, kind, failure)
 
 

@@ -11,7 +11,7 @@ from durably.common import RawValue
 from durably.worker import _builtin_queries as builtin
 from durably.worker import _interception as interception
 from durably.workflow._definition import HandlerUnfinishedPolicy, _QueryDefinition, _SignalDefinition
-from durably.workflow._exceptions import ReadOnlyContextError
+from durably.workflow._exceptions import CutOff, ReadOnlyContextError
 
 if TYPE_CHECKING:
     from durably.worker._workflow_instance import WorkflowInstance
@@ -109,7 +109,9 @@ class Handlers:
         run.read_only = True
         try:
             answer.succeeded = self._query_result(query)
-        except Exception as err:
+        except CutOff:
+            raise
+        except BaseException as err:
             answer.failed = run.outcome.failure_of(err)
         finally:
             run.read_only = False

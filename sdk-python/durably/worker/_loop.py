@@ -132,7 +132,7 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
     def _run_handle(self, handle: Any) -> None:
         try:
             handle._context.run(handle._callback, *handle._args)
-        except (SystemExit, KeyboardInterrupt, CutOff):
+        except CutOff:
             raise
         except BaseException as err:
             self.call_exception_handler({"message": "Exception in a callback", "exception": err})
@@ -151,8 +151,10 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
                     settled = True
                 else:
                     remaining.append(condition)
-            except Exception as err:
-                future.set_exception(err)
+            except CutOff:
+                raise
+            except BaseException as err:
+                future.set_exception(_as_awaited(err))
                 settled = True
         self._conditions = remaining
         return settled
@@ -322,6 +324,15 @@ def _close(coroutine: Any) -> None:
 def _forget_exception(task: Any) -> None:
     if not task.cancelled():
         task.exception()
+
+
+def _as_awaited(error: BaseException) -> BaseException:
+    """The error as a coroutine may raise it: StopIteration is how coroutines return."""
+    if not isinstance(error, StopIteration):
+        return error
+    raised = RuntimeError("a wait condition raised StopIteration")
+    raised.__cause__ = error
+    return raised
 
 
 def _forbid(name: str, fix: str) -> None:

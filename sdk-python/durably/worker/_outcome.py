@@ -12,6 +12,7 @@ from durably.exceptions import FailureError, is_cancelled_exception
 from durably.worker import _commands as commands
 from durably.workflow._exceptions import (
     ContinueAsNew,
+    CutOff,
     Evicted,
     NondeterminismError,
     UnfinishedSignalHandlersWarning,
@@ -36,11 +37,13 @@ class Outcome:
         """Run a main method or signal handler; what leaves it ends the workflow or fails the task."""
         try:
             await fn(*args)
-        except (Evicted, GeneratorExit):
+        except (Evicted, CutOff):
             raise
-        except (Exception, ContinueAsNew, asyncio.CancelledError) as err:
-            if not self._run.evicted:
-                self.settle(err)
+        except BaseException as err:
+            # Also SystemExit and the like: whoever waits for the run hears of them, and other runs go on.
+            if self._run.evicted:
+                raise
+            self.settle(err)
 
     def settle(self, error: BaseException) -> None:
         """What an error does that left workflow code, or that arose before the code could run."""

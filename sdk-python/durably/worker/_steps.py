@@ -138,7 +138,8 @@ class Stepper(threading.Thread):
                 self._steps.take(self, given)
             except CutOff:
                 return
-            except Exception:
+            except BaseException:
+                # Whatever it was, others wait for this thread.
                 logger.exception("an activation could not be handled")
 
     def begin(self, step: Step) -> None:

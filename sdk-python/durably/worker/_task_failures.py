@@ -11,6 +11,8 @@ import os
 import traceback
 from collections.abc import Iterable
 
+from durably.converter._failure import text_of
+
 logger = logging.getLogger("durably.worker")
 
 _OUR_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -39,7 +41,7 @@ class TaskFailures:
             stack: Where that is, in lines.
         """
         place = place or place_of(error)
-        what = f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+        what = f"{type(error).__name__}: {text_of(error)}" + (f" ({place})" if place else "")
         before, count = self._runs.get(run_id, ("", 0))
         count = count + 1 if what == before else 1
         self._runs[run_id] = (what, count)
@@ -63,7 +65,7 @@ class TaskFailures:
     def ended(self, run_id: str, workflow_type: str, error: BaseException) -> None:
         """The run itself failed, by what the core found."""
         self.succeeded(run_id)
-        logger.warning("Workflow run %s (%s) failed: %s: %s", run_id, workflow_type, type(error).__name__, error)
+        logger.warning("Workflow run %s (%s) failed: %s: %s", run_id, workflow_type, type(error).__name__, text_of(error))
 
     def succeeded(self, run_id: str) -> None:
         """A workflow task succeeded, or the run is over."""

@@ -33,6 +33,9 @@ class ThreadCanceller:
             self._thread = threading.get_ident()
         try:
             return fn(*args)
+        except StopIteration as error:
+            # No future takes it, and the activity would never end. A coroutine says the same.
+            raise RuntimeError("the activity raised StopIteration") from error
         finally:
             with self._lock:
                 self._thread = None

@@ -21,6 +21,7 @@ from typing import Any
 from durably import _messages as msg
 from durably import converter
 from durably.common import RawValue
+from durably.converter._failure import unconverted
 from durably.worker import _builtin_queries as builtin
 from durably.worker import _guard as _guard
 from durably.worker import _interception as interception
@@ -32,7 +33,7 @@ from durably.worker._scheduled import Scheduled
 from durably.worker._workflow_info import make_info
 from durably.workflow._activities import ActivityHandle, ActivityOptions
 from durably.workflow._definition import _Definition
-from durably.workflow._exceptions import ContinueAsNew, Evicted, ReadOnlyContextError
+from durably.workflow._exceptions import ContinueAsNew, CutOff, Evicted, ReadOnlyContextError
 from durably.workflow._runtime import Info, Runtime
 
 _get_running_loop = asyncio._get_running_loop
@@ -57,8 +58,10 @@ class InstanceOptions:
         failure = msg.Failure()
         try:
             self.failure_converter.to_failure(error, self.payload_converter, failure)
-        except Exception as inner:
-            return msg.Failure(message=f"{error} (and the failure converter failed: {inner})")
+        except CutOff:
+            raise
+        except BaseException as inner:
+            return unconverted(error, inner)
         return failure
 
 
@@ -114,7 +117,9 @@ class WorkflowInstance(Runtime):
         with self._on_its_loop():
             try:
                 self._context.run(self._apply, jobs)
-            except Exception as err:
+            except CutOff:
+                raise
+            except BaseException as err:
                 self.outcome.settle(err)
         return self.outcome.completion(run_id, weight=8_000 + 2_500 * len(self.loop._tasks))
 

@@ -223,7 +223,9 @@ class Workflows:
             elif not instance.is_replaying:
                 self._failures.succeeded(run_id)
             return completion
-        except Exception as error:
+        except CutOff:
+            raise
+        except BaseException as error:
             return self._failed(run_id, error)
 
     def _make(self, activation: Any) -> WorkflowInstance:
@@ -277,15 +279,15 @@ class Workflows:
         try:
             await _codec.decode(activation, codec)
             completion = await self._activate_outside_task(activation)
-        except Exception as error:
+        except BaseException as error:
             completion = self._undecodable(activation, error)
         try:
             await _codec.encode(completion, codec)
-        except Exception as error:
+        except BaseException as error:
             completion = self._failed(activation.run_id, error)
         self._answer(completion)
 
-    def _undecodable(self, activation: Any, error: Exception) -> Any:
+    def _undecodable(self, activation: Any, error: BaseException) -> Any:
         """Fails the task, since a codec may fail for a while only; the workflow, if the codec says that no retry helps."""
         is_final = isinstance(error, ApplicationError) and error.non_retryable
         if not is_final or all(job.query is not None or job.evict is not None for job in activation.jobs):
