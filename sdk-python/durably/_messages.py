@@ -23,6 +23,7 @@ from durably.api.common.v1 import (
     WorkflowExecution,
     WorkflowType,
 )
+from durably.api.time import as_timedelta
 from durably.api.failure.v1 import (
     ActivityFailureInfo,
     ApplicationFailureInfo,
@@ -123,10 +124,11 @@ __all__ = [
 ]
 
 
-def to_duration(value: timedelta | None) -> Any:
-    """A Duration message of `value`, exact to the microsecond; None stays None."""
+def to_duration(value: timedelta | float | None) -> Any:
+    """A Duration message of `value`, exact to the microsecond; a number is seconds, None stays None."""
     if value is None:
         return None
+    value = as_timedelta(value)
     seconds = value.days * 86400 + value.seconds
     nanos = value.microseconds * 1000
     if seconds < 0 and nanos:

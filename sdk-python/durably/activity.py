@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast, overload
 
 from durably import _absent, common, converter
 from durably._signature import Signature, keyword_only_without_default, signature_of
+from durably.api.time import as_timedelta
 
 if TYPE_CHECKING:
     from durably.client import Client
@@ -295,7 +296,7 @@ def wait_for_worker_shutdown_sync(timeout: timedelta | float | None = None) -> N
 
 
 def _seconds(timeout: timedelta | float | None) -> float | None:
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    return None if timeout is None else as_timedelta(timeout).total_seconds()
 
 
 class _CompleteAsyncError(BaseException):

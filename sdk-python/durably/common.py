@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, Union
 
 
 from durably import _messages as msg
+from durably.api.time import as_timedelta
 
 __all__ = [
     "Priority",
@@ -40,11 +41,11 @@ class RetryPolicy:
     The n-th retry waits `initial_interval * backoff_coefficient ** (n - 1)`, at most `maximum_interval`.
     """
 
-    initial_interval: timedelta = timedelta(seconds=1)
+    initial_interval: timedelta | float = timedelta(seconds=1)
     """Wait before the first retry. More than zero."""
     backoff_coefficient: float = 2.0
     """Growth of the wait from retry to retry. At least 1."""
-    maximum_interval: timedelta | None = None
+    maximum_interval: timedelta | float | None = None
     """Longest wait. Default: 100 times the initial interval."""
     maximum_attempts: int = 0
     """Attempts in all, the first included. 0: no limit."""
@@ -80,14 +81,16 @@ class RetryPolicy:
         # With one attempt there is never a retry, so that the intervals don't matter.
         if self.maximum_attempts == 1:
             return
-        if self.initial_interval.total_seconds() < 0:
+        initial = as_timedelta(self.initial_interval)
+        if initial < timedelta(0):
             raise ValueError("RetryPolicy: initial_interval cannot be negative; leave it out for 1 second")
         if self.backoff_coefficient < 1:
             raise ValueError("RetryPolicy: backoff_coefficient cannot be less than 1; 1 means a constant interval")
         if self.maximum_interval is not None:
-            if self.maximum_interval.total_seconds() < 0:
+            maximum = as_timedelta(self.maximum_interval)
+            if maximum < timedelta(0):
                 raise ValueError("RetryPolicy: maximum_interval cannot be negative")
-            if self.maximum_interval < self.initial_interval:
+            if maximum < initial:
                 raise ValueError("RetryPolicy: maximum_interval cannot be less than initial_interval")
         if self.maximum_attempts < 0:
             raise ValueError("RetryPolicy: maximum_attempts cannot be negative; 0 means no limit")

@@ -104,7 +104,7 @@ class ApplicationError(FailureError):
         *details: Any,
         type: str | None = None,
         non_retryable: bool = False,
-        next_retry_delay: timedelta | None = None,
+        next_retry_delay: timedelta | float | None = None,
         category: ApplicationErrorCategory = ApplicationErrorCategory.UNSPECIFIED,
     ) -> None:
         # args as the user would expect from `raise SomeType(message)`.
@@ -134,7 +134,7 @@ class ApplicationError(FailureError):
         return self._non_retryable
 
     @property
-    def next_retry_delay(self) -> timedelta | None:
+    def next_retry_delay(self) -> timedelta | float | None:
         """Wait before the next attempt, if the raiser gave one."""
         return self._next_retry_delay
 

@@ -24,7 +24,7 @@ from durably.api.core.v1 import (
     RetryOptions,
     TlsOptions,
 )
-from durably.api.time import to_duration
+from durably.api.time import as_timedelta, to_duration
 from durably.exceptions import TemporalError
 from durably.runtime import Runtime
 
@@ -255,7 +255,7 @@ class ServiceClient:
         service: str = WORKFLOW_SERVICE,
         retry: bool = False,
         metadata: Mapping[str, str] | None = None,
-        timeout: timedelta | None = None,
+        timeout: timedelta | float | None = None,
     ) -> bool:
         """Whether the server says that ``service`` is serving.
 
@@ -280,7 +280,7 @@ class ServiceClient:
         *,
         retry: bool = False,
         metadata: Mapping[str, str] | None = None,
-        timeout: timedelta | None = None,
+        timeout: timedelta | float | None = None,
     ) -> Any:
         """One unary call. ``request`` is the request message; the answer is the response message.
 
@@ -293,7 +293,7 @@ class ServiceClient:
                 service,
                 method,
                 request,
-                timeout=timeout.total_seconds() if timeout is not None else None,
+                timeout=as_timedelta(timeout).total_seconds() if timeout is not None else None,
                 metadata=metadata,
                 retry=retry,
             )
@@ -345,7 +345,7 @@ class _Service:
             *,
             retry: bool = False,
             metadata: Mapping[str, str] | None = None,
-            timeout: timedelta | None = None,
+            timeout: timedelta | float | None = None,
         ) -> Any:
             return await self.client.call(
                 self._name, method, request, retry=retry, metadata=metadata, timeout=timeout

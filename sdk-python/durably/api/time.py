@@ -11,14 +11,27 @@ from durably.api.google.protobuf import Duration, Timestamp
 @overload
 def to_duration(delta: None) -> None: ...
 @overload
-def to_duration(delta: datetime.timedelta) -> Any: ...
-def to_duration(delta: datetime.timedelta | None) -> Any:
-    """A ``google.protobuf.Duration``."""
+def to_duration(delta: datetime.timedelta | float) -> Any: ...
+def to_duration(delta: datetime.timedelta | float | None) -> Any:
+    """A ``google.protobuf.Duration``; a number is seconds."""
     if delta is None:
         return None
     duration = Duration()
-    duration.FromTimedelta(delta)
+    duration.FromTimedelta(as_timedelta(delta))
     return duration
+
+
+def as_timedelta(value: datetime.timedelta | float) -> datetime.timedelta:
+    """What a caller gave for a duration: a timedelta, or a number of seconds.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if isinstance(value, datetime.timedelta):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime.timedelta(seconds=value)
+    raise TypeError(f"a duration is a timedelta or a number of seconds, not {type(value).__name__} {value!r:.60}")
 
 
 def to_timedelta(duration: Any) -> datetime.timedelta | None:

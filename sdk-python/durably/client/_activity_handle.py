@@ -35,7 +35,7 @@ class AsyncActivityHandle:
         self._id_or_token = id_or_token
 
     async def heartbeat(
-        self, *details: Any, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | None = None
+        self, *details: Any, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | float | None = None
     ) -> None:
         """Reports progress.
 
@@ -59,7 +59,7 @@ class AsyncActivityHandle:
             )
 
     async def complete(
-        self, result: Any = UNSET, *, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | None = None
+        self, result: Any = UNSET, *, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | float | None = None
     ) -> None:
         """Completes the activity with a result.
 
@@ -76,7 +76,7 @@ class AsyncActivityHandle:
         *,
         last_heartbeat_details: tuple[Any, ...] = (),
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> None:
         """Fails this attempt; the retry policy decides what follows.
 
@@ -94,7 +94,7 @@ class AsyncActivityHandle:
         )
 
     async def report_cancellation(
-        self, *details: Any, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | None = None
+        self, *details: Any, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | float | None = None
     ) -> None:
         """Reports that the activity has stopped after a request for cancellation.
 
@@ -109,7 +109,7 @@ class AsyncActivityHandle:
         return await self._client.data_converter.encode_wrapper(details) if details else None
 
     async def _respond(
-        self, method: str, metadata: Mapping[str, str], timeout: timedelta | None, **fields: Any
+        self, method: str, metadata: Mapping[str, str], timeout: timedelta | float | None, **fields: Any
     ) -> Any:
         fields.update(namespace=self._client.namespace, identity=self._client.identity)
         target = self._id_or_token

@@ -229,7 +229,7 @@ class Client:
         args: Sequence[Any] = (),
         result_type: type | None = None,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
         **options: Any,
     ) -> WorkflowHandle[Any, Any]:
         """Starts a workflow.
@@ -361,7 +361,7 @@ class Client:
         page_size: int = 1000,
         next_page_token: bytes | None = None,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> WorkflowExecutionAsyncIterator:
         """Runs that match a list filter, for example `WorkflowType = 'Order' AND ExecutionStatus = 'Running'`.
 
@@ -388,7 +388,7 @@ class Client:
         query: str | None = None,
         *,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> WorkflowExecutionCount:
         """How many runs match a list filter.
 
@@ -465,7 +465,7 @@ class Client:
         return {**self._rpc_metadata, **more}
 
     async def _call(
-        self, method: str, request: Any, *, metadata: Mapping[str, str] = {}, timeout: timedelta | None = None
+        self, method: str, request: Any, *, metadata: Mapping[str, str] = {}, timeout: timedelta | float | None = None
     ) -> Any:
         """A call of WorkflowService, retried as the client is configured."""
         return await self._service_client.call(

@@ -154,7 +154,7 @@ class WorkflowExecutionAsyncIterator:
         next_page_token: bytes | None,
         limit: int | None,
         rpc_metadata: Mapping[str, str],
-        rpc_timeout: timedelta | None,
+        rpc_timeout: timedelta | float | None,
     ) -> None:
         self._client = client
         self._request = ListWorkflowExecutionsRequest(

@@ -79,7 +79,7 @@ class WorkflowHistoryEventAsyncIterator:
         event_filter_type: WorkflowHistoryEventFilterType,
         skip_archival: bool,
         rpc_metadata: Mapping[str, str],
-        rpc_timeout: timedelta | None,
+        rpc_timeout: timedelta | float | None,
     ) -> None:
         self._client = client
         self._request = GetWorkflowExecutionHistoryRequest(

@@ -52,11 +52,11 @@ class StartWorkflowOptions(_Required, total=False):
     Time-outs are timedeltas; None, the default, means none (the server's 10 s for `task_timeout`).
     """
 
-    execution_timeout: timedelta | None
+    execution_timeout: timedelta | float | None
     """Longest time for all runs of the chain: retries, cron and continue-as-new included."""
-    run_timeout: timedelta | None
+    run_timeout: timedelta | float | None
     """Longest time for one run."""
-    task_timeout: timedelta | None
+    task_timeout: timedelta | float | None
     """Longest time for one workflow task."""
     id_reuse_policy: common.WorkflowIDReusePolicy
     """When the id belongs to a closed workflow. Default ALLOW_DUPLICATE."""
@@ -72,14 +72,14 @@ class StartWorkflowOptions(_Required, total=False):
     """One line for tools, Markdown."""
     static_details: str | None
     """More lines for tools, Markdown."""
-    start_delay: timedelta | None
+    start_delay: timedelta | float | None
     """Wait before the first workflow task; a signal ends it. Not with `cron_schedule`."""
     start_signal: str | None
     """Send this signal, and start the workflow if it is not running (signal-with-start)."""
     start_signal_args: Sequence[Any]
     rpc_metadata: Mapping[str, str]
     """gRPC metadata of this call, over that of the client."""
-    rpc_timeout: timedelta | None
+    rpc_timeout: timedelta | float | None
     """Deadline of this call."""
     request_eager_start: bool
     """A hint: begin on a worker of this client at once. The server decides; this release always lets it dispatch."""
@@ -95,9 +95,9 @@ async def start_request(
     *,
     id: str,
     task_queue: str,
-    execution_timeout: timedelta | None = None,
-    run_timeout: timedelta | None = None,
-    task_timeout: timedelta | None = None,
+    execution_timeout: timedelta | float | None = None,
+    run_timeout: timedelta | float | None = None,
+    task_timeout: timedelta | float | None = None,
     id_reuse_policy: common.WorkflowIDReusePolicy = common.WorkflowIDReusePolicy.ALLOW_DUPLICATE,
     id_conflict_policy: common.WorkflowIDConflictPolicy = common.WorkflowIDConflictPolicy.UNSPECIFIED,
     retry_policy: common.RetryPolicy | None = None,
@@ -106,7 +106,7 @@ async def start_request(
     search_attributes: common.TypedSearchAttributes | common.SearchAttributes | None = None,
     static_summary: str | None = None,
     static_details: str | None = None,
-    start_delay: timedelta | None = None,
+    start_delay: timedelta | float | None = None,
     start_signal: str | None = None,
     start_signal_args: Sequence[Any] = (),
     request_eager_start: bool = False,

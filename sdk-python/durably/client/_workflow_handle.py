@@ -97,7 +97,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *,
         follow_runs: bool = True,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> ReturnType:
         """Waits until the workflow closes and returns its result, for as long as it takes.
 
@@ -151,7 +151,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         signal: MethodSyncOrAsyncNoParam[SelfType, None],
         *,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> None: ...
 
     @overload
@@ -161,7 +161,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         arg: ParamType,
         *,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> None: ...
 
     @overload
@@ -171,7 +171,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *,
         args: Sequence[Any],
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> None: ...
 
     @overload
@@ -182,7 +182,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *,
         args: Sequence[Any] = ...,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> None: ...
 
     async def signal(
@@ -192,7 +192,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *,
         args: Sequence[Any] = (),
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> None:
         """Sends a signal; returns when the server has recorded it, not when it is handled.
 
@@ -223,7 +223,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *,
         reject_condition: common.QueryRejectCondition | None = ...,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> LocalReturnType: ...
 
     @overload
@@ -234,7 +234,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *,
         reject_condition: common.QueryRejectCondition | None = ...,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> LocalReturnType: ...
 
     @overload
@@ -246,7 +246,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         args: Sequence[Any],
         reject_condition: common.QueryRejectCondition | None = ...,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> LocalReturnType: ...
 
     @overload
@@ -259,7 +259,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         result_type: type | None = ...,
         reject_condition: common.QueryRejectCondition | None = ...,
         rpc_metadata: Mapping[str, str] = ...,
-        rpc_timeout: timedelta | None = ...,
+        rpc_timeout: timedelta | float | None = ...,
     ) -> Any: ...
 
     async def query(
@@ -271,7 +271,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         result_type: type | None = None,
         reject_condition: common.QueryRejectCondition | None = None,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> Any:
         """Asks the workflow. A worker must be running, also for a closed workflow.
 
@@ -312,7 +312,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         return values[0] if values else None
 
     async def cancel(
-        self, *, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | None = None
+        self, *, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | float | None = None
     ) -> None:
         """Asks the workflow to cancel itself; its code decides how.
 
@@ -335,7 +335,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         *args: Any,
         reason: str | None = None,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> None:
         """Ends the workflow at once; its code is not asked.
 
@@ -361,7 +361,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         )
 
     async def describe(
-        self, *, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | None = None
+        self, *, rpc_metadata: Mapping[str, str] = {}, rpc_timeout: timedelta | float | None = None
     ) -> WorkflowExecutionDescription:
         """Status, times, memo and more.
 
@@ -384,7 +384,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         event_filter_type: WorkflowHistoryEventFilterType = WorkflowHistoryEventFilterType.ALL_EVENT,
         skip_archival: bool = False,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> WorkflowHistory:
         """All events so far.
 
@@ -408,7 +408,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         event_filter_type: WorkflowHistoryEventFilterType = WorkflowHistoryEventFilterType.ALL_EVENT,
         skip_archival: bool = False,
         rpc_metadata: Mapping[str, str] = {},
-        rpc_timeout: timedelta | None = None,
+        rpc_timeout: timedelta | float | None = None,
     ) -> WorkflowHistoryEventAsyncIterator:
         """Events one by one, fetched in pages.
 

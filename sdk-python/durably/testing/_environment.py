@@ -15,7 +15,7 @@ from durably import activity, common, converter, workflow
 from durably.api.google.protobuf import Empty
 from durably.api.operatorservice.v1 import AddSearchAttributesRequest
 from durably.api.testservice.v1 import LockTimeSkippingRequest, SleepRequest, UnlockTimeSkippingRequest
-from durably.api.time import to_datetime, to_duration
+from durably.api.time import as_timedelta, to_datetime, to_duration
 from durably.client import Client, WorkflowHandle
 from durably.client._start import UNSET
 from durably.service import ConnectConfig, RetryConfig, ServiceClient
@@ -311,7 +311,7 @@ def _check_ignored(options: Mapping[str, Any], function: str) -> None:
 
 
 def _seconds(duration: timedelta | float) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return as_timedelta(duration).total_seconds()
 
 
 def _worker_of(

@@ -43,13 +43,13 @@ class ActivityConfig(TypedDict, total=False):
 
     task_queue: str | None
     """Default: the workflow's."""
-    schedule_to_close_timeout: timedelta | None
+    schedule_to_close_timeout: timedelta | float | None
     """From scheduling to the end of the last attempt."""
-    schedule_to_start_timeout: timedelta | None
+    schedule_to_start_timeout: timedelta | float | None
     """Wait for a worker. Not retried."""
-    start_to_close_timeout: timedelta | None
+    start_to_close_timeout: timedelta | float | None
     """One attempt."""
-    heartbeat_timeout: timedelta | None
+    heartbeat_timeout: timedelta | float | None
     """Longest silence of a running attempt."""
     retry_policy: common.RetryPolicy | None
     """Default: the server's, without end."""
@@ -82,10 +82,10 @@ class ActivityOptions:
     args: Sequence[Any]
     ret_type: Any
     task_queue: str | None
-    schedule_to_close_timeout: timedelta | None
-    schedule_to_start_timeout: timedelta | None
-    start_to_close_timeout: timedelta | None
-    heartbeat_timeout: timedelta | None
+    schedule_to_close_timeout: timedelta | float | None
+    schedule_to_start_timeout: timedelta | float | None
+    start_to_close_timeout: timedelta | float | None
+    heartbeat_timeout: timedelta | float | None
     retry_policy: common.RetryPolicy | None
     cancellation_type: ActivityCancellationType
     activity_id: str | None
@@ -101,10 +101,10 @@ def _start(
     args: Sequence[Any] = (),
     task_queue: str | None = None,
     result_type: Any = None,
-    schedule_to_close_timeout: timedelta | None = None,
-    schedule_to_start_timeout: timedelta | None = None,
-    start_to_close_timeout: timedelta | None = None,
-    heartbeat_timeout: timedelta | None = None,
+    schedule_to_close_timeout: timedelta | float | None = None,
+    schedule_to_start_timeout: timedelta | float | None = None,
+    start_to_close_timeout: timedelta | float | None = None,
+    heartbeat_timeout: timedelta | float | None = None,
     retry_policy: common.RetryPolicy | None = None,
     cancellation_type: ActivityCancellationType = ActivityCancellationType.TRY_CANCEL,
     activity_id: str | None = None,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
 from durably import _absent, common, converter
+from durably.api.time import as_timedelta
 from durably.workflow._runtime import Info, Runtime, args_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -100,7 +101,7 @@ async def wait_condition(
 
 
 def _seconds(duration: float | timedelta) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return as_timedelta(duration).total_seconds()
 
 
 def continue_as_new(
@@ -108,8 +109,8 @@ def continue_as_new(
     args: Sequence[Any] = (),
     workflow: Callable[..., Any] | str | None = None,
     task_queue: str | None = None,
-    run_timeout: timedelta | None = None,
-    task_timeout: timedelta | None = None,
+    run_timeout: timedelta | float | None = None,
+    task_timeout: timedelta | float | None = None,
     retry_policy: common.RetryPolicy | None = None,
     memo: Mapping[str, Any] | None = None,
     search_attributes: common.SearchAttributes | common.TypedSearchAttributes | None = None,

@@ -190,7 +190,7 @@ function messageOf(thrown: unknown): string {
   if (typeof message === 'string' && message !== '') return message;
   if (isError(thrown)) return String(thrown);
   try {
-    return JSON.stringify(thrown);
+    return JSON.stringify(thrown) ?? String(thrown);
   } catch {
     return String(thrown);
   }
@@ -198,10 +198,44 @@ function messageOf(thrown: unknown): string {
 
 /** Whether the value is an error, also one of another realm. */
 export function isError(value: unknown): value is Error {
-  return (
-    value instanceof Error ||
-    (typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Error]')
-  );
+  try {
+    return (
+      value instanceof Error ||
+      (typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Error]')
+    );
+  } catch {
+    // A proxy that can't be looked at.
+    return false;
+  }
+}
+
+/**
+ * The thrown value, if it can be looked at; or else an error that says so. Getters, traps of proxies and `toString` are
+ * the user's code: whoever answers for what was thrown must not fail by them.
+ */
+export function readable(thrown: unknown): unknown {
+  try {
+    if (!(thrown instanceof Error) && !isError(thrown)) {
+      // Calls what will be called when a failure is made of it.
+      void [messageOf(thrown), String(thrown)];
+      return thrown;
+    }
+    const { name, message, stack, cause, constructor } = thrown;
+    void [`${name}${message}${constructor?.name}`, cause instanceof Error];
+    if (stack === undefined || typeof stack === 'string') return thrown;
+    return Object.assign(new Error(message), { name, stack: undefined });
+  } catch (why) {
+    return new Error(`what was thrown can't be read: ${textOf(why)}`);
+  }
+}
+
+/** What an error says, or as much of another value as can be told. */
+export function textOf(value: unknown): string {
+  try {
+    return isError(value) ? `${value.message}` : String(value);
+  } catch {
+    return typeof value;
+  }
 }
 
 /** The failure itself, or an `ApplicationFailure` made from the error. */

@@ -17,6 +17,7 @@ import {
 } from '@durably/common';
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
 import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
+import { type ProtoFailure, readable, textOf } from '@durably/common/lib/failure';
 import { about } from '@durably/common/lib/converter/payload-converter';
 import { optionalTsToMs } from '@durably/common/lib/time';
 import { type durably, mapPayloads } from '@durably/proto';
@@ -49,10 +50,16 @@ export class ActivityRunner {
   /** Runs one attempt, and answers. */
   start(start: Start): void {
     const token = key(start.taskToken);
-    void this.run(start).then((completion) => {
-      this.attempts.delete(token);
-      this.options.respond({ activity: completion });
-    });
+    void this.run(start)
+      .then((completion) => {
+        this.attempts.delete(token);
+        this.options.respond({ activity: completion });
+      })
+      .catch((error: unknown) => {
+        // It holds what no message may hold, or the user's logger has thrown.
+        this.attempts.delete(token);
+        this.options.respond({ activity: { taskToken: start.taskToken, failed: unanswerable(error) } });
+      });
   }
 
   cancel({ taskToken, reason }: durably.core.v1.ActivityCancel): void {
@@ -83,7 +90,7 @@ export class ActivityRunner {
       const payload = converted(`The result of activity ${start.activityType}`, payloadConverter, result);
       return await this.encoded({ taskToken, completed: { result: payload } });
     } catch (error) {
-      return await this.failed(taskToken, error, cancellation.reason, logger);
+      return await this.failed(taskToken, readable(error), cancellation.reason, logger);
     }
   }
 
@@ -123,7 +130,7 @@ export class ActivityRunner {
       return await this.encoded({ taskToken, failed: failureConverter.errorToFailure(failure, payloadConverter) });
     } catch (second) {
       // The failure itself can't be converted: say so, rather than nothing.
-      const why = second instanceof Error ? second.message : String(second);
+      const why = textOf(second);
       const { type, nonRetryable } = failure instanceof ApplicationFailure ? failure : {};
       return {
         taskToken,
@@ -192,6 +199,11 @@ function converted(what: string, converter: PayloadConverter, value: unknown): P
   } catch (error) {
     throw about(what, error);
   }
+}
+
+/** The failure in place of an answer that can't be sent. */
+function unanswerable(error: unknown): ProtoFailure {
+  return { source: 'TypeScriptSDK', message: `the activity's answer can't be encoded: ${textOf(error)}`, applicationFailureInfo: {} };
 }
 
 function key(taskToken: Uint8Array): string {

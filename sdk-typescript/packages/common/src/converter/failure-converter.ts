@@ -40,7 +40,7 @@ const BUILT_IN_FRAME = /\((?:<anonymous>|native)\)$|\(index \d+\)$/;
 
 /** A stack trace down to the first frame of the SDK below the user's. */
 export function cutoffStackTrace(stack: string | undefined): string {
-  const lines = (stack ?? '').split('\n');
+  const lines = (typeof stack === 'string' ? stack : '').split('\n');
   const frames = lines.filter((line) => /^\s+at /.test(line));
   const kept: string[] = [];
   // Built-ins count with the user's frame that follows them, if one does.

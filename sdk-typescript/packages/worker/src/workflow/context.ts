@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { formatWithOptions, inspect, isDeepStrictEqual } from 'node:util';
 import vm from 'node:vm';
 import type { LogLevel, LogMetadata, Logger } from '@durably/common';
+import { isError, readable, textOf } from '@durably/common/lib/failure';
 import type { Activation, Bundle, Conclusion, Host, RunOptions } from '@durably/workflow/lib/runtime/host';
 import type { Run } from '@durably/workflow/lib/runtime/index';
 import { BUNDLE_NAME } from './bundler';
@@ -207,9 +208,10 @@ export class WorkflowContext {
       return failed ? { ...conclusion, failed: { ...failed, error: this.copy(failed.error) } } : conclusion;
     } catch (error) {
       // The user's converters don't yield, or what was thrown can't be looked at.
-      const { message } = error as Error;
-      const failure = { source: 'TypeScriptSDK', message, applicationFailureInfo: { type: (error as Error).name } };
-      return { commands: [], usedFlags: [], failed: { failure, error, advice: '' }, pending: 0 };
+      const read = readable(error);
+      const { name, message } = isError(read) ? read : new Error(textOf(read));
+      const failure = { source: 'TypeScriptSDK', message, applicationFailureInfo: { type: name } };
+      return { commands: [], usedFlags: [], failed: { failure, error: read, advice: '' }, pending: 0 };
     } finally {
       runtime.leave(run);
     }

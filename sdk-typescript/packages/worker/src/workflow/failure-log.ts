@@ -4,6 +4,7 @@
  */
 
 import type { Logger } from '@durably/common';
+import { readable, textOf } from '@durably/common/lib/failure';
 
 /** Runs whose failures are remembered. */
 const MOST_RUNS = 1_000;
@@ -42,7 +43,8 @@ export class FailureLog {
 
 /** With the user's line, so that the same message from elsewhere is another reason. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const line = /^\s+at .*/m.exec(error.stack ?? '')?.[0] ?? '';
-  return `${error.name}: ${error.message}${line && ` ${line.trim()}`}`;
+  const read = readable(error);
+  if (!(read instanceof Error)) return textOf(read);
+  const line = /^\s+at .*/m.exec(read.stack ?? '')?.[0] ?? '';
+  return `${read.name}: ${read.message}${line && ` ${line.trim()}`}`;
 }

@@ -2,6 +2,8 @@
 
 import type { FailureConverter, Logger, PayloadCodec, PayloadConverter } from '@durably/common';
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
+import { defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
+import { type ProtoFailure, readable } from '@durably/common/lib/failure';
 import { type durably, mapPayloads } from '@durably/proto';
 import type { Run } from '@durably/workflow/lib/runtime/index';
 import { coversNondeterminism } from '../worker-options';
@@ -91,7 +93,13 @@ export class WorkflowRunner {
     });
     setImmediate(() => {
       lastActivated = undefined;
-      if (run) this.answer(runId, run);
+      if (run === undefined) return;
+      try {
+        this.answer(runId, run);
+      } catch (error) {
+        // Such as a command with a value that doesn't fit its field.
+        this.refuse(runId, error);
+      }
     });
   }
 
@@ -146,19 +154,26 @@ export class WorkflowRunner {
       return;
     }
     const encode = (payloads: any[]) => encodePayloads(codecs, payloads);
-    mapPayloads('durably.core.v1.WorkflowCompletion', completion, encode).then(
-      () => respond(completion),
-      (error: unknown) => this.refuse(completion.runId ?? '', error),
-    );
+    mapPayloads('durably.core.v1.WorkflowCompletion', completion, encode)
+      .then(() => respond(completion))
+      .catch((error: unknown) => this.refuse(completion.runId ?? '', error));
   }
 
   /** Fails the workflow task by an error of the worker, or of code that belongs to no run yet. */
   private refuse(runId: string, error: unknown): void {
     const { context, failureConverter, payloadConverter, respond } = this.options;
-    if (error instanceof Error && error.stack) error.stack = context.mapStack(error.stack);
-    this.log.failed(runId, error, {});
+    let failure: ProtoFailure;
+    let read = readable(error);
+    try {
+      if (read instanceof Error && read.stack) read.stack = context.mapStack(read.stack);
+      failure = failureConverter.errorToFailure(read, payloadConverter);
+    } catch (why) {
+      read = readable(why);
+      failure = defaultFailureConverter.errorToFailure(read, payloadConverter);
+    }
+    this.log.failed(runId, read, {});
     this.failed.add(runId);
-    respond({ runId, failure: { failure: failureConverter.errorToFailure(error, payloadConverter) } });
+    respond({ runId, failure: { failure } });
   }
 
   /** Whether the promise is one of workflows, and the rejection was taken note of. */

@@ -14,6 +14,8 @@ export class Positions {
 
   /** A stack trace with the sources' positions. */
   mapStack(stack: string): string {
+    // A user's error may have anything for a stack.
+    if (typeof stack !== 'string') return '';
     return stack.replace(POSITION, (found, line: string, column: string) => {
       const source = this.find(Number(line), Number(column));
       return source ? `${source.file}:${source.line}:${source.column}` : found;

@@ -8,7 +8,7 @@
 
 import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
 import { about } from '@durably/common/lib/converter/payload-converter';
-import { ActivityFailure, TemporalFailure, ensureTemporalFailure, isCancellation, isError } from '@durably/common/lib/failure';
+import { ActivityFailure, TemporalFailure, ensureTemporalFailure, isCancellation, isError, readable, textOf } from '@durably/common/lib/failure';
 import { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from '../errors';
 import { host } from './globals';
 import type { Command, Failure, FailedTask } from './host';
@@ -38,7 +38,8 @@ export class Outcome {
   }
 
   /** Ends the workflow, or fails its task, by what left the user's code. */
-  fail(error: unknown): void {
+  fail(thrown: unknown): void {
+    const error = readable(thrown);
     if (error instanceof ContinueAsNew) this.close({ continueAsNew: error.command });
     else if (this.isCancelled && isCancellation(error)) this.close({ cancelWorkflow: {} });
     else if (error instanceof TemporalFailure || this.isListed(error)) this.failWorkflow(error);
@@ -46,7 +47,8 @@ export class Outcome {
   }
 
   /** As `fail`, for what the user's modules throw when they are made. Only what can't change fails the workflow. */
-  failLoading(error: unknown): void {
+  failLoading(thrown: unknown): void {
+    const error = readable(thrown);
     if (isMissingFeature(error) || this.isListed(error)) this.failWorkflow(error);
     else this.failTask(error);
   }
@@ -78,17 +80,17 @@ export class Outcome {
   }
 
   failTask(error: unknown): void {
-    this.taskError ??= { error };
+    this.taskError ??= { error: readable(error) };
   }
 
   /** As `failTask`, by an error of which others that were there before are only the consequence. */
   failTaskInstead(error: unknown): void {
-    this.taskError = { error };
+    this.taskError = { error: readable(error) };
   }
 
   /** A promise of this run was rejected, and nobody cared. */
   rejectionUnhandled(reason: unknown): void {
-    this.rejection ??= { reason };
+    this.rejection ??= { reason: readable(reason) };
   }
 
   private judgeRejection(): void {
@@ -176,7 +178,7 @@ function adviceOn(error: unknown): string {
 function describeRejection(reason: unknown): string {
   const messages: string[] = [];
   for (let of = reason; of instanceof Error && messages.length < 5; of = of.cause) {
-    messages.push(of instanceof ActivityFailure ? `${of.message} (${of.activityType})` : of.message);
+    messages.push(of instanceof ActivityFailure ? `${of.message} (${of.activityType})` : textOf(of));
   }
   return messages.join(': ') || String(reason);
 }
