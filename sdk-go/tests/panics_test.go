@@ -44,6 +44,13 @@ type unwritable struct{}
 
 func (unwritable) MarshalJSON() ([]byte, error) { panic("can't be written") }
 
+// exits ends the goroutine that asks for its text.
+type exits struct{}
+
+func (exits) Error() string { runtime.Goexit(); return "" }
+
+func (exits) MarshalJSON() ([]byte, error) { runtime.Goexit(); return nil, nil }
+
 type bad struct {
 	result any
 	err    error
@@ -66,6 +73,9 @@ func bads() map[string]bad {
 		"NoText":        {err: errors.New("not \xff UTF-8"), want: "not \uFFFD UTF-8", kind: "errorString"},
 		"NoTextInKind":  {err: temporal.NewApplicationError("x", "kind \xff"), want: "x", kind: "kind \uFFFD"},
 		"CanceledTyped": {err: (*temporal.CanceledError)(nil), want: "nil pointer", kind: "PanicError"},
+		"ExitsAsked":    {err: exits{}, want: "runtime.Goexit", kind: "PanicError"},
+		"ExitsWritten":  {result: exits{}, want: "runtime.Goexit", kind: "PanicError"},
+		"PanicExits":    {do: func(context.Context) { panic(exits{}) }, want: "tests.exits", kind: "PanicError"},
 		"Goexit":        {do: func(context.Context) { runtime.Goexit() }, want: "runtime.Goexit", kind: "PanicError"},
 	}
 }

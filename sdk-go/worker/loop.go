@@ -100,8 +100,7 @@ func (l *loop) answer(request *core.WorkerRequest, instead func(*failurepb.Failu
 	if err := l.try(request); err != nil {
 		l.environment.Logger.Error("An answer can't be sent; what it answers fails instead.", "Error", err)
 		// A converter of the user's may be what put it in.
-		failed := failure.NewConverter(nil, false).ErrorToFailure(fmt.Errorf("the answer can't be sent: %w", err))
-		l.request(instead(failed))
+		l.request(instead(plainFailure(fmt.Errorf("the answer can't be sent: %w", err))))
 	}
 }
 
@@ -122,17 +121,26 @@ func (l *loop) try(request *core.WorkerRequest) error {
 func (l *loop) activate(activation *core.WorkflowActivation) {
 	id := activation.RunId
 	run := l.find(id)
-	completion := run.Activate(activation)
-	if isEviction(activation) {
-		l.forget(id, run)
-	}
-	workflow := func(completion *core.WorkflowCompletion) *core.WorkerRequest {
-		return &core.WorkerRequest{Request: &core.WorkerRequest_Workflow{Workflow: completion}}
-	}
-	l.answer(workflow(completion), func(f *failurepb.Failure) *core.WorkerRequest {
-		failed := &core.WorkflowCompletion_Failure{Failure: &core.ActivationFailure{Failure: f}}
-		return workflow(&core.WorkflowCompletion{RunId: id, Status: failed})
-	})
+	completion := failedTask(id, plainFailure(failure.Exited("the goroutine that answers for the workflow")))
+	// Also if the user's code, such as an error's text or a logger, ends this goroutine.
+	defer func() {
+		if isEviction(activation) {
+			l.forget(id, run)
+		}
+		l.answer(completion, func(f *failurepb.Failure) *core.WorkerRequest { return failedTask(id, f) })
+	}()
+	completion = &core.WorkerRequest{Request: &core.WorkerRequest_Workflow{Workflow: run.Activate(activation)}}
+}
+
+func failedTask(runID string, f *failurepb.Failure) *core.WorkerRequest {
+	failed := &core.WorkflowCompletion_Failure{Failure: &core.ActivationFailure{Failure: f}}
+	return &core.WorkerRequest{Request: &core.WorkerRequest_Workflow{
+		Workflow: &core.WorkflowCompletion{RunId: runID, Status: failed}}}
+}
+
+// plainFailure is a failure that no code of the user's has part in.
+func plainFailure(err error) *failurepb.Failure {
+	return failure.NewConverter(nil, false).ErrorToFailure(err)
 }
 
 func (l *loop) find(id string) *flow.Run {
@@ -259,7 +267,7 @@ func (l *loop) run(start *core.ActivityStart, ctx context.Context, cancel contex
 		Cancel: cancel,
 	}
 	var payload *commonpb.Payload
-	var err error = &failure.PanicError{Value: "the activity's goroutine was ended by runtime.Goexit: return instead"}
+	var err error = failure.Exited("the activity's goroutine")
 	defer func() {
 		if failed := environment.Failed(); failed != nil {
 			err = failed
@@ -288,9 +296,13 @@ func (l *loop) respond(token []byte, payload *commonpb.Payload, err error, logge
 		completion.TaskToken = token
 		return &core.WorkerRequest{Request: &core.WorkerRequest_Activity{Activity: completion}}
 	}
-	l.answer(request(l.completion(payload, err, logger)), func(f *failurepb.Failure) *core.WorkerRequest {
+	failed := func(f *failurepb.Failure) *core.WorkerRequest {
 		return request(&core.ActivityCompletion{Status: &core.ActivityCompletion_Failed{Failed: f}})
-	})
+	}
+	answer := failed(plainFailure(failure.Exited("the goroutine that answers for the activity")))
+	// Also if the user's code, such as an error's text or a logger, ends this goroutine.
+	defer func() { l.answer(answer, failed) }()
+	answer = request(l.completion(payload, err, logger))
 }
 
 func (l *loop) completion(payload *commonpb.Payload, err error, logger log.Logger) *core.ActivityCompletion {

@@ -22,7 +22,28 @@ const (
 
 // Caught is the error of a panic with the value that was recovered. It must be called by the deferred function.
 func Caught(value any) *PanicError {
-	return &PanicError{Value: value, Stack: string(debug.Stack())}
+	return &PanicError{Value: said(value), Stack: string(debug.Stack())}
+}
+
+// Exited says that a goroutine was ended, by the user's code, which it ran to make an answer.
+func Exited(what string) *PanicError {
+	return &PanicError{Value: what + " was ended by runtime.Goexit: return instead"}
+}
+
+// said is what a panic's value says, with nothing of the user's left in it. Error and String may panic, which fmt bears, and
+// may end their goroutine, so they get one of their own.
+func said(value any) any {
+	if text, ok := value.(string); ok {
+		return text
+	}
+	text := fmt.Sprintf("a value of type %T, which ends the goroutine that asks for its text", value)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		text = fmt.Sprintf("%v", value)
+	}()
+	<-over
+	return text
 }
 
 // Convert turns an error into a failure. If that panics, the failure is the panic's, which it returns too.

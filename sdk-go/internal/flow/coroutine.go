@@ -51,7 +51,7 @@ func (c *coroutine) main() {
 		case value != nil:
 			c.run.panicked(failure.Caught(value))
 		case !returned:
-			c.run.panicked(failure.Caught("the coroutine's goroutine was ended by runtime.Goexit: return instead"))
+			c.run.panicked(failure.Exited("the coroutine's goroutine"))
 		}
 		c.done = true
 		c.handOver()
