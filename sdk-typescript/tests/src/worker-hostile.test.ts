@@ -59,3 +59,13 @@ test('a task fails wherever whatever is thrown, and the worker goes on', { timeo
     }
   });
 });
+
+test('a long message holds nobody up', { timeout: 60_000 }, async () => {
+  await withWorker('hostile', async (env) => {
+    const handle = await env.start('throwsLong', [200_000]);
+    assert.match(await env.taskFailure(handle), /throwsLong .*hostile\.ts:\d+/);
+    await handle.terminate();
+    // To look for positions in it took the square of its length: minutes.
+    assert.equal(await env.execute('fine'), 'fine');
+  });
+});

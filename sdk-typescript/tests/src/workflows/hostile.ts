@@ -61,3 +61,7 @@ export async function throwsHostile(where: string, name: string): Promise<void> 
 export async function fine(): Promise<string> {
   return 'fine';
 }
+
+export async function throwsLong(length: number): Promise<void> {
+  throw new Error('x'.repeat(length));
+}

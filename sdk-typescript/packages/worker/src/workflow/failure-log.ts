@@ -45,6 +45,6 @@ export class FailureLog {
 function reasonOf(error: unknown): string {
   const read = readable(error);
   if (!(read instanceof Error)) return textOf(read);
-  const line = /^\s+at .*/m.exec(read.stack ?? '')?.[0] ?? '';
+  const line = /^[ \t]+at .*/m.exec(read.stack ?? '')?.[0] ?? '';
   return `${read.name}: ${read.message}${line && ` ${line.trim()}`}`;
 }

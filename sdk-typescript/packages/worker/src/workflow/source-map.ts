@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { BUNDLE_NAME } from './bundler';
 
 const POSITION = new RegExp(`(?:[^\\s()]*[\\\\/])?${BUNDLE_NAME.replace('.', '\\.')}:(\\d+):(\\d+)`, 'g');
+const FRAME = /^[ \t]*at .*$/gm;
 const INLINE = /^\/\/# sourceMappingURL=data:application\/json;(?:charset=[\w-]+;)?base64,(.+)$/m;
 
 export class Positions {
@@ -16,9 +17,13 @@ export class Positions {
   mapStack(stack: string): string {
     // A user's error may have anything for a stack.
     if (typeof stack !== 'string') return '';
-    return stack.replace(POSITION, (found, line: string, column: string) => {
-      const source = this.find(Number(line), Number(column));
-      return source ? `${source.file}:${source.line}:${source.column}` : found;
+    // Frames only: a message may be long, and to look for a position in it takes the square of its length.
+    return stack.replace(FRAME, (frame) => {
+      if (!frame.includes(BUNDLE_NAME)) return frame;
+      return frame.replace(POSITION, (found, line: string, column: string) => {
+        const source = this.find(Number(line), Number(column));
+        return source ? `${source.file}:${source.line}:${source.column}` : found;
+      });
     });
   }
 
