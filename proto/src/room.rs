@@ -83,7 +83,7 @@ pub fn check(full_name: &str, encoded: &[u8]) -> Result<(), TooLarge> {
 
 /// Whether `full_name` is the request of a service.
 pub(crate) fn is_request(full_name: &str) -> bool {
-    TYPES.requests.contains_key(full_name)
+    TYPES.requests.contains(full_name)
 }
 
 /// About how much memory the message `full_name` takes once it is decoded, beyond its bytes. 0 for an unknown one.

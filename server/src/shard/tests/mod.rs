@@ -25,11 +25,16 @@ use durably_proto::temporal::api::{
     workflowservice::v1::*,
 };
 
+use prost::Message as _;
+
 use super::{ActivityTask, ClockKind, Executions, PollContext, driver::Shard, work::Work};
 use crate::{
     Namespace, ServiceError,
-    engine::{SECOND, duration},
-    store::{MemoryStore, SqliteStore, Store},
+    engine::{
+        SECOND, duration,
+        state::{FewRow, RunState},
+    },
+    store::{MemoryStore, SqliteStore, StateRow, Store, StoredRun},
 };
 
 fn namespace() -> Namespace {
@@ -42,6 +47,12 @@ fn namespace() -> Namespace {
         data: Default::default(),
         token_key: Default::default(),
     }
+}
+
+/// What is stored of what a run waits for, in its header or beside it.
+fn pending_rows(stored: &StoredRun) -> Vec<StateRow> {
+    let header = RunState::decode(stored.state.as_slice()).unwrap_or_default();
+    stored.rows.iter().cloned().chain(header.few.into_iter().filter_map(FewRow::row)).collect()
 }
 
 /// The suite runs with one shard and, told so by this variable, with several.

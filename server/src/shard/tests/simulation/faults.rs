@@ -1,6 +1,6 @@
 //! What else can go wrong in the simulation: another process takes the lease, and stored runs are damaged.
 
-use super::*;
+use super::{super::pending_rows, *};
 use crate::store::{Commit, Holder, RowKind, RunCommit, RunWrite, StateRow, Terms};
 
 impl World {
@@ -38,8 +38,9 @@ impl World {
         pushed.unwrap();
         // Buffered events would be lost with the state: they are in no history yet.
         open.retain(|seq| {
-            let rows = self.store.run(*seq).unwrap().unwrap().rows;
-            !self.shard.set_aside.contains_key(seq) && rows.iter().all(|row| row.kind != RowKind::Buffered)
+            let stored = self.store.run(*seq).unwrap().unwrap();
+            !self.shard.set_aside.contains_key(seq)
+                && pending_rows(&stored).iter().all(|row| row.kind != RowKind::Buffered)
         });
         if open.is_empty() {
             return;
