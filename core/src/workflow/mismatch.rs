@@ -85,8 +85,8 @@ impl fmt::Display for Mismatch {
         };
         write!(
             f,
-            "{what} Workflow code must do the same again when it is replayed: restore the old order of calls, or put the \
-             change behind a patch so that only new runs take it; and let nothing but workflow APIs decide what it does \
+            "{what} Workflow code must do the same again when it is replayed: restore the old order of calls, or register the changed \
+             workflow under another name, which new runs begin by; and let nothing but workflow APIs decide what it does \
              (no clock, randomness, I/O, or iteration in an order that varies)."
         )
     }
