@@ -32,8 +32,16 @@ pub(super) fn server_failure(message: &str, non_retryable: bool) -> Failure {
     }
 }
 
-fn too_large(message: Option<&impl Message>) -> bool {
-    message.is_some_and(|message| message.encoded_len() > validate::MAX_BLOB)
+/// Why the message is refused as too large, as a failure; `None` if it isn't.
+/// `what` says it in the words of Temporal's server.
+pub(super) fn too_large(what: &str, message: Option<&impl Message>, non_retryable: bool) -> Option<Failure> {
+    let size = message.map_or(0, Message::encoded_len);
+    let allowed = validate::MAX_BLOB;
+    (size > allowed).then(|| {
+        let advice = "store large data elsewhere and pass a reference";
+        let told = format!("{what} It takes {size} bytes; at most {allowed} are allowed: {advice}.");
+        server_failure(&told, non_retryable)
+    })
 }
 
 /// How a call names its activity: by the token that came with the task, or by ids.
@@ -77,8 +85,8 @@ impl Frontend {
         identity: String,
     ) -> Result<bool, ServiceError> {
         validate::optional_id("identity", &identity)?;
-        if too_large(details.as_ref()) {
-            self.fail_for(HEARTBEAT_TOO_LARGE, activity, identity).await?;
+        if let Some(failure) = too_large(HEARTBEAT_TOO_LARGE, details.as_ref(), true) {
+            self.fail_for(failure, activity, identity).await?;
             return Ok(true);
         }
         self.executions().heartbeat_activity(activity, details).await
@@ -91,8 +99,8 @@ impl Frontend {
         identity: String,
     ) -> Result<(), ServiceError> {
         validate::optional_id("identity", &identity)?;
-        if too_large(result.as_ref()) {
-            return self.fail_for(RESULT_TOO_LARGE, activity, identity).await;
+        if let Some(failure) = too_large(RESULT_TOO_LARGE, result.as_ref(), true) {
+            return self.fail_for(failure, activity, identity).await;
         }
         self.executions().complete_activity(activity, result, identity).await
     }
@@ -105,11 +113,9 @@ impl Frontend {
         identity: String,
     ) -> Result<(), ServiceError> {
         validate::optional_id("identity", &identity)?;
-        if too_large(failure.as_ref()) {
-            failure = Some(server_failure(FAILURE_TOO_LARGE, true));
-        }
-        if too_large(heartbeat.as_ref()) {
-            failure = Some(server_failure(HEARTBEAT_TOO_LARGE, true));
+        failure = too_large(FAILURE_TOO_LARGE, failure.as_ref(), true).or(failure);
+        if let Some(refused) = too_large(HEARTBEAT_TOO_LARGE, heartbeat.as_ref(), true) {
+            failure = Some(refused);
             heartbeat = None;
         }
         self.executions().fail_activity(activity, failure, heartbeat, identity).await
@@ -122,20 +128,19 @@ impl Frontend {
         identity: String,
     ) -> Result<(), ServiceError> {
         validate::optional_id("identity", &identity)?;
-        if too_large(details.as_ref()) {
-            return self.fail_for(DETAILS_TOO_LARGE, activity, identity).await;
+        if let Some(failure) = too_large(DETAILS_TOO_LARGE, details.as_ref(), true) {
+            return self.fail_for(failure, activity, identity).await;
         }
         self.executions().cancel_activity(activity, details, identity).await
     }
 
     async fn fail_for(
         &self,
-        reason: &str,
+        failure: Failure,
         activity: ActivityTask,
         identity: String,
     ) -> Result<(), ServiceError> {
-        let failure = Some(server_failure(reason, true));
-        self.executions().fail_activity(activity, failure, None, identity).await
+        self.executions().fail_activity(activity, Some(failure), None, identity).await
     }
 }
 

@@ -9,6 +9,7 @@ use prost::Message;
 
 use super::{
     Caller, Frontend,
+    activity_tasks::{FAILURE_TOO_LARGE, server_failure, too_large},
     tokens::{self, TokenKind},
     validate,
 };
@@ -81,7 +82,7 @@ impl Frontend {
         let failed = RespondWorkflowTaskFailedRequest {
             task_token: request.task_token,
             cause: cause as i32,
-            failure: Some(super::activity_tasks::server_failure(&message, false)),
+            failure: Some(server_failure(&message, false)),
             identity: request.identity,
             namespace: request.namespace,
             ..Default::default()
@@ -105,10 +106,7 @@ impl Frontend {
             )));
         }
         // The attempt has failed either way; refusing the report would leave the task to its time-out.
-        if request.failure.as_ref().is_some_and(|failure| failure.encoded_len() > validate::MAX_BLOB) {
-            request.failure =
-                Some(super::activity_tasks::server_failure(super::activity_tasks::FAILURE_TOO_LARGE, false));
-        }
+        request.failure = too_large(FAILURE_TOO_LARGE, request.failure.as_ref(), false).or(request.failure);
         self.executions().respond_workflow_task_failed(&namespace, request).await
     }
 

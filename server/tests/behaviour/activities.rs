@@ -290,7 +290,9 @@ async fn a_result_that_is_too_large_fails_the_activity_instead_of_hanging_it() {
         Some(Event::ActivityTaskFailedEventAttributes(failed)) => failed.failure.clone(),
         _ => None,
     });
-    assert_eq!(failed.expect("the activity failed").message, "Complete result exceeds size limit.");
+    let message = failed.expect("the activity failed").message;
+    assert!(message.starts_with("Complete result exceeds size limit. It takes "), "{message}");
+    assert!(message.contains(" bytes; at most 2097152 are allowed"), "{message}");
 }
 
 #[tokio::test]
