@@ -103,7 +103,9 @@ fn answer(event: WorkerEvent, ended: &tokio::sync::mpsc::UnboundedSender<()>) ->
             let _ = ended.send(());
             None
         }
-        Event::ActivityCancel(_) | Event::Replay(_) | Event::ActivityAnswered(_) => None,
+        Event::ActivityCancel(_) | Event::Replay(_) | Event::ActivityAnswered(_) | Event::Connectivity(_) => {
+            None
+        }
     }
 }
 

@@ -278,3 +278,34 @@ async fn a_worker_goes_on_when_its_server_comes_back() {
     client.close().await;
     server.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_tells_once_that_its_server_is_away_and_once_that_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    let serve = async || {
+        let embedded = Some(EmbeddedOptions { listen: address.clone(), ..Default::default() });
+        let options = ConnectOptions { embedded, ..file(&directory.path().join("state.db")) };
+        Client::connect(options).await.expect("the server starts")
+    };
+    let server = serve().await;
+    let remote = ConnectOptions { target: address.clone(), ..Default::default() };
+    let client = Client::connect(remote).await.expect("it listens");
+    let options =
+        WorkerOptions { task_queue: "w".into(), workflows: true, activities: true, ..Default::default() };
+    let echo =
+        Registry::default().workflow("echo", |context| async move { Outcome::Completed(context.input()) });
+    let mut sdk = Sdk::start(&client, options, echo);
+    start(&client, "w", "echo", "").await;
+
+    server.close().await;
+    assert!(sdk.connectivity().await.lost.is_some());
+    let server = serve().await;
+    assert_eq!(sdk.connectivity().await.lost, None);
+
+    let ended = sdk.shut_down().await;
+    assert_eq!(ended.fatal, None);
+    server.close().await;
+}

@@ -90,6 +90,8 @@ func (l *loop) handle(event *core.WorkerEvent) {
 		l.cancel(event.ActivityCancel)
 	case *core.WorkerEvent_Replay:
 		l.replays <- event.Replay
+	case *core.WorkerEvent_Connectivity:
+		go l.tell(event.Connectivity)
 	case *core.WorkerEvent_ShutDown:
 		go l.ended(event.ShutDown)
 	}
@@ -189,6 +191,15 @@ func (l *loop) purge() {
 	for _, id := range ids {
 		l.request(&core.WorkerRequest{Request: &core.WorkerRequest_Evict{Evict: &core.EvictRun{RunId: id}}})
 	}
+}
+
+// tell says that the server is away or back. What it goes to is the user's.
+func (l *loop) tell(changed *core.Connectivity) {
+	if lost := changed.Lost; lost != nil {
+		l.environment.Logger.Warn("The worker can't reach its server, and goes on trying.", "TaskQueue", l.taskQueue, "Error", lost.Message)
+		return
+	}
+	l.environment.Logger.Warn("The worker reaches its server again.", "TaskQueue", l.taskQueue)
 }
 
 func (l *loop) ended(event *core.ShutDown) {

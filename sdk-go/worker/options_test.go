@@ -21,6 +21,7 @@ func TestEachOptionOfAWorkerIsOfferedOrThereIsAReason(t *testing.T) {
 		"nondeterminism_as_workflow_fail": {
 			By: Options{WorkflowPanicPolicy: FailWorkflow}, Also: "nondeterminism_failure_message"},
 		"nondeterminism_as_workflow_fail_for_types": {Without: "the official SDK has one policy for all workflows"},
+		"nondeterminism_as_task_fail_for_types":     {Without: "the official SDK has one policy for all workflows"},
 		"nondeterminism_failure_message": {
 			By: Options{WorkflowPanicPolicy: FailWorkflow}, Also: "nondeterminism_as_workflow_fail"},
 		"max_cached_bytes":                       {Without: "the official SDK bounds the cache in number only"},

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from durably.converter import PayloadConverter
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Signature:
     """Whether it takes `*args`."""
     ret_type: Any
     """Type hint of the result, or None if there is no hint."""
+    names: tuple[str, ...] = ()
+    """Of the positional parameters."""
+    place: str = ""
+    """The function's name, and `file:line` where it is written, for errors."""
 
     def hints(self, count: int) -> list[Any] | None:
         """Hints for decoding `count` arguments."""
@@ -55,7 +62,41 @@ def signature_of(fn: Callable[..., Any], *, bound: bool | None = None) -> Signat
         required=sum(p.default is p.empty for p in positional),
         variadic=any(p.kind is p.VAR_POSITIONAL for p in parameters),
         ret_type=hints.get("return"),
+        names=tuple(p.name for p in positional),
+        place=_place(target),
     )
+
+
+def _place(target: Any) -> str:
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    code = getattr(inspect.unwrap(target), "__code__", None)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name
+
+
+def decode_arguments(converter: PayloadConverter, payloads: Sequence[Any], signature: Signature) -> list[Any]:
+    """The values of the payloads, by the hints of the parameters.
+
+    Raises:
+        Exception: As the converter says; of the usual kinds, the message begins with the parameter and where it stands.
+    """
+    hints = signature.hints(len(payloads))
+    try:
+        return converter.from_payloads(payloads, hints)
+    except Exception as error:
+        if type(error) in (TypeError, ValueError, RuntimeError):
+            error.args = (f"{_parameter(converter, payloads, signature)} of {signature.place}: {error}",)
+        raise
+
+
+def _parameter(converter: PayloadConverter, payloads: Sequence[Any], signature: Signature) -> str:
+    """The first that can't be decoded alone."""
+    for index, payload in enumerate(payloads):
+        try:
+            hint = signature.arg_types[index] if index < len(signature.arg_types) else None
+            converter.from_payload(payload, hint)
+        except Exception:
+            return f"parameter {signature.names[index]!r}" if index < len(signature.names) else f"argument {index + 1}"
+    return "an argument"
 
 
 def keyword_only_without_default(fn: Callable[..., Any]) -> str | None:

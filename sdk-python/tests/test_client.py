@@ -367,3 +367,11 @@ async def test_a_signal_to_a_run_that_others_started_knows_its_first_run(client:
         second = await client.start_workflow(Door.run, "Ann", id=queue, task_queue=queue, start_signal="open-for-all")
         assert second.first_execution_run_id == first.first_execution_run_id == first.result_run_id
         assert await second.result() == "Ann saw all"
+
+
+async def test_an_embedded_server_says_where_its_namespaces_are_listed() -> None:
+    async with await Client.connect("embedded:", namespace="orders") as client:
+        with pytest.raises(RPCError, match="'orders' is not registered. The server is embedded: .* list it there"):
+            await client.start_workflow("w", id="w", task_queue="q")
+    async with await Client.connect("embedded:", namespace="orders", embedded_namespaces=["orders"]) as client:
+        assert (await client.start_workflow("w", id="w", task_queue="q")).id == "w"

@@ -9,7 +9,9 @@ import pytest
 from activations import PAYLOADS, Run, query, signal
 
 from durably import workflow
+from durably.client import Client, WorkflowHandle
 from durably.converter import value_to_type
+from durably.worker import Worker
 
 T = TypeVar("T")
 
@@ -191,3 +193,13 @@ def test_surplus_arguments_of_newer_callers_are_dropped() -> None:
     assert PAYLOADS.from_payload(answer.query_answer.succeeded) == 1
     run.activate(signal("one", 1, 2, 3))
     assert run.result == ["a", 1]
+
+
+async def test_surplus_arguments_of_newer_clients_are_dropped(client: Client, queue: str) -> None:
+    async with Worker(client, task_queue=queue, workflows=[TakesFew]):
+        handle: WorkflowHandle[Any, Any] = await client.start_workflow(
+            "TakesFew", args=["a", "b"], id=queue, task_queue=queue
+        )
+        assert await handle.query("nothing", args=["what"]) == 1
+        await handle.signal("one", args=[1, 2, 3])
+        assert await handle.result() == ["a", 1]

@@ -18,6 +18,7 @@ EXCEPTIONS = {
         "no_workflow_cache": "is what max_cached_workflows=0 means",
         "activities": "is told by the activities given, of which this worker has none",
         "history_dialect": "is BY_SEQUENCE, as of the official SDK",
+        "nondeterminism_as_task_fail_for_types": "is told by a dynamic workflow's own failure types",
         "nondeterminism_failure_message": "is for SDKs that wrap the disagreement in an error of their own",
         "replay_only": "is what Replayer is for",
         "activities_on_demand": "is for the sidecar, whose applications come and go",

@@ -16,7 +16,8 @@ import pytest
 
 from durably import activity, converter, workflow
 from durably.client import Client, WorkflowFailureError, WorkflowHandle
-from durably.exceptions import ApplicationError
+from durably.common import RawValue, RetryPolicy
+from durably.exceptions import ActivityError, ApplicationError
 from durably.worker import Replayer, Worker
 
 TEN = timedelta(seconds=10)
@@ -296,3 +297,61 @@ def test_what_is_absent_looks_absent() -> None:
     assert not hasattr(workflow, "patched") and not hasattr(workflow, "anything")
     with pytest.raises(ImportError):
         from durably.workflow import patched  # type: ignore[attr-defined]  # noqa: F401
+
+
+@workflow.defn(dynamic=True, failure_exception_types=[workflow.NondeterminismError])
+class Anything:
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> None:
+        await workflow.execute_activity("x", start_to_close_timeout=TEN)
+
+
+async def test_the_failure_types_of_a_dynamic_workflow_cover_what_the_core_finds(client: Client, queue: str) -> None:
+    async with Worker(client, task_queue=queue, workflows=[Before]):
+        handle = await client.start_workflow(Before.run, id=queue, task_queue=queue)
+        assert await handle.query("is_there")
+    async with Worker(client, task_queue=queue, workflows=[Anything, Takes]):
+        await handle.signal("poke")
+        assert "disagree" in (await failure_of(handle)).message
+
+
+async def test_the_failure_types_of_a_dynamic_workflow_are_its_own(client: Client, queue: str) -> None:
+    async with Worker(client, task_queue=queue, workflows=[Before]):
+        handle = await client.start_workflow(Before.run, id=queue, task_queue=queue, task_timeout=timedelta(seconds=1))
+        assert await handle.query("is_there")
+    with records() as log:
+        async with Worker(client, task_queue=queue, workflows=[Anything, After]):
+            await handle.signal("poke")
+            await log.some("failed, and is retried until it succeeds: NondeterminismError")
+            await handle.terminate()
+
+
+@activity.defn
+async def takes_an_order(note: str, order: Order) -> None:
+    pass
+
+
+@workflow.defn
+class PassesOn:
+    @workflow.run
+    async def run(self, order: Any) -> None:
+        policy = RetryPolicy(maximum_attempts=1)
+        await workflow.execute_activity("takes_an_order", args=["note", order], start_to_close_timeout=TEN, retry_policy=policy)
+
+
+async def test_arguments_that_do_not_decode_are_named_with_the_line(client: Client, queue: str) -> None:
+    workflows = [Takes, PassesOn]
+    types = [TypeError]
+    async with Worker(
+        client, task_queue=queue, workflows=workflows, activities=[takes_an_order], workflow_failure_exception_types=types
+    ):
+        handle: WorkflowHandle[Any, Any] = await client.start_workflow("Takes", "s", id=queue, task_queue=queue)
+        line = Takes.run.__code__.co_firstlineno
+        assert (await failure_of(handle)).message == (
+            f"parameter 'order' of Takes.run ({__file__}:{line}): expected Order, got str 's'"
+        )
+        handle = await client.start_workflow(PassesOn.run, "s", id=f"{queue}-2", task_queue=queue)
+        with pytest.raises(WorkflowFailureError) as failed:
+            await handle.result()
+        assert isinstance(failed.value.cause, ActivityError)
+        assert f"parameter 'order' of takes_an_order ({__file__}:" in str(failed.value.cause.cause)

@@ -131,7 +131,7 @@ impl Assignment {
                 self.ended = Some(end);
                 Vec::new()
             }
-            Some(Event::Replay(_) | Event::ActivityAnswered(_)) | None => Vec::new(),
+            Some(Event::Replay(_) | Event::ActivityAnswered(_) | Event::Connectivity(_)) | None => Vec::new(),
         }
     }
 

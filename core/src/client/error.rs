@@ -7,6 +7,9 @@ use tonic::{Code, Status};
 
 use crate::transport::remote::unreachable_message;
 
+/// How the server's error details name an unknown namespace.
+const NAMESPACE_NOT_FOUND: &[u8] = b"NamespaceNotFoundFailure";
+
 /// A `CallError` without details from the server.
 pub(crate) fn call_error(code: Code, message: impl Into<String>) -> CallError {
     CallError { code: code as i32, message: message.into(), status: bytes::Bytes::new() }
@@ -20,9 +23,23 @@ pub(crate) fn from_status(status: &Status, target: &str) -> CallError {
     }
     CallError {
         code: status.code() as i32,
-        message: status.message().to_owned(),
+        message: message_of(status, target),
         status: bytes::Bytes::copy_from_slice(status.details()),
     }
+}
+
+/// What the server says; of a namespace that an embedded server hasn't, with what can be done in this process.
+fn message_of(status: &Status, target: &str) -> String {
+    let is_unknown_namespace = status.code() == Code::NotFound
+        && status.details().windows(NAMESPACE_NOT_FOUND.len()).any(|part| part == NAMESPACE_NOT_FOUND);
+    if !is_unknown_namespace || !target.starts_with("embedded:") {
+        return status.message().to_owned();
+    }
+    let said = status.message().split("; ").next().unwrap_or_default();
+    format!(
+        "{said}. The server is embedded: it has `default`, and what the option for its namespaces lists where this \
+         process connects; list it there"
+    )
 }
 
 /// True if the request may not have reached the server, or its answer got lost: the status was made at this end.

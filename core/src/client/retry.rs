@@ -25,6 +25,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) max_retries: Option<u32>,
     /// A deadline that passed is then the normal end, and CANCELLED is what some servers say when they stop.
     is_long_poll: bool,
+    /// A server that is away is the caller's affair.
+    ends_when_away: bool,
 }
 
 impl RetryPolicy {
@@ -42,12 +44,18 @@ impl RetryPolicy {
             max_elapsed: Some(duration_or(given.max_elapsed_time.as_ref(), Duration::from_secs(10))),
             max_retries: Some(if given.max_retries == 0 { 10 } else { given.max_retries }),
             is_long_poll: false,
+            ends_when_away: false,
         }
     }
 
     /// For what goes on for as long as the process lives.
     pub(crate) fn for_long_polls(&self) -> Self {
         Self { max_elapsed: None, max_retries: None, is_long_poll: true, ..self.clone() }
+    }
+
+    /// The same, except that a server which is away ends it.
+    pub(crate) fn while_reached(self) -> Self {
+        Self { ends_when_away: true, ..self }
     }
 }
 
@@ -90,6 +98,7 @@ impl Backoff {
         let is_retryable = match code {
             Code::DeadlineExceeded => !policy.is_long_poll,
             Code::Cancelled => policy.is_long_poll,
+            Code::Unavailable if policy.ends_when_away => false,
             code => is_retryable(code, message),
         };
         if !is_retryable

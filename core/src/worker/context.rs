@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use durably_proto::durably::core::v1::{CallError, ShutDown, WorkerEvent, worker_event};
+use durably_proto::durably::core::v1::{CallError, Connectivity, ShutDown, WorkerEvent, worker_event};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::Code;
@@ -34,6 +34,8 @@ pub(crate) struct Context {
     sink: EventSink,
     phase: watch::Sender<Phase>,
     fatal: Mutex<Option<CallError>>,
+    /// Whether the SDK was told that the server is away.
+    is_away: Mutex<bool>,
 }
 
 impl Context {
@@ -45,6 +47,7 @@ impl Context {
             sink,
             phase: watch::Sender::new(Phase::Running),
             fatal: Mutex::new(None),
+            is_away: Mutex::new(false),
         }
     }
 
@@ -90,6 +93,15 @@ impl Context {
 
     pub(crate) async fn abandoned(&self) {
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Abandoned).await;
+    }
+
+    /// Tells the SDK that the server is away, or is back, unless it knows.
+    pub(crate) fn tell_connectivity(&self, lost: Option<CallError>) {
+        let mut is_away = self.is_away.lock();
+        if *is_away != lost.is_some() {
+            *is_away = lost.is_some();
+            self.emit(worker_event::Event::Connectivity(Connectivity { lost }));
+        }
     }
 
     pub(crate) fn emit_shut_down(&self) {

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use durably_proto::temporal::api::workflowservice::v1::{GetSystemInfoRequest, GetSystemInfoResponse};
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -9,7 +10,9 @@ use super::{
     context::Context,
     slots::{Slot, Slots},
 };
-use crate::client::{LONG_POLL_TIMEOUT, retry::RetryPolicy};
+use crate::CallError;
+use crate::client::retry::{Backoff, RetryPolicy};
+use crate::client::{CALL_TIMEOUT, LONG_POLL_TIMEOUT, methods};
 
 /// How long a server that ends polls at shutdown by itself may take to do so.
 pub(super) const POLL_END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,13 +47,18 @@ pub(crate) struct PollerPool {
 
 struct Poller {
     context: Arc<Context>,
+    /// Goes on for ever.
     retry: RetryPolicy,
+    /// Goes on while the server is there.
+    reached: RetryPolicy,
     graceful: bool,
 }
 
 enum Outcome<T> {
     Answer(T),
     Empty,
+    /// There was none: the server can't be reached, or is not ready.
+    Away(CallError),
     Stop,
 }
 
@@ -64,6 +72,7 @@ impl PollerPool {
         for _ in 0..count {
             let poller = Poller {
                 retry: self.context.client.retry_policy().for_long_polls(),
+                reached: self.context.client.retry_policy().for_long_polls().while_reached(),
                 context: Arc::clone(&self.context),
                 graceful: self.graceful,
             };
@@ -88,7 +97,7 @@ impl Poller {
             match self.poll(S::PATH, &request).await {
                 Outcome::Answer(response) => source.handle(Some(response), slot),
                 Outcome::Empty => source.handle(None, slot),
-                Outcome::Stop => return source.handle(None, slot),
+                Outcome::Away(_) | Outcome::Stop => return source.handle(None, slot),
             }
         }
     }
@@ -113,14 +122,59 @@ impl Poller {
         }
     }
 
-    /// One long poll. Errors that pass are retried inside, for ever; one that doesn't pass stops the worker.
+    /// What a long poll brings. Errors that pass are retried inside, for ever; one that doesn't pass stops the worker.
     async fn poll<Request, Response>(&self, path: &'static str, request: &Request) -> Outcome<Response>
     where
         Request: prost::Message,
         Response: prost::Message + prost::Name + Default,
     {
+        let mut backoff = Backoff::default();
+        loop {
+            let outcome = self.poll_once(path, request).await;
+            let Outcome::Away(error) = outcome else { return outcome };
+            if self.until_stopped(self.until_back(error, &mut backoff)).await.is_none() {
+                return Outcome::Stop;
+            }
+        }
+    }
+
+    /// Returns when it makes sense to poll again, and tells the SDK if the server was away. A poll that is open says for a
+    /// minute nothing of whether it is there, so a short call is made instead.
+    async fn until_back(&self, error: CallError, backoff: &mut Backoff) {
+        let client = &self.context.client;
+        let probe = async |retry| {
+            client
+                .rpc::<_, GetSystemInfoResponse>(
+                    methods::GET_SYSTEM_INFO,
+                    &GetSystemInfoRequest {},
+                    CALL_TIMEOUT,
+                    retry,
+                )
+                .await
+        };
+        let is_away = |probed: &Result<GetSystemInfoResponse, CallError>| {
+            probed.as_ref().is_err_and(|error| error.code == Code::Unavailable as i32)
+        };
+        if is_away(&probe(None).await) {
+            self.context.tell_connectivity(Some(error));
+            while is_away(&probe(Some(&self.retry)).await) {}
+            self.context.tell_connectivity(None);
+            return;
+        }
+        // It is there, and refuses the poll all the same: for a while, it says.
+        let said = (Code::Unavailable, error.message.as_str());
+        if let Some(wait) = backoff.next(&self.retry, said, Duration::ZERO, rand::random()) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn poll_once<Request, Response>(&self, path: &'static str, request: &Request) -> Outcome<Response>
+    where
+        Request: prost::Message,
+        Response: prost::Message + prost::Name + Default,
+    {
         let poll =
-            self.context.client.rpc::<_, Response>(path, request, LONG_POLL_TIMEOUT, Some(&self.retry));
+            self.context.client.rpc::<_, Response>(path, request, LONG_POLL_TIMEOUT, Some(&self.reached));
         let mut poll = std::pin::pin!(poll);
         let answer = tokio::select! {
             biased;
@@ -139,6 +193,7 @@ impl Poller {
             Ok(response) => Outcome::Answer(response),
             Err(error) if error.code == Code::DeadlineExceeded as i32 => Outcome::Empty,
             Err(_) if self.context.is_stopping() => Outcome::Stop,
+            Err(error) if error.code == Code::Unavailable as i32 => Outcome::Away(error),
             Err(error) => {
                 self.context.fail(error);
                 Outcome::Stop

@@ -56,6 +56,7 @@ impl Settings {
             activities,
             nondeterminism_as_workflow_fail,
             nondeterminism_as_workflow_fail_for_types,
+            nondeterminism_as_task_fail_for_types,
             nondeterminism_failure_message,
             max_cached_bytes,
             max_cached_workflows,
@@ -92,6 +93,7 @@ impl Settings {
             nondeterminism: Arc::new(NondeterminismPolicy {
                 fails_all: nondeterminism_as_workflow_fail,
                 fails_types: nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
+                spares_types: nondeterminism_as_task_fail_for_types.into_iter().collect(),
                 message: nondeterminism_failure_message,
             }),
             workflows,

@@ -28,10 +28,12 @@ pub struct RunOptions {
 /// code is mended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NondeterminismPolicy {
-    /// Those of all workflow types.
+    /// Those of all workflow types but the spared.
     pub fails_all: bool,
     /// Those of these workflow types.
     pub fails_types: BTreeSet<String>,
+    /// Excepted from all.
+    pub spares_types: BTreeSet<String>,
     /// What the failure says, with the disagreement as its cause; empty: the disagreement by itself.
     pub message: String,
 }
@@ -40,7 +42,8 @@ impl NondeterminismPolicy {
     /// The command that fails a run of this type by this problem; `None` if only its task fails.
     pub(crate) fn command(&self, workflow_type: &str, problem: &Problem) -> Option<Command> {
         let is_covered = problem.cause() == WorkflowTaskFailedCause::NonDeterministicError
-            && (self.fails_all || self.fails_types.contains(workflow_type));
+            && (self.fails_types.contains(workflow_type)
+                || self.fails_all && !self.spares_types.contains(workflow_type));
         is_covered.then(|| {
             let attributes =
                 FailWorkflowExecutionCommandAttributes { failure: Some(self.failure(problem.to_failure())) };

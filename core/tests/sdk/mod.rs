@@ -95,6 +95,7 @@ pub struct Sdk {
     shut_down: channel::UnboundedReceiver<ShutDown>,
     pub evictions: Arc<Mutex<Vec<evict::Reason>>>,
     replayed: channel::UnboundedReceiver<ReplayResult>,
+    connectivity: channel::UnboundedReceiver<Connectivity>,
 }
 
 impl Sdk {
@@ -107,6 +108,7 @@ impl Sdk {
         let worker = Arc::new(Worker::start(client, options, sink).expect("the options are valid"));
         let (shut_down_sender, shut_down) = channel::unbounded_channel();
         let (replays, replayed) = channel::unbounded_channel();
+        let (changes, connectivity) = channel::unbounded_channel();
         let evictions = Arc::new(Mutex::default());
         let host = Host {
             worker: Arc::clone(&worker),
@@ -115,13 +117,14 @@ impl Sdk {
             runtime: client.runtime().clone(),
             evictions: Arc::clone(&evictions),
             replays,
+            connectivity: changes,
         };
         std::thread::spawn(move || {
             if let Some(end) = host.run(&inbox) {
                 let _ = shut_down_sender.send(end);
             }
         });
-        Self { worker, shut_down, evictions, replayed }
+        Self { worker, shut_down, evictions, replayed, connectivity }
     }
 
     pub fn request(&self, request: Request) {
@@ -135,6 +138,10 @@ impl Sdk {
 
     pub async fn ended(&mut self) -> ShutDown {
         self.shut_down.recv().await.expect("the worker sends ShutDown last")
+    }
+
+    pub async fn connectivity(&mut self) -> Connectivity {
+        self.connectivity.recv().await.expect("the worker goes on")
     }
 
     pub async fn replayed(&mut self) -> ReplayResult {
@@ -154,6 +161,7 @@ struct Host {
     runtime: tokio::runtime::Handle,
     evictions: Arc<Mutex<Vec<evict::Reason>>>,
     replays: channel::UnboundedSender<ReplayResult>,
+    connectivity: channel::UnboundedSender<Connectivity>,
 }
 
 impl Host {
@@ -171,6 +179,7 @@ impl Host {
                 }
                 // Only workers that ask for activities one by one hear of their answers.
                 Event::ActivityAnswered(_) => {}
+                Event::Connectivity(changed) => drop(self.connectivity.send(changed)),
                 Event::Replay(result) => drop(self.replays.send(result)),
                 Event::ShutDown(end) => {
                     assert!(runs.is_empty(), "every run is evicted before the end");

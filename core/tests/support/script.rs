@@ -81,6 +81,7 @@ fn fail_by_nondeterminism(options: &mut RunOptions, words: &str) {
     let policy = Arc::make_mut(&mut options.nondeterminism);
     match words.split_once(' ') {
         Some(("type", name)) => _ = policy.fails_types.insert(name.to_owned()),
+        Some(("spare", name)) => _ = policy.spares_types.insert(name.to_owned()),
         Some(("message", message)) => message.clone_into(&mut policy.message),
         _ => policy.fails_all = words == "all",
     }

@@ -81,6 +81,7 @@ type WorkerOptions struct {
 	Activities                           bool                   `protobuf:"varint,5,opt,name=activities,proto3" json:"activities,omitempty"`
 	NondeterminismAsWorkflowFail         bool                   `protobuf:"varint,8,opt,name=nondeterminism_as_workflow_fail,json=nondeterminismAsWorkflowFail,proto3" json:"nondeterminism_as_workflow_fail,omitempty"`
 	NondeterminismAsWorkflowFailForTypes []string               `protobuf:"bytes,9,rep,name=nondeterminism_as_workflow_fail_for_types,json=nondeterminismAsWorkflowFailForTypes,proto3" json:"nondeterminism_as_workflow_fail_for_types,omitempty"`
+	NondeterminismAsTaskFailForTypes     []string               `protobuf:"bytes,15,rep,name=nondeterminism_as_task_fail_for_types,json=nondeterminismAsTaskFailForTypes,proto3" json:"nondeterminism_as_task_fail_for_types,omitempty"`
 	NondeterminismFailureMessage         string                 `protobuf:"bytes,14,opt,name=nondeterminism_failure_message,json=nondeterminismFailureMessage,proto3" json:"nondeterminism_failure_message,omitempty"`
 	MaxCachedBytes                       uint64                 `protobuf:"varint,10,opt,name=max_cached_bytes,json=maxCachedBytes,proto3" json:"max_cached_bytes,omitempty"`
 	MaxCachedWorkflows                   uint32                 `protobuf:"varint,11,opt,name=max_cached_workflows,json=maxCachedWorkflows,proto3" json:"max_cached_workflows,omitempty"`
@@ -194,6 +195,13 @@ func (x *WorkerOptions) GetNondeterminismAsWorkflowFail() bool {
 func (x *WorkerOptions) GetNondeterminismAsWorkflowFailForTypes() []string {
 	if x != nil {
 		return x.NondeterminismAsWorkflowFailForTypes
+	}
+	return nil
+}
+
+func (x *WorkerOptions) GetNondeterminismAsTaskFailForTypes() []string {
+	if x != nil {
+		return x.NondeterminismAsTaskFailForTypes
 	}
 	return nil
 }
@@ -348,6 +356,7 @@ type WorkerEvent struct {
 	//	*WorkerEvent_Replay
 	//	*WorkerEvent_ShutDown
 	//	*WorkerEvent_ActivityAnswered
+	//	*WorkerEvent_Connectivity
 	Event         isWorkerEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -444,6 +453,15 @@ func (x *WorkerEvent) GetActivityAnswered() *ActivityAnswered {
 	return nil
 }
 
+func (x *WorkerEvent) GetConnectivity() *Connectivity {
+	if x != nil {
+		if x, ok := x.Event.(*WorkerEvent_Connectivity); ok {
+			return x.Connectivity
+		}
+	}
+	return nil
+}
+
 type isWorkerEvent_Event interface {
 	isWorkerEvent_Event()
 }
@@ -472,6 +490,10 @@ type WorkerEvent_ActivityAnswered struct {
 	ActivityAnswered *ActivityAnswered `protobuf:"bytes,6,opt,name=activity_answered,json=activityAnswered,proto3,oneof"`
 }
 
+type WorkerEvent_Connectivity struct {
+	Connectivity *Connectivity `protobuf:"bytes,7,opt,name=connectivity,proto3,oneof"`
+}
+
 func (*WorkerEvent_Workflow) isWorkerEvent_Event() {}
 
 func (*WorkerEvent_ActivityStart) isWorkerEvent_Event() {}
@@ -484,6 +506,52 @@ func (*WorkerEvent_ShutDown) isWorkerEvent_Event() {}
 
 func (*WorkerEvent_ActivityAnswered) isWorkerEvent_Event() {}
 
+func (*WorkerEvent_Connectivity) isWorkerEvent_Event() {}
+
+type Connectivity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lost          *CallError             `protobuf:"bytes,1,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Connectivity) Reset() {
+	*x = Connectivity{}
+	mi := &file_durably_core_v1_worker_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Connectivity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Connectivity) ProtoMessage() {}
+
+func (x *Connectivity) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_worker_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Connectivity.ProtoReflect.Descriptor instead.
+func (*Connectivity) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Connectivity) GetLost() *CallError {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
 type ActivityAnswered struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskToken     []byte                 `protobuf:"bytes,1,opt,name=task_token,json=taskToken,proto3" json:"task_token,omitempty"`
@@ -494,7 +562,7 @@ type ActivityAnswered struct {
 
 func (x *ActivityAnswered) Reset() {
 	*x = ActivityAnswered{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[2]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +574,7 @@ func (x *ActivityAnswered) String() string {
 func (*ActivityAnswered) ProtoMessage() {}
 
 func (x *ActivityAnswered) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[2]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +587,7 @@ func (x *ActivityAnswered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityAnswered.ProtoReflect.Descriptor instead.
 func (*ActivityAnswered) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{2}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ActivityAnswered) GetTaskToken() []byte {
@@ -545,7 +613,7 @@ type ShutDown struct {
 
 func (x *ShutDown) Reset() {
 	*x = ShutDown{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[3]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +625,7 @@ func (x *ShutDown) String() string {
 func (*ShutDown) ProtoMessage() {}
 
 func (x *ShutDown) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[3]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +638,7 @@ func (x *ShutDown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutDown.ProtoReflect.Descriptor instead.
 func (*ShutDown) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ShutDown) GetFatal() *CallError {
@@ -591,7 +659,7 @@ type ReplayResult struct {
 
 func (x *ReplayResult) Reset() {
 	*x = ReplayResult{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[4]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -603,7 +671,7 @@ func (x *ReplayResult) String() string {
 func (*ReplayResult) ProtoMessage() {}
 
 func (x *ReplayResult) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[4]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -616,7 +684,7 @@ func (x *ReplayResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayResult.ProtoReflect.Descriptor instead.
 func (*ReplayResult) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReplayResult) GetWorkflowId() string {
@@ -651,7 +719,7 @@ type WorkflowTaskError struct {
 
 func (x *WorkflowTaskError) Reset() {
 	*x = WorkflowTaskError{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[5]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +731,7 @@ func (x *WorkflowTaskError) String() string {
 func (*WorkflowTaskError) ProtoMessage() {}
 
 func (x *WorkflowTaskError) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[5]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +744,7 @@ func (x *WorkflowTaskError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowTaskError.ProtoReflect.Descriptor instead.
 func (*WorkflowTaskError) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WorkflowTaskError) GetMessage() string {
@@ -712,7 +780,7 @@ type NonDeterminism struct {
 
 func (x *NonDeterminism) Reset() {
 	*x = NonDeterminism{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[6]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +792,7 @@ func (x *NonDeterminism) String() string {
 func (*NonDeterminism) ProtoMessage() {}
 
 func (x *NonDeterminism) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[6]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +805,7 @@ func (x *NonDeterminism) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NonDeterminism.ProtoReflect.Descriptor instead.
 func (*NonDeterminism) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *NonDeterminism) GetExpected() string {
@@ -786,7 +854,7 @@ type WorkerRequest struct {
 
 func (x *WorkerRequest) Reset() {
 	*x = WorkerRequest{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[7]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +866,7 @@ func (x *WorkerRequest) String() string {
 func (*WorkerRequest) ProtoMessage() {}
 
 func (x *WorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[7]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +879,7 @@ func (x *WorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRequest.ProtoReflect.Descriptor instead.
 func (*WorkerRequest) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WorkerRequest) GetRequest() isWorkerRequest_Request {
@@ -938,7 +1006,7 @@ type InitiateShutdown struct {
 
 func (x *InitiateShutdown) Reset() {
 	*x = InitiateShutdown{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[8]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1018,7 @@ func (x *InitiateShutdown) String() string {
 func (*InitiateShutdown) ProtoMessage() {}
 
 func (x *InitiateShutdown) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[8]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1031,7 @@ func (x *InitiateShutdown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitiateShutdown.ProtoReflect.Descriptor instead.
 func (*InitiateShutdown) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 type EvictRun struct {
@@ -975,7 +1043,7 @@ type EvictRun struct {
 
 func (x *EvictRun) Reset() {
 	*x = EvictRun{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[9]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1055,7 @@ func (x *EvictRun) String() string {
 func (*EvictRun) ProtoMessage() {}
 
 func (x *EvictRun) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[9]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1068,7 @@ func (x *EvictRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictRun.ProtoReflect.Descriptor instead.
 func (*EvictRun) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EvictRun) GetRunId() string {
@@ -1019,7 +1087,7 @@ type WantActivities struct {
 
 func (x *WantActivities) Reset() {
 	*x = WantActivities{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[10]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1099,7 @@ func (x *WantActivities) String() string {
 func (*WantActivities) ProtoMessage() {}
 
 func (x *WantActivities) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[10]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1112,7 @@ func (x *WantActivities) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WantActivities.ProtoReflect.Descriptor instead.
 func (*WantActivities) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WantActivities) GetCount() int32 {
@@ -1064,7 +1132,7 @@ type ReplayHistory struct {
 
 func (x *ReplayHistory) Reset() {
 	*x = ReplayHistory{}
-	mi := &file_durably_core_v1_worker_proto_msgTypes[11]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1144,7 @@ func (x *ReplayHistory) String() string {
 func (*ReplayHistory) ProtoMessage() {}
 
 func (x *ReplayHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_worker_proto_msgTypes[11]
+	mi := &file_durably_core_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1157,7 @@ func (x *ReplayHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayHistory.ProtoReflect.Descriptor instead.
 func (*ReplayHistory) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_durably_core_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReplayHistory) GetWorkflowId() string {
@@ -1110,7 +1178,7 @@ var File_durably_core_v1_worker_proto protoreflect.FileDescriptor
 
 const file_durably_core_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdurably/core/v1/worker.proto\x12\x0fdurably.core.v1\x1a\x1edurably/core/v1/activity.proto\x1a\x1cdurably/core/v1/client.proto\x1a\x1edurably/core/v1/workflow.proto\x1a\x1egoogle/protobuf/duration.proto\x1a%temporal/api/failure/v1/message.proto\x1a%temporal/api/history/v1/message.proto\"\xf5\r\n" +
+	"\x1cdurably/core/v1/worker.proto\x12\x0fdurably.core.v1\x1a\x1edurably/core/v1/activity.proto\x1a\x1cdurably/core/v1/client.proto\x1a\x1edurably/core/v1/workflow.proto\x1a\x1egoogle/protobuf/duration.proto\x1a%temporal/api/failure/v1/message.proto\x1a%temporal/api/history/v1/message.proto\"\xc6\x0e\n" +
 	"\rWorkerOptions\x12\x1d\n" +
 	"\n" +
 	"task_queue\x18\x01 \x01(\tR\ttaskQueue\x12\x1c\n" +
@@ -1123,7 +1191,8 @@ const file_durably_core_v1_worker_proto_rawDesc = "" +
 	"activities\x18\x05 \x01(\bR\n" +
 	"activities\x12E\n" +
 	"\x1fnondeterminism_as_workflow_fail\x18\b \x01(\bR\x1cnondeterminismAsWorkflowFail\x12W\n" +
-	")nondeterminism_as_workflow_fail_for_types\x18\t \x03(\tR$nondeterminismAsWorkflowFailForTypes\x12D\n" +
+	")nondeterminism_as_workflow_fail_for_types\x18\t \x03(\tR$nondeterminismAsWorkflowFailForTypes\x12O\n" +
+	"%nondeterminism_as_task_fail_for_types\x18\x0f \x03(\tR nondeterminismAsTaskFailForTypes\x12D\n" +
 	"\x1enondeterminism_failure_message\x18\x0e \x01(\tR\x1cnondeterminismFailureMessage\x12(\n" +
 	"\x10max_cached_bytes\x18\n" +
 	" \x01(\x04R\x0emaxCachedBytes\x120\n" +
@@ -1145,15 +1214,18 @@ const file_durably_core_v1_worker_proto_rawDesc = "" +
 	"#default_heartbeat_throttle_interval\x18) \x01(\v2\x19.google.protobuf.DurationR defaultHeartbeatThrottleInterval\x12U\n" +
 	"\x19graceful_shutdown_timeout\x18* \x01(\v2\x19.google.protobuf.DurationR\x17gracefulShutdownTimeout\x12\x1f\n" +
 	"\vreplay_only\x182 \x01(\bR\n" +
-	"replayOnly\"\xb3\x03\n" +
+	"replayOnly\"\xf8\x03\n" +
 	"\vWorkerEvent\x12A\n" +
 	"\bworkflow\x18\x01 \x01(\v2#.durably.core.v1.WorkflowActivationH\x00R\bworkflow\x12G\n" +
 	"\x0eactivity_start\x18\x02 \x01(\v2\x1e.durably.core.v1.ActivityStartH\x00R\ractivityStart\x12J\n" +
 	"\x0factivity_cancel\x18\x03 \x01(\v2\x1f.durably.core.v1.ActivityCancelH\x00R\x0eactivityCancel\x127\n" +
 	"\x06replay\x18\x04 \x01(\v2\x1d.durably.core.v1.ReplayResultH\x00R\x06replay\x128\n" +
 	"\tshut_down\x18\x05 \x01(\v2\x19.durably.core.v1.ShutDownH\x00R\bshutDown\x12P\n" +
-	"\x11activity_answered\x18\x06 \x01(\v2!.durably.core.v1.ActivityAnsweredH\x00R\x10activityAnsweredB\a\n" +
-	"\x05event\"c\n" +
+	"\x11activity_answered\x18\x06 \x01(\v2!.durably.core.v1.ActivityAnsweredH\x00R\x10activityAnswered\x12C\n" +
+	"\fconnectivity\x18\a \x01(\v2\x1d.durably.core.v1.ConnectivityH\x00R\fconnectivityB\a\n" +
+	"\x05event\">\n" +
+	"\fConnectivity\x12.\n" +
+	"\x04lost\x18\x01 \x01(\v2\x1a.durably.core.v1.CallErrorR\x04lost\"c\n" +
 	"\x10ActivityAnswered\x12\x1d\n" +
 	"\n" +
 	"task_token\x18\x01 \x01(\fR\ttaskToken\x120\n" +
@@ -1209,62 +1281,65 @@ func file_durably_core_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_durably_core_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_durably_core_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_durably_core_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_durably_core_v1_worker_proto_goTypes = []any{
 	(HistoryDialect)(0),         // 0: durably.core.v1.HistoryDialect
 	(*WorkerOptions)(nil),       // 1: durably.core.v1.WorkerOptions
 	(*WorkerEvent)(nil),         // 2: durably.core.v1.WorkerEvent
-	(*ActivityAnswered)(nil),    // 3: durably.core.v1.ActivityAnswered
-	(*ShutDown)(nil),            // 4: durably.core.v1.ShutDown
-	(*ReplayResult)(nil),        // 5: durably.core.v1.ReplayResult
-	(*WorkflowTaskError)(nil),   // 6: durably.core.v1.WorkflowTaskError
-	(*NonDeterminism)(nil),      // 7: durably.core.v1.NonDeterminism
-	(*WorkerRequest)(nil),       // 8: durably.core.v1.WorkerRequest
-	(*InitiateShutdown)(nil),    // 9: durably.core.v1.InitiateShutdown
-	(*EvictRun)(nil),            // 10: durably.core.v1.EvictRun
-	(*WantActivities)(nil),      // 11: durably.core.v1.WantActivities
-	(*ReplayHistory)(nil),       // 12: durably.core.v1.ReplayHistory
-	(*durationpb.Duration)(nil), // 13: google.protobuf.Duration
-	(*WorkflowActivation)(nil),  // 14: durably.core.v1.WorkflowActivation
-	(*ActivityStart)(nil),       // 15: durably.core.v1.ActivityStart
-	(*ActivityCancel)(nil),      // 16: durably.core.v1.ActivityCancel
-	(*CallError)(nil),           // 17: durably.core.v1.CallError
-	(*v1.Failure)(nil),          // 18: temporal.api.failure.v1.Failure
-	(*WorkflowCompletion)(nil),  // 19: durably.core.v1.WorkflowCompletion
-	(*ActivityCompletion)(nil),  // 20: durably.core.v1.ActivityCompletion
-	(*ActivityHeartbeat)(nil),   // 21: durably.core.v1.ActivityHeartbeat
-	(*v11.History)(nil),         // 22: temporal.api.history.v1.History
+	(*Connectivity)(nil),        // 3: durably.core.v1.Connectivity
+	(*ActivityAnswered)(nil),    // 4: durably.core.v1.ActivityAnswered
+	(*ShutDown)(nil),            // 5: durably.core.v1.ShutDown
+	(*ReplayResult)(nil),        // 6: durably.core.v1.ReplayResult
+	(*WorkflowTaskError)(nil),   // 7: durably.core.v1.WorkflowTaskError
+	(*NonDeterminism)(nil),      // 8: durably.core.v1.NonDeterminism
+	(*WorkerRequest)(nil),       // 9: durably.core.v1.WorkerRequest
+	(*InitiateShutdown)(nil),    // 10: durably.core.v1.InitiateShutdown
+	(*EvictRun)(nil),            // 11: durably.core.v1.EvictRun
+	(*WantActivities)(nil),      // 12: durably.core.v1.WantActivities
+	(*ReplayHistory)(nil),       // 13: durably.core.v1.ReplayHistory
+	(*durationpb.Duration)(nil), // 14: google.protobuf.Duration
+	(*WorkflowActivation)(nil),  // 15: durably.core.v1.WorkflowActivation
+	(*ActivityStart)(nil),       // 16: durably.core.v1.ActivityStart
+	(*ActivityCancel)(nil),      // 17: durably.core.v1.ActivityCancel
+	(*CallError)(nil),           // 18: durably.core.v1.CallError
+	(*v1.Failure)(nil),          // 19: temporal.api.failure.v1.Failure
+	(*WorkflowCompletion)(nil),  // 20: durably.core.v1.WorkflowCompletion
+	(*ActivityCompletion)(nil),  // 21: durably.core.v1.ActivityCompletion
+	(*ActivityHeartbeat)(nil),   // 22: durably.core.v1.ActivityHeartbeat
+	(*v11.History)(nil),         // 23: temporal.api.history.v1.History
 }
 var file_durably_core_v1_worker_proto_depIdxs = []int32{
 	0,  // 0: durably.core.v1.WorkerOptions.history_dialect:type_name -> durably.core.v1.HistoryDialect
-	13, // 1: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	13, // 2: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	13, // 3: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
-	13, // 4: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
-	14, // 5: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
-	15, // 6: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
-	16, // 7: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
-	5,  // 8: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
-	4,  // 9: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
-	3,  // 10: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
-	17, // 11: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
-	17, // 12: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
-	6,  // 13: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
-	7,  // 14: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
-	18, // 15: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
-	19, // 16: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
-	20, // 17: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
-	21, // 18: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
-	12, // 19: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
-	9,  // 20: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
-	10, // 21: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
-	11, // 22: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
-	22, // 23: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	14, // 1: durably.core.v1.WorkerOptions.sticky_queue_schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	14, // 2: durably.core.v1.WorkerOptions.max_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	14, // 3: durably.core.v1.WorkerOptions.default_heartbeat_throttle_interval:type_name -> google.protobuf.Duration
+	14, // 4: durably.core.v1.WorkerOptions.graceful_shutdown_timeout:type_name -> google.protobuf.Duration
+	15, // 5: durably.core.v1.WorkerEvent.workflow:type_name -> durably.core.v1.WorkflowActivation
+	16, // 6: durably.core.v1.WorkerEvent.activity_start:type_name -> durably.core.v1.ActivityStart
+	17, // 7: durably.core.v1.WorkerEvent.activity_cancel:type_name -> durably.core.v1.ActivityCancel
+	6,  // 8: durably.core.v1.WorkerEvent.replay:type_name -> durably.core.v1.ReplayResult
+	5,  // 9: durably.core.v1.WorkerEvent.shut_down:type_name -> durably.core.v1.ShutDown
+	4,  // 10: durably.core.v1.WorkerEvent.activity_answered:type_name -> durably.core.v1.ActivityAnswered
+	3,  // 11: durably.core.v1.WorkerEvent.connectivity:type_name -> durably.core.v1.Connectivity
+	18, // 12: durably.core.v1.Connectivity.lost:type_name -> durably.core.v1.CallError
+	18, // 13: durably.core.v1.ActivityAnswered.error:type_name -> durably.core.v1.CallError
+	18, // 14: durably.core.v1.ShutDown.fatal:type_name -> durably.core.v1.CallError
+	7,  // 15: durably.core.v1.ReplayResult.error:type_name -> durably.core.v1.WorkflowTaskError
+	8,  // 16: durably.core.v1.WorkflowTaskError.nondeterminism:type_name -> durably.core.v1.NonDeterminism
+	19, // 17: durably.core.v1.WorkflowTaskError.failure:type_name -> temporal.api.failure.v1.Failure
+	20, // 18: durably.core.v1.WorkerRequest.workflow:type_name -> durably.core.v1.WorkflowCompletion
+	21, // 19: durably.core.v1.WorkerRequest.activity:type_name -> durably.core.v1.ActivityCompletion
+	22, // 20: durably.core.v1.WorkerRequest.heartbeat:type_name -> durably.core.v1.ActivityHeartbeat
+	13, // 21: durably.core.v1.WorkerRequest.replay:type_name -> durably.core.v1.ReplayHistory
+	10, // 22: durably.core.v1.WorkerRequest.shutdown:type_name -> durably.core.v1.InitiateShutdown
+	11, // 23: durably.core.v1.WorkerRequest.evict:type_name -> durably.core.v1.EvictRun
+	12, // 24: durably.core.v1.WorkerRequest.want_activities:type_name -> durably.core.v1.WantActivities
+	23, // 25: durably.core.v1.ReplayHistory.history:type_name -> temporal.api.history.v1.History
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_worker_proto_init() }
@@ -1282,8 +1357,9 @@ func file_durably_core_v1_worker_proto_init() {
 		(*WorkerEvent_Replay)(nil),
 		(*WorkerEvent_ShutDown)(nil),
 		(*WorkerEvent_ActivityAnswered)(nil),
+		(*WorkerEvent_Connectivity)(nil),
 	}
-	file_durably_core_v1_worker_proto_msgTypes[7].OneofWrappers = []any{
+	file_durably_core_v1_worker_proto_msgTypes[8].OneofWrappers = []any{
 		(*WorkerRequest_Workflow)(nil),
 		(*WorkerRequest_Activity)(nil),
 		(*WorkerRequest_Heartbeat)(nil),
@@ -1298,7 +1374,7 @@ func file_durably_core_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_worker_proto_rawDesc), len(file_durably_core_v1_worker_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -69,6 +69,7 @@ class Client:
         identity: str | None = None,
         lazy: bool = False,
         runtime: Runtime | None = None,
+        embedded_namespaces: Sequence[str] = (),
     ) -> Client:
         """Connects to a server.
 
@@ -87,6 +88,7 @@ class Client:
             identity: Shown in histories. Default `PID@HOST`.
             lazy: Connect on the first call.
             runtime: Threads to run on. Default: the process's.
+            embedded_namespaces: What an embedded server registers beside `default` when it starts.
 
         Raises:
             RPCError: The server can't be reached or refused.
@@ -106,6 +108,7 @@ class Client:
                 identity=identity or "",
                 lazy=lazy,
                 runtime=runtime,
+                embedded_namespaces=tuple(embedded_namespaces),
             )
         )
         return Client(

@@ -11,6 +11,7 @@ from typing import Any
 
 from durably import activity, common, converter
 from durably import exceptions as ex
+from durably._signature import decode_arguments
 from durably.api.core.v1 import (
     ActivityCancel,
     ActivityCompletion,
@@ -22,7 +23,7 @@ from durably.api.core.v1 import (
 from durably.api.failure.v1 import Failure
 from durably.api.time import to_datetime, to_timedelta
 from durably.client import Client
-from durably.converter._failure import unconverted
+from durably.converter._failure import text_of, unconverted
 from durably.worker._threads import ThreadCanceller
 
 logger = logging.getLogger("durably.worker")
@@ -195,9 +196,11 @@ class Activities:
                 payloads = await self._data_converter.payload_codec.decode(payloads)
             return [[common.RawValue(payload) for payload in payloads]]
         try:
-            args = await self._data_converter.decode(payloads, definition.signature.hints(len(payloads)))
+            if self._data_converter.payload_codec is not None:
+                payloads = await self._data_converter.payload_codec.decode(payloads)
+            args = decode_arguments(self._data_converter.payload_converter, payloads, definition.signature)
         except Exception as error:
-            raise ex.ApplicationError("Failed decoding arguments", non_retryable=False) from error
+            raise ex.ApplicationError(f"Failed decoding arguments: {text_of(error)}", non_retryable=False) from error
         problem = definition.signature.mismatch(len(args))
         if problem is not None:
             raise ex.ApplicationError(f"Activity {start.activity_type} {problem}", type="TypeError")

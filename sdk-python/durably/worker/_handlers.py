@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from durably import _messages as msg
+from durably._signature import decode_arguments
 from durably.common import RawValue
 from durably.worker import _builtin_queries as builtin
 from durably.worker import _interception as interception
@@ -62,7 +63,7 @@ class Handlers:
         if not signature.variadic:
             # Callers may be newer than this worker: what it doesn't know, it doesn't need.
             payloads = payloads[: len(signature.arg_types)]
-        return self._run.payload_converter.from_payloads(payloads, signature.hints(len(payloads)))
+        return decode_arguments(self._run.payload_converter, payloads, signature)
 
     # -- Signals
 

@@ -17,7 +17,7 @@ from durably.api.time import to_duration
 from durably.client import Client
 from durably.service import RPCError, RPCStatusCode
 from durably.worker._activities import Activities
-from durably.worker._workflows import Workflows, covers_nondeterminism
+from durably.worker._workflows import Workflows
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,8 +150,7 @@ class Worker:
             build_id=build_id or "",
             workflows=bool(workflows),
             activities=bool(activities) and not no_remote_activities,
-            nondeterminism_as_workflow_fail=covers_nondeterminism(workflow_failure_exception_types),
-            nondeterminism_as_workflow_fail_for_types=self._workflows.types_that_fail_by_nondeterminism(),
+            **self._workflows.nondeterminism_policy(),
             max_cached_bytes=_positive("max_cached_bytes", max_cached_bytes),
             max_cached_workflows=_positive("max_cached_workflows", max_cached_workflows),
             no_workflow_cache=max_cached_workflows == 0,
@@ -303,6 +302,17 @@ class Worker:
             self._on_end(end.fatal)
         elif (replayed := event.replay) is not None:
             self._on_replayed(replayed)
+        elif (changed := event.connectivity) is not None:
+            self._on_connectivity(changed.lost)
+
+    def _on_connectivity(self, lost: Any) -> None:
+        if lost is not None:
+            logger.warning(
+                "The worker of task queue %s can't reach its server, and goes on trying: %s", self._task_queue, lost.message
+            )
+        else:
+            # As loud as the loss: who reads of that waits for this.
+            logger.warning("The worker of task queue %s reaches its server again", self._task_queue)
 
     def _on_replayed(self, result: Any) -> None:
         logger.error("a worker that polls got a replay result of run %s", result.run_id)

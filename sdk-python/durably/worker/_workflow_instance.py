@@ -20,6 +20,7 @@ from typing import Any
 
 from durably import _messages as msg
 from durably import converter
+from durably._signature import decode_arguments
 from durably.common import RawValue
 from durably.converter._failure import unconverted
 from durably.worker import _builtin_queries as builtin
@@ -196,7 +197,7 @@ class WorkflowInstance(Runtime):
         if problem is not None and len(payloads) > len(definition.signature.arg_types):
             # Callers may be newer than this worker: what it doesn't know, it doesn't need.
             payloads = payloads[: len(definition.signature.arg_types)]
-        return self.payload_converter.from_payloads(payloads, definition.signature.hints(len(payloads)))
+        return decode_arguments(self.payload_converter, payloads, definition.signature)
 
     def _apply_job(self, job: Any) -> None:
         if (fired := job.fire_timer) is not None:

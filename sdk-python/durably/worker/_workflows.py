@@ -76,10 +76,19 @@ class Workflows:
         """Where activations have to go; None: to `handle`, in the worker's loop."""
         return None if self._steps is None or self._data_converter.payload_codec is not None else self._steps.mailbox
 
-    def types_that_fail_by_nondeterminism(self) -> list[str]:
-        """Of which workflows the core fails the run, because they say so themselves."""
-        definitions = self._definitions.items()
-        return [name for name, of in definitions if name and covers_nondeterminism(of.failure_exception_types)]
+    def nondeterminism_policy(self) -> dict[str, Any]:
+        """The options by which the core fails a run, or only its task, when code and history disagree."""
+        definitions = {name: covers_nondeterminism(of.failure_exception_types) for name, of in self._definitions.items()}
+        of_dynamic = definitions.pop(None, False)
+        of_all = covers_nondeterminism(self._options.failure_exception_types)
+        return {
+            # A dynamic workflow stands for all types that have no class of their own.
+            "nondeterminism_as_workflow_fail": of_all or of_dynamic,
+            "nondeterminism_as_workflow_fail_for_types": [name for name, covered in definitions.items() if covered],
+            "nondeterminism_as_task_fail_for_types": [
+                name for name, covered in definitions.items() if not (covered or of_all)
+            ],
+        }
 
     def start(self, request: Callable[[Any], None]) -> None:
         """Gives the way to the core."""

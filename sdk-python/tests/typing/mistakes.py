@@ -25,7 +25,7 @@ class Mistaken:
         await workflow.execute_activity(charge, 1, 2, start_to_close_timeout=TEN)  # error
         await workflow.execute_activity(charge, "o", start_to_close_timeout=TEN)  # error
         await workflow.execute_activity(take_note, 5, start_to_close_timeout=TEN)  # error
-        await workflow.execute_activity(take_note, "x", start_to_close_timeout=10)  # error
+        await workflow.execute_activity(take_note, "x", start_to_close_timeout="10s")  # error
         await workflow.execute_activity(take_note, "x", start_to_close=TEN)  # error
         wrong: str = await workflow.execute_activity(charge, "o", 2, start_to_close_timeout=TEN)  # error
         return wrong

@@ -12,6 +12,7 @@ import { type Field, tableOf } from '@durably/proto/lib/tables';
 import type { WorkerOptions } from '@durably/worker';
 import { checkWorkerOptions } from '@durably/worker/lib/check-options';
 import { coreOptions, failureTypesOf } from '@durably/worker/lib/worker-options';
+import { logged, withWorker } from './worker';
 
 /** A field is set by options that are given alone, or has none for a reason. */
 type Origin<Options> = { by: Options; is: unknown } | { without: string };
@@ -57,6 +58,7 @@ const WORKER: Origins<Partial<WorkerOptions>> = {
   workflows: { without: 'Worker.create tells by workflowsPath and workflowBundle' },
   activities: { without: 'Worker.create tells by the activities given' },
   nondeterminismAsWorkflowFail: { by: { workflowFailureErrorTypes: { '*': ['NondeterminismError'] } }, is: true },
+  nondeterminismAsTaskFailForTypes: { without: 'a workflow type has no policy of its own that could say less than all' },
   nondeterminismAsWorkflowFailForTypes: { by: { workflowFailureErrorTypes: { a: ['Error'], b: ['Own'] } }, is: ['a'] },
   nondeterminismFailureMessage: { without: 'the disagreement says enough' },
   maxCachedBytes: { by: { maxCachedBytes: 7 }, is: 7 },
@@ -218,4 +220,16 @@ test('errors that fail workflows are named for all types, or for each', () => {
   assert.deepEqual(failureTypesOf(['A'], 'order'), ['A']);
   assert.deepEqual(failureTypesOf({ '*': ['A'], order: ['B'], other: ['C'] }, 'order'), ['A', 'B']);
   assert.deepEqual(failureTypesOf({ order: ['B'] }, 'toString'), []);
+});
+
+test('options of workflow calls that are not there are named once', async () => {
+  await withWorker(
+    'calls',
+    async (env) => {
+      for (let run = 0; run < 2; run++) assert.equal(await env.execute('asksForMore', true), 'given');
+    },
+    { activities: { give: async () => 'given' } },
+  );
+  const named = logged.map(({ message }) => /^(\S+) is ignored/.exec(message)?.[1]).filter((name) => name !== undefined);
+  assert.deepEqual(named.sort(), ['ActivityOptions.versioningIntent', 'ContinueAsNewOptions.backoff']);
 });

@@ -161,10 +161,18 @@ export class Worker {
     this.bridge.request(request);
   }
 
+  private tell(lost: string | undefined): void {
+    const { logger } = Runtime.instance();
+    const { taskQueue } = this.options;
+    if (lost === undefined) logger.warn('The worker reaches its server again', { taskQueue });
+    else logger.warn("The worker can't reach its server, and goes on trying", { taskQueue, error: lost });
+  }
+
   private take(event: durably.core.v1.WorkerEvent): void {
     if (event.workflow) this.workflows?.handle(event.workflow);
     else if (event.activityStart) this.activities.start(event.activityStart);
     else if (event.activityCancel) this.activities.cancel(event.activityCancel);
+    else if (event.connectivity) this.tell(event.connectivity.lost?.message);
     else if (event.shutDown) {
       const { fatal } = event.shutDown;
       if (fatal) this.end.reject(new TransportError(fatal.message));

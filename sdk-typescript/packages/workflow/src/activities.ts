@@ -16,6 +16,7 @@ import { enumNumber } from '@durably/common/lib/enums';
 import { msOptionalToTs } from '@durably/common/lib/time';
 import { CancellationScope } from './cancellation-scope';
 import { currentRun } from './runtime/current';
+import { nameUnknown } from './runtime/unknown-options';
 
 /** An activity as a workflow calls it. */
 export type ActivityFunctionWithOptions<T extends ActivityFunction> = T & {
@@ -39,6 +40,7 @@ export function scheduleActivity<R>(activityType: string, args: unknown[], optio
       `Activity ${activityType}: required either scheduleToCloseTimeout or startToCloseTimeout; pass one in the options of proxyActivities`,
     );
   }
+  nameUnknown('ActivityOptions', options, run.logAttributes());
   const activity = {
     activityId: options.activityId,
     activityType,

@@ -24,6 +24,7 @@ import { ContinueAsNew } from './errors';
 import type { WorkflowInfo } from './info';
 import { currentRun, maybeCurrentRun } from './runtime/current';
 import { host } from './runtime/globals';
+import { nameUnknown } from './runtime/unknown-options';
 import type { DefaultHandler } from './runtime/handlers';
 import { uuidOf } from './runtime/random';
 
@@ -190,6 +191,7 @@ export function makeContinueAsNewFunc<F extends Workflow>(
 ): (...args: Parameters<F>) => Promise<never> {
   const run = currentRun('Workflow.continueAsNew(...)');
   const { memo, retry } = options;
+  nameUnknown('ContinueAsNewOptions', options, run.logAttributes());
   const last = ({ args }: { args: unknown[] }): never => {
     const indexedFields = searchAttributesToPayloads(options.searchAttributes, options.typedSearchAttributes);
     throw new ContinueAsNew({
