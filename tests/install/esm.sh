@@ -5,5 +5,5 @@ npm init -y
 npm pkg set type=module
 npm install "$DURABLY"/target/package/typescript/*.tgz
 npm install --save-dev typescript @types/node@20
-npx tsc --strict --module node20 --target es2022 --types node --outDir lib main.ts workflows.ts activities.ts
+npx tsc --strict --sourceMap --module node20 --target es2022 --types node --outDir lib main.ts workflows.ts activities.ts
 node lib/main.js

@@ -1,7 +1,6 @@
 /** The program of the README of the TypeScript SDK as an ES module. */
 
 // snippet: main
-import { fileURLToPath } from 'node:url';
 import { Client } from '@durably/client';
 import { NativeConnection, Worker } from '@durably/worker';
 import * as activities from './activities.js';
@@ -12,7 +11,7 @@ const client = new Client({ connection });
 const worker = await Worker.create({
   connection,
   taskQueue: 'greetings',
-  workflowsPath: fileURLToPath(new URL('./workflows.js', import.meta.url)),
+  workflowsPath: import.meta.resolve('./workflows.js'),
   activities,
 });
 const options = { args: ['Ann'] as [string], workflowId: 'greet-ann', taskQueue: 'greetings' };

@@ -16,8 +16,8 @@ export interface WorkflowBundleOption {
 
 /** What has to do with how workflows and activities run, in workers as in replays. */
 export interface CommonOptions {
-  /** The module that exports the workflows: `require.resolve('./workflows')`. */
-  workflowsPath?: string;
+  /** The module that exports the workflows: `require.resolve('./workflows')`, or `import.meta.resolve('./workflows.js')`. */
+  workflowsPath?: string | URL;
   /** Instead of `workflowsPath`: bundled ahead of time. */
   workflowBundle?: WorkflowBundleOption;
   bundlerOptions?: { ignoreModules?: string[] };

@@ -2,13 +2,17 @@
 
 import { builtinModules } from 'node:module';
 import { dirname, isAbsolute, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { BuildOptions, Metafile, Plugin } from 'esbuild';
 
 export interface BundleOptions {
-  /** The module that exports the workflows, as `require.resolve('./workflows')` gives it. */
-  workflowsPath: string;
-  payloadConverterPath?: string;
-  failureConverterPath?: string;
+  /**
+   * The module that exports the workflows: its path, as `require.resolve('./workflows')` gives it, or its URL, as
+   * `import.meta.resolve('./workflows.js')` does.
+   */
+  workflowsPath: string | URL;
+  payloadConverterPath?: string | URL;
+  failureConverterPath?: string | URL;
   /** Modules that workflow code imports but never calls. */
   ignoreModules?: string[];
 }
@@ -37,10 +41,13 @@ const FOOTER = '});';
 
 /** Bundles ahead of time: pass the result as `workflowBundle`, or write its code to a file and pass its `codePath`. */
 export async function bundleWorkflowCode(options: BundleOptions): Promise<WorkflowBundleWithSourceMap> {
-  const { workflowsPath, payloadConverterPath, failureConverterPath, ignoreModules = [] } = options;
+  const { ignoreModules = [] } = options;
+  const workflowsPath = pathOf('workflowsPath', options.workflowsPath)!;
+  const payloadConverterPath = pathOf('payloadConverterPath', options.payloadConverterPath);
+  const failureConverterPath = pathOf('failureConverterPath', options.failureConverterPath);
   if (!isAbsolute(workflowsPath)) {
     throw new TypeError(
-      `workflowsPath must be an absolute path, such as require.resolve('./workflows') gives, not ${JSON.stringify(workflowsPath)}`,
+      `workflowsPath must be an absolute path or a file: URL, such as ${resolveCall()} gives, not ${JSON.stringify(workflowsPath)}`,
     );
   }
   // Loaded when it is needed. By `require`: test runners that run programs in contexts of their own allow no import().
@@ -75,6 +82,21 @@ export async function bundleWorkflowCode(options: BundleOptions): Promise<Workfl
     const traced = await build({ ...settings, metafile: true, plugins: [boundaries(ignored, true)] }).catch(() => undefined);
     throw readable(error, importersOf(traced?.metafile));
   }
+}
+
+/** The path of a module that is named by path or URL. */
+function pathOf(option: string, given: string | URL | undefined): string | undefined {
+  if (given === undefined || (typeof given === 'string' && !given.startsWith('file:'))) return given;
+  try {
+    return fileURLToPath(given);
+  } catch (error) {
+    throw new TypeError(`${option} must be an absolute path or a file: URL, not ${String(given)}: ${(error as Error).message}`);
+  }
+}
+
+/** What gives a module's path in the user's module system: a program that begins with an ES module has no main module. */
+function resolveCall(): string {
+  return require.main === undefined ? "import.meta.resolve('./workflows.js')" : "require.resolve('./workflows')";
 }
 
 /** Leaves to the context what it shares, and keeps out what workflows can't have. */
@@ -113,7 +135,7 @@ function readable(error: unknown, importers: ReadonlyMap<string, string>): unkno
   if (!Array.isArray(messages)) return error;
   const lines = messages.map(({ text, location }) => {
     if (!location) return text;
-    if (location.file.endsWith(ENTRY)) return `${text}: pass the path of a module that is there, such as require.resolve('./workflows')`;
+    if (location.file.endsWith(ENTRY)) return `${text}: pass the path of a module that is there, such as ${resolveCall()}`;
     const line = `${location.file}:${location.line}: ${text}\n    ${location.lineText.trim()}`;
     return `${line}${wayTo(location.file, importers)}`;
   });
