@@ -23,6 +23,9 @@ pub struct ServerOptions {
     /// Runs on a virtual clock that skips to the next timer when no workflow or activity task is under way, and
     /// answers `temporal.api.testservice.v1.TestService`.
     pub time_skipping: bool,
+    /// For tests: callers that wait for a workflow's end or for a query's answer hear why it can't go on as soon as that
+    /// is known, with FAILED_PRECONDITION (decision 090). The runs go on as without it. Default: false.
+    pub fail_fast: bool,
     /// How many writers share a new state, 1 to 256; an existing state keeps its number. One is best for a file.
     /// With time skipping there is always one. Default: 1.
     pub shards: u32,
@@ -35,6 +38,7 @@ impl Default for ServerOptions {
             namespaces: vec!["default".to_owned()],
             retention: Duration::from_hours(72),
             time_skipping: false,
+            fail_fast: false,
             shards: 1,
         }
     }

@@ -130,6 +130,7 @@ impl Server {
             state: options.state.clone(),
             clock,
             shards: options.shards,
+            fail_fast: options.fail_fast,
         })
         .await?;
         let (ownership, listener) = owned.unzip();

@@ -236,6 +236,7 @@ fn server_options(state: State, options: &ConnectOptions) -> ServerOptions {
     let mut server = ServerOptions { state, ..Default::default() };
     if let Some(embedded) = &options.embedded {
         server.time_skipping = embedded.time_skipping;
+        server.fail_fast = embedded.fail_fast;
         server.namespaces.extend(embedded.namespaces.iter().cloned());
     }
     server

@@ -365,6 +365,7 @@ impl Execution {
         match retry::next(policy, activity.state.attempt, failure, cx.now, activity.expiration()) {
             Retry::No(reason) => Some(reason),
             Retry::After(interval) => {
+                cx.effects.failed_attempt = cx.effects.failed_attempt.max(activity.state.attempt);
                 let due = cx.now.after(interval);
                 self.pending.activities.update(id, |Activity { state, .. }| {
                     state.attempt += 1;

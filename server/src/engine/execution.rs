@@ -42,6 +42,8 @@ pub struct Execution {
     pub(super) queries: Queries,
     /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
     pub(super) task_undelivered: bool,
+    /// What the run's code has failed its workflow task with, until one succeeds.
+    pub(super) task_failure: Option<Box<str>>,
     /// Events since the last commit, encoded.
     batch: BytesMut,
     batch_first_event_id: i64,
@@ -69,6 +71,7 @@ impl Execution {
             pending: Kinds::default(),
             queries: Queries::default(),
             task_undelivered: false,
+            task_failure: None,
             batch: BytesMut::new(),
             tail: Tail::default(),
             dirty: true,

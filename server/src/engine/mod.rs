@@ -5,7 +5,7 @@
 //! [`Execution::take_commit`] returns, and only then carries out the [`Effects`]. Each area has its file:
 //! `admission` says who may begin, `workflow_task` and `activity` are the two task machines, `commands/` what a worker may
 //! ask for, `outbox` what runs say to each other, `close` how a run ends and what follows it, `query` what is asked of
-//! it; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
+//! it, `hindrance` why it makes no progress; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
 
 #![allow(deprecated)] // older workers still fill fields that the API has deprecated; they are kept in the history
 
@@ -17,6 +17,7 @@ mod commands;
 mod describe;
 mod event;
 mod execution;
+mod hindrance;
 mod load;
 mod outbox;
 mod pending;
@@ -42,6 +43,7 @@ pub use admission::{
 #[cfg(test)]
 pub(crate) use commands::kind as command_type;
 pub use execution::Execution;
+pub use hindrance::{AwaitedTask, Hindrance, pause_after};
 pub use load::LoadError;
 pub use outbox::{Address, Message, Outcome, Receipt, Sender};
 pub use requests::{can_be_canceled, is_of_chain, is_to_itself, rejects_query};
@@ -229,6 +231,8 @@ pub struct Effects {
     pub answers: Vec<(u64, Result<WorkflowQueryResult, ServiceError>)>,
     /// Queries that go to a worker outside any workflow task.
     pub direct_queries: Vec<DirectQuery>,
+    /// An attempt, of this number, failed and will be repeated; 0: none did.
+    pub failed_attempt: i32,
 }
 
 /// A task that a poller can take.

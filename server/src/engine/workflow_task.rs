@@ -18,7 +18,7 @@ use durably_proto::temporal::api::{
 use super::{
     Completed, Context, Dispatch, Execution, Output, Poller, WorkflowTaskGrant,
     admission::DEFAULT_TASK_TIMEOUT,
-    commands,
+    commands, hindrance,
     state::{RunningTask, ScheduledTask, Sticky, TaskToken, WorkflowTask},
     time::{MINUTE, Nanos, SECOND, Time, nanos, positive},
 };
@@ -288,6 +288,7 @@ impl Execution {
     ) {
         self.state.workflow_task = None;
         self.task_undelivered = false;
+        self.task_failure = None;
         self.state.task_attempt = 1;
         let (mut scheduled_id, mut started_id) =
             (running.scheduled.scheduled_event_id, running.started_event_id);
@@ -384,6 +385,9 @@ impl Execution {
         identity: String,
         cx: &mut Context<'_>,
     ) {
+        if hindrance::blames_code(cause) {
+            self.task_failure = Some(hindrance::text(failure.as_ref()).into());
+        }
         if running.scheduled.attempt == 1 {
             self.push_task_failed(running, cause, failure, identity, cx);
         }
@@ -414,6 +418,7 @@ impl Execution {
         self.task_undelivered = false;
         self.state.sticky = None;
         self.state.task_attempt = running.scheduled.attempt + 1;
+        cx.effects.failed_attempt = cx.effects.failed_attempt.max(running.scheduled.attempt);
         self.state.failed_task_end = self.state.next_event_id;
         self.flush_buffered(cx);
         self.queries.detach(self.state.task_attempt, cx);

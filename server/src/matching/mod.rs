@@ -48,6 +48,8 @@ pub struct PollerIdentity {
     pub poll: u64,
     /// The poller lives in the server's process.
     pub in_process: bool,
+    /// The queue is a worker's own.
+    pub sticky: bool,
 }
 
 /// How many workers that have ended are remembered, for polls of theirs that are still on their way.
@@ -141,6 +143,31 @@ impl<T: Send + 'static> Matching<T> {
     pub fn has_poller(&self, key: &QueueKey, now: i64, within: i64) -> bool {
         let queues = self.queues.lock();
         queues.by_key.get(key).is_some_and(|queue| queue.has_poller(now, within))
+    }
+
+    /// Whether the queue has a worker: one that polls, or one that has polled and has not said that it takes no more. A
+    /// worker whose slots are all in use does not poll.
+    pub fn is_served(&self, key: &QueueKey, now: i64) -> bool {
+        let queues = self.queues.lock();
+        queues.by_key.get(key).is_some_and(|queue| queue.is_served(now))
+    }
+
+    /// The names of the queues of that kind that have a worker, sticky ones left out.
+    #[expect(clippy::iter_over_hash_type, reason = "what is found is sorted")]
+    pub fn served(&self, namespace_id: &str, kind: QueueKind, now: i64) -> Vec<Arc<str>> {
+        let queues = self.queues.lock();
+        let mut names = Vec::new();
+        for (key, queue) in &queues.by_key {
+            if key.kind == kind
+                && *key.namespace_id == *namespace_id
+                && !queue.is_sticky()
+                && queue.is_served(now)
+            {
+                names.push(key.name.clone());
+            }
+        }
+        names.sort_unstable();
+        names
     }
 
     pub fn describe(&self, key: &QueueKey, now: i64) -> QueueInfo {

@@ -1,7 +1,7 @@
 //! One queue: tasks that wait for pollers, or pollers that wait for tasks.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -35,6 +35,9 @@ pub(super) struct Queue<T> {
     added: Rate,
     handed_over: Rate,
     last_poll: i64,
+    /// When each worker that has not ended its polls began one last, by the worker's key.
+    workers: BTreeMap<String, i64>,
+    is_sticky: bool,
     /// With so many tasks it is time to look for those that have become stale.
     look_at: usize,
 }
@@ -74,6 +77,8 @@ impl<T> Default for Queue<T> {
             added: Rate::default(),
             handed_over: Rate::default(),
             last_poll: i64::MIN,
+            workers: BTreeMap::new(),
+            is_sticky: false,
             look_at: SMALL_QUEUE,
         }
     }
@@ -145,6 +150,7 @@ impl<T> Queue<T> {
 
     pub(super) fn end_polls(&mut self, worker: &str) {
         self.pollers.retain(|waiting| waiting.poller.worker != worker);
+        self.workers.remove(worker);
     }
 
     pub(super) fn reserve(&mut self) -> Option<ReservedPoller<T>> {
@@ -209,6 +215,15 @@ impl<T> Queue<T> {
         self.pollers.iter().any(|poller| !poller.is_closed()) || now.saturating_sub(self.last_poll) <= within
     }
 
+    pub(super) fn is_served(&self, now: i64) -> bool {
+        let is_recent = |last: &i64| now.saturating_sub(*last) <= POLLER_MEMORY;
+        self.pollers.iter().any(|poller| !poller.is_closed()) || self.workers.values().any(is_recent)
+    }
+
+    pub(super) fn is_sticky(&self) -> bool {
+        self.is_sticky
+    }
+
     pub(super) fn describe(&self, now: i64) -> QueueInfo {
         let recent = |poller: &&PollerInfo| now.saturating_sub(poller.last_access) <= POLLER_MEMORY;
         QueueInfo {
@@ -257,6 +272,11 @@ impl<T> Queue<T> {
 
     fn remember(&mut self, poller: PollerIdentity, now: i64) {
         self.last_poll = now;
+        self.is_sticky |= poller.sticky;
+        if self.workers.len() >= REMEMBERED_POLLERS && !self.workers.contains_key(&poller.worker) {
+            self.workers.retain(|_, last| now.saturating_sub(*last) <= POLLER_MEMORY);
+        }
+        self.workers.insert(poller.worker, now);
         let identity = poller.identity;
         if let Some(known) = self.seen.iter_mut().find(|known| known.identity == identity) {
             known.last_access = now;

@@ -5,6 +5,7 @@
 //! subject by subject; the values that it does it with (`runs`, `timers`, `batch`, `waiters`) know nothing of it.
 
 mod due;
+mod fail_fast;
 mod handle;
 mod letters;
 mod queries;
@@ -39,6 +40,7 @@ use super::{
     route::Route,
     runs::Runs,
     set_aside::SetAside,
+    suspects::Suspects,
     timers::{Due, Timers},
     waiters::{Ending, Waiters},
     work::Work,
@@ -70,6 +72,8 @@ pub(super) struct Shared {
     pub tenure: Tenure,
     /// Notified when the store is no longer where it was opened.
     pub displaced: Arc<Notify>,
+    /// Callers hear why what they wait for can't go on.
+    pub fail_fast: bool,
     /// Counts the starts of runs, so that numbers of runs grow with time across shards.
     starts: Arc<AtomicI64>,
 }
@@ -84,7 +88,17 @@ impl Shared {
         tenure: Tenure,
     ) -> Self {
         let starts = Arc::new(AtomicI64::new(1));
-        Self { store, clock, matching, courier, route, tenure, displaced: Arc::default(), starts }
+        Self {
+            store,
+            clock,
+            matching,
+            courier,
+            route,
+            tenure,
+            displaced: Arc::default(),
+            fail_fast: false,
+            starts,
+        }
     }
 
     /// Counts on from the runs that are there: whoever had a shard may have started some.
@@ -123,6 +137,10 @@ pub(super) struct Shard {
     pub(super) timers: Timers,
     pub(super) batch: Batch,
     waiters: Waiters,
+    /// Runs that nobody seems to work for; only looked for where callers are told so.
+    suspects: Suspects,
+    /// Until this real time a virtual clock stands: an attempt has failed just now, once more.
+    skip_from: Time,
     namespace_ids: NamespaceIds,
     /// Runs that cannot be read, or whose handling panicked. They touch no other run, and wait for somebody to
     /// terminate them.
@@ -157,6 +175,8 @@ impl Shard {
             timers: Timers::default(),
             batch: Batch::default(),
             waiters: Waiters::default(),
+            suspects: Suspects::default(),
+            skip_from: Time(0),
             namespace_ids: NamespaceIds::default(),
             set_aside: BTreeMap::new(),
             at_work: None,
@@ -263,6 +283,7 @@ impl Shard {
             self.fire_timers();
             self.clean();
             self.finish_batch();
+            self.tell_why_nothing_happens();
             if self.fenced.is_some() && self.held.tenure().is_shared() {
                 return Ended::Fenced;
             }
@@ -310,7 +331,8 @@ impl Shard {
         let due = self.held.renewal().map_or(self.next_due(), |renewal| renewal.min(self.next_due()));
         let left = due.since(self.now()).max(0);
         // A clock that is set ahead, or a machine that slept, does not wake a waiting thread.
-        Duration::from_nanos(left as u64).min(CLOCK_CHECK)
+        let patience = Duration::from_nanos(left as u64).min(CLOCK_CHECK);
+        self.real_patience().map_or(patience, |real| real.min(patience))
     }
 
     /// Makes the batch durable, then lets its answers and tasks out.

@@ -52,6 +52,8 @@ pub struct ExecutionsOptions {
     pub clock: ClockKind,
     /// Shards of a new store, 1 to 256; runs are spread over them by their workflow id. 0 means 1.
     pub shards: u32,
+    /// Callers hear why what they wait for can't go on.
+    pub fail_fast: bool,
 }
 
 /// What a poll knows about its caller.
@@ -113,7 +115,8 @@ impl Executions {
             State::Memory => ("memory".into(), Arc::new(MemoryStore::default())),
             State::File(path) => (path.clone(), Arc::new(SqliteStore::open(path)?)),
         };
-        Self::over(store, options.clock, runtime, options.shards)
+        let clock = Arc::new(Clock::new(options.clock));
+        Self::holding(store, clock, runtime, options.shards, Tenure::sole(), options.fail_fast)
             .map_err(|error| OpenError::Store { path, detail: error.to_string() })
     }
 
@@ -133,19 +136,20 @@ impl Executions {
         let term = i64::try_from(term.as_nanos()).unwrap_or(i64::MAX);
         let tenure = Tenure::Shared { holder, term };
         let clock = Arc::new(Clock::new(ClockKind::System));
-        let open = move || Self::holding(store, clock, &runtime, shards, tenure);
+        let open = move || Self::holding(store, clock, &runtime, shards, tenure, false);
         let opened = tokio::task::spawn_blocking(open).await;
         opened.unwrap_or_else(|error| Err(StoreError::Failed(format!("opening it panicked: {error}"))))
     }
 
     /// [`Executions::open`] over a given store.
+    #[cfg(test)]
     pub(super) fn over(
         store: Arc<dyn Store>,
         clock: ClockKind,
         runtime: &tokio::runtime::Handle,
         shards: u32,
     ) -> Result<Self, StoreError> {
-        Self::holding(store, Arc::new(Clock::new(clock)), runtime, shards, Tenure::sole())
+        Self::holding(store, Arc::new(Clock::new(clock)), runtime, shards, Tenure::sole(), false)
     }
 
     /// [`Executions::open`] over a store that other processes may have too.
@@ -155,6 +159,7 @@ impl Executions {
         runtime: &tokio::runtime::Handle,
         shards: u32,
         tenure: Tenure,
+        fail_fast: bool,
     ) -> Result<Self, StoreError> {
         // A virtual clock must see all that is under way before it skips.
         let of_new = if clock.is_virtual() { 1 } else { shards.clamp(1, MAX_SHARDS as u32) };
@@ -168,9 +173,10 @@ impl Executions {
         let route: Arc<dyn Route> = Arc::new(Doors::new(clock.clone(), &inboxes));
         let courier = Arc::new(LocalCourier { shards: count, route: route.clone() });
         let is_shared = tenure.is_shared();
-        let common =
+        let mut common =
             Shared::new(store.clone(), clock.clone(), matching.clone(), courier, route.clone(), tenure);
         let displaced = common.displaced.clone();
+        common.fail_fast = fail_fast;
         for (index, inbox) in (0..).zip(inboxes) {
             let opened = hosting::open(index, &inbox, &common)?;
             let (runtime, failed, common) = (runtime.clone(), failed.clone(), common.clone());

@@ -33,6 +33,7 @@ mod route;
 mod runs;
 mod set_aside;
 mod start;
+mod suspects;
 mod tasks;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,8 @@ pub(super) enum Ending<'a> {
     TakenBack,
     Deleted,
     SetAside(&'a SetAside),
+    /// It will not come to what they wait for; the error says why.
+    Hopeless(&'a ServiceError),
     /// The shard works no more.
     Stopped,
 }
@@ -79,11 +81,20 @@ impl Ending<'_> {
             (Self::Deleted, Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
                 Some(Err(ServiceError::not_found("workflow not found for this ID")))
             }
+            (Self::Hopeless(_), Awaited::Event(_)) => None,
+            (Self::Hopeless(error), Awaited::Close | Awaited::Answer(_)) => Some(Err(error.clone())),
             (Self::SetAside(set_aside), Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
                 Some(Err(set_aside.error()))
             }
         }
     }
+}
+
+/// What is waited for of one run by anybody who can be told that it won't come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub close: bool,
+    pub answer: bool,
 }
 
 #[derive(Debug)]
@@ -174,6 +185,29 @@ impl Waiters {
             self.take(*id);
         }
         gone
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_run.is_empty()
+    }
+
+    /// The runs whose end or answer somebody waits for.
+    pub(super) fn waiting(&self) -> BTreeMap<i64, Waits> {
+        let mut all = BTreeMap::new();
+        for (seq, waiters) in &self.by_run {
+            let mut waits = Waits::default();
+            for waiter in waiters.iter().filter(|waiter| !waiter.reply.is_closed()) {
+                match &waiter.awaited {
+                    Awaited::Event(_) => {}
+                    Awaited::Close => waits.close = true,
+                    Awaited::Answer(_) => waits.answer = true,
+                }
+            }
+            if waits != Waits::default() {
+                all.insert(*seq, waits);
+            }
+        }
+        all
     }
 
     /// The run was stored with changes.
@@ -275,13 +309,18 @@ mod tests {
             (Ending::Deleted, ["event NotFound", "close NotFound", "answer NotFound"]),
             (Ending::SetAside(&set_aside), ["event DataLoss", "close DataLoss", "answer DataLoss"]),
             (Ending::Stopped, ["event looks again", "close looks again", "answer Unavailable"]),
+            (
+                Ending::Hopeless(&ServiceError::failed_precondition("no worker")),
+                ["event waits", "close FailedPrecondition", "answer FailedPrecondition"],
+            ),
         ] {
             let (mut waiters, mut answers) = one_of_each();
             waiters.end(8, ending);
             waiters.end_all(ending);
             assert_eq!(heard(&mut answers), expected, "{ending:?}");
-            let waits = expected.iter().filter(|word| word.ends_with("waits")).count();
-            assert_eq!((waiters.asked.len(), waiters.by_run.len()), (waits, waits), "{ending:?}");
+            let asked = usize::from(expected.contains(&"answer waits"));
+            let runs = usize::from(expected.iter().any(|word| word.ends_with("waits")));
+            assert_eq!((waiters.asked.len(), waiters.by_run.len()), (asked, runs), "{ending:?}");
         }
     }
 

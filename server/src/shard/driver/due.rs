@@ -96,7 +96,8 @@ impl Shard {
     /// With a virtual clock: jumps to what is due next when nothing else can happen before it.
     pub(super) fn skip_time(&mut self) {
         let clock = &self.shared.clock;
-        if !clock.is_virtual() || !self.inbox.is_empty() || !clock.may_skip(self.tasks_under_way()) {
+        let is_held = !clock.is_virtual() || Clock::real() < self.skip_from;
+        if is_held || !self.inbox.is_empty() || !clock.may_skip(self.tasks_under_way()) {
             return;
         }
         if let Some(due) = self.timers.next() {
@@ -105,11 +106,15 @@ impl Shard {
         }
     }
 
-    /// Tasks that a worker has or is about to get, for which a virtual clock must wait. A workflow task always counts;
-    /// an activity only if somebody serves its queue.
+    /// Tasks that a worker has or is about to get, for which a virtual clock must wait. A workflow task counts unless it
+    /// is known to lead nowhere; an activity only if somebody serves its queue.
     pub(super) fn tasks_under_way(&self) -> usize {
         let (now, real) = (self.now(), Clock::real().0);
-        let of = |slot: &CachedRun| {
+        let of = |seq: i64, slot: &CachedRun| {
+            // Whoever is left behind by an earlier test must not keep time from going on in the next.
+            if self.leads_nowhere(seq) {
+                return 0;
+            }
             let namespace_id = &slot.run.key().namespace_id;
             let pending = slot.run.pending_dispatch(now).into_iter().filter(|dispatch| match dispatch {
                 Dispatch::WorkflowTask { .. } => true,
@@ -120,6 +125,6 @@ impl Shard {
             });
             slot.outstanding + pending.count()
         };
-        self.runs.iter().map(|(_, slot)| of(slot)).sum()
+        self.runs.iter().map(|(seq, slot)| of(seq, slot)).sum()
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::Shard;
 use crate::{
     ServiceError,
-    engine::{Context, Effects, Execution, Input, NewRun, Output, WorkflowTaskGrant},
+    engine::{Context, Effects, Execution, Input, NewRun, Output, WorkflowTaskGrant, pause_after},
     shard::{
+        clock::Clock,
         events::{DecodeError, fetch},
         runs::{DueChange, Target, fresh_id},
         set_aside::SetAside,
@@ -181,6 +182,9 @@ impl Shard {
     fn carry_out(&mut self, seq: i64, effects: Effects) {
         if effects.durable {
             self.touch(seq);
+        }
+        if effects.failed_attempt > 0 && self.shared.clock.is_virtual() {
+            self.skip_from = Clock::real().after(pause_after(effects.failed_attempt));
         }
         self.batch.offer(seq, effects.dispatch);
         self.batch.messages.extend(effects.messages);

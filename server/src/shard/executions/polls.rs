@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use durably_proto::temporal::api::workflowservice::v1::*;
+use durably_proto::temporal::api::{enums::v1::TaskQueueKind, workflowservice::v1::*};
 
 use super::{Executions, PollContext};
 use crate::{
@@ -34,9 +34,11 @@ impl Executions {
         request: PollWorkflowTaskQueueRequest,
         context: PollContext,
     ) -> Result<PollWorkflowTaskQueueResponse, ServiceError> {
-        let queue = request.task_queue.unwrap_or_default().name;
-        let key = queue_key(&Arc::from(namespace.id.as_str()), &queue, QueueKind::Workflow);
-        let poller = self.poller(request.identity, request.worker_instance_key, context);
+        let queue = request.task_queue.unwrap_or_default();
+        let is_sticky = queue.kind() == TaskQueueKind::Sticky;
+        let key = queue_key(&Arc::from(namespace.id.as_str()), &queue.name, QueueKind::Workflow);
+        let mut poller = self.poller(request.identity, request.worker_instance_key, context);
+        poller.sticky = is_sticky;
         match self.poll(&key, poller, context).await? {
             Some((seq, Grant::Workflow(grant))) => self.fill_in(seq, *grant).await,
             _ => Ok(PollWorkflowTaskQueueResponse::default()),
@@ -80,7 +82,7 @@ impl Executions {
 
     fn poller(&self, identity: String, worker: String, context: PollContext) -> PollerIdentity {
         let poll = self.inner.polls.fetch_add(1, Ordering::Relaxed);
-        PollerIdentity { identity, worker, poll, in_process: context.in_process }
+        PollerIdentity { identity, worker, poll, in_process: context.in_process, sticky: false }
     }
 
     /// Waits for a task of the queue and for its start; `None` when the poll's time is over, its worker has ended its

@@ -49,7 +49,7 @@ impl Executions {
         ))
     }
 
-    fn wake_shards(&self) {
+    pub(super) fn wake_shards(&self) {
         for shard in &self.inner.shards {
             shard.wake();
         }

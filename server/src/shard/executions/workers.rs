@@ -129,6 +129,8 @@ impl Executions {
         request: ShutdownWorkerRequest,
     ) -> Result<ShutdownWorkerResponse, ServiceError> {
         self.inner.matching.end_polls(&request.worker_instance_key);
+        // Whoever waits for a run of the worker may wait in vain now.
+        self.wake_shards();
         if !request.sticky_task_queue.is_empty() {
             let namespace_id = Arc::from(namespace.id.as_str());
             let key = queue_key(&namespace_id, &request.sticky_task_queue, QueueKind::Workflow);

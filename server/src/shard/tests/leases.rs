@@ -27,7 +27,7 @@ fn join(store: &Arc<MemoryStore>, clock: &Arc<Clock>, id: &str) -> (Executions, 
     let flaky = Arc::new(Flaky { store: store.clone(), ..Flaky::default() });
     let tenure = Tenure::Shared { holder: holder(id, &format!("http://{id}")), term: TERM };
     let runtime = tokio::runtime::Handle::current();
-    (Executions::holding(flaky.clone(), clock.clone(), &runtime, 1, tenure).unwrap(), flaky)
+    (Executions::holding(flaky.clone(), clock.clone(), &runtime, 1, tenure, false).unwrap(), flaky)
 }
 
 fn signals(events: &[HistoryEvent]) -> Vec<String> {
@@ -129,7 +129,8 @@ async fn a_process_that_has_the_store_alone_renews_nothing() {
     let store: Arc<MemoryStore> = Arc::default();
     let runtime = tokio::runtime::Handle::current();
     let clock = Arc::new(Clock::by_hand(Time(1_000 * SECOND)));
-    let alone = || Executions::holding(store.clone(), clock.clone(), &runtime, 1, Tenure::sole()).unwrap();
+    let alone =
+        || Executions::holding(store.clone(), clock.clone(), &runtime, 1, Tenure::sole(), false).unwrap();
     let first = alone();
     first.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
     pass(&clock, 1_000 * TERM);

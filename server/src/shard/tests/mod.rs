@@ -2,6 +2,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "message fields are optional")]
 
 mod eager;
+mod fail_fast;
 mod failed_commit;
 mod histories;
 mod leases;

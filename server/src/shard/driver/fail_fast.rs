@@ -1,0 +1,192 @@
+//! For test environments: those who wait for a run's end, or for its answer to a query, are told why nothing will come of
+//! it unless somebody mends something (decision 090). The run itself is left alone.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::Shard;
+use crate::{
+    ServiceError,
+    engine::{AwaitedTask, Execution, Hindrance, SECOND, Time},
+    matching::QueueKind,
+    shard::{
+        clock::Clock,
+        runs::CachedRun,
+        tasks::queue_key,
+        waiters::{Ending, Waits},
+    },
+};
+
+/// By a clock that follows the system's, what is due within this is worth waiting for.
+const SOON: i64 = 10 * SECOND;
+
+impl Shard {
+    /// Ends the waits that are in vain.
+    pub(super) fn tell_why_nothing_happens(&mut self) {
+        if !self.shared.fail_fast {
+            return;
+        }
+        let real = Clock::real();
+        let is_virtual = self.shared.clock.is_virtual();
+        if self.waiters.is_empty() && !is_virtual {
+            self.suspects.rest();
+            return;
+        }
+        if !self.suspects.is_time(real) {
+            return;
+        }
+        let waiting = self.waiters.waiting();
+        let mut without_worker: BTreeSet<i64> =
+            waiting.iter().filter(|(seq, of)| self.lacks_worker(**seq, **of)).map(|(seq, _)| *seq).collect();
+        if is_virtual {
+            without_worker.extend(self.left_behind());
+        }
+        self.suspects.keep(without_worker, real);
+        let told: Vec<_> =
+            waiting.iter().filter_map(|(seq, of)| Some((*seq, self.why_not(*seq, *of, real)?))).collect();
+        for (seq, message) in told {
+            let error = ServiceError::failed_precondition(message);
+            self.waiters.end(seq, Ending::Hopeless(&error));
+        }
+    }
+
+    /// Runs that hold a virtual clock by a workflow task, though their queue has no worker.
+    fn left_behind(&self) -> Vec<i64> {
+        let now = self.now();
+        let holds = |run: &Execution| run.awaits_workflow_worker(now) || run.fails_with_worker();
+        let unserved = |run: &Execution| !self.is_served(run, run.task_queue(), QueueKind::Workflow);
+        let found = self.runs.iter().filter(|(_, slot)| holds(&slot.run) && unserved(&slot.run));
+        found.map(|(seq, _)| seq).collect()
+    }
+
+    /// How long until something is to be done by the system's clock.
+    pub(super) fn real_patience(&self) -> Option<Duration> {
+        let real = Clock::real();
+        let skip = Some(self.skip_from.since(real)).filter(|left| *left > 0);
+        let skip = skip.map(|left| Duration::from_nanos(left as u64));
+        self.suspects.patience(real).into_iter().chain(skip).min()
+    }
+
+    /// A run whose workflow task no virtual clock need wait for.
+    pub(super) fn leads_nowhere(&self, seq: i64) -> bool {
+        self.shared.fail_fast && self.suspects.is_given_up(seq, Clock::real())
+    }
+
+    /// What those are told who wait for the run.
+    fn why_not(&self, seq: i64, of: Waits, real: Time) -> Option<String> {
+        let slot = self.runs.get(seq)?;
+        match slot.run.hindrance() {
+            Some(hindrance) => Some(told(&slot.run, &hindrance)),
+            None if self.suspects.is_given_up(seq, real) => self.no_worker(&slot.run, of),
+            None => self.held_up(slot),
+        }
+    }
+
+    /// What is said of a run that waits for a virtual clock, which another run holds that will not let go.
+    fn held_up(&self, slot: &CachedRun) -> Option<String> {
+        let clock = &self.shared.clock;
+        let is_idle = slot.outstanding == 0 && slot.run.pending_dispatch(self.now()).is_empty();
+        if !is_idle || !clock.is_virtual() || !clock.may_skip(0) || slot.run.next_due().is_none() {
+            return None;
+        }
+        let mut failing = self.runs.iter().filter_map(|(_, other)| {
+            // One whose worker has gone is given up soon, and holds nothing then.
+            let queue = other.run.task_queue();
+            let holds =
+                other.run.fails_with_worker() && self.is_served(&other.run, queue, QueueKind::Workflow);
+            Some(told(&other.run, &other.run.hindrance().filter(|_| holds)?))
+        });
+        let why = failing.next()?;
+        Some(format!(
+            "workflow {} waits for time, which stands still for another workflow: {why}",
+            name_of(&slot.run)
+        ))
+    }
+
+    fn lacks_worker(&self, seq: i64, of: Waits) -> bool {
+        self.runs.get(seq).is_some_and(|slot| self.no_worker(&slot.run, of).is_some())
+    }
+
+    /// What is said of a run that needs a worker which isn't there.
+    fn no_worker(&self, run: &Execution, of: Waits) -> Option<String> {
+        let now = self.now();
+        let mut awaited = run.awaits_workers(now);
+        let waits_for_activities = awaited.iter().any(|task| task.activity.is_some());
+        if waits_for_activities && run.next_due().is_some_and(|due| self.comes(due, now)) {
+            awaited.clear();
+        }
+        if awaited.is_empty() && of.answer {
+            // Any worker of the run's queue can answer.
+            awaited.push(AwaitedTask { queue: run.task_queue(), activity: None });
+        }
+        let first = awaited.first()?.clone();
+        let is_served = |task: &AwaitedTask<'_>| self.is_served(run, task.queue, kind_of(task));
+        (!awaited.iter().any(is_served)).then(|| self.sentence(run, &first))
+    }
+
+    /// Whether time will get there before anybody loses patience.
+    fn comes(&self, due: Time, now: Time) -> bool {
+        let clock = &self.shared.clock;
+        due.since(now) <= SOON || (clock.is_virtual() && clock.may_skip(0))
+    }
+
+    fn is_served(&self, run: &Execution, queue: &str, kind: QueueKind) -> bool {
+        let key = queue_key(&run.key().namespace_id, queue, kind);
+        self.shared.matching.is_served(&key, Clock::real().0)
+    }
+
+    fn sentence(&self, run: &Execution, task: &AwaitedTask<'_>) -> String {
+        let (kind, queue) = (kind_of(task), task.queue);
+        let served = self.shared.matching.served(&run.key().namespace_id, kind, Clock::real().0);
+        let others = if served.is_empty() {
+            "no queue has one".to_owned()
+        } else {
+            format!("queues that have one: {}", served.join(", "))
+        };
+        let name = name_of(run);
+        let kind_name = type_of(run);
+        match task.activity {
+            None if self.is_served(run, queue, QueueKind::Activity) => format!(
+                "workflow {name} waits for a worker: the worker of the task queue `{queue}` has no workflows; give it {kind_name}"
+            ),
+            None => format!(
+                "workflow {name} waits for a worker: task queue `{queue}` has none that takes workflows ({others})"
+            ),
+            Some(activity) if self.is_served(run, queue, QueueKind::Workflow) => format!(
+                "workflow {name} waits for its activity {activity}: the worker of the task queue `{queue}` has no activities; \
+                 give it {activity}"
+            ),
+            Some(activity) => format!(
+                "workflow {name} waits for its activity {activity}: task queue `{queue}` has no worker that takes \
+                 activities ({others})"
+            ),
+        }
+    }
+}
+
+fn kind_of(task: &AwaitedTask<'_>) -> QueueKind {
+    if task.activity.is_some() { QueueKind::Activity } else { QueueKind::Workflow }
+}
+
+fn type_of(run: &Execution) -> &str {
+    run.start_attributes().workflow_type.as_ref().map_or("", |kind| kind.name.as_str())
+}
+
+fn name_of(run: &Execution) -> String {
+    format!("{} (id {})", type_of(run), run.key().workflow_id)
+}
+
+fn told(run: &Execution, hindrance: &Hindrance) -> String {
+    let name = name_of(run);
+    match hindrance {
+        Hindrance::TaskFails { said } => format!("workflow {name} can't go on: {said}"),
+        Hindrance::ActivityUnknown { activity, said } => {
+            format!(
+                "workflow {name} waits for its activity {activity}, which its worker does not have: {said}"
+            )
+        }
+        Hindrance::ActivityFails { activity, attempts, said } => format!(
+            "workflow {name} waits for its activity {activity}, which has failed {attempts} times and may do so for ever: \
+             its retry policy has no maximum of attempts, and it has no schedule-to-close time-out. {said}"
+        ),
+    }
+}
