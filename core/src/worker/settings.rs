@@ -84,18 +84,19 @@ impl Settings {
         let polls = or_default(max_concurrent_workflow_task_polls, 5).min(workflow_slots);
         let has_own_queue = caches && workflow_slots > 1;
         let (normal_polls, sticky_polls) = shares(polls, nonsticky_to_sticky_poll_ratio, has_own_queue);
+        let nondeterminism = NondeterminismPolicy {
+            fails_all: nondeterminism_as_workflow_fail,
+            fails_types: nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
+            spares_types: nondeterminism_as_task_fail_for_types.into_iter().collect(),
+            message: nondeterminism_failure_message,
+        };
         let eager = activities && !disable_eager_activities && !activities_on_demand;
         Ok(Self {
             task_queue,
             identity: if own_identity.is_empty() { identity.to_owned() } else { own_identity },
             build_id,
             history_dialect: dialect(history_dialect)?,
-            nondeterminism: Arc::new(NondeterminismPolicy {
-                fails_all: nondeterminism_as_workflow_fail,
-                fails_types: nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
-                spares_types: nondeterminism_as_task_fail_for_types.into_iter().collect(),
-                message: nondeterminism_failure_message,
-            }),
+            nondeterminism: Arc::new(nondeterminism),
             workflows,
             activities,
             activities_on_demand,

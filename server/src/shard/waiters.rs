@@ -70,7 +70,7 @@ impl Ending<'_> {
     /// What is said to whom; `None`: they go on waiting.
     fn word_for(self, awaited: &Awaited) -> Option<Result<Heard, ServiceError>> {
         match (self, awaited) {
-            (Self::Closed, Awaited::Answer(_)) => None,
+            (Self::Closed, Awaited::Answer(_)) | (Self::Hopeless(_), Awaited::Event(_)) => None,
             (Self::Closed | Self::TakenBack | Self::Stopped, Awaited::Event(_) | Awaited::Close) => {
                 Some(Ok(Heard::Changed))
             }
@@ -81,7 +81,6 @@ impl Ending<'_> {
             (Self::Deleted, Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
                 Some(Err(ServiceError::not_found("workflow not found for this ID")))
             }
-            (Self::Hopeless(_), Awaited::Event(_)) => None,
             (Self::Hopeless(error), Awaited::Close | Awaited::Answer(_)) => Some(Err(error.clone())),
             (Self::SetAside(set_aside), Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
                 Some(Err(set_aside.error()))

@@ -22,7 +22,7 @@ async fn wait(on: &Executions, id: &str) -> String {
         history_event_filter_type: HistoryEventFilterType::CloseEvent as i32,
         ..Default::default()
     };
-    let within = Duration::from_secs(60);
+    let within = Duration::from_mins(1);
     let answer = tokio::time::timeout(within, on.history(&namespace(), request)).await.expect("it is told");
     answer.map_or_else(
         |error| {
