@@ -193,6 +193,7 @@ class ConnectConfig:
     embedded_namespaces: tuple[str, ...] = ()
     embedded_listen: str = ""
     embedded_time_skipping: bool = False
+    embedded_fail_fast: bool = False
 
     def _to_message(self) -> Any:
         tls = None
@@ -220,6 +221,7 @@ class ConnectConfig:
                 namespaces=list(self.embedded_namespaces),
                 listen=self.embedded_listen,
                 time_skipping=self.embedded_time_skipping,
+                fail_fast=self.embedded_fail_fast,
             ),
         )
 

@@ -54,6 +54,7 @@ def test_each_option_of_a_connection_is_offered() -> None:
         embedded_namespaces=("orders",),
         embedded_listen="127.0.0.1:0",
         embedded_time_skipping=True,
+        embedded_fail_fast=True,
     )
     options = config._to_message()
     for message in (options, options.tls, options.retry, options.keep_alive, options.embedded):

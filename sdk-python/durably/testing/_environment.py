@@ -49,6 +49,7 @@ class WorkflowEnvironment:
         ip: str = "127.0.0.1",
         port: int | None = None,
         search_attributes: Sequence[common.SearchAttributeKey[Any]] = (),
+        fail_fast: bool = True,
         dev_server_database_filename: str | None = None,
         **ignored: Any,
     ) -> WorkflowEnvironment:
@@ -65,6 +66,9 @@ class WorkflowEnvironment:
             ip: Address to listen on, if a port is given.
             port: Listen here too, so that other processes can connect; 0 picks a free port. Default: don't listen.
             search_attributes: Custom search attributes to define.
+            fail_fast: Whoever waits for a workflow's result, or for a query's answer, gets an `RPCError` as soon as it is
+                known that nothing will come of it until somebody mends something: a workflow task failed by a fault of
+                the code, no worker takes the task, the worker lacks the activity. False: wait, as with any other server.
             dev_server_database_filename: Keep the state in this file.
             ignored: Options of `temporalio` about downloading and running its server (`download_dest_dir`, `ui`,
                 names beginning with `dev_server_`) are accepted and have no effect.
@@ -81,6 +85,7 @@ class WorkflowEnvironment:
             identity=identity or "",
             embedded_namespaces=(namespace,),
             embedded_listen=f"{ip}:{port}" if port is not None else "",
+            embedded_fail_fast=fail_fast,
         )
         client = await _client(config, data_converter, interceptors, default_workflow_query_reject_condition)
         await _add_search_attributes(client, search_attributes)
@@ -97,6 +102,7 @@ class WorkflowEnvironment:
         rpc_metadata: Mapping[str, str] = {},
         identity: str | None = None,
         search_attributes: Sequence[common.SearchAttributeKey[Any]] = (),
+        fail_fast: bool = True,
         **ignored: Any,
     ) -> WorkflowEnvironment:
         """A server in this process whose clock jumps to the next timer whenever nothing runs and somebody waits for a
@@ -111,6 +117,7 @@ class WorkflowEnvironment:
             rpc_metadata: gRPC metadata of every call.
             identity: Shown in histories.
             search_attributes: Custom search attributes to define.
+            fail_fast: As in `start_local`; also for activities that fail again and again without an end.
             ignored: Options of `temporalio` about downloading and running its server (`port`, `download_dest_dir`,
                 names beginning with `test_server_`) are accepted and have no effect.
 
@@ -126,6 +133,7 @@ class WorkflowEnvironment:
             identity=identity or "",
             embedded_namespaces=(namespace,),
             embedded_time_skipping=True,
+            embedded_fail_fast=fail_fast,
         )
         client = await _client(config, data_converter, interceptors, default_workflow_query_reject_condition)
         await _add_search_attributes(client, search_attributes)

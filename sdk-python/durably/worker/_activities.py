@@ -24,6 +24,7 @@ from durably.api.failure.v1 import Failure
 from durably.api.time import to_datetime, to_timedelta
 from durably.client import Client
 from durably.converter._failure import text_of, unconverted
+from durably.worker._task_failures import Repetitions, exc_info_of, level_of, place_of
 from durably.worker._threads import ThreadCanceller
 
 logger = logging.getLogger("durably.worker")
@@ -61,6 +62,10 @@ class Running:
             self.thread.cancel()
         elif self.task is not None:
             self.task.cancel()
+
+
+def _is_benign(error: BaseException) -> bool:
+    return isinstance(error, ex.ApplicationError) and error.category is ex.ApplicationErrorCategory.BENIGN
 
 
 def _details(reason: int) -> activity.ActivityCancellationDetails:
@@ -107,6 +112,7 @@ class Activities:
         self._request: Callable[[Any], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shutdown_event: activity._CompositeEvent | None = None
+        self._repetitions = Repetitions()
 
     def start(self, request: Callable[[Any], None]) -> None:
         """Gives the way to the core; called in the worker's loop."""
@@ -289,7 +295,7 @@ class Activities:
                 if not isinstance(error, ex.CancelledError):
                     error = ex.CancelledError("Cancelled")
         if kind == "failed":
-            _log_failure(start, error)
+            self._log_failure(start, error)
         failure = Failure()
         try:
             await self._data_converter.encode_failure(error, failure)
@@ -298,17 +304,19 @@ class Activities:
             failure = unconverted(error, inner)
         setattr(completion, kind, failure)
 
-
-def _log_failure(start: Any, error: BaseException) -> None:
-    benign = isinstance(error, ex.ApplicationError) and error.category is ex.ApplicationErrorCategory.BENIGN
-    logger.log(
-        logging.DEBUG if benign else logging.WARNING,
-        "Completing activity %s (attempt %d, workflow %s) as failed",
-        start.activity_type,
-        start.attempt,
-        _workflow_id(start),
-        exc_info=error,
-    )
+    def _log_failure(self, start: Any, error: BaseException) -> None:
+        place = place_of(error)
+        what = f"{type(error).__name__}: {text_of(error)}" + (f" ({place})" if place else "")
+        run_id = start.workflow_execution.run_id if start.workflow_execution is not None else ""
+        count = self._repetitions.count((run_id, start.activity_id, start.activity_type), what)
+        activity_of = f"{start.activity_type} of workflow {_workflow_id(start)} (run {run_id})"
+        if count == 1:
+            level = logging.DEBUG if _is_benign(error) else logging.WARNING
+            message = "Activity %s failed in attempt %d: %s"
+            logger.log(level, message, activity_of, start.attempt, what, exc_info=exc_info_of(error))
+            return
+        level = logging.DEBUG if _is_benign(error) else level_of(count)
+        logger.log(level, "Activity %s has failed %d times in the same way: %s", activity_of, count, what)
 
 
 def _workflow_id(start: Any) -> str:

@@ -31,6 +31,8 @@ logger = logging.getLogger("durably.worker")
 RELIEF = 0.2
 #: A step that has lasted this long is cut off: as long as Temporal's Python SDK gives it.
 LIMIT = 2.0
+#: The same while the worker shuts down: whoever has pressed Ctrl-C waits for it, and the server gives the task to another.
+LAST_LIMIT = 0.5
 
 # An exception in the middle of logging or of an import could leave a lock of the whole process locked.
 _DELICATE = (os.path.dirname(logging.__file__) + os.sep, "<frozen importlib")
@@ -80,6 +82,7 @@ class Steps:
         self.lock = threading.Lock()
         self._closed = closed
         self._is_closed = False
+        self.is_pressed = False
         self._waiting: collections.deque[Any] = collections.deque()
         self._stepper: Stepper | None = None
         self.mailbox, self._wait = _waitable()
@@ -88,6 +91,15 @@ class Steps:
         """Begins to take what comes."""
         self._stepper = Stepper(self)
         self._stepper.start()
+
+    @property
+    def limit(self) -> float:
+        """How long (seconds) a step may last."""
+        return min(LIMIT, LAST_LIMIT) if self.is_pressed else LIMIT
+
+    def press(self) -> None:
+        """The worker shuts down: what lasts is not waited for."""
+        self.is_pressed = True
 
     def close(self) -> None:
         """Ends the thread as soon as it is idle."""
@@ -164,10 +176,12 @@ class Stepper(threading.Thread):
             step = self.step
             if step is None or self.number != number:
                 return
-            if busy < min(RELIEF, LIMIT):
+            limit = self._steps.limit
+            self.meter.is_pressed = self._steps.is_pressed
+            if busy < min(RELIEF, limit):
                 return
             self._steps.relieve(self)
-            if busy < LIMIT:
+            if busy < limit:
                 return
             frame = sys._current_frames().get(self.ident or 0)
             frames = _user_frames(frame)

@@ -28,6 +28,8 @@ class Meter:
         self._number = 0
         self._cpu = 0.0
         self._busy = 0.0
+        #: All time counts, whoever had it: somebody waits for the step to end.
+        self.is_pressed = False
 
     def adopt_thread(self) -> None:
         """Measures the calling thread from now on. Without clocks of threads (macOS, Windows), all time counts."""
@@ -41,7 +43,7 @@ class Meter:
             self._number, self._busy = number, 0.0
         else:
             used = cpu - self._cpu
-            self._busy += used if used > elapsed * _IDLE_SHARE else elapsed
+            self._busy += used if used > elapsed * _IDLE_SHARE and not self.is_pressed else elapsed
         self._cpu = cpu
         return self._busy
 

@@ -92,6 +92,11 @@ class WorkflowInstance(Runtime):
         self.inbound: interception.Inbound = interception.LastInbound(self)
         self.outbound: interception.Outbound = interception.LastOutbound(self)
 
+    @property
+    def workflow_id(self) -> str:
+        """Of the run; empty until it has begun."""
+        return self._start.workflow_id if self._start is not None else ""
+
     # -- Activations
 
     def activate(self, activation: Any) -> Any:

@@ -25,7 +25,7 @@ from durably.api.core.v1 import (
 )
 from durably.exceptions import ApplicationError
 from durably.worker import _codec, _guard, _steps
-from durably.worker._task_failures import TaskFailures, nearest
+from durably.worker._task_failures import TaskFailures, nearest, users_stack
 from durably.worker._workflow_instance import InstanceOptions, WorkflowInstance
 from durably.workflow._exceptions import CutOff, DeadlockError
 
@@ -97,7 +97,9 @@ class Workflows:
             self._steps.start()
 
     def on_shutdown(self) -> None:
-        """Fails what waits for a step that may never end: the core waits for its answer."""
+        """Fails what waits for a step that may never end, and those that last: the core waits for their answers."""
+        if self._steps is not None:
+            self._steps.press()
         with self._stuck_lock:
             self._shutting_down = True
             parked = [stuck.parked for stuck in self._stuck.values() if stuck.parked is not None]
@@ -133,6 +135,10 @@ class Workflows:
         task.add_done_callback(self._tasks.discard)
 
     # -- Steps
+
+    @property
+    def _limit(self) -> float:
+        return _steps.LIMIT if self._steps is None else self._steps.limit
 
     def _take(self, stepper: _steps.Stepper, given: Any) -> None:
         """Answers an event of the core, or a step from the loop; in the stepper's thread."""
@@ -202,7 +208,7 @@ class Workflows:
             return
         place = nearest((file, line) for file, line, _ in reversed(frames))
         error = DeadlockError(
-            f"[TMPRL1101] Potential deadlock detected: workflow didn't yield within {_steps.LIMIT:g} second(s). "
+            f"[TMPRL1101] Potential deadlock detected: workflow didn't yield within {self._limit:g} second(s). "
             "Workflow code must not block or compute for long: move the work into an activity"
         )
         stack = "".join(f'  File "{file}", line {line}, in {name}\n' for file, line, name in frames)
@@ -235,12 +241,12 @@ class Workflows:
         except CutOff:
             raise
         except BaseException as error:
-            return self._failed(run_id, error)
+            return self._failed(run_id, error, start=_start_of(activation))
 
     def _make(self, activation: Any) -> WorkflowInstance:
         if activation.run_id in self._stuck:
             raise RuntimeError("an earlier step of this run still hasn't ended, though it was cut off")
-        start = next((job.initialize for job in activation.jobs if job.initialize is not None), None)
+        start = _start_of(activation)
         if start is None:
             raise RuntimeError(f"run {activation.run_id} is not known here, and the activation doesn't start it")
         definition = self._definitions.get(start.workflow_type) or self._definitions.get(None)
@@ -260,16 +266,29 @@ class Workflows:
             # A value that does not fit its field: the user's code gave it, and its task fails.
             self._request(WorkerRequest(workflow=self._failed(completion.run_id, error)))
 
-    def _failed(self, run_id: str, error: BaseException, *, place: str = "", stack: str = "") -> Any:
+    def _failed(
+        self, run_id: str, error: BaseException, *, start: Any = None, place: str = "", stack: str = ""
+    ) -> Any:
         """The completion that fails the task, after telling the log."""
         instance = self._instances.get(run_id)
         if instance is not None:
             instance.outcome.task_error = error
-        self._failures.failed(run_id, _type_of(instance), error, place=place, stack=stack)
+        self._failures.failed(
+            run_id,
+            _type_of(instance) or (start.workflow_type if start is not None else ""),
+            error,
+            workflow_id=_id_of(instance) or (start.workflow_id if start is not None else ""),
+            place=place,
+            stack=stack,
+        )
+        failure = self._options.failure_of(error)
+        # Where a converter has hidden the stack, it stays hidden.
+        if failure.stack_trace:
+            failure.stack_trace = users_stack(error)
         return WorkflowCompletion(
             run_id=run_id,
             failure=ActivationFailure(
-                failure=self._options.failure_of(error), nondeterminism=isinstance(error, workflow.NondeterminismError)
+                failure=failure, nondeterminism=isinstance(error, workflow.NondeterminismError)
             ),
         )
 
@@ -278,11 +297,12 @@ class Workflows:
         if instance.outcome.task_error is not None or evict.reason not in _FAILED:
             return
         if evict.reason == Evict.Reason.NONDETERMINISM:
-            error = workflow.NondeterminismError(evict.message)
+            error: Exception = workflow.NondeterminismError(evict.message)
             tell = self._failures.ended if instance.outcome.is_failure(error) else self._failures.failed
-            tell(activation.run_id, _type_of(instance), error)
+            tell(activation.run_id, _type_of(instance), error, workflow_id=_id_of(instance))
         else:
-            self._failures.failed(activation.run_id, _type_of(instance), RuntimeError(evict.message))
+            error = RuntimeError(evict.message)
+            self._failures.failed(activation.run_id, _type_of(instance), error, workflow_id=_id_of(instance))
 
     async def _handle_with_codec(self, activation: Any, codec: converter.PayloadCodec) -> None:
         try:
@@ -341,6 +361,14 @@ _FAILED = (Evict.Reason.NONDETERMINISM, Evict.Reason.ACTIVATION_FAILED)
 
 def _type_of(instance: WorkflowInstance | None) -> str:
     return "" if instance is None else instance.definition.name or "dynamic"
+
+
+def _start_of(activation: Any) -> Any:
+    return next((job.initialize for job in activation.jobs if job.initialize is not None), None)
+
+
+def _id_of(instance: WorkflowInstance | None) -> str:
+    return "" if instance is None else instance.workflow_id
 
 
 def _evicts(activation: Any) -> bool:
