@@ -49,7 +49,7 @@ impl Settings {
         let WorkerOptions {
             task_queue,
             namespace: _, // The client is of this namespace.
-            identity: own_identity,
+            identity: own,
             build_id,
             history_dialect,
             workflows,
@@ -60,14 +60,14 @@ impl Settings {
             nondeterminism_failure_message,
             max_cached_bytes,
             max_cached_workflows,
-            no_workflow_cache,
+            no_workflow_cache: uncached,
             sticky_queue_schedule_to_start_timeout,
             max_concurrent_workflow_tasks,
             max_concurrent_activities,
             max_concurrent_local_activities: _, // There are none yet.
             max_concurrent_workflow_task_polls,
             max_concurrent_activity_task_polls,
-            nonsticky_to_sticky_poll_ratio,
+            nonsticky_to_sticky_poll_ratio: ratio,
             max_activities_per_second,
             max_task_queue_activities_per_second,
             max_eager_activities,
@@ -80,28 +80,25 @@ impl Settings {
         } = options;
         let workflow_slots = or_default(max_concurrent_workflow_tasks, 100);
         let activity_slots = or_default(max_concurrent_activities, 100);
-        let caches = !no_workflow_cache;
         let polls = or_default(max_concurrent_workflow_task_polls, 5).min(workflow_slots);
-        let has_own_queue = caches && workflow_slots > 1;
-        let (normal_polls, sticky_polls) = shares(polls, nonsticky_to_sticky_poll_ratio, has_own_queue);
-        let nondeterminism = NondeterminismPolicy {
-            fails_all: nondeterminism_as_workflow_fail,
-            fails_types: nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
-            spares_types: nondeterminism_as_task_fail_for_types.into_iter().collect(),
-            message: nondeterminism_failure_message,
-        };
+        let (normal_polls, sticky_polls) = shares(polls, ratio, !uncached && workflow_slots > 1);
         let eager = activities && !disable_eager_activities && !activities_on_demand;
         Ok(Self {
             task_queue,
-            identity: if own_identity.is_empty() { identity.to_owned() } else { own_identity },
+            identity: if own.is_empty() { identity.to_owned() } else { own },
             build_id,
             history_dialect: dialect(history_dialect)?,
-            nondeterminism: Arc::new(nondeterminism),
+            nondeterminism: Arc::new(NondeterminismPolicy {
+                fails_all: nondeterminism_as_workflow_fail,
+                fails_types: nondeterminism_as_workflow_fail_for_types.into_iter().collect(),
+                spares_types: nondeterminism_as_task_fail_for_types.into_iter().collect(),
+                message: nondeterminism_failure_message,
+            }),
             workflows,
             activities,
             activities_on_demand,
-            max_cached_bytes: if caches { cache_size(max_cached_bytes) } else { 0 },
-            max_cached_workflows: if caches { or_default(max_cached_workflows, 10_000) } else { 0 },
+            max_cached_bytes: if uncached { 0 } else { cache_size(max_cached_bytes) },
+            max_cached_workflows: if uncached { 0 } else { or_default(max_cached_workflows, 10_000) },
             sticky_timeout: seconds_or(sticky_queue_schedule_to_start_timeout, 10),
             workflow_slots,
             activity_slots,
