@@ -72,6 +72,10 @@ type EmbeddedOptions struct {
 	Listen string
 	// TimeSkipping lets its time jump to the next timer when nothing runs. For tests.
 	TimeSkipping bool
+	// FailFast ends a wait for a result, or for a query's answer, with a serviceerror.FailedPrecondition as soon as it is
+	// known that nothing will come of it until somebody mends something: a workflow task failed by a fault of the code, no
+	// worker takes the task, the worker lacks the activity. For tests; by default waits last.
+	FailFast bool
 }
 
 // Credentials are what NewAPIKeyStaticCredentials makes.
@@ -246,8 +250,10 @@ func contractOptions(options Options, lazy bool) (*core.ConnectOptions, error) {
 			Disabled: c.DisableKeepAliveCheck, Interval: flow.Duration(c.KeepAliveTime), Timeout: flow.Duration(c.KeepAliveTimeout),
 		}
 	}
-	if e := c.Embedded; len(e.Namespaces) > 0 || e.Listen != "" || e.TimeSkipping {
-		contract.Embedded = &core.EmbeddedOptions{Namespaces: e.Namespaces, Listen: e.Listen, TimeSkipping: e.TimeSkipping}
+	if e := c.Embedded; len(e.Namespaces) > 0 || e.Listen != "" || e.TimeSkipping || e.FailFast {
+		contract.Embedded = &core.EmbeddedOptions{
+			Namespaces: e.Namespaces, Listen: e.Listen, TimeSkipping: e.TimeSkipping, FailFast: e.FailFast,
+		}
 	}
 	if err := applyTLS(contract, c); err != nil {
 		return nil, err

@@ -78,6 +78,7 @@ func TestEachOptionOfAnEmbeddedServerIsOffered(t *testing.T) {
 		"namespaces":    {By: EmbeddedOptions{Namespaces: []string{"orders"}}},
 		"listen":        {By: EmbeddedOptions{Listen: "127.0.0.1:0"}},
 		"time_skipping": {By: EmbeddedOptions{TimeSkipping: true}},
+		"fail_fast":     {By: EmbeddedOptions{FailFast: true}},
 	}, func(o EmbeddedOptions) proto.Message {
 		if embedded := made(t, Options{ConnectionOptions: ConnectionOptions{Embedded: o}}).Embedded; embedded != nil {
 			return embedded

@@ -283,7 +283,7 @@ func (l *loop) run(start *core.ActivityStart, ctx context.Context, cancel contex
 		if failed := environment.Failed(); failed != nil {
 			err = failed
 		}
-		l.respond(start.TaskToken, payload, err, environment.Logger)
+		l.respond(start.TaskToken, payload, err, &attemptLog{environment.Logger, &l.environment.Failed, info.WorkflowExecution.RunID + start.ActivityId})
 	}()
 	payload, err = l.call(activities.With(&untilDeadline{ctx, info.Deadline}, environment), start)
 }
@@ -301,7 +301,30 @@ func (l *loop) call(ctx context.Context, start *core.ActivityStart) (payload *co
 	return flow.CallActivity(ctx, function, l.connection.DataConverter, start.Input)
 }
 
-func (l *loop) respond(token []byte, payload *commonpb.Payload, err error, logger log.Logger) {
+// attemptLog tells how an attempt of an activity has failed: in full once, and then how often.
+type attemptLog struct {
+	logger log.Logger
+	failed *flow.Repeats
+	key    string
+}
+
+func (a *attemptLog) tell(level func(string, ...any), message string, err error, values ...any) {
+	what := failure.Text(err)
+	if panicked, ok := err.(*failure.PanicError); ok {
+		what += failure.UserLine(panicked.Stack)
+	}
+	count, loud := a.failed.Count(a.key, what)
+	switch {
+	case !loud:
+		a.logger.Debug("The activity failed again, in the same way.", "Error", err, "Times", count)
+	case count > 1:
+		level("The activity has failed many times, in the same way.", "Error", err, "Times", count)
+	default:
+		level(message, append([]any{"Error", err}, values...)...)
+	}
+}
+
+func (l *loop) respond(token []byte, payload *commonpb.Payload, err error, logger *attemptLog) {
 	l.leave(token)
 	request := func(completion *core.ActivityCompletion) *core.WorkerRequest {
 		completion.TaskToken = token
@@ -316,7 +339,7 @@ func (l *loop) respond(token []byte, payload *commonpb.Payload, err error, logge
 	answer = request(l.completion(payload, err, logger))
 }
 
-func (l *loop) completion(payload *commonpb.Payload, err error, logger log.Logger) *core.ActivityCompletion {
+func (l *loop) completion(payload *commonpb.Payload, err error, logger *attemptLog) *core.ActivityCompletion {
 	switch {
 	case err == activities.ErrResultPending:
 		return &core.ActivityCompletion{Status: &core.ActivityCompletion_WillCompleteAsync{WillCompleteAsync: &core.WillCompleteAsync{}}}
@@ -332,9 +355,9 @@ func (l *loop) completion(payload *commonpb.Payload, err error, logger log.Logge
 		panicked = own
 	}
 	if panicked != nil {
-		logger.Error("Activity panic.", "Error", panicked, "StackTrace", panicked.Stack)
+		logger.tell(logger.logger.Error, "Activity panic.", panicked, "StackTrace", panicked.Stack)
 	} else {
-		logger.Warn("Activity error.", "Error", err, "Kind", reflect.TypeOf(err).String())
+		logger.tell(logger.logger.Warn, "Activity error.", err, "Kind", reflect.TypeOf(err).String())
 	}
 	return &core.ActivityCompletion{Status: &core.ActivityCompletion_Failed{Failed: failed}}
 }

@@ -382,6 +382,7 @@ type EmbeddedOptions struct {
 	Namespaces    []string               `protobuf:"bytes,1,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
 	Listen        string                 `protobuf:"bytes,2,opt,name=listen,proto3" json:"listen,omitempty"`
 	TimeSkipping  bool                   `protobuf:"varint,3,opt,name=time_skipping,json=timeSkipping,proto3" json:"time_skipping,omitempty"`
+	FailFast      bool                   `protobuf:"varint,4,opt,name=fail_fast,json=failFast,proto3" json:"fail_fast,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,6 +434,13 @@ func (x *EmbeddedOptions) GetListen() string {
 func (x *EmbeddedOptions) GetTimeSkipping() bool {
 	if x != nil {
 		return x.TimeSkipping
+	}
+	return false
+}
+
+func (x *EmbeddedOptions) GetFailFast() bool {
+	if x != nil {
+		return x.FailFast
 	}
 	return false
 }
@@ -1086,13 +1094,14 @@ const file_durably_core_v1_client_proto_rawDesc = "" +
 	"\x10KeepAliveOptions\x12\x1a\n" +
 	"\bdisabled\x18\x01 \x01(\bR\bdisabled\x125\n" +
 	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"n\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x8b\x01\n" +
 	"\x0fEmbeddedOptions\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\tR\n" +
 	"namespaces\x12\x16\n" +
 	"\x06listen\x18\x02 \x01(\tR\x06listen\x12#\n" +
-	"\rtime_skipping\x18\x03 \x01(\bR\ftimeSkipping\"\x9b\x02\n" +
+	"\rtime_skipping\x18\x03 \x01(\bR\ftimeSkipping\x12\x1b\n" +
+	"\tfail_fast\x18\x04 \x01(\bR\bfailFast\"\x9b\x02\n" +
 	"\x04Call\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x18\n" +

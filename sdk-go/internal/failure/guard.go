@@ -22,7 +22,7 @@ const (
 
 // Caught is the error of a panic with the value that was recovered. It must be called by the deferred function.
 func Caught(value any) *PanicError {
-	return &PanicError{Value: said(value), Stack: string(debug.Stack())}
+	return &PanicError{Value: said(value), Stack: UserStack(string(debug.Stack()))}
 }
 
 // Exited says that a goroutine was ended, by the user's code, which it ran to make an answer.
@@ -44,6 +44,16 @@ func said(value any) any {
 	}()
 	<-over
 	return text
+}
+
+// Text is what an error says, if it can.
+func Text(err error) (text string) {
+	defer func() {
+		if value := recover(); value != nil {
+			text = "an error that panics when it is asked what it says"
+		}
+	}()
+	return err.Error()
 }
 
 // Convert turns an error into a failure. If that panics, the failure is the panic's, which it returns too.

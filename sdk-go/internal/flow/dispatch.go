@@ -71,7 +71,7 @@ func (r *Run) abandon(c *coroutine) *failure.PanicError {
 		Value: fmt.Sprintf("[TMPRL1101] Potential deadlock detected: workflow goroutine %q didn't yield for over %v, at %s. "+
 			"Workflow code waits only by what package workflow has; locks, channels, input and output and long computations "+
 			"belong into activities.", c.name, r.env.DeadlockTimeout, userLine(stack)),
-		Stack: stack,
+		Stack: failure.UserStack(stack),
 	}
 }
 
@@ -83,7 +83,7 @@ func (r *Run) Refuse(earlier *Run) {
 	r.fail(&failure.PanicError{
 		Value: fmt.Sprintf("[TMPRL1101] Potential deadlock detected: workflow goroutine %q of an earlier attempt still doesn't yield, at %s. "+
 			"The run goes on when it does, or on another worker.", earlier.stuck.name, userLine(stack)),
-		Stack: stack,
+		Stack: failure.UserStack(stack),
 	})
 }
 

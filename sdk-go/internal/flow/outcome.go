@@ -75,6 +75,9 @@ func (r *Run) complete(runID string) *core.WorkflowCompletion {
 		failed := failure.Of(r.env.FailureConverter, &failure.ApplicationError{Msg: FailedByPolicy, Cause: r.failed})
 		r.end = &core.WorkflowCommand{Command: &core.WorkflowCommand_FailWorkflow{FailWorkflow: &core.FailWorkflow{Failure: failed}}}
 	}
+	if r.failed == nil && !r.replaying {
+		r.env.Failed.Forget(r.runID())
+	}
 	if r.end != nil && !r.ended && !r.closed {
 		r.ended = true
 		r.commands = append(r.commands, r.end)
@@ -86,12 +89,32 @@ func (r *Run) complete(runID string) *core.WorkflowCompletion {
 func (r *Run) logFailure() {
 	values := append(r.ids(), "Error", r.failed)
 	panicked, ok := r.failed.(*failure.PanicError)
+	what := failure.Text(r.failed)
+	if ok {
+		what += failure.UserLine(panicked.Stack)
+	}
+	count, loud := r.env.Failed.Count(r.runID(), what)
+	if !loud {
+		r.env.Logger.Debug("A workflow task failed again, in the same way.", append(values, "Times", count)...)
+		return
+	}
+	if count > 1 {
+		r.env.Logger.Error("A workflow task has failed many times, in the same way.", append(values, "Times", count)...)
+		return
+	}
 	switch {
 	case ok && r.hasPanicked:
 		r.env.Logger.Error("Workflow panic", append(values, "StackTrace", panicked.Stack)...)
 	default:
 		r.env.Logger.Error("A workflow task failed; the server will retry it.", values...)
 	}
+}
+
+func (r *Run) runID() string {
+	if r.info == nil {
+		return ""
+	}
+	return r.info.WorkflowExecution.RunID
 }
 
 // ids are the keys and values that tell a run in the log.

@@ -25,6 +25,8 @@ type Environment struct {
 	LogInReplay bool
 	// Intercept puts links before the last ones of a run's chains; the first one is outermost.
 	Intercept []func(ctx Context, next Inbound) Inbound
+	// Failed is what the log has been told of runs and activities that fail.
+	Failed Repeats
 }
 
 // Run is a workflow run in the cache: its coroutines, and what waits for what. handlers.go takes the jobs of an activation,

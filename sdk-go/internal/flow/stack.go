@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+
+	"durably.dev/sdk/internal/failure"
 )
 
 // stackOf is the stack of a coroutine, as the runtime prints it.
@@ -33,19 +35,10 @@ func stacksOf(coroutines ...*coroutine) []string {
 	return stacks
 }
 
-// isOurs tells the SDK's own functions from the user's.
-func isOurs(function string) bool {
-	return strings.HasPrefix(function, "durably.dev/sdk/internal/") || strings.HasPrefix(function, "durably.dev/sdk/workflow.")
-}
-
-// userLine is the first "file:line" of a stack that is neither Go's nor this module's.
+// userLine is the user's line in a stack.
 func userLine(stack string) string {
-	lines := strings.Split(stack, "\n")
-	for i := 1; i+1 < len(lines); i += 2 {
-		at, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " ")
-		if !isOurs(lines[i]) && !strings.HasPrefix(at, runtime.GOROOT()+"/") {
-			return at
-		}
+	if line := failure.UserLine(stack); line != "" {
+		return line
 	}
 	return "an unknown line"
 }
@@ -59,7 +52,7 @@ func (r *Run) location() string {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if !isOurs(frame.Function) && !strings.HasPrefix(frame.Function, "runtime.") {
+		if !failure.IsOurs(frame.Function) && !strings.HasPrefix(frame.Function, "runtime.") {
 			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
 		}
 		if !more {
