@@ -175,6 +175,7 @@ const EMBEDDED: Origins<ConnectionOptions> = {
   namespaces: { by: { embedded: { namespaces: ['shop'] } }, is: ['shop'] },
   listen: { by: { embedded: { listen: '127.0.0.1:1' } }, is: '127.0.0.1:1' },
   timeSkipping: { by: { embedded: { timeSkipping: true } }, is: true },
+  failFast: { by: { embedded: { failFast: true } }, is: true },
 };
 
 test('each option of a connection reaches the contract, and each field of the contract has one', () => {

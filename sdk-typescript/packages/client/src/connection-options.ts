@@ -40,6 +40,12 @@ export interface EmbeddedServerOptions {
   listen?: string;
   /** A clock that jumps to the next timer when nothing runs. */
   timeSkipping?: boolean;
+  /**
+   * For tests: waiting for a result, or for a query's answer, fails with a `ServiceError` as soon as it is known that
+   * nothing will come of it until somebody mends something: a fault of the workflow's code, a queue without a worker, an
+   * activity that the worker doesn't have. Default: wait.
+   */
+  failFast?: boolean;
 }
 
 export interface ConnectionOptions {

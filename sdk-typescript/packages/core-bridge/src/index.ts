@@ -156,12 +156,20 @@ export class BridgeClient {
     );
   }
 
-  awaitWorkflow(request: durably.core.v1.IAwaitWorkflow, control?: CallControl): Promise<durably.core.v1.WorkflowResult> {
-    return operation(
-      (to) => thePort().awaitWorkflow(this.id, to, AwaitWorkflow.encode(request)),
-      (_, content) => WorkflowResult.decode(content),
-      control,
-    );
+  async awaitWorkflow(
+    request: durably.core.v1.IAwaitWorkflow,
+    control?: CallControl,
+  ): Promise<durably.core.v1.WorkflowResult> {
+    awaitedResults++;
+    try {
+      return await operation(
+        (to) => thePort().awaitWorkflow(this.id, to, AwaitWorkflow.encode(request)),
+        (_, content) => WorkflowResult.decode(content),
+        control,
+      );
+    } finally {
+      awaitedResults--;
+    }
   }
 
   /** Ends the connection for all its users. Resolves when an embedded server has everything on disk. */
@@ -181,6 +189,13 @@ export class BridgeClient {
     receivers.set(to, (_, content) => onEvent(WorkerEvent.decode(content)));
     return worker;
   }
+}
+
+let awaitedResults = 0;
+
+/** How many results of workflows the process waits for. */
+export function resultsAwaited(): number {
+  return awaitedResults;
 }
 
 /** A worker of one task queue. Keeps the process alive until it is freed. */

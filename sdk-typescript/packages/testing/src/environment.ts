@@ -41,12 +41,22 @@ export interface TimeSkippingServerConfig extends Ignored {
   port?: number;
 }
 
-export interface LocalTestWorkflowEnvironmentOptions {
+interface FailFast {
+  /**
+   * Whoever waits for a workflow's result, or for a query's answer, gets a `ServiceError` as soon as it is known that
+   * nothing will come of it until somebody mends something: a workflow task failed by a fault of the code, no worker takes
+   * the task, the worker lacks the activity, an activity fails again and again without an end. Default: true. False: wait,
+   * as with any other server.
+   */
+  failFast?: boolean;
+}
+
+export interface LocalTestWorkflowEnvironmentOptions extends FailFast {
   server?: DevServerConfig;
   client?: ClientOptionsForTestEnv;
 }
 
-export interface TimeSkippingTestWorkflowEnvironmentOptions {
+export interface TimeSkippingTestWorkflowEnvironmentOptions extends FailFast {
   server?: TimeSkippingServerConfig;
   client?: ClientOptionsForTestEnv;
 }
@@ -102,7 +112,7 @@ export class TestWorkflowEnvironment {
     const listen = port === undefined ? undefined : `${ip}:${port}`;
     const connection = await connect({
       address: `embedded:${dbFilename}`,
-      embedded: { namespaces: [namespace], listen },
+      embedded: { namespaces: [namespace], listen, failFast: opts?.failFast ?? true },
     });
     const made = { connection, address: listen ?? 'embedded:', namespace, supportsTimeSkipping: false };
     const environment = new TestWorkflowEnvironment({ ...made, client: opts?.client });
@@ -118,7 +128,8 @@ export class TestWorkflowEnvironment {
   static async createTimeSkipping(opts?: TimeSkippingTestWorkflowEnvironmentOptions): Promise<TestWorkflowEnvironment> {
     const { port } = opts?.server ?? {};
     const listen = port === undefined ? undefined : `127.0.0.1:${port}`;
-    const connection = await connect({ address: 'embedded:', embedded: { timeSkipping: true, listen } });
+    const embedded = { timeSkipping: true, listen, failFast: opts?.failFast ?? true };
+    const connection = await connect({ address: 'embedded:', embedded });
     const made = { connection, address: listen ?? 'embedded:', namespace: 'default', supportsTimeSkipping: true };
     return new TestWorkflowEnvironment({ ...made, client: opts?.client });
   }

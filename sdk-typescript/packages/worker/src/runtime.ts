@@ -1,7 +1,7 @@
 /** What all workers of a process share: its logger, and the signals that shut them down. */
 
 import { type Duration, type Logger, IllegalStateError } from '@durably/common';
-import { installLogs } from '@durably/core-bridge';
+import { installLogs, resultsAwaited } from '@durably/core-bridge';
 import { DefaultLogger } from './logger';
 
 export interface RuntimeOptions {
@@ -36,7 +36,10 @@ export class Runtime {
   readonly logger: Logger;
   private readonly signals: readonly NodeJS.Signals[];
   private readonly running = new Set<Stoppable>();
-  private readonly onSignal = () => {
+  /** The signal that has stopped the workers. */
+  private stoppedBy: NodeJS.Signals | undefined;
+  private readonly onSignal = (signal: NodeJS.Signals) => {
+    this.stoppedBy = signal;
     // Those that stop already go on doing so.
     for (const worker of this.running) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
@@ -63,15 +66,34 @@ export class Runtime {
 
   /** @internal */
   register(worker: Stoppable): void {
-    if (this.running.size === 0) for (const signal of this.signals) process.on(signal, this.onSignal);
+    if (this.running.size === 0) {
+      for (const signal of this.signals) process.on(signal, this.onSignal);
+      this.stoppedBy = undefined;
+    }
     this.running.add(worker);
   }
 
   /** @internal */
   unregister(worker: Stoppable): void {
     this.running.delete(worker);
-    if (this.running.size === 0) for (const signal of this.signals) process.off(signal, this.onSignal);
+    if (this.running.size > 0) return;
+    for (const signal of this.signals) process.off(signal, this.onSignal);
+    if (this.stoppedBy) endVainWaits(this.stoppedBy);
   }
+}
+
+/** How long a program has for its own end once a signal has stopped its workers. */
+const GRACE = 500;
+
+/**
+ * The workers took the signal, and a program that waits for a workflow's result would wait on without them: it ends as by a
+ * second signal. One that has something else to do goes on.
+ */
+function endVainWaits(signal: NodeJS.Signals): void {
+  const end = () => {
+    if (resultsAwaited() > 0 && process.listenerCount(signal) === 0) process.kill(process.pid, signal);
+  };
+  setTimeout(end, GRACE).unref();
 }
 
 /** A filter for the core's log: `{ core: 'INFO', other: 'WARN' }`. */
