@@ -32,7 +32,7 @@ func Exited(what string) *PanicError {
 
 // said is what a panic's value says, with nothing of the user's left in it. Error and String may panic, which fmt bears, and
 // may end their goroutine, so they get one of their own.
-func said(value any) any {
+func said(value any) string {
 	if text, ok := value.(string); ok {
 		return text
 	}
@@ -46,15 +46,8 @@ func said(value any) any {
 	return text
 }
 
-// Text is what an error says, if it can.
-func Text(err error) (text string) {
-	defer func() {
-		if value := recover(); value != nil {
-			text = "an error that panics when it is asked what it says"
-		}
-	}()
-	return err.Error()
-}
+// Text is what an error says, whatever happens when it is asked.
+func Text(err error) string { return said(err) }
 
 // Convert turns an error into a failure. If that panics, the failure is the panic's, which it returns too.
 func Convert(with converter.FailureConverter, err error) (f *failurepb.Failure, panicked *PanicError) {
