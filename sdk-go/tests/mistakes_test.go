@@ -72,6 +72,8 @@ var differs = []struct {
 	{regexp.MustCompile(` \+0x[0-9a-f]+`), ""},
 	{regexp.MustCompile(`goroutine \d+ \[[^]]*\]`), "goroutine N"},
 	{regexp.MustCompile(` in goroutine \d+`), ""},
+	// Where this SDK's own code is.
+	{regexp.MustCompile(`[^\s"]*/sdk-go/((?:[a-z]+/)+[a-z_]+\.go):\d+`), "sdk-go/$1"},
 }
 
 var place = regexp.MustCompile(`[^\s"]*/?(mistakes_test\.go):(\d+)`)

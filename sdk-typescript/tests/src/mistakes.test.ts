@@ -44,8 +44,10 @@ test('each mistake is told at once', { timeout: 280_000 }, () => {
     if (/^ok /m.test(part.trimStart().split('\n')[1]?.trim() ?? '')) assert.fail(`${name} has not failed: ${part}`);
     const took = Number(/duration_ms: ([\d.]+)/.exec(part)?.[1]);
     assert.ok(took < MILLISECONDS, `${name} took ${took} ms`);
-    const told = /error: \|-\n([\s\S]*?)\n {2,}(?:code|name|stack): /.exec(part)?.[1] ?? /error: '(.*)'/.exec(part)?.[1];
-    text += `== ${name}\n${normal(told ?? part)}\n\n`;
+    const block = /error: \|-\n([\s\S]*?)\n {2,}(?:code|name|stack): /.exec(part)?.[1];
+    const told = block ?? /error: (['"]?)(.*)\1$/m.exec(part)?.[2];
+    assert.ok(told !== undefined, `${name} says nothing: ${part}`);
+    text += `== ${name}\n${normal(told)}\n\n`;
   }
   if (process.env.DURABLY_UPDATE_SNAPSHOTS) writeFileSync(snapshot, text);
   assert.equal(text, readFileSync(snapshot, 'utf8'));

@@ -112,7 +112,9 @@ impl Executions {
         for task in matching.waiting(key, |offer| offer.waiting().cloned()) {
             of_shards.entry(task.shard).or_default().push(task);
         }
-        for (shard, tasks) in of_shards {
+        // Each is asked, also without a task: what it has answered for so far is in the queue by then.
+        for shard in 0..self.inner.shards.len() as u32 {
+            let tasks = of_shards.remove(&shard).unwrap_or_default();
             let stale = self.call(shard, |reply| Work::FindStale { tasks, reply }).await?;
             matching.retain(key, |offer| !offer.waiting().is_some_and(|task| stale.contains(task)));
         }
