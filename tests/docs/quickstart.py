@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from durably import activity, workflow
 from durably.client import Client
+from durably.common import WorkflowIDConflictPolicy
 from durably.worker import Worker
 
 
@@ -25,7 +26,15 @@ class Greeting:
 async def main() -> None:
     client = await Client.connect("embedded:greetings.db")  # or "localhost:7233"
     async with Worker(client, task_queue="greetings", workflows=[Greeting], activities=[greet]):
-        print(await client.execute_workflow(Greeting.run, "Ann", id="greet-ann", task_queue="greetings"))
+        print(
+            await client.execute_workflow(
+                Greeting.run,
+                "Ann",
+                id="greet-ann",  # yours to choose: what it is about
+                task_queue="greetings",
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,  # one under way is awaited, not started again
+            )
+        )
 
 
 if __name__ == "__main__":
