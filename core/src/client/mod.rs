@@ -18,8 +18,8 @@ use std::{
 use bytes::Bytes;
 use durably_proto::{
     durably::core::v1::{
-        AwaitWorkflow, BackUpRequest, BackUpResponse, Call, CallError, CallResult, ConnectOptions,
-        WorkflowResult, call_result,
+        AwaitWorkflow, BackUpRequest, Call, CallError, CallResult, ConnectOptions, WorkflowResult,
+        call_result,
     },
     temporal::api::workflowservice::v1::get_system_info_response::Capabilities,
 };
@@ -191,7 +191,8 @@ impl Client {
         #[cfg(feature = "embedded")]
         if let Some(embedded) = &self.inner.embedded {
             embedded.back_up(path.into()).await?;
-            return Ok(BackUpResponse {}.encode_to_vec().into());
+            // A `BackUpResponse`, which says nothing.
+            return Ok(Bytes::new());
         }
         let message = format!(
             "the state is not in this process but with {}; where its file is, say: \
