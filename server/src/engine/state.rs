@@ -11,7 +11,8 @@ use durably_proto::temporal::api::{
 
 use crate::store::{RowKind, StateRow};
 
-/// Version of this encoding; a state with a higher one was written by a newer server.
+/// Version of this encoding; a state with a higher one was written by a newer server. Who raises it raises the version of
+/// the file too (`store/sqlite/schema.rs`): earlier releases then refuse the file as a whole.
 pub const FORMAT: u32 = 3;
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -456,3 +456,9 @@ fn a_file_whose_mark_stays_keeps_its_log() {
     drop(store);
     assert_eq!(read_all(&SqliteStore::open(&path).unwrap()), before);
 }
+
+/// An earlier release must refuse a file whose runs it can't read, and not each of its runs.
+#[test]
+fn a_new_format_of_runs_is_a_new_version_of_the_file() {
+    assert_eq!((schema::VERSION, crate::engine::state::FORMAT), (5, 3), "they rise together");
+}
