@@ -42,7 +42,13 @@ fn rank(job: &Job) -> u8 {
         // Updates will share the signals' rank.
         Job::Signal(_) => 3,
         // Cancellation, and what has become of commands.
-        Job::Cancel(_) | Job::FireTimer(_) | Job::ResolveActivity(_) => 4,
+        Job::Cancel(_)
+        | Job::FireTimer(_)
+        | Job::ResolveActivity(_)
+        | Job::ResolveChildWorkflowStart(_)
+        | Job::ResolveChildWorkflow(_)
+        | Job::ResolveSignalExternalWorkflow(_)
+        | Job::ResolveRequestCancelExternalWorkflow(_) => 4,
         // 5: local activities, which while executing always resolve after what is resolved at once.
         Job::Query(_) => 6,
         Job::Evict(_) => 7,

@@ -234,6 +234,13 @@ pub(crate) fn issue(
         CodeCommand::CancelWorkflow(command) => Ok(close::cancel(command)),
         CodeCommand::ContinueAsNew(command) => Ok(continue_as_new::continue_as_new(command, inherited)),
         CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer { query_id: answer.id }),
+        CodeCommand::StartChildWorkflow(_)
+        | CodeCommand::CancelChildWorkflow(_)
+        | CodeCommand::SignalExternalWorkflow(_)
+        | CodeCommand::CancelSignalExternalWorkflow(_)
+        | CodeCommand::RequestCancelExternalWorkflow(_) => {
+            Err(BadCommand("this version carries out no commands about other workflows yet".to_owned()))
+        }
     }
 }
 
@@ -251,6 +258,11 @@ pub(crate) fn is_terminal(command: &WorkflowCommand) -> bool {
             | CodeCommand::CancelTimer(_)
             | CodeCommand::ScheduleActivity(_)
             | CodeCommand::RequestCancelActivity(_)
+            | CodeCommand::StartChildWorkflow(_)
+            | CodeCommand::CancelChildWorkflow(_)
+            | CodeCommand::SignalExternalWorkflow(_)
+            | CodeCommand::CancelSignalExternalWorkflow(_)
+            | CodeCommand::RequestCancelExternalWorkflow(_)
             | CodeCommand::QueryAnswer(_),
         )
         | None => false,
