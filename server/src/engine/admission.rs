@@ -11,7 +11,10 @@ use durably_proto::temporal::api::{
 };
 
 use super::{
-    Input, NewRun, Poller, RunKey, Signal, Time, retry,
+    Input, NewRun, Poller, RunKey, Sender, Signal, Time,
+    children::StartChildBody,
+    external::execution,
+    retry,
     time::{Nanos, SECOND, duration, positive},
 };
 
@@ -164,6 +167,62 @@ fn ended_badly(status: Status) -> bool {
     }
 }
 
+/// A workflow task's time-out in a run with this one.
+pub(super) fn task_timeout(asked: Option<Nanos>, run_timeout: Option<Nanos>) -> Nanos {
+    let asked = asked.unwrap_or(DEFAULT_TASK_TIMEOUT);
+    asked.min(MAX_TASK_TIMEOUT).min(run_timeout.unwrap_or(Nanos::MAX))
+}
+
+/// What its parent asks about a child's start, as far as it decides about the start.
+pub fn terms_of_child(start: &StartChildBody) -> Terms<'static> {
+    Terms {
+        request_id: "",
+        reuse: start.initiated.workflow_id_reuse_policy(),
+        conflict: WorkflowIdConflictPolicy::Fail,
+        signals: false,
+    }
+}
+
+/// The run that another one asks for as its child. `parent_namespace` is the name of the parent's namespace.
+pub fn new_child(
+    namespace_id: &str,
+    run_id: String,
+    request_id: String,
+    start: StartChildBody,
+    parent: &Sender,
+    parent_namespace: String,
+) -> NewRun {
+    let StartChildBody { initiated, user_metadata, root } = start;
+    let request = StartWorkflowExecutionRequest {
+        workflow_id: initiated.workflow_id,
+        workflow_type: initiated.workflow_type,
+        task_queue: initiated.task_queue,
+        input: initiated.input,
+        workflow_execution_timeout: initiated.workflow_execution_timeout,
+        workflow_run_timeout: initiated.workflow_run_timeout,
+        workflow_task_timeout: initiated.workflow_task_timeout,
+        request_id,
+        retry_policy: initiated.retry_policy,
+        cron_schedule: initiated.cron_schedule,
+        memo: initiated.memo,
+        search_attributes: initiated.search_attributes,
+        header: initiated.header,
+        priority: initiated.priority,
+        user_metadata,
+        ..Default::default()
+    };
+    let mut new = new_run(namespace_id, run_id, request, None, false);
+    new.started = WorkflowExecutionStartedEventAttributes {
+        parent_workflow_namespace: parent_namespace,
+        parent_workflow_namespace_id: parent.key.namespace_id.to_string(),
+        parent_workflow_execution: Some(execution(&parent.key)),
+        parent_initiated_event_id: parent.event_id,
+        root_workflow_execution: root,
+        ..new.started
+    };
+    new
+}
+
 /// The run that a request asks for, with the server's defaults. `in_process`: the caller lives in the server's process.
 pub fn new_run(
     namespace_id: &str,
@@ -177,8 +236,7 @@ pub fn new_run(
         (Some(run), Some(all)) => Some(run.min(all)),
         (run, all) => run.or(all),
     };
-    let task_timeout = positive(request.workflow_task_timeout.as_ref()).unwrap_or(DEFAULT_TASK_TIMEOUT);
-    let task_timeout = task_timeout.min(MAX_TASK_TIMEOUT).min(run_timeout.unwrap_or(Nanos::MAX));
+    let task_timeout = task_timeout(positive(request.workflow_task_timeout.as_ref()), run_timeout);
     let explicit = |span: Option<Nanos>| Some(duration(span.unwrap_or(0)));
     let started = WorkflowExecutionStartedEventAttributes {
         workflow_type: request.workflow_type,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use durably_proto::temporal::api::{
     common::v1::{Link, Payloads},
-    enums::v1::{ContinueAsNewInitiator, RetryState, TimeoutType, WorkflowExecutionStatus},
+    enums::v1::{ContinueAsNewInitiator, RetryState, TimeoutType, WorkflowExecutionStatus as Status},
     failure::v1::{Failure, TimeoutFailureInfo, failure::FailureInfo},
     history::v1::{
-        TimerFiredEventAttributes, WorkflowExecutionStartedEventAttributes,
+        HistoryEvent, TimerFiredEventAttributes, WorkflowExecutionStartedEventAttributes,
         WorkflowExecutionTerminatedEventAttributes, WorkflowExecutionTimedOutEventAttributes,
         history_event::Attributes,
     },
@@ -16,6 +16,7 @@ use durably_proto::temporal::api::{
 use super::{
     Context, Execution, NewRun, Output, RunKey,
     activity::{Activity, ActivityDue},
+    children::Ending,
     retry::{self, Retry},
     time::{Time, duration},
 };
@@ -98,8 +99,10 @@ impl Execution {
         self.changed(cx);
     }
 
-    /// Ends the run: nothing of it is pending any more.
-    pub(super) fn close(&mut self, status: WorkflowExecutionStatus, cx: &mut Context<'_>) {
+    /// Ends the run with its last event: nothing of it is pending any more but what it has to say to others.
+    pub(super) fn close(&mut self, last: HistoryEvent, cx: &mut Context<'_>) {
+        let (status, completed_event_id, ending) = meaning(last.attributes.as_ref());
+        self.push_event(last, cx);
         let state = &mut self.state;
         state.status = status as i32;
         state.close_time = Some(cx.now.0);
@@ -109,6 +112,10 @@ impl Execution {
         state.signal_request_ids.clear();
         self.pending.close();
         self.changed(cx);
+        self.leave_children(cx);
+        if let Some(ending) = ending {
+            self.tell_parent(ending, completed_event_id, cx);
+        }
     }
 
     pub(super) fn terminate(
@@ -122,8 +129,8 @@ impl Execution {
         self.require_open()?;
         self.force_close_task(cx);
         let attributes = WorkflowExecutionTerminatedEventAttributes { reason, details, identity };
-        self.record(Attributes::WorkflowExecutionTerminatedEventAttributes(attributes), links, cx);
-        self.close(WorkflowExecutionStatus::Terminated, cx);
+        let attributes = Some(Attributes::WorkflowExecutionTerminatedEventAttributes(attributes));
+        self.close(HistoryEvent { attributes, links, ..Default::default() }, cx);
         self.queries_after_close(cx);
         Ok(Output::Done)
     }
@@ -157,8 +164,8 @@ impl Execution {
             retry_state: retry_state as i32,
             new_execution_run_id,
         };
-        self.push(Attributes::WorkflowExecutionTimedOutEventAttributes(attributes), cx);
-        self.close(WorkflowExecutionStatus::TimedOut, cx);
+        let attributes = Some(Attributes::WorkflowExecutionTimedOutEventAttributes(attributes));
+        self.close(HistoryEvent { attributes, ..Default::default() }, cx);
         self.queries_after_close(cx);
     }
 
@@ -208,5 +215,32 @@ impl Execution {
             receipts: self.pending.receipts.values().cloned().collect(),
         }));
         self.state.successor_run_id = run_id;
+    }
+}
+
+/// What a last event means: the run's status, the workflow task that ended it if one did, and what there is to tell a parent.
+fn meaning(last: Option<&Attributes>) -> (Status, i64, Option<Ending>) {
+    use Attributes as A;
+    match last {
+        Some(A::WorkflowExecutionCompletedEventAttributes(a)) => {
+            (Status::Completed, a.workflow_task_completed_event_id, Some(Ending::Completed(a.clone())))
+        }
+        Some(A::WorkflowExecutionFailedEventAttributes(a)) => {
+            (Status::Failed, a.workflow_task_completed_event_id, Some(Ending::Failed(a.clone())))
+        }
+        Some(A::WorkflowExecutionCanceledEventAttributes(a)) => {
+            (Status::Canceled, a.workflow_task_completed_event_id, Some(Ending::Canceled(a.clone())))
+        }
+        Some(A::WorkflowExecutionTimedOutEventAttributes(a)) => {
+            (Status::TimedOut, 0, Some(Ending::TimedOut(a.clone())))
+        }
+        Some(A::WorkflowExecutionContinuedAsNewEventAttributes(a)) => {
+            (Status::ContinuedAsNew, a.workflow_task_completed_event_id, None)
+        }
+        Some(A::WorkflowExecutionTerminatedEventAttributes(a)) => {
+            (Status::Terminated, 0, Some(Ending::Terminated(a.clone())))
+        }
+        // No other event ends a run.
+        _ => (Status::Terminated, 0, None),
     }
 }

@@ -1,10 +1,11 @@
 //! What a run tells about itself.
 
 use durably_proto::temporal::api::{
+    common::v1::WorkflowExecution,
     enums::v1::{PendingActivityState, PendingWorkflowTaskState},
     workflow::v1::{
-        PendingActivityInfo, PendingWorkflowTaskInfo, WorkflowExecutionConfig, WorkflowExecutionExtendedInfo,
-        WorkflowExecutionInfo,
+        PendingActivityInfo, PendingChildExecutionInfo, PendingWorkflowTaskInfo, WorkflowExecutionConfig,
+        WorkflowExecutionExtendedInfo, WorkflowExecutionInfo,
     },
     workflowservice::v1::DescribeWorkflowExecutionResponse,
 };
@@ -12,6 +13,7 @@ use durably_proto::temporal::api::{
 use super::{
     Execution, Time,
     activity::Activity,
+    children::Child,
     state::{ActivityPhase, WorkflowTask},
     time::duration,
 };
@@ -28,6 +30,7 @@ impl Execution {
             }),
             workflow_execution_info: Some(self.info()),
             pending_activities: self.pending.activities.values().map(pending_activity).collect(),
+            pending_children: self.pending.children.values().map(pending_child).collect(),
             pending_workflow_task: self.pending_workflow_task(),
             workflow_extended_info: Some(WorkflowExecutionExtendedInfo {
                 execution_expiration_time: self.start.workflow_execution_expiration_time,
@@ -57,11 +60,19 @@ impl Execution {
             state_transition_count: state.transitions,
             history_size_bytes: state.history_bytes,
             execution_duration: state.close_time.map(|close| duration(close - state.execution_time)),
-            root_execution: Some(self.execution()),
+            parent_namespace_id: self.start.parent_workflow_namespace_id.clone(),
+            parent_execution: self.start.parent_workflow_execution.clone(),
+            root_execution: Some(self.root()),
             first_run_id: self.start.first_execution_run_id.clone(),
             priority: self.start.priority.clone(),
             ..Default::default()
         }
+    }
+
+    /// The topmost workflow above the run; itself, if it is nobody's child.
+    pub fn root(&self) -> WorkflowExecution {
+        let given = self.start.root_workflow_execution.clone();
+        given.filter(|_| self.start.parent_workflow_execution.is_some()).unwrap_or_else(|| self.execution())
     }
 
     fn pending_workflow_task(&self) -> Option<PendingWorkflowTaskInfo> {
@@ -81,6 +92,16 @@ impl Execution {
             started_time: started.map(|time| Time(time).proto()),
             attempt: scheduled.attempt,
         })
+    }
+}
+
+fn pending_child(child: &Child) -> PendingChildExecutionInfo {
+    PendingChildExecutionInfo {
+        workflow_id: child.workflow_id.clone(),
+        run_id: child.run_id.clone(),
+        workflow_type_name: child.workflow_type.clone(),
+        initiated_id: child.initiated_event_id,
+        parent_close_policy: child.parent_close_policy,
     }
 }
 

@@ -10,16 +10,16 @@ use std::collections::VecDeque;
 
 /// One line per kind of event, in pairs of attributes and type: a kind that is missing does not compile. `results` come
 /// behind all others when the buffer is written, since they come after what led to them, such as the activity's own
-/// start. Children and Nexus operations will have results of their own there.
+/// start; each kind names the fields that say what led to it. Nexus operations will have results of their own there.
 macro_rules! event_types {
     (
-        results { $($result:ident $result_attributes:ident,)* }
+        $(results by $scheduled:ident and $started:ident { $($result:ident $result_attributes:ident,)* })*
         others { $($name:ident $attributes:ident,)* }
     ) => {
         /// The event type that goes with the attributes.
         pub(super) fn event_type(attributes: &Attributes) -> EventType {
             match attributes {
-                $(Attributes::$result_attributes(_) => EventType::$result,)*
+                $($(Attributes::$result_attributes(_) => EventType::$result,)*)*
                 $(Attributes::$attributes(_) => EventType::$name,)*
             }
         }
@@ -27,15 +27,15 @@ macro_rules! event_types {
         /// Whether a buffered event belongs behind all others when the buffer is written.
         pub(super) fn comes_last(attributes: &Attributes) -> bool {
             match attributes {
-                $(Attributes::$result_attributes(_) => true,)*
+                $($(Attributes::$result_attributes(_) => true,)*)*
                 $(Attributes::$attributes(_) => false,)*
             }
         }
 
-        /// Scheduled and started event id of a result.
+        /// Of a result: the id of the event that asked for it, and that of the start.
         pub(super) fn result_ids(attributes: &mut Attributes) -> Option<(&i64, &mut i64)> {
             match attributes {
-                $(Attributes::$result_attributes(a) => Some((&a.scheduled_event_id, &mut a.started_event_id)),)*
+                $($(Attributes::$result_attributes(a) => Some((&a.$scheduled, &mut a.$started)),)*)*
                 $(Attributes::$attributes(_) => None,)*
             }
         }
@@ -43,23 +43,25 @@ macro_rules! event_types {
 }
 
 event_types! {
-    results {
+    results by scheduled_event_id and started_event_id {
         ActivityTaskCanceled ActivityTaskCanceledEventAttributes,
         ActivityTaskCompleted ActivityTaskCompletedEventAttributes,
         ActivityTaskFailed ActivityTaskFailedEventAttributes,
         ActivityTaskTimedOut ActivityTaskTimedOutEventAttributes,
+    }
+    results by initiated_event_id and started_event_id {
+        ChildWorkflowExecutionCanceled ChildWorkflowExecutionCanceledEventAttributes,
+        ChildWorkflowExecutionCompleted ChildWorkflowExecutionCompletedEventAttributes,
+        ChildWorkflowExecutionFailed ChildWorkflowExecutionFailedEventAttributes,
+        ChildWorkflowExecutionTerminated ChildWorkflowExecutionTerminatedEventAttributes,
+        ChildWorkflowExecutionTimedOut ChildWorkflowExecutionTimedOutEventAttributes,
     }
     others {
         ActivityPropertiesModifiedExternally ActivityPropertiesModifiedExternallyEventAttributes,
         ActivityTaskCancelRequested ActivityTaskCancelRequestedEventAttributes,
         ActivityTaskScheduled ActivityTaskScheduledEventAttributes,
         ActivityTaskStarted ActivityTaskStartedEventAttributes,
-        ChildWorkflowExecutionCanceled ChildWorkflowExecutionCanceledEventAttributes,
-        ChildWorkflowExecutionCompleted ChildWorkflowExecutionCompletedEventAttributes,
-        ChildWorkflowExecutionFailed ChildWorkflowExecutionFailedEventAttributes,
         ChildWorkflowExecutionStarted ChildWorkflowExecutionStartedEventAttributes,
-        ChildWorkflowExecutionTerminated ChildWorkflowExecutionTerminatedEventAttributes,
-        ChildWorkflowExecutionTimedOut ChildWorkflowExecutionTimedOutEventAttributes,
         ExternalWorkflowExecutionCancelRequested ExternalWorkflowExecutionCancelRequestedEventAttributes,
         ExternalWorkflowExecutionSignaled ExternalWorkflowExecutionSignaledEventAttributes,
         MarkerRecorded MarkerRecordedEventAttributes,

@@ -202,7 +202,7 @@ impl Execution {
     /// A task of it is with a worker or could be taken by one, or a message of it is under way: the run belongs in
     /// memory.
     pub fn is_runnable(&self) -> bool {
-        self.is_open() && (self.state.workflow_task.is_some() || self.pending.is_runnable())
+        self.state.workflow_task.is_some() || self.pending.is_runnable()
     }
 
     /// Events with `from <= id < end`, and the ids among them (first, end) that are no longer in memory.
@@ -331,14 +331,21 @@ impl Execution {
     }
 
     /// Appends an event that did not come from the worker: while a workflow task runs it waits in the buffer.
-    pub(super) fn record(&mut self, attributes: Attributes, links: Vec<Link>, cx: &mut Context<'_>) {
+    /// Answers with its id if it is in the history already.
+    pub(super) fn record(
+        &mut self,
+        attributes: Attributes,
+        links: Vec<Link>,
+        cx: &mut Context<'_>,
+    ) -> Option<i64> {
         let mut event = HistoryEvent { attributes: Some(attributes), links, ..Default::default() };
         if self.task_is_running() {
             event.event_time = Some(cx.now.proto());
             self.pending.buffer.push(event);
             self.dirty = true;
+            None
         } else {
-            self.push_event(event, cx);
+            Some(self.push_event(event, cx))
         }
     }
 
@@ -359,12 +366,20 @@ impl Execution {
             .partition(|event| event.attributes.as_ref().is_some_and(event::comes_last));
         let mut started = BTreeMap::new();
         for event in first {
-            let scheduled = match &event.attributes {
-                Some(Attributes::ActivityTaskStartedEventAttributes(a)) => Some(a.scheduled_event_id),
-                _ => None,
+            let (scheduled, is_child) = match &event.attributes {
+                Some(Attributes::ActivityTaskStartedEventAttributes(a)) => {
+                    (Some(a.scheduled_event_id), false)
+                }
+                Some(Attributes::ChildWorkflowExecutionStartedEventAttributes(a)) => {
+                    (Some(a.initiated_event_id), true)
+                }
+                _ => (None, false),
             };
             let id = self.push_event(event, cx);
             started.extend(scheduled.map(|scheduled| (scheduled, id)));
+            if let Some(initiated) = scheduled.filter(|_| is_child) {
+                self.child_start_recorded(initiated, id);
+            }
         }
         for mut event in last {
             if let Some((scheduled, started_id)) = event.attributes.as_mut().and_then(event::result_ids)

@@ -59,6 +59,7 @@ impl Execution {
         let waits_for_nothing_else = self.state.workflow_task.is_none()
             && self.pending.timers.len() == 0
             && self.pending.outbox.len() == 0
+            && self.pending.children.len() == 0
             && activities().all(fails_for_ever);
         let activity = activities().next().filter(|_| waits_for_nothing_else)?;
         Some(Hindrance::ActivityFails {

@@ -8,6 +8,7 @@ use prost::Message;
 use super::{
     Execution,
     activity::Activity,
+    children::Child,
     outbox::{Receipt, Unsettled},
     state::{ActivityState, FORMAT, FewRow, RunState, TimerState},
     weight,
@@ -35,6 +36,7 @@ struct Rows {
     buffered: Vec<(i64, HistoryEvent)>,
     outbox: Vec<(i64, Unsettled)>,
     receipts: Vec<(i64, Receipt)>,
+    children: Vec<(i64, Child)>,
 }
 
 impl Rows {
@@ -48,6 +50,7 @@ impl Rows {
                 RowKind::Buffered => decoded.buffered.push((row.id, HistoryEvent::decode(data)?)),
                 RowKind::Outbox => decoded.outbox.push((row.id, Unsettled::decode(data)?)),
                 RowKind::Receipt => decoded.receipts.push((row.id, Receipt::decode(data)?)),
+                RowKind::Child => decoded.children.push((row.id, Child::decode(data)?)),
             }
         }
         Ok(decoded)
@@ -86,7 +89,7 @@ impl Execution {
         let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
             return Err(LoadError::Event(1).into());
         };
-        let Rows { activities, timers, buffered, outbox, receipts } = rows;
+        let Rows { activities, timers, buffered, outbox, receipts, children } = rows;
         let (start, _) = weight::owned(start);
         let mut run = Self::new(key, start, first.user_metadata, header);
         for (stored, is_row) in old_activities
@@ -116,6 +119,9 @@ impl Execution {
         }
         for (id, receipt) in receipts {
             run.pending.receipts.restore(id, receipt);
+        }
+        for (id, child) in children {
+            run.pending.children.restore(id, child);
         }
         for event in old_buffered {
             run.pending.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);

@@ -4,7 +4,7 @@
 //! [`Execution`] is the machine. A driver loads or starts one, gives it [`Input`]s, stores what
 //! [`Execution::take_commit`] returns, and only then carries out the [`Effects`]. Each area has its file:
 //! `admission` says who may begin, `workflow_task` and `activity` are the two task machines, `commands/` what a worker may
-//! ask for, `outbox` what runs say to each other, `close` how a run ends and what follows it, `query` what is asked of
+//! ask for, `outbox` what runs say to each other (`external` signals and cancellations, `children` the rest), `close` how a run ends and what follows it, `query` what is asked of
 //! it, `hindrance` why it makes no progress; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
 
 #![allow(deprecated)] // older workers still fill fields that the API has deprecated; they are kept in the history
@@ -12,11 +12,13 @@
 mod activity;
 mod admission;
 mod buffer;
+mod children;
 mod close;
 mod commands;
 mod describe;
 mod event;
 mod execution;
+mod external;
 mod hindrance;
 mod load;
 mod outbox;
@@ -37,15 +39,16 @@ mod tests;
 
 pub use crate::store::RunKey;
 pub use admission::{
-    Admission, Terms, admit, can_signal_with_start, id_policies, new_run, retention_end,
-    termination_for_start,
+    Admission, Terms, admit, can_signal_with_start, id_policies, new_child, new_run, retention_end,
+    termination_for_start, terms_of_child,
 };
+pub use children::StartChildBody;
 #[cfg(test)]
 pub(crate) use commands::kind as command_type;
 pub use execution::Execution;
 pub use hindrance::{AwaitedTask, Hindrance, pause_after};
 pub use load::LoadError;
-pub use outbox::{Address, Message, Outcome, Receipt, Sender};
+pub use outbox::{Address, Body, Message, Outcome, Receipt, Sender};
 pub use requests::{can_be_canceled, is_of_chain, is_to_itself, rejects_query};
 #[cfg(test)]
 pub(crate) use retry::with_defaults as retry_policy_with_defaults;

@@ -6,19 +6,12 @@
 //! their order: a repetition never arrives behind the word that settles it.
 
 use bytes::Bytes;
-use durably_proto::temporal::api::{
-    common::v1::{Header, Payloads, WorkflowExecution},
-    enums::v1::SignalExternalWorkflowExecutionFailedCause as SignalFailed,
-    history::v1::{
-        ExternalWorkflowExecutionSignaledEventAttributes,
-        SignalExternalWorkflowExecutionFailedEventAttributes, WorkflowExecutionSignaledEventAttributes,
-        history_event::Attributes,
-    },
-};
 use prost::Message as _;
 
 use super::{
     Context, Execution, Output, Time,
+    children::{ChildClosedBody, Ending, ParentClosedBody, StartChildBody},
+    external::{CancelBody, SignalBody, cancel_settled, signal_settled},
     pending::{Item, Stage},
     weight,
 };
@@ -33,7 +26,7 @@ pub(super) struct Unsettled {
     pub completed_event_id: i64,
     #[prost(message, required, tag = "3")]
     pub to: Address,
-    #[prost(oneof = "Body", tags = "10")]
+    #[prost(oneof = "Body", tags = "10, 11, 12, 13, 14")]
     pub body: Option<Body>,
 }
 
@@ -54,21 +47,14 @@ pub struct Address {
 pub enum Body {
     #[prost(message, tag = "10")]
     Signal(SignalBody),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SignalBody {
-    #[prost(string, tag = "1")]
-    pub name: String,
-    #[prost(message, optional, tag = "2")]
-    pub input: Option<Payloads>,
-    #[prost(message, optional, tag = "3")]
-    pub header: Option<Header>,
-    /// The sender's own mark, repeated in its events.
-    #[prost(string, tag = "4")]
-    pub control: String,
-    #[prost(bool, tag = "5")]
-    pub child_workflow_only: bool,
+    #[prost(message, tag = "11")]
+    Cancel(CancelBody),
+    #[prost(message, tag = "12")]
+    StartChild(Box<StartChildBody>),
+    #[prost(message, tag = "13")]
+    ChildClosed(Box<ChildClosedBody>),
+    #[prost(message, tag = "14")]
+    ParentClosed(ParentClosedBody),
 }
 
 /// A message on its way.
@@ -87,9 +73,15 @@ pub struct Sender {
 }
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Delivered,
+    /// The child has started with this run.
+    Started {
+        run_id: String,
+    },
+    /// The child's workflow id is taken.
+    AlreadyExists,
     /// There is no such run, or it has closed.
     NotFound,
     NamespaceNotFound,
@@ -108,6 +100,36 @@ pub struct Receipt {
 impl Sender {
     fn receipt(&self) -> String {
         format!("{}/{}", self.key.run_id, self.event_id)
+    }
+}
+
+impl Unsettled {
+    pub(super) fn starts_child(&self) -> bool {
+        matches!(self.body, Some(Body::StartChild(_)))
+    }
+}
+
+impl Body {
+    /// Whether the receiver keeps a receipt, until it hears that the sender has settled the message.
+    pub fn leaves_receipt(&self) -> bool {
+        match self {
+            Self::Signal(_) | Self::Cancel(_) => true,
+            Self::StartChild(_) | Self::ChildClosed(_) | Self::ParentClosed(_) => false,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Signal(signal) => weight::of(signal.input.as_ref()) + weight::of(signal.header.as_ref()),
+            Self::StartChild(start) => weight::of(Some(&start.initiated)),
+            Self::ChildClosed(closed) => match &closed.ending {
+                Some(Ending::Completed(of)) => weight::of(Some(of)),
+                Some(Ending::Failed(of)) => weight::of(Some(of)),
+                Some(Ending::Canceled(of)) => weight::of(Some(of)),
+                Some(Ending::TimedOut(_) | Ending::Terminated(_)) | None => 0,
+            },
+            Self::Cancel(_) | Self::ParentClosed(_) => 0,
+        }
     }
 }
 
@@ -131,12 +153,7 @@ impl Item for Unsettled {
     }
 
     fn weight(&self) -> usize {
-        let content = match &self.body {
-            Some(Body::Signal(signal)) => {
-                weight::of(signal.input.as_ref()) + weight::of(signal.header.as_ref())
-            }
-            None => 0,
-        };
+        let content = self.body.as_ref().map_or(0, Body::weight);
         size_of::<Self>() + 256 + self.encoded_len() + content
     }
 }
@@ -185,41 +202,27 @@ impl Execution {
 
     /// A message of another run.
     pub(super) fn receive(&mut self, message: Message, cx: &mut Context<'_>) -> Output {
-        let receipt = Receipt { sender: message.from.receipt() };
+        let Message { from, to: _, body } = message;
+        let receipt = Receipt { sender: from.receipt() };
         if self.pending.receipts.id_of(&receipt.sender).is_some() {
             return Output::Received(Outcome::Delivered);
         }
         if !self.is_open() {
             return Output::Received(Outcome::NotFound);
         }
-        match message.body {
-            Body::Signal(signal) => {
-                if self.signals_exhausted() {
-                    return Output::Received(Outcome::TooManySignals);
-                }
-                if signal.child_workflow_only {
-                    // No run has children yet, so this one is nobody's.
-                    return Output::Received(Outcome::NotFound);
-                }
-                self.receive_signal(signal, &message.from.key, cx);
-            }
-        }
-        self.pending.receipts.insert(self.pending.receipts.last_id() + 1, receipt);
-        Output::Received(Outcome::Delivered)
-    }
-
-    fn receive_signal(&mut self, signal: SignalBody, from: &RunKey, cx: &mut Context<'_>) {
-        let attributes = WorkflowExecutionSignaledEventAttributes {
-            signal_name: signal.name,
-            input: signal.input,
-            identity: "history-service".into(),
-            header: signal.header,
-            external_workflow_execution: Some(execution(from)),
-            ..Default::default()
+        let outcome = match body {
+            Body::Signal(signal) => self.receive_signal(signal, &from.key, cx),
+            Body::Cancel(cancel) => self.receive_cancel(cancel, &from, cx),
+            // These need no receipt.
+            Body::ChildClosed(closed) => return Output::Received(self.child_closed(*closed, &from.key, cx)),
+            Body::ParentClosed(closed) => return Output::Received(self.parent_closed(&closed, &from, cx)),
+            // Nobody has this run to start a child in: whoever asks for one asks its shard.
+            Body::StartChild(_) => return Output::Received(Outcome::AlreadyExists),
         };
-        self.state.signal_count += 1;
-        self.record(Attributes::WorkflowExecutionSignaledEventAttributes(attributes), Vec::new(), cx);
-        self.after_signal(cx);
+        if outcome == Outcome::Delivered {
+            self.pending.receipts.insert(self.pending.receipts.last_id() + 1, receipt);
+        }
+        Output::Received(outcome)
     }
 
     /// The sender has settled the message: it will not be repeated.
@@ -233,66 +236,23 @@ impl Execution {
 
     /// The other side's answer.
     pub(super) fn settle(&mut self, event_id: i64, outcome: Outcome, cx: &mut Context<'_>) -> Output {
-        let Some(unsettled) = self.pending.outbox.remove(event_id) else { return Output::Stale };
-        match unsettled.body {
+        let Some(mut unsettled) = self.pending.outbox.remove(event_id) else { return Output::Stale };
+        self.changed(cx);
+        if !self.is_open() {
+            return Output::Done;
+        }
+        match unsettled.body.take() {
             Some(Body::Signal(signal)) => {
-                let attributes =
-                    signal_settled(signal, unsettled.to, event_id, unsettled.completed_event_id, outcome);
-                self.record(attributes, Vec::new(), cx);
+                self.record(signal_settled(signal, unsettled, &outcome), Vec::new(), cx);
             }
-            // Nothing was said, so there is nothing that the workflow waits to hear.
-            None => {}
+            Some(Body::Cancel(cancel)) => {
+                self.record(cancel_settled(cancel, unsettled, &outcome), Vec::new(), cx);
+            }
+            Some(Body::StartChild(start)) => self.child_start_settled(&start, &unsettled, outcome, cx),
+            // Said by runs that have ended; or nothing was said. No workflow waits to hear of it.
+            Some(Body::ChildClosed(_) | Body::ParentClosed(_)) | None => return Output::Done,
         }
         self.schedule_task(cx);
-        self.changed(cx);
         Output::Done
     }
-}
-
-/// The event that tells the workflow what became of its signal.
-fn signal_settled(
-    signal: SignalBody,
-    to: Address,
-    initiated_event_id: i64,
-    completed_event_id: i64,
-    outcome: Outcome,
-) -> Attributes {
-    let workflow_execution = Some(WorkflowExecution { workflow_id: to.workflow_id, run_id: to.run_id });
-    match outcome {
-        Outcome::Delivered => Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
-            ExternalWorkflowExecutionSignaledEventAttributes {
-                initiated_event_id,
-                namespace: to.namespace,
-                workflow_execution,
-                control: signal.control,
-                ..Default::default()
-            },
-        ),
-        Outcome::NotFound | Outcome::NamespaceNotFound | Outcome::TooManySignals => {
-            Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
-                SignalExternalWorkflowExecutionFailedEventAttributes {
-                    cause: signal_failed(outcome) as i32,
-                    workflow_task_completed_event_id: completed_event_id,
-                    namespace: to.namespace,
-                    workflow_execution,
-                    initiated_event_id,
-                    control: signal.control,
-                    ..Default::default()
-                },
-            )
-        }
-    }
-}
-
-fn signal_failed(outcome: Outcome) -> SignalFailed {
-    match outcome {
-        Outcome::Delivered => SignalFailed::Unspecified,
-        Outcome::NotFound => SignalFailed::ExternalWorkflowExecutionNotFound,
-        Outcome::NamespaceNotFound => SignalFailed::NamespaceNotFound,
-        Outcome::TooManySignals => SignalFailed::SignalCountLimitExceeded,
-    }
-}
-
-fn execution(key: &RunKey) -> WorkflowExecution {
-    WorkflowExecution { workflow_id: key.workflow_id.to_string(), run_id: key.run_id.to_string() }
 }

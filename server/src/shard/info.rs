@@ -15,8 +15,19 @@ pub(super) fn info(row: RunRow) -> WorkflowExecutionInfo {
         workflow_id: row.key.workflow_id.to_string(),
         run_id: row.key.run_id.to_string(),
     };
+    let named = |workflow_id, run_id| WorkflowExecution { workflow_id, run_id };
+    let (parent_namespace_id, parent_execution, root) = match row.ancestors.map(|ancestors| *ancestors) {
+        None => (String::new(), None, execution.clone()),
+        Some(of) => (
+            of.parent_namespace_id,
+            Some(named(of.parent_workflow_id, of.parent_run_id)),
+            named(of.root_workflow_id, of.root_run_id),
+        ),
+    };
     WorkflowExecutionInfo {
-        root_execution: Some(execution.clone()),
+        parent_namespace_id,
+        parent_execution,
+        root_execution: Some(root),
         execution: Some(execution),
         r#type: Some(WorkflowType { name: row.workflow_type }),
         start_time: Some(Time(row.start_time).proto()),

@@ -63,10 +63,27 @@ impl NamespaceIds {
             return Some(from.namespace_id.to_string());
         }
         if !self.by_name.contains_key(&to.namespace) {
-            let stored = store.namespaces().unwrap_or_default();
-            let known = stored.iter().filter_map(|(_, encoded)| Namespace::decode(encoded).ok());
-            self.by_name = known.map(|namespace| (namespace.name, namespace.id)).collect();
+            self.read(store);
         }
         self.by_name.get(&to.namespace).cloned()
+    }
+
+    /// The name of a namespace; empty if there is none.
+    pub(super) fn name(&mut self, id: &str, store: &dyn Store) -> String {
+        let known = |names: &BTreeMap<String, String>| {
+            names.iter().find(|(_, known)| *known == id).map(|(name, _)| name.clone())
+        };
+        known(&self.by_name)
+            .or_else(|| {
+                self.read(store);
+                known(&self.by_name)
+            })
+            .unwrap_or_default()
+    }
+
+    fn read(&mut self, store: &dyn Store) {
+        let stored = store.namespaces().unwrap_or_default();
+        let known = stored.iter().filter_map(|(_, encoded)| Namespace::decode(encoded).ok());
+        self.by_name = known.map(|namespace| (namespace.name, namespace.id)).collect();
     }
 }

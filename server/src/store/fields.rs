@@ -127,8 +127,28 @@ impl Field {
             Some(Value::Int(row.transitions))
         });
 
+    /// Null in a run that is nobody's child, as the next one.
+    pub const PARENT_WORKFLOW_ID: Self =
+        Self::column("ParentWorkflowId", Kind::Keyword, "parent_workflow_id", |row| {
+            row.ancestors.as_ref().map(|of| Value::Text(of.parent_workflow_id.clone()))
+        });
+    pub const PARENT_RUN_ID: Self = Self::column("ParentRunId", Kind::Keyword, "parent_run_id", |row| {
+        row.ancestors.as_ref().map(|of| Value::Text(of.parent_run_id.clone()))
+    });
+    /// A run that is nobody's child is its own root.
+    pub const ROOT_WORKFLOW_ID: Self =
+        Self::column("RootWorkflowId", Kind::Keyword, "coalesce(root_workflow_id, workflow_id)", |row| {
+            let own = || row.key.workflow_id.to_string();
+            Some(Value::Text(row.ancestors.as_ref().map_or_else(own, |of| of.root_workflow_id.clone())))
+        });
+    pub const ROOT_RUN_ID: Self =
+        Self::column("RootRunId", Kind::Keyword, "coalesce(root_run_id, run_id)", |row| {
+            let own = || row.key.run_id.to_string();
+            Some(Value::Text(row.ancestors.as_ref().map_or_else(own, |of| of.root_run_id.clone())))
+        });
+
     /// Every field that exists without being registered.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::WORKFLOW_ID,
         Self::RUN_ID,
         Self::WORKFLOW_TYPE,
@@ -140,6 +160,10 @@ impl Field {
         Self::HISTORY_LENGTH,
         Self::HISTORY_SIZE_BYTES,
         Self::STATE_TRANSITION_COUNT,
+        Self::PARENT_WORKFLOW_ID,
+        Self::PARENT_RUN_ID,
+        Self::ROOT_WORKFLOW_ID,
+        Self::ROOT_RUN_ID,
         // Set by SDKs, workers and schedules among the search attributes of a run.
         Self::attribute(Cow::Borrowed("BuildIds"), Kind::KeywordList),
         Self::attribute(Cow::Borrowed("TemporalChangeVersion"), Kind::KeywordList),

@@ -127,7 +127,7 @@ impl Tables {
     }
 
     fn insert(&mut self, shard: u32, seq: i64, new: &NewRow, status: i32) {
-        let NewRow { key, workflow_type, task_queue, start_time, execution_time } = new;
+        let NewRow { key, workflow_type, task_queue, start_time, execution_time, ancestors } = new;
         let row = RunRow {
             seq,
             key: key.clone(),
@@ -142,6 +142,7 @@ impl Tables {
             transitions: 0,
             memo: None,
             search_attributes: None,
+            ancestors: ancestors.clone(),
         };
         let id = (Arc::clone(&key.namespace_id), Arc::clone(&key.workflow_id));
         self.ids.entry(id).or_default().push(seq);
@@ -328,7 +329,8 @@ impl Store for MemoryStore {
     ) -> Result<(), StoreError> {
         for (seq, run) in &self.tables.read().runs {
             let open = OpenRun { seq: *seq, next_due: run.next_due, runnable: run.runnable };
-            if run.shard == shard && run.stored.row.status == RUNNING && each(open).is_break() {
+            let is_wanted = run.stored.row.status == RUNNING || run.runnable;
+            if run.shard == shard && is_wanted && each(open).is_break() {
                 break;
             }
         }

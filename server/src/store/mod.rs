@@ -29,7 +29,7 @@ pub use fields::{Field, Kind, Value, parse_time};
 pub use filter::{Filter, Op};
 pub use lease::{Holder, Lease, Terms};
 pub use memory::MemoryStore;
-pub use row::{RunRow, StoredRun};
+pub use row::{Ancestors, RunRow, StoredRun};
 pub use sqlite::{SqliteStore, back_up};
 pub use visibility::{Cursor, Group, Listing, Visibility};
 
@@ -103,6 +103,8 @@ row_kinds! {
     Outbox = 4,
     /// A message of another run that was taken in, until its sender has settled it.
     Receipt = 5,
+    /// A child workflow.
+    Child = 6,
 }
 
 /// A row of a run's state: the part that grows with what is pending. `id` is unique within run and kind.
@@ -131,7 +133,7 @@ pub struct RunCommit {
     pub transitions: i64,
     /// When a timer of the run is due, in nanoseconds since the Unix epoch.
     pub next_due: Option<i64>,
-    /// The run has a task that a poller could take: it must be in memory.
+    /// The run has a task that a poller could take, or a message that has not arrived: it must be in memory.
     pub runnable: bool,
     /// Memo and search attributes when they changed (or the run is new).
     pub attributes: Option<(Option<Memo>, Option<SearchAttributes>)>,
@@ -146,6 +148,8 @@ pub struct NewRow {
     /// Nanoseconds since the Unix epoch; `execution_time` is later than `start_time` by a first backoff.
     pub start_time: i64,
     pub execution_time: i64,
+    /// Of a child.
+    pub ancestors: Option<Box<Ancestors>>,
 }
 
 /// The changes of one run.
@@ -182,7 +186,7 @@ pub struct Commit {
     pub namespaces: Vec<(String, Vec<u8>)>,
 }
 
-/// What a driver must know of an open run before it loads it.
+/// What a driver must know of a run before it loads it that is open, or has closed and still has something to say to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRun {
     pub seq: i64,
@@ -235,7 +239,7 @@ pub trait Store: Send + Sync {
     /// The highest `seq` in use, over all shards; 0 when there is none.
     fn last_seq(&self) -> Result<i64, StoreError>;
 
-    /// Calls `each` for every open run of the shard, oldest first, until it breaks. A run of which this cannot be read is
+    /// Calls `each` for every run of the shard that is open or runnable, oldest first, until it breaks. A run of which this cannot be read is
     /// given as runnable, so that whoever loads it then meets the damage by its name.
     fn open_runs(
         &self,

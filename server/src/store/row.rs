@@ -21,6 +21,18 @@ pub struct RunRow {
     pub transitions: i64,
     pub memo: Option<Memo>,
     pub search_attributes: Option<SearchAttributes>,
+    /// Of a child.
+    pub ancestors: Option<Box<Ancestors>>,
+}
+
+/// Whose child a run is: its parent, and the topmost workflow above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ancestors {
+    pub parent_namespace_id: String,
+    pub parent_workflow_id: String,
+    pub parent_run_id: String,
+    pub root_workflow_id: String,
+    pub root_run_id: String,
 }
 
 /// A run as it was last committed.

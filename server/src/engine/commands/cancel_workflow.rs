@@ -2,17 +2,15 @@
 
 use durably_proto::temporal::api::{
     command::v1::CancelWorkflowExecutionCommandAttributes as Command,
-    enums::v1::WorkflowExecutionStatus,
     history::v1::{WorkflowExecutionCanceledEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, push};
+use super::{Applied, Context, Execution, Extra, close};
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
     let attributes = WorkflowExecutionCanceledEventAttributes {
         workflow_task_completed_event_id: applied.completed_event_id,
         details: a.details,
     };
-    push(run, Attributes::WorkflowExecutionCanceledEventAttributes(attributes), extra, cx);
-    run.close(WorkflowExecutionStatus::Canceled, cx);
+    close(run, Attributes::WorkflowExecutionCanceledEventAttributes(attributes), extra, cx);
 }

@@ -2,11 +2,10 @@
 
 use durably_proto::temporal::api::{
     command::v1::CompleteWorkflowExecutionCommandAttributes as Command,
-    enums::v1::WorkflowExecutionStatus,
     history::v1::{WorkflowExecutionCompletedEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, push};
+use super::{Applied, Context, Execution, Extra, close};
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
     // A cron schedule will start its next run here.
@@ -15,6 +14,5 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         workflow_task_completed_event_id: applied.completed_event_id,
         ..Default::default()
     };
-    push(run, Attributes::WorkflowExecutionCompletedEventAttributes(attributes), extra, cx);
-    run.close(WorkflowExecutionStatus::Completed, cx);
+    close(run, Attributes::WorkflowExecutionCompletedEventAttributes(attributes), extra, cx);
 }

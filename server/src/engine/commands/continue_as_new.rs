@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use durably_proto::temporal::api::{
     command::v1::ContinueAsNewWorkflowExecutionCommandAttributes as Command,
-    enums::v1::{ContinueAsNewInitiator, WorkflowExecutionStatus, WorkflowTaskFailedCause as Cause},
+    enums::v1::{ContinueAsNewInitiator, WorkflowTaskFailedCause as Cause},
     history::v1::{
         WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionStartedEventAttributes,
         history_event::Attributes,
     },
 };
 
-use super::{Applied, Context, Execution, Extra, Refused, check_attributes, check_length, check_queue, push};
+use super::{
+    Applied, Context, Execution, Extra, Refused, check_attributes, check_length, check_queue, close,
+};
 use crate::engine::{
     retry,
     time::{duration, nanos, positive},
@@ -90,7 +92,6 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         search_attributes,
         ..Default::default()
     };
-    push(run, Attributes::WorkflowExecutionContinuedAsNewEventAttributes(attributes), extra, cx);
     run.succeed_with(run_id, started, cx);
-    run.close(WorkflowExecutionStatus::ContinuedAsNew, cx);
+    close(run, Attributes::WorkflowExecutionContinuedAsNewEventAttributes(attributes), extra, cx);
 }

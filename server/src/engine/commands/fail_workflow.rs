@@ -2,11 +2,11 @@
 
 use durably_proto::temporal::api::{
     command::v1::FailWorkflowExecutionCommandAttributes as Command,
-    enums::v1::{WorkflowExecutionStatus, WorkflowTaskFailedCause as Cause},
+    enums::v1::WorkflowTaskFailedCause as Cause,
     history::v1::{WorkflowExecutionFailedEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, Refused, push};
+use super::{Applied, Context, Execution, Extra, Refused, close};
 
 pub(super) fn check(a: &Command) -> Result<(), Refused> {
     if a.failure.is_none() {
@@ -27,6 +27,5 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         workflow_task_completed_event_id: applied.completed_event_id,
         new_execution_run_id,
     };
-    push(run, Attributes::WorkflowExecutionFailedEventAttributes(attributes), extra, cx);
-    run.close(WorkflowExecutionStatus::Failed, cx);
+    close(run, Attributes::WorkflowExecutionFailedEventAttributes(attributes), extra, cx);
 }

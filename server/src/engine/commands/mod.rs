@@ -4,6 +4,7 @@
 //!
 //! A new kind is its file, its lines below (the compiler names those that are missed), and what [`super::state`] must remember of it.
 
+mod cancel_external;
 mod cancel_timer;
 mod cancel_workflow;
 mod complete_workflow;
@@ -14,6 +15,7 @@ mod record_marker;
 mod request_cancel_activity;
 mod schedule_activity;
 mod signal_external;
+mod start_child;
 mod start_timer;
 mod upsert_search_attributes;
 
@@ -25,7 +27,8 @@ use durably_proto::temporal::api::{
         CompleteWorkflowExecutionCommandAttributes, ContinueAsNewWorkflowExecutionCommandAttributes,
         FailWorkflowExecutionCommandAttributes, ModifyWorkflowPropertiesCommandAttributes,
         RecordMarkerCommandAttributes, RequestCancelActivityTaskCommandAttributes,
-        ScheduleActivityTaskCommandAttributes, SignalExternalWorkflowExecutionCommandAttributes,
+        RequestCancelExternalWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes,
+        SignalExternalWorkflowExecutionCommandAttributes, StartChildWorkflowExecutionCommandAttributes,
         StartTimerCommandAttributes, UpsertWorkflowSearchAttributesCommandAttributes,
         command::Attributes as A,
     },
@@ -69,8 +72,9 @@ struct Plan<'a> {
     /// Ids of the events that will record activities, by which later commands may cancel them.
     activity_events: HashSet<i64>,
     activities_canceled: HashSet<i64>,
-    /// Messages to other runs.
+    /// Signals and cancellations for other runs.
     messages: usize,
+    children: usize,
     /// The event of the command at hand.
     event_id: i64,
 }
@@ -109,6 +113,8 @@ enum Offered {
     UpsertSearchAttributes(UpsertWorkflowSearchAttributesCommandAttributes),
     ModifyProperties(ModifyWorkflowPropertiesCommandAttributes),
     SignalExternal(SignalExternalWorkflowExecutionCommandAttributes),
+    CancelExternal(RequestCancelExternalWorkflowExecutionCommandAttributes),
+    StartChild(StartChildWorkflowExecutionCommandAttributes),
 }
 
 /// A command that [`check`] has passed.
@@ -242,13 +248,8 @@ fn offered(attributes: A) -> Result<Offered, Refused> {
         A::UpsertWorkflowSearchAttributesCommandAttributes(a) => Ok(Offered::UpsertSearchAttributes(a)),
         A::ModifyWorkflowPropertiesCommandAttributes(a) => Ok(Offered::ModifyProperties(a)),
         A::SignalExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::SignalExternal(a)),
-        A::StartChildWorkflowExecutionCommandAttributes(_) => {
-            Err(unsupported(Cause::BadStartChildExecutionAttributes, "child workflows"))
-        }
-        A::RequestCancelExternalWorkflowExecutionCommandAttributes(_) => Err(unsupported(
-            Cause::BadRequestCancelExternalWorkflowExecutionAttributes,
-            "cancellation of other workflows",
-        )),
+        A::StartChildWorkflowExecutionCommandAttributes(a) => Ok(Offered::StartChild(a)),
+        A::RequestCancelExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::CancelExternal(a)),
         A::ProtocolMessageCommandAttributes(_) => {
             Err(unsupported(Cause::BadUpdateWorkflowExecutionMessage, "updates"))
         }
@@ -278,6 +279,8 @@ fn check_one<'a>(run: &Execution, command: &'a Offered, plan: &mut Plan<'a>) -> 
         Offered::UpsertSearchAttributes(a) => upsert_search_attributes::check(a),
         Offered::ModifyProperties(a) => modify_properties::check(a),
         Offered::SignalExternal(a) => signal_external::check(a, run, plan),
+        Offered::CancelExternal(a) => cancel_external::check(a, run, plan),
+        Offered::StartChild(a) => start_child::check(a, run, plan),
     }
 }
 
@@ -294,7 +297,9 @@ fn closes(command: &Offered) -> bool {
         | Offered::RecordMarker(_)
         | Offered::UpsertSearchAttributes(_)
         | Offered::ModifyProperties(_)
-        | Offered::SignalExternal(_) => false,
+        | Offered::SignalExternal(_)
+        | Offered::CancelExternal(_)
+        | Offered::StartChild(_) => false,
     }
 }
 
@@ -327,6 +332,8 @@ pub(super) fn apply(
             }
             Offered::ModifyProperties(a) => modify_properties::apply(a, extra, run, &applied, cx),
             Offered::SignalExternal(a) => signal_external::apply(a, extra, run, &applied, cx),
+            Offered::CancelExternal(a) => cancel_external::apply(a, extra, run, &applied, cx),
+            Offered::StartChild(a) => start_child::apply(a, extra, run, &applied, cx),
         }
     }
     // Results come behind all commands; a run that has ended hears of none.
@@ -347,13 +354,21 @@ fn push(
     extra: Extra,
     cx: &mut Context<'_>,
 ) -> i64 {
-    let event = HistoryEvent {
+    run.push_event(event(attributes, extra), cx)
+}
+
+/// Ends the run with a command's event.
+fn close(run: &mut Execution, attributes: history_event::Attributes, extra: Extra, cx: &mut Context<'_>) {
+    run.close(event(attributes, extra), cx);
+}
+
+fn event(attributes: history_event::Attributes, extra: Extra) -> HistoryEvent {
+    HistoryEvent {
         attributes: Some(attributes),
         user_metadata: extra.user_metadata,
         event_group_markers: extra.markers,
         ..Default::default()
-    };
-    run.push_event(event, cx)
+    }
 }
 
 /// Longest id and name, in bytes.
@@ -370,6 +385,37 @@ fn check_id(cause: Cause, what: &str, value: &str) -> Result<(), Refused> {
 fn check_length(cause: Cause, what: &str, value: &str) -> Result<(), Refused> {
     if value.len() > MAX_ID {
         return Err(Refused::new(cause, format!("{what} exceeds length limit of {MAX_ID} bytes.")));
+    }
+    Ok(())
+}
+
+/// Of another run, which may be left open.
+fn check_run_id(cause: Cause, run_id: &str) -> Result<(), Refused> {
+    if !run_id.is_empty() && uuid::Uuid::parse_str(run_id).is_err() {
+        return Err(Refused::new(cause, format!("Invalid RunId set on command. RunId={run_id}")));
+    }
+    Ok(())
+}
+
+/// As many signals and cancellations for other runs may wait for their answers.
+const MAX_MESSAGES: usize = 2_000;
+
+fn check_messages(cause: Cause, run: &Execution, plan: &mut Plan<'_>) -> Result<(), Refused> {
+    plan.messages += 1;
+    let outbox = &run.pending.outbox;
+    if outbox.len() + plan.messages <= MAX_MESSAGES {
+        return Ok(());
+    }
+    // Children that have not started wait there too, and have a limit of their own.
+    let waiting = outbox.values().filter(|unsettled| !unsettled.starts_child()).count();
+    if waiting + plan.messages > MAX_MESSAGES {
+        return Err(Refused::new(
+            cause,
+            format!(
+                "the number of pending signals and cancellations for other workflows has reached the limit of \
+                 {MAX_MESSAGES}"
+            ),
+        ));
     }
     Ok(())
 }

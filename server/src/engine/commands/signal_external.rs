@@ -8,11 +8,13 @@ use durably_proto::temporal::api::{
     history::v1::{SignalExternalWorkflowExecutionInitiatedEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, push};
-use crate::engine::outbox::{Address, Body, SignalBody, Unsettled};
-
-/// As many messages may wait for their answers.
-const MAX_PENDING: usize = 2_000;
+use super::{
+    Applied, Context, Execution, Extra, Plan, Refused, check_id, check_messages, check_run_id, push,
+};
+use crate::engine::{
+    external::SignalBody,
+    outbox::{Address, Body, Unsettled},
+};
 
 pub(super) fn check(a: &Command, run: &Execution, plan: &mut Plan<'_>) -> Result<(), Refused> {
     const BAD: Cause = Cause::BadSignalWorkflowExecutionAttributes;
@@ -21,19 +23,8 @@ pub(super) fn check(a: &Command, run: &Execution, plan: &mut Plan<'_>) -> Result
     };
     check_id(BAD, "WorkflowId", &execution.workflow_id)?;
     check_id(BAD, "SignalName", &a.signal_name)?;
-    if !execution.run_id.is_empty() && uuid::Uuid::parse_str(&execution.run_id).is_err() {
-        return Err(Refused::new(BAD, format!("Invalid RunId set on command. RunId={}", execution.run_id)));
-    }
-    plan.messages += 1;
-    if run.pending.outbox.len() + plan.messages > MAX_PENDING {
-        return Err(Refused::new(
-            Cause::PendingSignalsLimitExceeded,
-            format!(
-                "the number of pending signals to other workflows has reached the limit of {MAX_PENDING}"
-            ),
-        ));
-    }
-    Ok(())
+    check_run_id(BAD, &execution.run_id)?;
+    check_messages(Cause::PendingSignalsLimitExceeded, run, plan)
 }
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {

@@ -1,6 +1,7 @@
 //! History events on one line each.
 
 use durably_proto::temporal::api::{
+    common::v1::WorkflowExecution,
     failure::v1::{Failure, failure::FailureInfo},
     history::v1::{HistoryEvent, history_event::Attributes as A},
 };
@@ -50,17 +51,61 @@ pub(super) fn brief(event: &HistoryEvent) -> String {
             format!("{:?} new={:?}", a.retry_state(), a.new_execution_run_id)
         }
         A::WorkflowExecutionContinuedAsNewEventAttributes(a) => format!("new={:?}", a.new_execution_run_id),
-        other => brief_activity(other),
+        A::WorkflowExecutionCancelRequestedEventAttributes(a) => {
+            format!("{:?} initiated={}", a.cause, a.external_initiated_event_id)
+        }
+        other => brief_activity(other).or_else(|| brief_child(other)).unwrap_or_default(),
     };
     format!("{} {:?} {detail}", event.event_id, event.event_type()).trim_end().to_owned()
 }
 
-fn brief_activity(attributes: &A) -> String {
+fn brief_child(attributes: &A) -> Option<String> {
+    let ids = |initiated: i64, started: i64, run: &Option<WorkflowExecution>| {
+        let run = run.as_ref().map_or("", |run| &run.run_id);
+        Some(format!("initiated={initiated} started={started} run={run:?}"))
+    };
+    match attributes {
+        A::StartChildWorkflowExecutionInitiatedEventAttributes(a) => {
+            Some(format!("{} {:?}", a.workflow_id, a.parent_close_policy()))
+        }
+        A::StartChildWorkflowExecutionFailedEventAttributes(a) => {
+            Some(format!("initiated={} {:?}", a.initiated_event_id, a.cause()))
+        }
+        A::ChildWorkflowExecutionStartedEventAttributes(a) => {
+            ids(a.initiated_event_id, 0, &a.workflow_execution)
+        }
+        A::ChildWorkflowExecutionCompletedEventAttributes(a) => {
+            ids(a.initiated_event_id, a.started_event_id, &a.workflow_execution)
+        }
+        A::ChildWorkflowExecutionFailedEventAttributes(a) => {
+            ids(a.initiated_event_id, a.started_event_id, &a.workflow_execution)
+        }
+        A::ChildWorkflowExecutionCanceledEventAttributes(a) => {
+            ids(a.initiated_event_id, a.started_event_id, &a.workflow_execution)
+        }
+        A::ChildWorkflowExecutionTimedOutEventAttributes(a) => {
+            ids(a.initiated_event_id, a.started_event_id, &a.workflow_execution)
+        }
+        A::ChildWorkflowExecutionTerminatedEventAttributes(a) => {
+            ids(a.initiated_event_id, a.started_event_id, &a.workflow_execution)
+        }
+        A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(a) => Some(a.reason.clone()),
+        A::ExternalWorkflowExecutionCancelRequestedEventAttributes(a) => {
+            Some(format!("initiated={}", a.initiated_event_id))
+        }
+        A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(a) => {
+            Some(format!("initiated={} {:?}", a.initiated_event_id, a.cause()))
+        }
+        _ => None,
+    }
+}
+
+fn brief_activity(attributes: &A) -> Option<String> {
     let timeout = |failure: &Option<Failure>| match failure.as_ref().and_then(|f| f.failure_info.as_ref()) {
         Some(FailureInfo::TimeoutFailureInfo(info)) => format!("{:?}", info.timeout_type()),
         _ => "?".into(),
     };
-    match attributes {
+    let brief = match attributes {
         A::ActivityTaskScheduledEventAttributes(a) => {
             format!("{} completed={}", a.activity_id, a.workflow_task_completed_event_id)
         }
@@ -94,6 +139,7 @@ fn brief_activity(attributes: &A) -> String {
                 a.scheduled_event_id, a.started_event_id, a.latest_cancel_requested_event_id
             )
         }
-        _ => String::new(),
-    }
+        _ => return None,
+    };
+    Some(brief)
 }

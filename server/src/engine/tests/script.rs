@@ -20,8 +20,8 @@ use prost::Message as _;
 use super::brief::brief;
 use crate::{
     engine::{
-        Context, Dispatch, Effects, Execution, Input, LoadError, Message, NewRun, Outcome, Output, Poller,
-        RunKey, SECOND, Signal, Time, duration, event, state::TaskToken,
+        Body, Context, Dispatch, Effects, Execution, Input, LoadError, Message, NewRun, Outcome, Output,
+        Poller, RunKey, SECOND, Signal, Time, duration, event, new_child, state::TaskToken,
     },
     store::{RowKind, StateRow},
 };
@@ -230,6 +230,19 @@ impl Script {
             eager,
             receipts: Vec::new(),
         });
+    }
+
+    /// A run that was asked for by another one.
+    pub(super) fn begin_child(&mut self, message: &Message) -> Outcome {
+        let Body::StartChild(start) = message.body.clone() else { panic!("not a start") };
+        let (parent, namespace) = (&message.from, String::from("default"));
+        let new = new_child("ns", "child-run".into(), "req".into(), *start, parent, namespace);
+        self.begin(new);
+        Outcome::Started { run_id: "child-run".into() }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.run.is_some()
     }
 
     fn begin(&mut self, new: NewRun) {
@@ -544,11 +557,41 @@ fn command(words: &[&str]) -> Command {
         "memo" => C::ModifyWorkflowPropertiesCommandAttributes(ModifyWorkflowPropertiesCommandAttributes {
             upserted_memo: Some(Memo { fields: [("k".to_owned(), Payload::default())].into() }),
         }),
-        "child" => C::StartChildWorkflowExecutionCommandAttributes(Default::default()),
+        "cancel-other" => C::RequestCancelExternalWorkflowExecutionCommandAttributes(
+            RequestCancelExternalWorkflowExecutionCommandAttributes {
+                workflow_id: word(1).into(),
+                reason: word(2).into(),
+                ..Default::default()
+            },
+        ),
+        "child" => {
+            C::StartChildWorkflowExecutionCommandAttributes(child(word(1), option("policy"), time("run")))
+        }
         other => panic!("unknown command {other}"),
     };
     let command_type = crate::engine::commands::kind(&attributes) as i32;
     Command { command_type, attributes: Some(attributes), ..Default::default() }
+}
+
+fn child(
+    id: &str,
+    policy: Option<String>,
+    workflow_run_timeout: Option<prost_types::Duration>,
+) -> StartChildWorkflowExecutionCommandAttributes {
+    let policy = match policy.as_deref() {
+        None => ParentClosePolicy::Unspecified,
+        Some("abandon") => ParentClosePolicy::Abandon,
+        Some("cancel") => ParentClosePolicy::RequestCancel,
+        Some("terminate") => ParentClosePolicy::Terminate,
+        Some(other) => panic!("unknown policy {other}"),
+    };
+    StartChildWorkflowExecutionCommandAttributes {
+        workflow_id: id.into(),
+        workflow_type: Some(WorkflowType { name: "child".into() }),
+        parent_close_policy: policy as i32,
+        workflow_run_timeout,
+        ..Default::default()
+    }
 }
 
 fn application(kind: &str) -> Failure {

@@ -4,7 +4,9 @@
 use prost::Message;
 
 use crate::engine::{
-    outbox::{Address, Body, SignalBody, Unsettled},
+    children::{ChildClosedBody, Ending, ParentClosedBody, StartChildBody},
+    external::{CancelBody, SignalBody},
+    outbox::{Address, Body, Unsettled},
     state::{
         ActivityPhase, ActivityState, AwaitingPoller, AwaitingResult, AwaitingRetry, RunState, RunningTask,
         ScheduledTask, WorkflowTask,
@@ -28,12 +30,32 @@ fn stored<M: Message + Default>(message: &M) -> M {
 fn each_message_between_runs() {
     let bodies = all(|last| match last {
         None => Some(Body::Signal(SignalBody::default())),
-        Some(Body::Signal(_)) => None,
+        Some(Body::Signal(_)) => Some(Body::Cancel(CancelBody::default())),
+        Some(Body::Cancel(_)) => Some(Body::StartChild(Box::<StartChildBody>::default())),
+        Some(Body::StartChild(_)) => Some(Body::ChildClosed(Box::<ChildClosedBody>::default())),
+        Some(Body::ChildClosed(_)) => Some(Body::ParentClosed(ParentClosedBody::default())),
+        Some(Body::ParentClosed(_)) => None,
     });
     for body in bodies {
         let to = Address { workflow_id: "other".into(), ..Default::default() };
         let unsettled = Unsettled { event_id: 5, completed_event_id: 4, to, body: Some(body) };
         assert_eq!(stored(&unsettled), unsettled);
+    }
+}
+
+#[test]
+fn each_way_to_end() {
+    let endings = all(|last| match last {
+        None => Some(Ending::Completed(Default::default())),
+        Some(Ending::Completed(_)) => Some(Ending::Failed(Default::default())),
+        Some(Ending::Failed(_)) => Some(Ending::Canceled(Default::default())),
+        Some(Ending::Canceled(_)) => Some(Ending::TimedOut(Default::default())),
+        Some(Ending::TimedOut(_)) => Some(Ending::Terminated(Default::default())),
+        Some(Ending::Terminated(_)) => None,
+    });
+    for ending in endings {
+        let closed = ChildClosedBody { ending: Some(ending), ..Default::default() };
+        assert_eq!(stored(&closed), closed);
     }
 }
 

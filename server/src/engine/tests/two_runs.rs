@@ -44,7 +44,7 @@ impl Pair {
     /// Alice learns what became of it.
     fn learn(&mut self) {
         let event_id = self.alice.messages.last().expect("Alice has said something").from.event_id;
-        let outcome = self.bob.outcome.expect("Bob has answered");
+        let outcome = self.bob.outcome.clone().expect("Bob has answered");
         self.log.push_str("-- the answer arrives\n");
         self.alice.input(Input::Settle { event_id, outcome });
         self.tell("alice");

@@ -2,8 +2,16 @@
 
 use super::{Shard, runs::ReadError};
 use crate::{
-    engine::{Input, Message, Outcome, Output, RunKey, SECOND, Sender, is_to_itself},
-    shard::{letters::Letter, runs::Target, timers::Due},
+    ServiceError,
+    engine::{
+        Admission, Body, Input, Message, Outcome, Output, RunKey, SECOND, Sender, StartChildBody, admit,
+        is_to_itself, new_child, termination_for_start, terms_of_child,
+    },
+    shard::{
+        letters::Letter,
+        runs::{Target, fresh_id},
+        timers::Due,
+    },
 };
 
 /// How long to wait before a message that could not be taken in is sent again.
@@ -28,6 +36,13 @@ impl Shard {
         let Some(namespace_id) = self.namespace_ids.find(&message.to, &from.key, store) else {
             return self.answer(from, None, Some(Outcome::NamespaceNotFound));
         };
+        let message = match message.body {
+            Body::StartChild(start) => {
+                let outcome = self.start_child(&namespace_id, *start, &from).ok();
+                return self.answer(from, None, outcome);
+            }
+            body => Message { body, ..message },
+        };
         if is_to_itself(&from.key, &namespace_id, &message.to.workflow_id) {
             return self.answer(from, None, Some(Outcome::NotFound));
         }
@@ -39,11 +54,54 @@ impl Shard {
             }
             Err(ReadError::Store(_)) => return self.answer(from, None, None),
         };
-        let receiver = self.run(seq).ok().map(|run| run.key().clone());
+        // Whoever keeps a receipt is told when it has done its work.
+        let keeps_receipt = message.body.leaves_receipt();
+        let receiver = self.run(seq).ok().filter(|_| keeps_receipt).map(|run| run.key().clone());
         match self.apply(seq, Input::Receive(Box::new(message))) {
             Ok(Output::Received(outcome)) => self.answer(from, receiver, Some(outcome)),
             Ok(_) | Err(_) => self.answer(from, None, None),
         }
+    }
+
+    /// Starts a child, if its workflow id is free. On an error, another try may succeed.
+    fn start_child(
+        &mut self,
+        namespace_id: &str,
+        start: StartChildBody,
+        parent: &Sender,
+    ) -> Result<Outcome, ServiceError> {
+        self.check_alive()?;
+        let workflow_id = &start.initiated.workflow_id;
+        if is_to_itself(&parent.key, namespace_id, workflow_id) {
+            return Ok(Outcome::AlreadyExists);
+        }
+        let target = Target::named(namespace_id, workflow_id, "");
+        if let Some(seq) = self.find_set_aside(&target)?
+            && self.set_aside.get(&seq).is_some_and(|run| !run.closed)
+        {
+            return Ok(Outcome::AlreadyExists);
+        }
+        if let Some(seq) = self.in_the_way(&target)? {
+            let run = self.run(seq)?;
+            if run.is_started_by(parent) {
+                let run_id = run.start_attributes().first_execution_run_id.clone();
+                return Ok(Outcome::Started { run_id });
+            }
+            match admit(Some((run.status(), run.start_request_id())), terms_of_child(&start)) {
+                Admission::Start => {}
+                Admission::TerminateAndStart => {
+                    self.apply(seq, termination_for_start())?;
+                }
+                Admission::Signal | Admission::UseExisting | Admission::Repeated | Admission::Refuse(_) => {
+                    return Ok(Outcome::AlreadyExists);
+                }
+            }
+        }
+        let parent_namespace = self.namespace_ids.name(&parent.key.namespace_id, &*self.shared.store);
+        let run_id = fresh_id();
+        let new = new_child(namespace_id, run_id.clone(), fresh_id(), start, parent, parent_namespace);
+        self.start_run(new);
+        Ok(Outcome::Started { run_id })
     }
 
     /// Answers a message when the batch is durable.

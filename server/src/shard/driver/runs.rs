@@ -13,7 +13,7 @@ use crate::{
         set_aside::SetAside,
         timers::Due,
     },
-    store::{NewRow, StoreError},
+    store::{Ancestors, NewRow, StoreError},
 };
 
 /// Bringing a run into memory failed.
@@ -154,6 +154,7 @@ impl Shard {
             task_queue: run.task_queue().to_owned(),
             start_time: run.start_time().0,
             execution_time: run.execution_time().0,
+            ancestors: ancestors(&run),
         };
         self.insert(seq, run, Some(row));
         self.carry_out(seq, effects);
@@ -233,4 +234,18 @@ impl Shard {
             self.timers.insert(due, Due::Read(seq));
         }
     }
+}
+
+/// Whose child the run is.
+fn ancestors(run: &Execution) -> Option<Box<Ancestors>> {
+    let start = run.start_attributes();
+    let parent = start.parent_workflow_execution.clone()?;
+    let root = run.root();
+    Some(Box::new(Ancestors {
+        parent_namespace_id: start.parent_workflow_namespace_id.clone(),
+        parent_workflow_id: parent.workflow_id,
+        parent_run_id: parent.run_id,
+        root_workflow_id: root.workflow_id,
+        root_run_id: root.run_id,
+    }))
 }

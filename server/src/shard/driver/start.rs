@@ -21,12 +21,7 @@ impl Shard {
     ) -> Result<Started, ServiceError> {
         self.check_alive()?;
         let target = Target::named(namespace_id, &call.request.workflow_id, "");
-        let found = match self.find_set_aside(&target)? {
-            // A run that was terminated though it could not be read is in nobody's way.
-            Some(seq) if self.set_aside.get(&seq).is_some_and(|run| run.closed) => None,
-            _ => self.seek(&target)?,
-        };
-        if let Some(seq) = found
+        if let Some(seq) = self.in_the_way(&target)?
             && let Some(existing) = self.existing(seq, &call)?
         {
             return Ok(existing);
@@ -41,6 +36,15 @@ impl Shard {
             is_new: true,
             status: WorkflowExecutionStatus::Running,
             eager,
+        })
+    }
+
+    /// The newest run of a workflow id that somebody wants to start.
+    pub(super) fn in_the_way(&mut self, target: &Target) -> Result<Option<i64>, ServiceError> {
+        Ok(match self.find_set_aside(target)? {
+            // A run that was terminated though it could not be read is in nobody's way.
+            Some(seq) if self.set_aside.get(&seq).is_some_and(|run| run.closed) => None,
+            _ => self.seek(target)?,
         })
     }
 

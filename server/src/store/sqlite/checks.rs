@@ -7,7 +7,7 @@
 use crc32fast::Hasher;
 use rusqlite::{ErrorCode, types::Type};
 
-use super::super::{Lease, NewRow, RunCommit, RunKey, RunRow, StateRow, StoreError};
+use super::super::{Ancestors, Lease, NewRow, RunCommit, RunKey, RunRow, StateRow, StoreError};
 
 /// A checksum over values one after another.
 struct Check(Hasher);
@@ -41,27 +41,42 @@ impl Check {
     }
 }
 
-fn of_fixed(seq: i64, key: &RunKey, workflow_type: &str, task_queue: &str, times: [i64; 2]) -> i64 {
-    Check::of(seq)
+fn of_fixed(
+    seq: i64,
+    key: &RunKey,
+    workflow_type: &str,
+    task_queue: &str,
+    times: [i64; 2],
+    ancestors: Option<&Ancestors>,
+) -> i64 {
+    let check = Check::of(seq)
         .bytes(key.namespace_id.as_bytes())
         .bytes(key.workflow_id.as_bytes())
         .bytes(key.run_id.as_bytes())
         .bytes(workflow_type.as_bytes())
         .bytes(task_queue.as_bytes())
         .int(times[0])
-        .int(times[1])
+        .int(times[1]);
+    // Runs without them are as they were before there were children.
+    let Some(ancestors) = ancestors else { return check.sum() };
+    let Ancestors { parent_namespace_id, parent_workflow_id, parent_run_id, root_workflow_id, root_run_id } =
+        ancestors;
+    [parent_namespace_id, parent_workflow_id, parent_run_id, root_workflow_id, root_run_id]
+        .into_iter()
+        .fold(check, |check, name| check.bytes(name.as_bytes()))
         .sum()
 }
 
 /// What never changes of a run.
 pub(super) fn of_new(seq: i64, new: &NewRow) -> i64 {
-    let NewRow { key, workflow_type, task_queue, start_time, execution_time } = new;
-    of_fixed(seq, key, workflow_type, task_queue, [*start_time, *execution_time])
+    let NewRow { key, workflow_type, task_queue, start_time, execution_time, ancestors } = new;
+    of_fixed(seq, key, workflow_type, task_queue, [*start_time, *execution_time], ancestors.as_deref())
 }
 
 /// The same of a row that was read.
 pub(super) fn of_row(row: &RunRow) -> i64 {
-    of_fixed(row.seq, &row.key, &row.workflow_type, &row.task_queue, [row.start_time, row.execution_time])
+    let times = [row.start_time, row.execution_time];
+    of_fixed(row.seq, &row.key, &row.workflow_type, &row.task_queue, times, row.ancestors.as_deref())
 }
 
 /// What each commit of a run replaces, but for its state.

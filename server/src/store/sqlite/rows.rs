@@ -12,7 +12,7 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, types::Value};
 
 use super::{
-    super::{EventOrder, OpenRun, RowKind, RunKey, RunRow, StateRow, StoreError, StoredRun},
+    super::{Ancestors, EventOrder, OpenRun, RowKind, RunKey, RunRow, StateRow, StoreError, StoredRun},
     EVENT_ID_BITS, EVENT_ID_MASK, batch_id,
     checks::{self, Progress},
 };
@@ -20,7 +20,8 @@ use super::{
 /// Columns of [`RunRow`] and their checksums, in the order of [`run_row`].
 pub(super) const ROW: &str = "seq, namespace_id, workflow_id, run_id, workflow_type, task_queue, start_time, execution_time, \
                    status, close_time, history_length, history_bytes, transitions, memo, search_attributes, \
-                   next_due, runnable, fixed_crc, progress_crc, attributes_crc";
+                   next_due, runnable, fixed_crc, progress_crc, attributes_crc, parent_namespace_id, \
+                   parent_workflow_id, parent_run_id, root_workflow_id, root_run_id";
 
 /// A row, if it is what was written.
 pub(super) fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
@@ -50,6 +51,7 @@ fn read_row(row: &Row<'_>, seq: i64) -> rusqlite::Result<(RunRow, Progress)> {
         transitions: row.get(12)?,
         memo: decoded::<Memo>(row, 13)?,
         search_attributes: decoded::<SearchAttributes>(row, 14)?,
+        ancestors: ancestors(row, 20)?,
     };
     let progress = Progress {
         status: read.status,
@@ -63,13 +65,38 @@ fn read_row(row: &Row<'_>, seq: i64) -> rusqlite::Result<(RunRow, Progress)> {
     Ok((read, progress))
 }
 
+/// From five columns, which are all null in a run that is nobody's child.
+fn ancestors(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Box<Ancestors>>> {
+    let Some(parent_namespace_id) = row.get(first)? else { return Ok(None) };
+    Ok(Some(Box::new(Ancestors {
+        parent_namespace_id,
+        parent_workflow_id: row.get(first + 1)?,
+        parent_run_id: row.get(first + 2)?,
+        root_workflow_id: row.get(first + 3)?,
+        root_run_id: row.get(first + 4)?,
+    })))
+}
+
 /// Columns of an [`OpenRun`], and those that its checksum is over.
 pub(super) const OPEN: &str = "seq, status, close_time, history_length, history_bytes, transitions, next_due, runnable, \
                     progress_crc";
 
-/// What a driver must know of an open run; `None` for one that is closed.
+/// What a driver must know of a run that is open or runnable; `None` for any other.
 pub(super) fn open_run(row: &Row<'_>) -> rusqlite::Result<Option<OpenRun>> {
     let seq: i64 = row.get(0)?;
+    let Some(progress) = verified_progress(row, seq) else { return Ok(Some(damaged_run(seq))) };
+    let open = OpenRun { seq, next_due: progress.next_due, runnable: progress.runnable };
+    Ok((progress.status == RUNNING || progress.runnable).then_some(open))
+}
+
+/// Whether the run has closed, and its row, read by [`OPEN`], is what was written.
+pub(super) fn is_closed(row: &Row<'_>) -> rusqlite::Result<bool> {
+    let progress = verified_progress(row, row.get(0)?);
+    Ok(progress.is_some_and(|progress| progress.status != RUNNING))
+}
+
+/// `None` if it is not what was written.
+fn verified_progress(row: &Row<'_>, seq: i64) -> Option<Progress> {
     let read = || -> rusqlite::Result<(Progress, Option<i64>)> {
         let progress = Progress {
             status: row.get(1)?,
@@ -82,12 +109,8 @@ pub(super) fn open_run(row: &Row<'_>) -> rusqlite::Result<Option<OpenRun>> {
         };
         Ok((progress, row.get(8)?))
     };
-    let Ok((progress, check)) = read() else { return Ok(Some(damaged_run(seq))) };
-    if check.is_some_and(|check| check != progress.check(seq)) {
-        return Ok(Some(damaged_run(seq)));
-    }
-    let open = OpenRun { seq, next_due: progress.next_due, runnable: progress.runnable };
-    Ok((progress.status == RUNNING).then_some(open))
+    let (progress, check) = read().ok()?;
+    check.is_none_or(|check| check == progress.check(seq)).then_some(progress)
 }
 
 const RUNNING: i32 = 1;
@@ -111,9 +134,9 @@ pub(super) fn stored(reader: &Connection, seq: i64) -> Result<Option<StoredRun>,
     let read = statement.query_row([seq], |row| {
         Ok(run_row(row).and_then(|read| {
             let column = |error| checks::in_row(seq, error);
-            let state: Vec<u8> = row.get(20).map_err(column)?;
-            checks::verify(seq, "state", row.get(21).map_err(column)?, || checks::of_blob(seq, &state))?;
-            let row_keys: Option<i64> = row.get(22).map_err(column)?;
+            let state: Vec<u8> = row.get(25).map_err(column)?;
+            checks::verify(seq, "state", row.get(26).map_err(column)?, || checks::of_blob(seq, &state))?;
+            let row_keys: Option<i64> = row.get(27).map_err(column)?;
             Ok((StoredRun { row: read, state, rows: Vec::new() }, row_keys))
         }))
     });

@@ -86,6 +86,16 @@ const CHECKED: &[&str] = &[
     // Nothing here changes, but runs are written in format 3: a release that doesn't know it must refuse the file, and not
     // each of its runs.
     "",
+    // Whose child a run is; closed runs that have still something to say are found with those that are open.
+    "
+    ALTER TABLE runs ADD COLUMN parent_namespace_id TEXT;
+    ALTER TABLE runs ADD COLUMN parent_workflow_id TEXT;
+    ALTER TABLE runs ADD COLUMN parent_run_id TEXT;
+    ALTER TABLE runs ADD COLUMN root_workflow_id TEXT;
+    ALTER TABLE runs ADD COLUMN root_run_id TEXT;
+    DROP INDEX open_runs;
+    CREATE INDEX open_runs ON runs (shard, seq) WHERE status = 1 OR runnable = 1;
+",
 ];
 
 /// The version of a file that this release writes.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     super::{OpenRun, RunRow, StoreError},
     checks,
-    rows::{OPEN, damaged_run, open_run},
+    rows::{OPEN, damaged_run, is_closed as is_closed_row, open_run},
 };
 
 /// The highest number that a run has.
@@ -30,7 +30,8 @@ pub(super) fn open_runs(
     each: &mut dyn FnMut(OpenRun) -> ControlFlow<()>,
 ) -> Result<(), StoreError> {
     let mut statement = reader.prepare_cached(&format!(
-        "SELECT {OPEN} FROM runs WHERE shard = ?1 AND status = 1 AND seq > ?2 ORDER BY seq"
+        "SELECT {OPEN} FROM runs INDEXED BY open_runs WHERE shard = ?1 AND (status = 1 OR runnable = 1) AND seq > ?2 \
+         ORDER BY seq"
     ))?;
     let mut rows = statement.query([shard.into(), *last])?;
     while let Some(row) = rows.next()? {
@@ -67,7 +68,8 @@ pub(super) fn open_runs_around_damage(
 /// The numbers of open runs: from the index, or, if that is what is broken, from the table.
 fn open_seqs(reader: &Connection, shard: u32, behind: i64) -> Result<Vec<i64>, StoreError> {
     let mut index = reader.prepare(
-        "SELECT seq FROM runs INDEXED BY open_runs WHERE shard = ?1 AND status = 1 AND seq > ?2 ORDER BY seq",
+        "SELECT seq FROM runs INDEXED BY open_runs WHERE shard = ?1 AND (status = 1 OR runnable = 1) AND seq > ?2 \
+         ORDER BY seq",
     )?;
     let found: rusqlite::Result<Vec<i64>> =
         index.query_map([i64::from(shard), behind], |row| row.get(0))?.collect();
@@ -109,7 +111,7 @@ pub(super) fn closed_before(
     let mut closed = Vec::new();
     for seq in found.collect::<rusqlite::Result<Vec<i64>>>()? {
         let is_closed = row.query_row(params![seq, time, namespace_id, shard], |row| {
-            Ok(row.get::<_, Option<bool>>(9)? == Some(true) && open_run(row)?.is_none())
+            Ok(row.get::<_, Option<bool>>(9)? == Some(true) && is_closed_row(row)?)
         });
         match is_closed.optional() {
             Ok(Some(true)) => closed.push(seq),

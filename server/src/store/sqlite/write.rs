@@ -67,7 +67,8 @@ fn insert_run(
     row_keys: i64,
 ) -> rusqlite::Result<()> {
     // All of it by name: what a statement forgets doesn't compile.
-    let NewRow { key, workflow_type, task_queue, start_time, execution_time } = new;
+    let NewRow { key, workflow_type, task_queue, start_time, execution_time, ancestors } = new;
+    let ancestors = ancestors.as_deref();
     let RunCommit {
         state,
         rows: _, // `write_run` writes these two.
@@ -89,9 +90,10 @@ fn insert_run(
             "INSERT INTO runs (seq, namespace_id, workflow_id, run_id, workflow_type, task_queue, start_time, \
              execution_time, status, close_time, history_length, history_bytes, transitions, memo, \
              search_attributes, next_due, runnable, state, shard, fixed_crc, progress_crc, attributes_crc, \
-             state_crc, rows_crc) \
+             state_crc, rows_crc, parent_namespace_id, parent_workflow_id, parent_run_id, root_workflow_id, \
+             root_run_id) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
-             ?21, ?22, ?23, ?24)",
+             ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
         )?
         .execute(params![
             seq,
@@ -118,6 +120,11 @@ fn insert_run(
             checks::of_attributes(seq, memo.as_deref(), search_attributes.as_deref()),
             checks::of_blob(seq, state),
             row_keys & checks::ROW_KEYS,
+            ancestors.map(|of| &of.parent_namespace_id),
+            ancestors.map(|of| &of.parent_workflow_id),
+            ancestors.map(|of| &of.parent_run_id),
+            ancestors.map(|of| &of.root_workflow_id),
+            ancestors.map(|of| &of.root_run_id),
         ])?;
     Ok(())
 }

@@ -30,6 +30,7 @@ fn new_row(workflow_id: &str, run_id: &str, start_time: i64) -> NewRow {
         task_queue: "orders".into(),
         start_time,
         execution_time: start_time,
+        ancestors: None,
     }
 }
 

@@ -14,7 +14,7 @@ use durably_proto::temporal::api::{
         StartChildWorkflowExecutionCommandAttributes as Child,
         UpsertWorkflowSearchAttributesCommandAttributes as Upsert, command::Attributes as A,
     },
-    common::v1::{ActivityType, Memo, RetryPolicy, SearchAttributes, WorkflowType},
+    common::v1::{ActivityType, Memo, Payload, RetryPolicy, SearchAttributes, WorkflowType},
     enums::v1::CommandType as Kind,
 };
 
@@ -254,10 +254,29 @@ pub const ROWS: &[Row] = rows! {
     "cancel other: no id", InvalidArgument: |w| async move { w.command(cancel_external(|c| c.workflow_id.clear())).await };
     "cancel other: run id no UUID", InvalidArgument: |w| async move { w.command(cancel_external(|c| c.run_id = "no-uuid".into())).await };
     "cancel other: unknown workflow", Ok: |w| async move { w.command(cancel_external(|_| ())).await };
+    "cancel other: id too long", InvalidArgument: |w| async move { w.command(cancel_external(|c| c.workflow_id = long())).await };
+    "cancel other: itself", Ok: |w| async move { let id = w.id.clone(); w.command(cancel_external(|c| c.workflow_id = id)).await };
     "child: bare", Internal: |w| async move { w.command(bare(Kind::StartChildWorkflowExecution)).await };
     "child: no id", InvalidArgument: |w| async move { w.command(child(&w, |c| c.workflow_id.clear())).await };
     "child: no type", InvalidArgument: |w| async move { w.command(child(&w, |c| c.workflow_type = None)).await };
     "child: negative time-out", InvalidArgument: |w| async move { w.command(child(&w, |c| c.workflow_run_timeout = seconds(-1))).await };
+    "child: id too long", InvalidArgument: |w| async move { w.command(child(&w, |c| c.workflow_id = long())).await };
+    "child: type too long", InvalidArgument: |w| async move {
+        w.command(child(&w, |c| c.workflow_type = Some(WorkflowType { name: long() }))).await
+    };
+    "child: queue too long", InvalidArgument: |w| async move { w.command(child(&w, |c| c.task_queue = Some(queue(&long())))).await };
+    "child: unknown parent close policy", Ok: |w| async move { w.command(child(&w, |c| c.parent_close_policy = 99)).await };
+    "child: unknown reuse policy", Ok: |w| async move { w.command(child(&w, |c| c.workflow_id_reuse_policy = 99)).await };
+    "child: retry policy with a coefficient below one", InvalidArgument: |w| async move {
+        w.command(child(&w, |c| c.retry_policy = Some(RetryPolicy { backoff_coefficient: 0.5, ..Default::default() }))).await
+    };
+    "child: unknown search attribute", InvalidArgument: |w| async move {
+        w.command(child(&w, |c| c.search_attributes = Some(SearchAttributes {
+            indexed_fields: [("NoSuchAttribute".to_owned(), Payload::default())].into(),
+        }))).await
+    };
+    "child: with the id of its parent", Ok: |w| async move { let id = w.id.clone(); w.command(child(&w, |c| c.workflow_id = id)).await };
+    "child: unknown namespace", NotFound: |w| async move { w.command(child(&w, |c| c.namespace = "nowhere".into())).await };
     "child: whole", Ok: |w| async move { w.command(child(&w, |_| ())).await };
     "message: bare", InvalidArgument: |w| async move { w.command(bare(Kind::ProtocolMessage)).await };
     "message: unknown", InvalidArgument: |w| async move {

@@ -65,6 +65,7 @@ const LIST: &[(Code, &str, &[&str])] = &[
             "start: search attribute of the wrong type",
             "continue: unknown search attribute",
             "search attributes: unknown",
+            "child: unknown search attribute",
         ],
     ),
     (
@@ -126,7 +127,12 @@ const LIST: &[(Code, &str, &[&str])] = &[
     (
         Code::Ok,
         "the workflow hears of it as of an unknown workflow, by an event",
-        &["signal other: unknown namespace"],
+        &["signal other: unknown namespace", "child: unknown namespace"],
+    ),
+    (
+        Code::InvalidArgument,
+        "a policy that does not exist is refused, and not taken for another",
+        &["child: unknown parent close policy", "child: unknown reuse policy"],
     ),
     (
         Code::InvalidArgument,
@@ -137,11 +143,6 @@ const LIST: &[(Code, &str, &[&str])] = &[
         Code::Unimplemented,
         "cron schedules are not offered yet",
         &["start: cron schedule malformed", "start: cron schedule"],
-    ),
-    (
-        Code::InvalidArgument,
-        "child workflows, and cancellation of other workflows, are not offered yet",
-        &["child: whole", "cancel other: unknown workflow"],
     ),
     (
         Code::Ok,
