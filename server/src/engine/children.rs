@@ -127,7 +127,7 @@ impl Item for Child {
 }
 
 impl Child {
-    fn execution(&self) -> WorkflowExecution {
+    pub(super) fn execution(&self) -> WorkflowExecution {
         WorkflowExecution { workflow_id: self.workflow_id.clone(), run_id: self.run_id.clone() }
     }
 

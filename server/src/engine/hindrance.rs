@@ -2,6 +2,7 @@
 //! a test environment tells those who wait (decision 090).
 
 use durably_proto::temporal::api::{
+    common::v1::WorkflowExecution,
     enums::v1::WorkflowTaskFailedCause,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
 };
@@ -9,6 +10,7 @@ use durably_proto::temporal::api::{
 use super::{
     Execution,
     activity::Activity,
+    children::Child,
     pending::{Item as _, Stage},
     state::{ActivityPhase, WorkflowTask},
     time::{MILLISECOND, Nanos, Time, positive},
@@ -79,11 +81,29 @@ impl Execution {
                 vec![AwaitedTask { queue: self.task_queue(), activity: None }]
             }
             Some(_) => Vec::new(),
+            // A child may go on, and the run with it.
+            None if self.pending.children.len() > 0 => Vec::new(),
             None if self.pending.activities.values().any(|activity| activity.stage() != Stage::Offered) => {
                 Vec::new()
             }
             None => self.pending.activities.values().map(awaited).collect(),
         }
+    }
+
+    /// The children that it waits for; none if something else may come first.
+    pub fn awaits_children(&self) -> Vec<WorkflowExecution> {
+        let something_else = self.state.workflow_task.is_some()
+            || self.pending.activities.len() > 0
+            || self.pending.timers.len() > 0
+            || self.pending.outbox.len() > 0;
+        if something_else { Vec::new() } else { self.children() }
+    }
+
+    /// Its open children, each by its workflow id and first run. Those that have not started are not among them, nor are
+    /// those of other namespaces.
+    pub fn children(&self) -> Vec<WorkflowExecution> {
+        let here = |child: &&Child| child.namespace.is_empty() && !child.run_id.is_empty();
+        self.pending.children.values().filter(here).map(Child::execution).collect()
     }
 
     /// A workflow task of it could be taken now.

@@ -1,7 +1,12 @@
 //! For test environments: those who wait for a run's end, or for its answer to a query, are told why nothing will come of
 //! it unless somebody mends something (decision 090). The run itself is left alone.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    time::Duration,
+};
+
+use durably_proto::temporal::api::common::v1::WorkflowExecution;
 
 use super::Shard;
 use crate::{
@@ -10,7 +15,7 @@ use crate::{
     matching::QueueKind,
     shard::{
         clock::Clock,
-        runs::CachedRun,
+        runs::{CachedRun, Target},
         tasks::queue_key,
         waiters::{Ending, Waits},
     },
@@ -35,8 +40,12 @@ impl Shard {
             return;
         }
         let waiting = self.waiters.waiting();
-        let mut without_worker: BTreeSet<i64> =
-            waiting.iter().filter(|(seq, of)| self.lacks_worker(**seq, **of)).map(|(seq, _)| *seq).collect();
+        let mut concerned = waiting.clone();
+        for seq in waiting.keys() {
+            self.add_family(*seq, &mut concerned);
+        }
+        let lacking = concerned.iter().filter(|(seq, of)| self.lacks_worker(**seq, **of));
+        let mut without_worker: BTreeSet<i64> = lacking.map(|(seq, _)| *seq).collect();
         if is_virtual {
             without_worker.extend(self.left_behind());
         }
@@ -77,8 +86,42 @@ impl Shard {
         match slot.run.hindrance() {
             Some(hindrance) => Some(told(&slot.run, &hindrance)),
             None if self.suspects.is_given_up(seq, real) => self.no_worker(&slot.run, of),
-            None => self.held_up(slot),
+            None => self.held_up(slot).or_else(|| self.hindered_child(&slot.run, real)),
         }
+    }
+
+    /// The runs that are in memory of the children of a run, and of theirs.
+    fn add_family(&self, seq: i64, to: &mut BTreeMap<i64, Waits>) {
+        let Some(slot) = self.runs.get(seq) else { return };
+        for child in self.newest_runs(&slot.run, &slot.run.children()) {
+            if let Entry::Vacant(entry) = to.entry(child) {
+                entry.insert(Waits::default());
+                self.add_family(child, to);
+            }
+        }
+    }
+
+    fn newest_runs(&self, parent: &Execution, children: &[WorkflowExecution]) -> Vec<i64> {
+        let namespace_id = &parent.key().namespace_id;
+        let named = children.iter().map(|child| Target::named(namespace_id, &child.workflow_id, ""));
+        named.filter_map(|target| self.runs.find(&target)).collect()
+    }
+
+    /// What is said of a run that waits for children of which one has a mistake, or none has a worker.
+    fn hindered_child(&self, run: &Execution, real: Time) -> Option<String> {
+        let why = |seq: &i64| {
+            let child = &self.runs.get(*seq)?.run;
+            let said = child.hindrance().map(|hindrance| told(child, &hindrance));
+            said.or_else(|| self.hindered_child(child, real))
+        };
+        let children = self.newest_runs(run, &run.children());
+        let why = children.iter().find_map(why).or_else(|| {
+            let awaited = self.newest_runs(run, &run.awaits_children());
+            let all = awaited.iter().all(|seq| self.suspects.is_given_up(*seq, real));
+            let first = awaited.first().filter(|_| all)?;
+            self.no_worker(&self.runs.get(*first)?.run, Waits::default())
+        })?;
+        Some(format!("workflow {} waits for a child: {why}", name_of(run)))
     }
 
     /// What is said of a run that waits for a virtual clock, which another run holds that will not let go.

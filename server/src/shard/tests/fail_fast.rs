@@ -6,7 +6,7 @@ use durably_proto::temporal::api::{
 };
 
 use super::*;
-use crate::shard::{clock::Clock, lease::Tenure};
+use crate::shard::{clock::Clock, lease::Tenure, placement::shard_of};
 
 fn failing_fast(clock: ClockKind) -> Executions {
     let (store, clock) = (Arc::new(MemoryStore::default()), Arc::new(Clock::new(clock)));
@@ -176,4 +176,47 @@ async fn an_activity_that_fails_for_ever_is_told_after_a_hundred_attempts() {
     assert!(told.contains("has failed 100 times and may do so for ever"), "{told}");
     assert!(told.ends_with("ValueError: no card\nat order.py:3"), "{told}");
     worker.abort();
+}
+
+/// A child of the same shard: test environments have one.
+fn kid() -> String {
+    let of = |id: &str| shard_of(id, shards());
+    (0..100).map(|n| format!("kid-{n}")).find(|id| of(id) == of("parent")).expect("one of the shard")
+}
+
+/// The first task of the parent asks for this child, which has started when this returns.
+async fn parent_of(on: &Executions, child: &str) {
+    let request = StartWorkflowExecutionRequest { task_queue: queue("parents"), ..start_request("parent") };
+    on.start_workflow(&namespace(), request, false).await.unwrap();
+    let task = poll(on, "parents").await;
+    respond(on, &task, vec![start_child(child)]).await.unwrap();
+    let task = poll(on, "parents").await;
+    respond(on, &task, Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_a_parent_is_told_of_its_childs_mistake() {
+    let on = failing_fast(ClockKind::System);
+    let kid = kid();
+    parent_of(&on, &kid).await;
+    let task = poll(&on, "tq").await;
+    fail(&on, &task).await;
+    let expected = format!(
+        "workflow order (id parent) waits for a child: workflow order (id {kid}) can't go on: TypeError: no such thing\nat \
+         order.py:3"
+    );
+    assert_eq!(wait(&on, "parent").await, expected);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_parent_is_told_that_its_child_has_no_worker() {
+    let on = failing_fast(ClockKind::System);
+    let kid = kid();
+    parent_of(&on, &kid).await;
+    let told = wait(&on, "parent").await;
+    let expected = format!(
+        "workflow order (id parent) waits for a child: workflow order (id {kid}) waits for a worker: task queue `tq` has \
+         none that takes workflows"
+    );
+    assert!(told.starts_with(&expected), "{told}");
 }

@@ -107,6 +107,61 @@ async fn a_signal_to_a_run_of_another_shard_arrives_once() {
     exchange(4, sender, &elsewhere.unwrap()).await;
 }
 
+fn description_of(id: &str) -> DescribeWorkflowExecutionRequest {
+    let execution = Some(WorkflowExecution { workflow_id: id.into(), run_id: String::new() });
+    DescribeWorkflowExecutionRequest { execution, ..Default::default() }
+}
+
+/// A child's whole life. Afterwards neither side keeps anything of it.
+async fn family(shards: u32, parent: &str, child: &str) {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let on = Executions::over(store.clone(), ClockKind::System, &tokio::runtime::Handle::current(), shards)
+        .unwrap();
+    start_on(&on, parent).await;
+    let task = poll(&on, parent).await;
+    respond(&on, &task, vec![start_child(child)]).await.unwrap();
+    // Its start.
+    let task = poll(&on, parent).await;
+    respond(&on, &task, Vec::new()).await.unwrap();
+
+    let described = on.describe(&namespace(), description_of(child)).await.unwrap();
+    let info = described.workflow_execution_info.unwrap();
+    let above = info.parent_execution.unwrap();
+    assert_eq!((above.workflow_id.as_str(), info.root_execution), (parent, Some(above.clone())));
+    let described = on.describe(&namespace(), description_of(parent)).await.unwrap();
+    let pending: Vec<_> =
+        described.pending_children.iter().map(|child| (&*child.workflow_id, &*child.run_id)).collect();
+    assert_eq!(pending, [(child, info.execution.unwrap().run_id.as_str())]);
+
+    let task = poll(&on, "tq").await;
+    respond(&on, &task, vec![complete()]).await.unwrap();
+    // Its end.
+    let task = poll(&on, parent).await;
+    respond(&on, &task, vec![complete()]).await.unwrap();
+    let ends = history(&on, parent).await.into_iter().filter_map(|event| match event.attributes {
+        Some(A::ChildWorkflowExecutionCompletedEventAttributes(a)) => a.result,
+        _ => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [payloads("done").unwrap()]);
+    on.shutdown().await;
+    for id in [parent, child] {
+        let seq = store.find("ns", id, None).unwrap().unwrap();
+        assert_eq!(pending_rows(&store.run(seq).unwrap().unwrap()), []);
+    }
+}
+
+#[tokio::test]
+async fn a_child_of_the_same_shard_lives_and_leaves_nothing() {
+    family(1, "parent", "child").await;
+}
+
+#[tokio::test]
+async fn a_child_of_another_shard_lives_and_leaves_nothing() {
+    let elsewhere =
+        (0..100).map(|n| format!("child-{n}")).find(|id| shard_of(id, 4) != shard_of("parent", 4));
+    family(4, "parent", &elsewhere.unwrap()).await;
+}
+
 #[test]
 fn the_shard_of_a_workflow_id_never_changes() {
     let shards: Vec<u32> =

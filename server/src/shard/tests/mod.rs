@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use durably_proto::temporal::api::{
     command::v1::{
         Command, CompleteWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes,
-        StartTimerCommandAttributes, command::Attributes as C,
+        StartChildWorkflowExecutionCommandAttributes, StartTimerCommandAttributes, command::Attributes as C,
     },
     common::v1::{ActivityType, Payload, Payloads, WorkflowExecution, WorkflowType},
     enums::v1::{CommandType, EventType, HistoryEventFilterType, QueryResultType, TaskQueueKind},
@@ -125,6 +125,21 @@ fn start_timer(id: &str, span: i64) -> Command {
             timer_id: id.into(),
             start_to_fire_timeout: Some(duration(span)),
         })),
+        ..Default::default()
+    }
+}
+
+fn start_child(id: &str) -> Command {
+    Command {
+        command_type: CommandType::StartChildWorkflowExecution as i32,
+        attributes: Some(C::StartChildWorkflowExecutionCommandAttributes(
+            StartChildWorkflowExecutionCommandAttributes {
+                workflow_id: id.into(),
+                workflow_type: Some(WorkflowType { name: "order".into() }),
+                task_queue: queue("tq"),
+                ..Default::default()
+            },
+        )),
         ..Default::default()
     }
 }
