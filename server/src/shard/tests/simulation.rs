@@ -538,6 +538,9 @@ pub(super) fn command(attributes: C) -> Command {
     Command { command_type, attributes: Some(attributes), ..Default::default() }
 }
 
+/// Few seeds come to no signal, or to no result, that was acknowledged.
+const BOTH: &str = "signals and results were acknowledged\n";
+
 fn play(seed: u64, steps: usize) -> String {
     let mut world = World::new(seed);
     for _ in 0..steps {
@@ -545,7 +548,9 @@ fn play(seed: u64, steps: usize) -> String {
     }
     world.finish();
     world.check();
-    assert!(!world.acknowledged_signals.is_empty() && !world.acknowledged_results.is_empty());
+    if !world.acknowledged_signals.is_empty() && !world.acknowledged_results.is_empty() {
+        world.log.push_str(BOTH);
+    }
     world.log
 }
 
@@ -566,6 +571,7 @@ fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
         }
         stories.push_str(&first);
     }
+    assert!(stories.matches(BOTH).count() > seeds as usize * 9 / 10, "what is checked must happen");
     for event in
         ["crash", "lease lost", "poisoned", "terminated by hand: ok", "ChildWorkflowExecutionCompleted"]
     {
