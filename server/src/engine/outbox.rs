@@ -208,7 +208,9 @@ impl Execution {
             return Output::Received(Outcome::Delivered);
         }
         if !self.is_open() {
-            return Output::Received(Outcome::NotFound);
+            // Who asks to cancel wants nothing else than that it ends.
+            let is_done = matches!(body, Body::Cancel(_));
+            return Output::Received(if is_done { Outcome::Delivered } else { Outcome::NotFound });
         }
         let outcome = match body {
             Body::Signal(signal) => self.receive_signal(signal, &from.key, cx),
