@@ -183,13 +183,27 @@ impl Sdk for Nonsense {
             return completion;
         }
         let seq = self.1.below(6) as u32;
-        let command = match self.1.below(7) {
+        let command = match self.1.below(11) {
             0 => Some(CodeCommand::CancelTimer(CancelTimer { seq })),
             1 => Some(CodeCommand::RequestCancelActivity(RequestCancelActivity { seq })),
             2 => Some(CodeCommand::StartTimer(StartTimer { seq, start_to_fire_timeout: None })),
             3 => Some(CodeCommand::ScheduleActivity(ScheduleActivity { seq, ..ScheduleActivity::default() })),
             4 => Some(CodeCommand::FailWorkflow(FailWorkflow::default())),
             5 => Some(CodeCommand::QueryAnswer(QueryAnswer::default())),
+            6 => Some(CodeCommand::CancelChildWorkflow(CancelChildWorkflow {
+                seq,
+                ..CancelChildWorkflow::default()
+            })),
+            7 => Some(CodeCommand::StartChildWorkflow(StartChildWorkflow {
+                seq,
+                workflow_type: "Child".to_owned(),
+                ..StartChildWorkflow::default()
+            })),
+            8 => Some(CodeCommand::SignalExternalWorkflow(SignalExternalWorkflow {
+                seq,
+                ..SignalExternalWorkflow::default()
+            })),
+            9 => Some(CodeCommand::CancelSignalExternalWorkflow(CancelSignalExternalWorkflow { seq })),
             _ => None,
         };
         match &mut completion.status {

@@ -22,14 +22,8 @@ pub(crate) fn initialize(
     time: Timestamp,
     identity: &Identity,
 ) -> InitializeWorkflow {
-    // Histories of old servers lack it; the run id is the same unless the run was reset.
-    let original_run_id = if started.original_execution_run_id.is_empty() {
-        &identity.run_id
-    } else {
-        &started.original_execution_run_id
-    };
     InitializeWorkflow {
-        randomness_seed: randomness_seed(original_run_id),
+        randomness_seed: randomness_seed(original_run_id(&started, identity)),
         continued_initiator: started.initiator,
         workflow_type: started.workflow_type.unwrap_or_default().name,
         workflow_id: identity.workflow_id.clone(),
@@ -58,11 +52,49 @@ pub(crate) fn initialize(
     }
 }
 
+/// The id that the run had before it was reset. Histories of old servers lack it; it is the run's own unless there was a reset.
+pub(crate) fn original_run_id<'a>(
+    started: &'a WorkflowExecutionStartedEventAttributes,
+    identity: &'a Identity,
+) -> &'a str {
+    if started.original_execution_run_id.is_empty() {
+        &identity.run_id
+    } else {
+        &started.original_execution_run_id
+    }
+}
+
 pub(crate) fn signal(signaled: WorkflowExecutionSignaledEventAttributes) -> SignalReceived {
     SignalReceived {
         name: signaled.signal_name,
         arguments: signaled.input.unwrap_or_default().payloads,
         identity: signaled.identity,
         headers: signaled.header.unwrap_or_default().fields,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use durably_proto::temporal::api::common::v1::WorkflowExecution;
+
+    use super::*;
+
+    #[test]
+    fn a_child_is_told_of_its_parent_and_of_the_topmost_workflow() {
+        let execution = |workflow_id: &str| {
+            Some(WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id: "run".to_owned() })
+        };
+        let started = WorkflowExecutionStartedEventAttributes {
+            parent_workflow_execution: execution("order-1"),
+            parent_workflow_namespace: "shop".to_owned(),
+            root_workflow_execution: execution("day-1"),
+            ..WorkflowExecutionStartedEventAttributes::default()
+        };
+        let job = initialize(started, Timestamp::default(), &Identity::default());
+        assert_eq!(job.parent, execution("order-1"));
+        assert_eq!(job.parent_namespace, "shop");
+        assert_eq!(job.root, execution("day-1"));
+        let alone = initialize(Default::default(), Timestamp::default(), &Identity::default());
+        assert_eq!((alone.parent, alone.root), (None, None));
     }
 }

@@ -32,6 +32,10 @@ pub(crate) enum Change {
     Id,
     /// The same command with another type of activity.
     ActivityType,
+    /// The same command with another type of child workflow.
+    WorkflowType,
+    /// A signal or a cancellation for another workflow, or a signal of another name.
+    Target,
 }
 
 impl Mismatch {
@@ -82,6 +86,8 @@ impl fmt::Display for Mismatch {
                 "The same command has another id: commands before it were added, removed or reordered."
             }
             Change::ActivityType => "Another activity is called at this point.",
+            Change::WorkflowType => "A child of another type is started at this point.",
+            Change::Target => "What is sent at this point is another signal, or is for another workflow.",
         };
         write!(
             f,

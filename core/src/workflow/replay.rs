@@ -64,6 +64,8 @@ pub(crate) struct Cursor {
     /// The highest number that the SDK gave out, per kind.
     last_seq: BTreeMap<Sequence, u32>,
     unsent: Vec<Unsent>,
+    /// What machines have begun that isn't among the commands yet, and whose wish it is.
+    begun: Vec<(Key, Machine, CommandAttributes)>,
     unrecorded: VecDeque<Unrecorded>,
     /// How many machines await local work.
     local_work: usize,
@@ -80,6 +82,7 @@ impl Cursor {
             by_origin: HashMap::new(),
             last_seq: BTreeMap::new(),
             unsent: Vec::new(),
+            begun: Vec::new(),
             unrecorded: VecDeque::new(),
             local_work: 0,
         }
@@ -93,6 +96,7 @@ impl Cursor {
     /// The code is going to work on the task that started with this event.
     pub(crate) fn handle_task_start(&mut self, event_id: i64) {
         self.started_id = event_id;
+        self.send_begun(None, "");
     }
 
     /// How the next command's activity or timer is named. The task's completion is the event behind its start, and the
@@ -134,8 +138,10 @@ impl Cursor {
             }
             Issued::Tell { seq, event } => {
                 if let Some(key) = self.find(seq)? {
+                    let shown = user_metadata.clone();
                     self.deliver(key, event, user_metadata, location, false, jobs)
                         .map_err(CursorError::Mismatch)?;
+                    self.send_begun(shown.as_ref(), location);
                 }
             }
             Issued::Answer { query_id } => {
@@ -149,7 +155,6 @@ impl Cursor {
 
     fn begin(&mut self, seq: Option<(Sequence, u32)>, machine: Machine) -> Result<Key, CursorError> {
         let key = self.next_key;
-        self.next_key += 1;
         if let Some((kind, number)) = seq {
             let last = self.last_seq.entry(kind).or_default();
             if number <= *last {
@@ -161,9 +166,25 @@ impl Cursor {
             *last = number;
             self.by_seq.insert((kind, number), key);
         }
+        Ok(self.track(seq, machine))
+    }
+
+    fn track(&mut self, seq: Option<(Sequence, u32)>, machine: Machine) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
         self.local_work += usize::from(machine.awaits_local_work());
         self.tracked.insert(key, Tracked { machine, seq, origin: 0 });
-        Ok(key)
+        key
+    }
+
+    /// Takes what machines have begun among the commands, for those that still are.
+    fn send_begun(&mut self, user_metadata: Option<&UserMetadata>, location: &str) {
+        for (of, machine, command) in std::mem::take(&mut self.begun) {
+            if self.tracked.contains_key(&of) {
+                let key = self.track(None, machine);
+                self.push_unsent(key, vec![command], user_metadata.cloned(), location);
+            }
+        }
     }
 
     /// What tools show of a command belongs to the first of those that go together.
@@ -225,6 +246,7 @@ impl Cursor {
             self.forget(key);
         }
         effects.jobs.into_iter().for_each(jobs);
+        self.begun.extend(effects.begun.into_iter().map(|(machine, command)| (key, machine, command)));
         self.push_unsent(key, effects.commands, user_metadata, location);
         Ok(())
     }

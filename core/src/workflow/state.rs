@@ -312,7 +312,7 @@ impl RunState {
                 if id != 1 {
                     return Err(malformed(id, "only the first event starts the run").into());
                 }
-                self.inherited = Inherited::from_started(&attributes);
+                self.inherited = Inherited::from_started(&attributes, &self.identity);
                 self.clock.get_or_insert(time);
                 let job = initialize::initialize(*attributes, time, &self.identity);
                 self.workflow_type.clone_from(&job.workflow_type);
@@ -324,6 +324,7 @@ impl RunState {
                 jobs.push(Job::UpdateRandomSeed(UpdateRandomSeed {
                     randomness_seed: randomness_seed(&run_id),
                 }));
+                self.inherited.run_id = run_id;
             }
             Kind::Signaled(signaled) => jobs.push(Job::Signal(initialize::signal(*signaled))),
             Kind::CancelRequested { cause } => jobs.push(Job::Cancel(CancelReceived { reason: cause })),

@@ -1,7 +1,12 @@
 //! Histories from text: one event per line, ids and times counted up (event N happens N seconds after the epoch).
 
-use durably_proto::temporal::api::common::v1::{ActivityType, Payload, Payloads, WorkflowType};
-use durably_proto::temporal::api::enums::v1::{EventType, WorkflowTaskFailedCause};
+use durably_proto::temporal::api::common::v1::{
+    ActivityType, Payload, Payloads, WorkflowExecution, WorkflowType,
+};
+use durably_proto::temporal::api::enums::v1::{
+    CancelExternalWorkflowExecutionFailedCause, EventType, SignalExternalWorkflowExecutionFailedCause,
+    StartChildWorkflowExecutionFailedCause, WorkflowTaskFailedCause,
+};
 use durably_proto::temporal::api::failure::v1::Failure;
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use durably_proto::temporal::api::history::v1::*;
@@ -46,6 +51,8 @@ fn decode_line(line: &str) -> (EventType, Option<Attributes>, bool) {
         name if name.starts_with("task-") => task_event(name, &args),
         name if name.starts_with("activity-") => activity_event(name, &args, origin),
         name if name.starts_with("timer-") => timer_event(name, &args, origin),
+        name if name.starts_with("child-") => child_event(name, &args, origin),
+        name if name.starts_with("external-") => external_event(name, &args, origin),
         "unknown" => return (EventType::Unspecified, None, args.contains(&"ignorable")),
         name => workflow_event(name, &args),
     };
@@ -197,6 +204,167 @@ fn timer_event(name: &str, args: &[&str], started_event_id: i64) -> (EventType, 
                 started_event_id,
                 ..TimerCanceledEventAttributes::default()
             }),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {
+    WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id: run_id.to_owned() }
+}
+
+/// A child's ends say which run has ended, if it isn't the first: `of RUN` behind the rest.
+fn child_event(name: &str, args: &[&str], initiated_event_id: i64) -> (EventType, Attributes) {
+    let (args, run_id) = match args {
+        [args @ .., "of", run_id] => (args, *run_id),
+        _ => (args, "child-run"),
+    };
+    let workflow_execution = Some(execution("child", run_id));
+    match name {
+        "child-initiated" => (
+            EventType::StartChildWorkflowExecutionInitiated,
+            Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(
+                StartChildWorkflowExecutionInitiatedEventAttributes {
+                    workflow_id: args[0].to_owned(),
+                    workflow_type: Some(WorkflowType { name: args[1].to_owned() }),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-start-failed" => (
+            EventType::StartChildWorkflowExecutionFailed,
+            Attributes::StartChildWorkflowExecutionFailedEventAttributes(
+                StartChildWorkflowExecutionFailedEventAttributes {
+                    initiated_event_id,
+                    cause: StartChildWorkflowExecutionFailedCause::WorkflowAlreadyExists as i32,
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-started" => (
+            EventType::ChildWorkflowExecutionStarted,
+            Attributes::ChildWorkflowExecutionStartedEventAttributes(
+                ChildWorkflowExecutionStartedEventAttributes {
+                    initiated_event_id,
+                    workflow_execution: Some(execution("child", args.first().unwrap_or(&"child-run"))),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-completed" => (
+            EventType::ChildWorkflowExecutionCompleted,
+            Attributes::ChildWorkflowExecutionCompletedEventAttributes(
+                ChildWorkflowExecutionCompletedEventAttributes {
+                    initiated_event_id,
+                    workflow_execution,
+                    result: payloads(args.first()),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-failed" => (
+            EventType::ChildWorkflowExecutionFailed,
+            Attributes::ChildWorkflowExecutionFailedEventAttributes(
+                ChildWorkflowExecutionFailedEventAttributes {
+                    initiated_event_id,
+                    workflow_execution,
+                    failure: Some(Failure { message: args.join(" "), ..Failure::default() }),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-canceled" => (
+            EventType::ChildWorkflowExecutionCanceled,
+            Attributes::ChildWorkflowExecutionCanceledEventAttributes(
+                ChildWorkflowExecutionCanceledEventAttributes {
+                    initiated_event_id,
+                    workflow_execution,
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-timed-out" => (
+            EventType::ChildWorkflowExecutionTimedOut,
+            Attributes::ChildWorkflowExecutionTimedOutEventAttributes(
+                ChildWorkflowExecutionTimedOutEventAttributes {
+                    initiated_event_id,
+                    workflow_execution,
+                    ..Default::default()
+                },
+            ),
+        ),
+        "child-terminated" => (
+            EventType::ChildWorkflowExecutionTerminated,
+            Attributes::ChildWorkflowExecutionTerminatedEventAttributes(
+                ChildWorkflowExecutionTerminatedEventAttributes {
+                    initiated_event_id,
+                    workflow_execution,
+                    ..Default::default()
+                },
+            ),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+/// What the run told another one.
+fn external_event(name: &str, args: &[&str], initiated_event_id: i64) -> (EventType, Attributes) {
+    match name {
+        "external-signal-initiated" => (
+            EventType::SignalExternalWorkflowExecutionInitiated,
+            Attributes::SignalExternalWorkflowExecutionInitiatedEventAttributes(
+                SignalExternalWorkflowExecutionInitiatedEventAttributes {
+                    signal_name: args[0].to_owned(),
+                    workflow_execution: Some(execution(args[1], "")),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "external-signaled" => (
+            EventType::ExternalWorkflowExecutionSignaled,
+            Attributes::ExternalWorkflowExecutionSignaledEventAttributes(
+                ExternalWorkflowExecutionSignaledEventAttributes { initiated_event_id, ..Default::default() },
+            ),
+        ),
+        "external-signal-failed" => (
+            EventType::SignalExternalWorkflowExecutionFailed,
+            Attributes::SignalExternalWorkflowExecutionFailedEventAttributes(
+                SignalExternalWorkflowExecutionFailedEventAttributes {
+                    initiated_event_id,
+                    cause: SignalExternalWorkflowExecutionFailedCause::ExternalWorkflowExecutionNotFound
+                        as i32,
+                    ..Default::default()
+                },
+            ),
+        ),
+        "external-cancel-initiated" => (
+            EventType::RequestCancelExternalWorkflowExecutionInitiated,
+            Attributes::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(
+                RequestCancelExternalWorkflowExecutionInitiatedEventAttributes {
+                    workflow_execution: Some(execution(args[0], "")),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "external-cancel-requested" => (
+            EventType::ExternalWorkflowExecutionCancelRequested,
+            Attributes::ExternalWorkflowExecutionCancelRequestedEventAttributes(
+                ExternalWorkflowExecutionCancelRequestedEventAttributes {
+                    initiated_event_id,
+                    ..Default::default()
+                },
+            ),
+        ),
+        "external-cancel-failed" => (
+            EventType::RequestCancelExternalWorkflowExecutionFailed,
+            Attributes::RequestCancelExternalWorkflowExecutionFailedEventAttributes(
+                RequestCancelExternalWorkflowExecutionFailedEventAttributes {
+                    initiated_event_id,
+                    cause: CancelExternalWorkflowExecutionFailedCause::ExternalWorkflowExecutionNotFound
+                        as i32,
+                    ..Default::default()
+                },
+            ),
         ),
         other => panic!("no such event: {other}"),
     }

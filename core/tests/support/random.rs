@@ -1,8 +1,9 @@
 //! A random program and a server that plays along: the same seed gives the same run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use durably_proto::durably::core::v1::signal_external_workflow::Target;
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::*;
@@ -44,6 +45,9 @@ pub(crate) struct Program {
     random: Random,
     activities: u32,
     timers: u32,
+    children: u32,
+    signals: u32,
+    cancellations: u32,
     open: Vec<CodeCommand>,
     jobs_left: usize,
 }
@@ -52,7 +56,9 @@ impl Program {
     pub(crate) fn new(seed: u64) -> Program {
         let mut random = Random(seed);
         let jobs_left = 3 + random.below(25);
-        Program { random, activities: 0, timers: 0, open: Vec::new(), jobs_left }
+        let (activities, timers, children, signals, cancellations) = (0, 0, 0, 0, 0);
+        let open = Vec::new();
+        Program { random, activities, timers, children, signals, cancellations, open, jobs_left }
     }
 
     fn react(&mut self, job: &Job, commands: &mut Vec<CodeCommand>) {
@@ -62,6 +68,15 @@ impl Program {
         match job {
             Job::FireTimer(job) => self.forget(|open| is_timer(open, job.seq)),
             Job::ResolveActivity(job) => self.forget(|open| is_activity(open, job.seq)),
+            Job::ResolveChildWorkflowStart(job) => match &job.status {
+                Some(resolve_child_workflow_start::Status::Started(_)) => {}
+                _ => self.forget(|open| is_child(open, job.seq)),
+            },
+            Job::ResolveChildWorkflow(job) => self.forget(|open| is_child(open, job.seq)),
+            Job::ResolveSignalExternalWorkflow(job) => self.forget(|open| is_signal(open, job.seq)),
+            Job::ResolveRequestCancelExternalWorkflow(job) => {
+                self.forget(|open| is_cancellation(open, job.seq));
+            }
             _ => {}
         }
         self.jobs_left = self.jobs_left.saturating_sub(1);
@@ -91,24 +106,79 @@ impl Program {
                 CodeCommand::ScheduleActivity(activity) => {
                     CodeCommand::RequestCancelActivity(RequestCancelActivity { seq: activity.seq })
                 }
-                other => other.clone(),
+                CodeCommand::StartChildWorkflow(child) => {
+                    let reason = "by chance".to_owned();
+                    CodeCommand::CancelChildWorkflow(CancelChildWorkflow { seq: child.seq, reason })
+                }
+                CodeCommand::SignalExternalWorkflow(signal) => {
+                    let seq = signal.seq;
+                    CodeCommand::CancelSignalExternalWorkflow(CancelSignalExternalWorkflow { seq })
+                }
+                // Nothing takes back a cancellation.
+                _ => self.request_cancellation(),
             };
         }
-        let command = if self.random.chance(50) {
-            self.timers += 1;
-            CodeCommand::StartTimer(StartTimer { seq: self.timers, start_to_fire_timeout: second })
-        } else {
-            self.activities += 1;
-            CodeCommand::ScheduleActivity(ScheduleActivity {
-                seq: self.activities,
-                activity_type: format!("type{}", self.random.below(3)),
-                start_to_close_timeout: second,
-                cancellation_type: self.random.below(3) as i32,
-                ..ScheduleActivity::default()
-            })
+        let command = match self.random.below(9) {
+            0..3 => {
+                self.timers += 1;
+                CodeCommand::StartTimer(StartTimer { seq: self.timers, start_to_fire_timeout: second })
+            }
+            3..6 => {
+                self.activities += 1;
+                CodeCommand::ScheduleActivity(ScheduleActivity {
+                    seq: self.activities,
+                    activity_type: format!("type{}", self.random.below(3)),
+                    start_to_close_timeout: second,
+                    cancellation_type: self.random.below(3) as i32,
+                    ..ScheduleActivity::default()
+                })
+            }
+            6 | 7 => self.start_child(),
+            _ => self.send_signal(),
         };
         self.open.push(command.clone());
         command
+    }
+
+    fn start_child(&mut self) -> CodeCommand {
+        self.children += 1;
+        CodeCommand::StartChildWorkflow(StartChildWorkflow {
+            seq: self.children,
+            workflow_id: format!("child{}", self.children),
+            workflow_type: format!("type{}", self.random.below(3)),
+            cancellation_type: self.random.below(4) as i32,
+            ..StartChildWorkflow::default()
+        })
+    }
+
+    fn send_signal(&mut self) -> CodeCommand {
+        self.signals += 1;
+        let target = match self.random.below(2) {
+            0 => Target::ChildWorkflowId(format!("child{}", self.random.below(3))),
+            _ => Target::Workflow(self.other()),
+        };
+        CodeCommand::SignalExternalWorkflow(SignalExternalWorkflow {
+            seq: self.signals,
+            target: Some(target),
+            signal_name: format!("signal{}", self.random.below(3)),
+            ..SignalExternalWorkflow::default()
+        })
+    }
+
+    fn request_cancellation(&mut self) -> CodeCommand {
+        self.cancellations += 1;
+        let command = CodeCommand::RequestCancelExternalWorkflow(RequestCancelExternalWorkflow {
+            seq: self.cancellations,
+            workflow: Some(self.other()),
+            ..RequestCancelExternalWorkflow::default()
+        });
+        self.open.push(command.clone());
+        command
+    }
+
+    fn other(&mut self) -> ExternalWorkflow {
+        let workflow_id = format!("other{}", self.random.below(3));
+        ExternalWorkflow { workflow_id, ..ExternalWorkflow::default() }
     }
 
     fn end(&mut self) -> CodeCommand {
@@ -127,6 +197,18 @@ fn is_timer(command: &CodeCommand, seq: u32) -> bool {
 
 fn is_activity(command: &CodeCommand, seq: u32) -> bool {
     matches!(command, CodeCommand::ScheduleActivity(activity) if activity.seq == seq)
+}
+
+fn is_child(command: &CodeCommand, seq: u32) -> bool {
+    matches!(command, CodeCommand::StartChildWorkflow(child) if child.seq == seq)
+}
+
+fn is_signal(command: &CodeCommand, seq: u32) -> bool {
+    matches!(command, CodeCommand::SignalExternalWorkflow(signal) if signal.seq == seq)
+}
+
+fn is_cancellation(command: &CodeCommand, seq: u32) -> bool {
+    matches!(command, CodeCommand::RequestCancelExternalWorkflow(request) if request.seq == seq)
 }
 
 impl Sdk for Program {
@@ -164,6 +246,84 @@ pub(crate) struct Server {
     activities: BTreeMap<i64, bool>,
     /// Timer id to started event.
     timers: BTreeMap<String, i64>,
+    others: Others,
+}
+
+/// What the run has told other ones, by the events that began it.
+#[derive(Debug, Default)]
+struct Others {
+    /// Whether it has started.
+    children: BTreeMap<i64, bool>,
+    /// Every id that a child was begun with.
+    child_ids: BTreeSet<String>,
+    signals: BTreeSet<i64>,
+    cancellations: BTreeSet<i64>,
+}
+
+impl Others {
+    /// The event that records a command; `None` if the command is about no other run.
+    fn record(&mut self, id: i64, command: &Attributes) -> Option<String> {
+        match command {
+            Attributes::StartChildWorkflowExecutionCommandAttributes(a) => {
+                let workflow_type = &a.workflow_type.as_ref().unwrap().name;
+                self.children.insert(id, false);
+                assert!(self.child_ids.insert(a.workflow_id.clone()), "each child is started once");
+                Some(format!("child-initiated {} {workflow_type}", a.workflow_id))
+            }
+            Attributes::SignalExternalWorkflowExecutionCommandAttributes(a) => {
+                self.signals.insert(id);
+                let target = &a.execution.as_ref().unwrap().workflow_id;
+                Some(format!("external-signal-initiated {} {target}", a.signal_name))
+            }
+            Attributes::RequestCancelExternalWorkflowExecutionCommandAttributes(a) => {
+                self.cancellations.insert(id);
+                let is_child = self.child_ids.contains(&a.workflow_id);
+                assert_eq!(
+                    a.child_workflow_only, is_child,
+                    "only children that were begun are cancelled as such"
+                );
+                Some(format!("external-cancel-initiated {}", a.workflow_id))
+            }
+            _ => None,
+        }
+    }
+
+    /// An event that something comes to, if there is anything.
+    fn let_one_thing_happen(&mut self, random: &mut Random) -> Option<String> {
+        let nth = |count: usize, random: &mut Random| random.below(count);
+        match random.below(4) {
+            0 => {
+                let id = *self.signals.iter().nth(nth(self.signals.len(), random))?;
+                self.signals.remove(&id);
+                let how = if random.chance(70) { "signaled" } else { "signal-failed" };
+                Some(format!("external-{how} @{id}"))
+            }
+            1 => {
+                let id = *self.cancellations.iter().nth(nth(self.cancellations.len(), random))?;
+                self.cancellations.remove(&id);
+                let how = if random.chance(70) { "requested" } else { "failed" };
+                Some(format!("external-cancel-{how} @{id}"))
+            }
+            _ => {
+                let nth = nth(self.children.len(), random);
+                let (id, has_started) = self.children.iter().nth(nth).map(|(id, started)| (*id, *started))?;
+                if !has_started && random.chance(80) {
+                    self.children.insert(id, true);
+                    return Some(format!("child-started @{id}"));
+                }
+                self.children.remove(&id);
+                let how = match (has_started, random.below(5)) {
+                    (false, _) => "start-failed",
+                    (true, 0) => "completed",
+                    (true, 1) => "failed",
+                    (true, 2) => "canceled",
+                    (true, 3) => "timed-out",
+                    (true, _) => "terminated",
+                };
+                Some(format!("child-{how} @{id}"))
+            }
+        }
+    }
 }
 
 impl Server {
@@ -174,6 +334,7 @@ impl Server {
             random: Random(!seed),
             activities: BTreeMap::new(),
             timers: BTreeMap::new(),
+            others: Others::default(),
         };
         server.push("started Random");
         server
@@ -228,7 +389,10 @@ impl Server {
                 Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(_) => {
                     self.close("continued-as-new");
                 }
-                other => panic!("unexpected command {other:?}"),
+                other => {
+                    let line = self.others.record(id, other);
+                    self.push(&line.unwrap_or_else(|| panic!("unexpected command {other:?}")));
+                }
             }
         }
     }
@@ -246,6 +410,11 @@ impl Server {
     }
 
     fn let_one_thing_happen(&mut self) {
+        if self.random.chance(40)
+            && let Some(line) = self.others.let_one_thing_happen(&mut self.random)
+        {
+            return self.push(&line);
+        }
         let timer = self.timers.iter().next().map(|(id, started)| (id.clone(), *started));
         let nth = self.random.below(self.activities.len());
         let activity = self.activities.iter().nth(nth).map(|(id, cancelled)| (*id, *cancelled));

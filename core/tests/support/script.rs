@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use durably_core::workflow::RunOptions;
 use durably_proto::durably::core::v1::activity_resolution::Status;
+use durably_proto::durably::core::v1::signal_external_workflow::Target;
 use durably_proto::durably::core::v1::workflow_command::Command;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::*;
@@ -29,6 +30,7 @@ use durably_proto::temporal::api::history::v1::HistoryEvent;
 use prost_types::Duration;
 
 use super::events::{payload, push_line};
+use super::text;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script {
@@ -128,6 +130,10 @@ fn answer_query(query: &QueryReceived) -> WorkflowCommand {
     WorkflowCommand { command: Some(command), ..WorkflowCommand::default() }
 }
 
+fn external(workflow_id: &str) -> ExternalWorkflow {
+    ExternalWorkflow { workflow_id: workflow_id.to_owned(), ..ExternalWorkflow::default() }
+}
+
 /// A job as rules name it.
 fn job_words(job: &Job) -> String {
     match job {
@@ -146,11 +152,13 @@ fn job_words(job: &Job) -> String {
         Job::Cancel(_) => "cancel".to_owned(),
         Job::UpdateRandomSeed(_) => "seed".to_owned(),
         Job::Query(_) | Job::Evict(_) => String::new(),
+        other => text::about_others(other).0,
     }
 }
 
 /// `schedule SEQ TYPE [wait|abandon]`, `cancel-activity SEQ`, `timer SEQ`, `cancel-timer SEQ`, `complete`, `fail TEXT`,
-/// `cancelled`, `continue-as-new [TYPE]`, `answer`, `nothing`.
+/// `cancelled`, `continue-as-new [TYPE]`, `answer`, `nothing`; `child SEQ TYPE ID|- [abandon|try|wait|requested]`,
+/// `cancel-child SEQ [REASON]`, `signal SEQ NAME ID`, `signal-child SEQ NAME ID`, `cancel-signal SEQ`, `cancel-external SEQ ID`.
 fn command_of(text: &str) -> Command {
     let words: Vec<&str> = text.split_whitespace().collect();
     let seq = words.get(1).and_then(|word| word.parse().ok()).unwrap_or(0);
@@ -178,6 +186,37 @@ fn command_of(text: &str) -> Command {
         "continue-as-new" => Command::ContinueAsNew(ContinueAsNew {
             workflow_type: words.get(1).copied().unwrap_or_default().to_owned(),
             ..ContinueAsNew::default()
+        }),
+        "child" => Command::StartChildWorkflow(StartChildWorkflow {
+            seq,
+            workflow_type: words[2].to_owned(),
+            workflow_id: words[3].trim_matches('-').to_owned(),
+            cancellation_type: match words.get(4) {
+                Some(&"abandon") => ChildWorkflowCancellationType::Abandon,
+                Some(&"try") => ChildWorkflowCancellationType::TryCancel,
+                Some(&"requested") => ChildWorkflowCancellationType::WaitCancellationRequested,
+                _ => ChildWorkflowCancellationType::WaitCancellationCompleted,
+            } as i32,
+            ..StartChildWorkflow::default()
+        }),
+        "cancel-child" => {
+            Command::CancelChildWorkflow(CancelChildWorkflow { seq, reason: words[2..].join(" ") })
+        }
+        "signal" | "signal-child" => Command::SignalExternalWorkflow(SignalExternalWorkflow {
+            seq,
+            signal_name: words[2].to_owned(),
+            target: Some(if words[0] == "signal" {
+                Target::Workflow(external(words[3]))
+            } else {
+                Target::ChildWorkflowId(words[3].to_owned())
+            }),
+            ..SignalExternalWorkflow::default()
+        }),
+        "cancel-signal" => Command::CancelSignalExternalWorkflow(CancelSignalExternalWorkflow { seq }),
+        "cancel-external" => Command::RequestCancelExternalWorkflow(RequestCancelExternalWorkflow {
+            seq,
+            workflow: Some(external(words[2])),
+            reason: String::new(),
         }),
         "answer" => Command::QueryAnswer(QueryAnswer::default()),
         other => panic!("no such command: {other}"),

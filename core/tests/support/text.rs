@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use durably_core::workflow::Step;
 use durably_proto::durably::core::v1::activity_resolution::Status;
+use durably_proto::durably::core::v1::child_workflow_resolution::Status as ChildStatus;
+use durably_proto::durably::core::v1::resolve_child_workflow_start::Status as StartStatus;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::{WorkflowActivation, evict};
 use durably_proto::temporal::api::command::v1::Command;
@@ -44,6 +46,45 @@ pub(crate) fn job(job: &Job) -> String {
         Job::Evict(job) => {
             format!("evict {} {}", job.reason().as_str_name(), first_line(&job.message)).trim().to_owned()
         }
+        other => {
+            let (words, more) = about_others(other);
+            words + &more
+        }
+    }
+}
+
+/// What became of children, and of what was sent to other runs: as rules name it, and more about it.
+pub(crate) fn about_others(job: &Job) -> (String, String) {
+    let because = |failure: &Failure| format!(" ({})", chain(failure));
+    match job {
+        Job::ResolveChildWorkflowStart(job) => {
+            let (how, more) = match job.status.as_ref().expect("a start has an outcome") {
+                StartStatus::Started(started) => {
+                    ("started", format!(" {} run {}", started.workflow_id, started.run_id))
+                }
+                StartStatus::Failed(failed) => ("start-failed", format!(" {:?}", failed.cause())),
+                StartStatus::Cancelled(failure) => ("start-cancelled", because(failure)),
+            };
+            (format!("child {} {how}", job.seq), more)
+        }
+        Job::ResolveChildWorkflow(job) => {
+            let status = job.result.as_ref().and_then(|result| result.status.as_ref());
+            let (how, more) = match status.expect("an end has an outcome") {
+                ChildStatus::Completed(success) => ("completed", data(success.result.as_ref())),
+                ChildStatus::Failed(failure) => ("failed", because(failure)),
+                ChildStatus::Cancelled(failure) => ("cancelled", because(failure)),
+            };
+            (format!("child {} {how}", job.seq), more)
+        }
+        Job::ResolveSignalExternalWorkflow(job) => (
+            format!("sent {} {}", job.seq, if job.failure.is_none() { "delivered" } else { "failed" }),
+            job.failure.as_ref().map(because).unwrap_or_default(),
+        ),
+        Job::ResolveRequestCancelExternalWorkflow(job) => (
+            format!("asked {} {}", job.seq, if job.failure.is_none() { "delivered" } else { "failed" }),
+            job.failure.as_ref().map(because).unwrap_or_default(),
+        ),
+        other => panic!("not about other runs: {other:?}"),
     }
 }
 
@@ -68,6 +109,7 @@ pub(crate) fn activation(activation: &WorkflowActivation) -> String {
     format!("> {}s, {} events{notes}: {}", time, activation.history_length, jobs.join("; "))
 }
 
+#[expect(deprecated, reason = "Go's official SDK finds by `control` what it has sent")]
 pub(crate) fn command(command: &Command) -> String {
     match command.attributes.as_ref().expect("commands have attributes") {
         Attributes::ScheduleActivityTaskCommandAttributes(a) => format!(
@@ -90,8 +132,36 @@ pub(crate) fn command(command: &Command) -> String {
             "ContinueAsNewWorkflowExecution {}",
             a.workflow_type.as_ref().map_or("?", |workflow_type| &workflow_type.name)
         ),
+        Attributes::StartChildWorkflowExecutionCommandAttributes(a) => format!(
+            "StartChildWorkflowExecution {} {} on {}",
+            a.workflow_id,
+            a.workflow_type.as_ref().map_or("?", |workflow_type| &workflow_type.name),
+            a.task_queue.as_ref().map_or("?", |queue| &queue.name)
+        ),
+        Attributes::SignalExternalWorkflowExecutionCommandAttributes(a) => format!(
+            "SignalExternalWorkflowExecution {} to {}{}{}",
+            a.signal_name,
+            a.execution.as_ref().map_or("?", |execution| &execution.workflow_id),
+            only_child(a.child_workflow_only),
+            controlled(&a.control)
+        ),
+        Attributes::RequestCancelExternalWorkflowExecutionCommandAttributes(a) => format!(
+            "RequestCancelExternalWorkflowExecution {}{}{}{}",
+            a.workflow_id,
+            only_child(a.child_workflow_only),
+            controlled(&a.control),
+            if a.reason.is_empty() { String::new() } else { format!(": {}", a.reason) }
+        ),
         other => format!("{other:?}"),
     }
+}
+
+fn only_child(is_only_child: bool) -> &'static str {
+    if is_only_child { ", a child" } else { "" }
+}
+
+fn controlled(control: &str) -> String {
+    if control.is_empty() { String::new() } else { format!(", control {control}") }
 }
 
 pub(crate) fn commands(commands: &[Command]) -> String {

@@ -2,18 +2,21 @@
 //!
 //! This file is the only place that names every kind. To add one: its messages in `workflow.proto`, its file here (machine,
 //! decoding of its events, making of its command, tests), its lines in the lists below, and the SDK's call.
-//! Still to come, and refused by name until then: patch (`MarkerRecorded` "core_patch"), child workflow, local activity
-//! ("core_local_activity"), update, search attributes, workflow properties, signal and cancel of external workflows, nexus.
+//! Still to come, and refused by name until then: patch (`MarkerRecorded` "core_patch"), local activity
+//! ("core_local_activity"), update, search attributes, workflow properties, nexus.
 //!
 //! A machine stands for one thing that the workflow's code asked for. It is an enum whose variants are named for what
 //! they await; `handle(self, event, &mut Effects)` moves it on or says why history and code can't both be right. A machine
 //! that is `Finished` is forgotten.
 
 pub(crate) mod activity;
+pub(crate) mod cancel_external;
+pub(crate) mod child_workflow;
 pub(crate) mod close;
 pub(crate) mod continue_as_new;
 #[cfg(test)]
 pub(crate) mod probe;
+pub(crate) mod signal_external;
 pub(crate) mod timer;
 
 use std::fmt;
@@ -28,6 +31,7 @@ use durably_proto::temporal::api::history::v1::WorkflowExecutionStartedEventAttr
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 
 use super::history::Decoded;
+use super::initialize::{self, Identity};
 use super::mismatch::{Change, Mismatch};
 
 /// A command of the workflow's code that breaks the contract. Fails the task.
@@ -39,6 +43,9 @@ pub(crate) struct BadCommand(pub(crate) String);
 #[derive(Clone, Debug)]
 pub(crate) enum MachineEvent {
     Activity(activity::Event),
+    CancelExternal(cancel_external::Event),
+    Child(child_workflow::Event),
+    SignalExternal(signal_external::Event),
     Timer(timer::Event),
     Close(close::Event),
     #[cfg(test)]
@@ -48,6 +55,9 @@ pub(crate) enum MachineEvent {
 #[derive(Clone, Debug)]
 pub(crate) enum Machine {
     Activity(activity::ActivityMachine),
+    CancelExternal(cancel_external::CancelExternalMachine),
+    Child(child_workflow::ChildMachine),
+    SignalExternal(signal_external::SignalExternalMachine),
     Timer(timer::TimerMachine),
     Close(close::CloseMachine),
     #[cfg(test)]
@@ -63,6 +73,9 @@ pub(crate) struct Effects {
     pub(crate) jobs: Vec<Job>,
     /// To be sent behind everything issued so far, and to be recorded as events of this machine, in their order.
     pub(crate) commands: Vec<CommandAttributes>,
+    /// To be sent behind those, and to be recorded as events of these machines. An event of the history wants it only for
+    /// as long as its machine isn't finished before the code gets to work.
+    pub(crate) begun: Vec<(Machine, CommandAttributes)>,
 }
 
 /// The numbers that the SDK gives out per kind.
@@ -70,9 +83,12 @@ pub(crate) struct Effects {
 pub(crate) enum Sequence {
     Timer,
     Activity,
+    ChildWorkflow,
+    SignalExternal,
+    CancelExternal,
 }
 
-/// How an activity or timer gets the id that the code doesn't choose.
+/// How what a command begins gets the id that the code doesn't choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// `seq` in decimal.
@@ -96,6 +112,9 @@ pub(crate) enum Issued {
 /// What commands take over from the run's start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inherited {
+    pub(crate) namespace: String,
+    /// The run's; after a reset, that of the reset. Ids are made of it, so it must be the same on replay.
+    pub(crate) run_id: String,
     pub(crate) workflow_type: String,
     pub(crate) task_queue: String,
     pub(crate) memo: Option<Memo>,
@@ -104,15 +123,25 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    pub(crate) fn from_started(started: &WorkflowExecutionStartedEventAttributes) -> Inherited {
+    pub(crate) fn from_started(
+        started: &WorkflowExecutionStartedEventAttributes,
+        identity: &Identity,
+    ) -> Inherited {
         let workflow_type = started.workflow_type.as_ref();
         Inherited {
+            namespace: identity.namespace.clone(),
+            run_id: initialize::original_run_id(started, identity).to_owned(),
             workflow_type: workflow_type.map(|workflow_type| workflow_type.name.clone()).unwrap_or_default(),
             task_queue: started.task_queue.as_ref().map(|queue| queue.name.clone()).unwrap_or_default(),
             memo: started.memo.clone(),
             search_attributes: started.search_attributes.clone(),
             retry_policy: started.retry_policy.clone(),
         }
+    }
+
+    /// The namespace that a command gives; the run's if it gives none.
+    pub(crate) fn or_namespace(&self, given: String) -> String {
+        if given.is_empty() { self.namespace.clone() } else { given }
     }
 }
 
@@ -139,6 +168,24 @@ fn decoder(attributes: &Attributes) -> Option<fn(i64, Attributes) -> Decoded> {
         | A::ActivityTaskTimedOutEventAttributes(_)
         | A::ActivityTaskCancelRequestedEventAttributes(_)
         | A::ActivityTaskCanceledEventAttributes(_) => Some(activity::decode),
+        A::StartChildWorkflowExecutionInitiatedEventAttributes(_)
+        | A::StartChildWorkflowExecutionFailedEventAttributes(_)
+        | A::ChildWorkflowExecutionStartedEventAttributes(_)
+        | A::ChildWorkflowExecutionCompletedEventAttributes(_)
+        | A::ChildWorkflowExecutionFailedEventAttributes(_)
+        | A::ChildWorkflowExecutionCanceledEventAttributes(_)
+        | A::ChildWorkflowExecutionTimedOutEventAttributes(_)
+        | A::ChildWorkflowExecutionTerminatedEventAttributes(_) => Some(child_workflow::decode),
+        A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_)
+        | A::SignalExternalWorkflowExecutionFailedEventAttributes(_)
+        | A::ExternalWorkflowExecutionSignaledEventAttributes(_) => {
+            Some(|_, attributes| signal_external::decode(attributes))
+        }
+        A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_)
+        | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
+        | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => {
+            Some(|_, attributes| cancel_external::decode(attributes))
+        }
         A::TimerStartedEventAttributes(_)
         | A::TimerFiredEventAttributes(_)
         | A::TimerCanceledEventAttributes(_) => Some(|_, attributes| timer::decode(attributes)),
@@ -151,20 +198,6 @@ fn decoder(attributes: &Attributes) -> Option<fn(i64, Attributes) -> Decoded> {
         A::MarkerRecordedEventAttributes(_)
         | A::UpsertWorkflowSearchAttributesEventAttributes(_)
         | A::WorkflowPropertiesModifiedEventAttributes(_)
-        | A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_)
-        | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
-        | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_)
-        | A::StartChildWorkflowExecutionInitiatedEventAttributes(_)
-        | A::StartChildWorkflowExecutionFailedEventAttributes(_)
-        | A::ChildWorkflowExecutionStartedEventAttributes(_)
-        | A::ChildWorkflowExecutionCompletedEventAttributes(_)
-        | A::ChildWorkflowExecutionFailedEventAttributes(_)
-        | A::ChildWorkflowExecutionCanceledEventAttributes(_)
-        | A::ChildWorkflowExecutionTimedOutEventAttributes(_)
-        | A::ChildWorkflowExecutionTerminatedEventAttributes(_)
-        | A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_)
-        | A::SignalExternalWorkflowExecutionFailedEventAttributes(_)
-        | A::ExternalWorkflowExecutionSignaledEventAttributes(_)
         | A::WorkflowExecutionUpdateAcceptedEventAttributes(_)
         | A::WorkflowExecutionUpdateRejectedEventAttributes(_)
         | A::WorkflowExecutionUpdateCompletedEventAttributes(_)
@@ -234,12 +267,18 @@ pub(crate) fn issue(
         CodeCommand::CancelWorkflow(command) => Ok(close::cancel(command)),
         CodeCommand::ContinueAsNew(command) => Ok(continue_as_new::continue_as_new(command, inherited)),
         CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer { query_id: answer.id }),
-        CodeCommand::StartChildWorkflow(_)
-        | CodeCommand::CancelChildWorkflow(_)
-        | CodeCommand::SignalExternalWorkflow(_)
-        | CodeCommand::CancelSignalExternalWorkflow(_)
-        | CodeCommand::RequestCancelExternalWorkflow(_) => {
-            Err(BadCommand("this version carries out no commands about other workflows yet".to_owned()))
+        CodeCommand::StartChildWorkflow(command) => child_workflow::start(command, inherited, naming),
+        CodeCommand::CancelChildWorkflow(command) => {
+            let event = MachineEvent::Child(child_workflow::Event::Cancel { reason: command.reason });
+            Ok(Issued::Tell { seq: (Sequence::ChildWorkflow, command.seq), event })
+        }
+        CodeCommand::SignalExternalWorkflow(command) => signal_external::signal(command, inherited, naming),
+        CodeCommand::CancelSignalExternalWorkflow(command) => {
+            let event = MachineEvent::SignalExternal(signal_external::Event::Cancel);
+            Ok(Issued::Tell { seq: (Sequence::SignalExternal, command.seq), event })
+        }
+        CodeCommand::RequestCancelExternalWorkflow(command) => {
+            cancel_external::request(command, inherited, naming)
         }
     }
 }
@@ -306,6 +345,15 @@ impl Machine {
             (Machine::Activity(machine), MachineEvent::Activity(event)) => {
                 machine.handle(event, effects).map(Machine::Activity)
             }
+            (Machine::CancelExternal(machine), MachineEvent::CancelExternal(event)) => {
+                machine.handle(event, effects).map(Machine::CancelExternal)
+            }
+            (Machine::Child(machine), MachineEvent::Child(event)) => {
+                machine.handle(event, effects).map(Machine::Child)
+            }
+            (Machine::SignalExternal(machine), MachineEvent::SignalExternal(event)) => {
+                machine.handle(event, effects).map(Machine::SignalExternal)
+            }
             (Machine::Timer(machine), MachineEvent::Timer(event)) => {
                 machine.handle(event, effects).map(Machine::Timer)
             }
@@ -317,9 +365,15 @@ impl Machine {
                 machine.handle(event, effects).map(Machine::Probe)
             }
             // Each kind by its name: a new one whose events are not handled above doesn't compile.
-            (machine @ (Machine::Activity(_) | Machine::Timer(_) | Machine::Close(_)), event) => {
-                Err(Mismatch::new(Change::Kind, &event, &machine))
-            }
+            (
+                machine @ (Machine::Activity(_)
+                | Machine::CancelExternal(_)
+                | Machine::Child(_)
+                | Machine::SignalExternal(_)
+                | Machine::Timer(_)
+                | Machine::Close(_)),
+                event,
+            ) => Err(Mismatch::new(Change::Kind, &event, &machine)),
             #[cfg(test)]
             (machine @ Machine::Probe(_), event) => Err(Mismatch::new(Change::Kind, &event, &machine)),
         }
@@ -329,7 +383,11 @@ impl Machine {
     pub(crate) fn finish(&self, command: &mut CommandAttributes) {
         match self {
             Machine::Activity(machine) => machine.finish(command),
-            Machine::Timer(_) | Machine::Close(_) => {}
+            Machine::CancelExternal(_)
+            | Machine::Child(_)
+            | Machine::SignalExternal(_)
+            | Machine::Timer(_)
+            | Machine::Close(_) => {}
             #[cfg(test)]
             Machine::Probe(_) => {}
         }
@@ -339,6 +397,13 @@ impl Machine {
     pub(crate) fn is_finished(&self) -> bool {
         match self {
             Machine::Activity(machine) => matches!(machine, activity::ActivityMachine::Finished),
+            Machine::CancelExternal(machine) => {
+                matches!(machine, cancel_external::CancelExternalMachine::Finished)
+            }
+            Machine::Child(machine) => matches!(machine, child_workflow::ChildMachine::Finished),
+            Machine::SignalExternal(machine) => {
+                matches!(machine, signal_external::SignalExternalMachine::Finished)
+            }
             Machine::Timer(machine) => matches!(machine, timer::TimerMachine::Finished),
             Machine::Close(machine) => matches!(machine, close::CloseMachine::Finished),
             #[cfg(test)]
@@ -349,7 +414,12 @@ impl Machine {
     /// Whether it awaits something that this process does. The workflow task is not over before that.
     pub(crate) fn awaits_local_work(&self) -> bool {
         match self {
-            Machine::Activity(_) | Machine::Timer(_) | Machine::Close(_) => false,
+            Machine::Activity(_)
+            | Machine::CancelExternal(_)
+            | Machine::Child(_)
+            | Machine::SignalExternal(_)
+            | Machine::Timer(_)
+            | Machine::Close(_) => false,
             #[cfg(test)]
             Machine::Probe(machine) => machine.awaits_local_work(),
         }
@@ -358,7 +428,12 @@ impl Machine {
     /// Whether the history may lack its commands: then it counts as never begun.
     pub(crate) fn is_optional(&self) -> bool {
         match self {
-            Machine::Activity(_) | Machine::Timer(_) | Machine::Close(_) => false,
+            Machine::Activity(_)
+            | Machine::CancelExternal(_)
+            | Machine::Child(_)
+            | Machine::SignalExternal(_)
+            | Machine::Timer(_)
+            | Machine::Close(_) => false,
             #[cfg(test)]
             Machine::Probe(machine) => machine.is_optional(),
         }
@@ -376,7 +451,11 @@ impl MachineEvent {
     pub(crate) fn closes_run(&self) -> bool {
         match self {
             MachineEvent::Close(_) => true,
-            MachineEvent::Activity(_) | MachineEvent::Timer(_) => false,
+            MachineEvent::Activity(_)
+            | MachineEvent::CancelExternal(_)
+            | MachineEvent::Child(_)
+            | MachineEvent::SignalExternal(_)
+            | MachineEvent::Timer(_) => false,
             #[cfg(test)]
             MachineEvent::Probe(_) => false,
         }
@@ -385,7 +464,12 @@ impl MachineEvent {
     /// Whether the code need not issue what this event records.
     pub(crate) fn is_optional(&self) -> bool {
         match self {
-            MachineEvent::Activity(_) | MachineEvent::Timer(_) | MachineEvent::Close(_) => false,
+            MachineEvent::Activity(_)
+            | MachineEvent::CancelExternal(_)
+            | MachineEvent::Child(_)
+            | MachineEvent::SignalExternal(_)
+            | MachineEvent::Timer(_)
+            | MachineEvent::Close(_) => false,
             #[cfg(test)]
             MachineEvent::Probe(event) => event.is_optional(),
         }
@@ -394,7 +478,12 @@ impl MachineEvent {
     /// What the code must know before it issues the command that this event records.
     pub(crate) fn look_ahead(&self) -> Option<Job> {
         match self {
-            MachineEvent::Activity(_) | MachineEvent::Timer(_) | MachineEvent::Close(_) => None,
+            MachineEvent::Activity(_)
+            | MachineEvent::CancelExternal(_)
+            | MachineEvent::Child(_)
+            | MachineEvent::SignalExternal(_)
+            | MachineEvent::Timer(_)
+            | MachineEvent::Close(_) => None,
             #[cfg(test)]
             MachineEvent::Probe(event) => event.look_ahead(),
         }
@@ -406,6 +495,9 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Machine::Activity(machine) => machine.fmt(f),
+            Machine::CancelExternal(machine) => machine.fmt(f),
+            Machine::Child(machine) => machine.fmt(f),
+            Machine::SignalExternal(machine) => machine.fmt(f),
             Machine::Timer(machine) => machine.fmt(f),
             Machine::Close(machine) => machine.fmt(f),
             #[cfg(test)]
@@ -418,6 +510,9 @@ impl fmt::Display for MachineEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MachineEvent::Activity(event) => event.fmt(f),
+            MachineEvent::CancelExternal(event) => event.fmt(f),
+            MachineEvent::Child(event) => event.fmt(f),
+            MachineEvent::SignalExternal(event) => event.fmt(f),
             MachineEvent::Timer(event) => event.fmt(f),
             MachineEvent::Close(event) => event.fmt(f),
             #[cfg(test)]
@@ -449,7 +544,9 @@ pub(crate) mod table {
                     Ok(next) => {
                         let mut parts = vec![format!("{next:?}")];
                         parts.extend(effects.jobs.iter().map(|job| format!("job {}", brief(job))));
-                        parts.extend(effects.commands.iter().map(|command| format!("command {command:?}")));
+                        let begun = effects.begun.iter().map(|(_, command)| command);
+                        let commands = effects.commands.iter().chain(begun);
+                        parts.extend(commands.map(|command| format!("command {command:?}")));
                         parts.join("; ")
                     }
                     Err(mismatch) => format!("mismatch ({:?})", mismatch.change),
@@ -462,6 +559,8 @@ pub(crate) mod table {
 
     fn brief(job: &Job) -> String {
         use durably_proto::durably::core::v1::activity_resolution::Status;
+        use durably_proto::durably::core::v1::child_workflow_resolution::Status as ChildStatus;
+        use durably_proto::durably::core::v1::resolve_child_workflow_start::Status as StartStatus;
         match job {
             Job::ResolveActivity(job) => {
                 let status = job.result.as_ref().and_then(|result| result.status.as_ref());
@@ -474,6 +573,24 @@ pub(crate) mod table {
                 format!("resolve activity {} {status}", job.seq)
             }
             Job::FireTimer(job) => format!("fire timer {}", job.seq),
+            Job::ResolveChildWorkflowStart(job) => {
+                let status = match job.status {
+                    Some(StartStatus::Started(_)) => "started",
+                    Some(StartStatus::Failed(_)) => "failed",
+                    Some(StartStatus::Cancelled(_)) => "cancelled",
+                    None => "nothing",
+                };
+                format!("resolve start of child {} {status}", job.seq)
+            }
+            Job::ResolveChildWorkflow(job) => {
+                let status = match job.result.as_ref().and_then(|result| result.status.as_ref()) {
+                    Some(ChildStatus::Completed(_)) => "completed",
+                    Some(ChildStatus::Failed(_)) => "failed",
+                    Some(ChildStatus::Cancelled(_)) => "cancelled",
+                    None => "nothing",
+                };
+                format!("resolve child {} {status}", job.seq)
+            }
             other => format!("{other:?}"),
         }
     }
