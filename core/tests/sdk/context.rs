@@ -144,6 +144,12 @@ impl Context {
             }
             Job::UpdateRandomSeed(_) => {}
             job @ (Job::Initialize(_) | Job::Evict(_)) => unreachable!("the host's: {job:?}"),
+            job @ (Job::ResolveChildWorkflowStart(_)
+            | Job::ResolveChildWorkflow(_)
+            | Job::ResolveSignalExternalWorkflow(_)
+            | Job::ResolveRequestCancelExternalWorkflow(_)) => {
+                unreachable!("no workflow here asks for such: {job:?}")
+            }
         }
     }
 
