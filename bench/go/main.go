@@ -5,8 +5,9 @@
 //	load -startup command {port}...
 //
 // A mode is NAME:RUNS:CONCURRENT:STEPS, with NAME one of activity (STEPS activities in sequence), signal (STEPS signals),
+// children (STEPS children at once, each of which ends at once; figures are per parent),
 // beside (one run that takes STEPS while RUNS of its activities are pending; figures are per step), start (starts that
-// nobody works on) and start-listing (the same while a list goes on). The first two end early when their seconds are up:
+// nobody works on) and start-listing (the same while a list goes on). The first three end early when their seconds are up:
 // the figures are those of the runs that are done.
 package main
 
@@ -51,6 +52,23 @@ func Steps(ctx workflow.Context, steps int) (string, error) {
 func Signals(ctx workflow.Context, steps int) (string, error) {
 	for range steps {
 		workflow.GetSignalChannel(ctx, "step").Receive(ctx, nil)
+	}
+	return "x", nil
+}
+
+// Child is the least that a child can do.
+func Child(_ workflow.Context) (string, error) { return "x", nil }
+
+// Children starts so many children at once, and waits for them all.
+func Children(ctx workflow.Context, steps int) (string, error) {
+	children := make([]workflow.ChildWorkflowFuture, steps)
+	for i := range children {
+		children[i] = workflow.ExecuteChildWorkflow(ctx, Child)
+	}
+	for _, child := range children {
+		if err := child.Get(ctx, nil); err != nil {
+			return "", err
+		}
 	}
 	return "x", nil
 }
@@ -104,6 +122,8 @@ func run(address string, pid int, limit time.Duration, modes []string) error {
 	w := worker.New(c, taskQueue, worker.Options{MaxConcurrentWorkflowTaskPollers: 8, MaxConcurrentActivityTaskPollers: 8})
 	w.RegisterWorkflow(Steps)
 	w.RegisterWorkflow(Signals)
+	w.RegisterWorkflow(Children)
+	w.RegisterWorkflow(Child)
 	w.RegisterWorkflow(Beside)
 	w.RegisterActivity(Echo)
 	w.RegisterActivity(Finished)
@@ -149,7 +169,7 @@ func parse(text string) (m mode, err error) {
 
 func figuresOf(c client.Client, pid int, limit time.Duration, m mode) (Figures, error) {
 	switch m.name {
-	case "activity", "signal":
+	case "activity", "signal", "children":
 		return measure(c, pid, limit, m)
 	case "beside":
 		return beside(c, pid, m)
@@ -211,8 +231,11 @@ func one(c client.Client, m mode) error {
 	id := fmt.Sprintf("bench-%d-%d", os.Getpid(), serial.Add(1))
 	options := client.StartWorkflowOptions{ID: id, TaskQueue: taskQueue}
 	workflow := any(Steps)
-	if m.name == "signal" {
+	switch m.name {
+	case "signal":
 		workflow = Signals
+	case "children":
+		workflow = Children
 	}
 	run, err := c.ExecuteWorkflow(ctx, options, workflow, m.steps)
 	if err != nil {

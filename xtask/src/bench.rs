@@ -45,8 +45,13 @@ pub(crate) struct BenchArgs {
 /// NAME:RUNS:CONCURRENT:STEPS of the load generator; the first is the one that the marks speak of.
 const MODES: &[&str] = &["activity:1000:50:1", "activity:100:1:1", "activity:200:50:10", "signal:200:50:10"];
 /// What only servers are measured with. A run may have 2,000 pending activities, and its steps need room beside them.
-const SERVER_MODES: &[&str] =
-    &["beside:2:1:300", "beside:1990:1:300", "start:2000:1:1", "start-listing:2000:1:1"];
+const SERVER_MODES: &[&str] = &[
+    "children:100:20:10",
+    "beside:2:1:300",
+    "beside:1990:1:300",
+    "start:2000:1:1",
+    "start-listing:2000:1:1",
+];
 const STARTS: usize = 5;
 
 /// One of the figures that this release must reach.
@@ -311,7 +316,18 @@ fn marks(own: &Value, theirs: Option<&Value>) -> Vec<Mark> {
         _ => None,
     };
     let p99 = |name| mode(name, "p99_ms")?.first().copied();
+    let per_parent = |server: &Value| {
+        let modes = server["modes"].as_array()?;
+        let children = modes.iter().find(|mode| mode["mode"] == "children")?;
+        children["server_cpu_ms_per_workflow"].as_f64()
+    };
     vec![
+        Mark {
+            what: "server CPU per parent of 10 children, of Temporal's".to_owned(),
+            limit: 1.0 / 15.0,
+            unit: "",
+            measured: theirs.and_then(|theirs| Some(per_parent(own)? / per_parent(theirs)?)),
+        },
         Mark {
             what: "server CPU per step beside 1,990 pending activities, of that beside 2".to_owned(),
             limit: 1.2,
