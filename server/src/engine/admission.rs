@@ -4,7 +4,6 @@
 //! The rules are those of Temporal's server (`WorkflowIdReusePolicy`, `WorkflowIdConflictPolicy`).
 
 use durably_proto::temporal::api::{
-    common::v1::WorkflowExecution,
     enums::v1::{WorkflowExecutionStatus as Status, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
     history::v1::WorkflowExecutionStartedEventAttributes,
     workflowservice::v1::StartWorkflowExecutionRequest,
@@ -258,10 +257,6 @@ pub fn new_run(
         search_attributes: request.search_attributes,
         header: request.header,
         workflow_id: request.workflow_id.clone(),
-        root_workflow_execution: Some(WorkflowExecution {
-            workflow_id: request.workflow_id.clone(),
-            run_id: run_id.clone(),
-        }),
         priority: request.priority,
         ..Default::default()
     };

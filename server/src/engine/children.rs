@@ -301,7 +301,8 @@ impl Execution {
             return Outcome::NotFound;
         }
         match ParentClosePolicy::try_from(body.policy) {
-            Ok(ParentClosePolicy::RequestCancel) => self.cancel_from(REASON, from, cx),
+            // No event of the parent asked for it.
+            Ok(ParentClosePolicy::RequestCancel) => self.cancel_from(REASON, &from.key, 0, cx),
             Ok(ParentClosePolicy::Terminate | ParentClosePolicy::Unspecified) | Err(_) => {
                 // Refused only for a run that is closed, which this one is not.
                 let _ = self.terminate(REASON.into(), None, SERVER.into(), Vec::new(), cx);

@@ -86,20 +86,26 @@ impl Execution {
         if cancel.child_workflow_only && !self.is_child_of(&from.key) {
             return Outcome::NotFound;
         }
-        self.cancel_from(&cancel.reason, from, cx);
+        self.cancel_from(&cancel.reason, &from.key, from.event_id, cx);
         Outcome::Delivered
     }
 
     /// Another run asks this one to cancel. Asking twice is as good as asking once, whoever asks.
-    pub(super) fn cancel_from(&mut self, reason: &str, from: &Sender, cx: &mut Context<'_>) {
+    pub(super) fn cancel_from(
+        &mut self,
+        reason: &str,
+        from: &RunKey,
+        external_initiated_event_id: i64,
+        cx: &mut Context<'_>,
+    ) {
         if self.state.cancel_requested {
             return;
         }
         self.state.cancel_requested = true;
         let attributes = WorkflowExecutionCancelRequestedEventAttributes {
             cause: reason.to_owned(),
-            external_initiated_event_id: from.event_id,
-            external_workflow_execution: Some(execution(&from.key)),
+            external_initiated_event_id,
+            external_workflow_execution: Some(execution(from)),
             identity: SERVER.into(),
         };
         self.record(Attributes::WorkflowExecutionCancelRequestedEventAttributes(attributes), Vec::new(), cx);

@@ -99,11 +99,10 @@ impl Execution {
         if something_else { Vec::new() } else { self.children() }
     }
 
-    /// Its open children, each by its workflow id and first run. Those that have not started are not among them, nor are
-    /// those of other namespaces.
+    /// Its open children that have started, each by its workflow id and first run.
     pub fn children(&self) -> Vec<WorkflowExecution> {
-        let here = |child: &&Child| child.namespace.is_empty() && !child.run_id.is_empty();
-        self.pending.children.values().filter(here).map(Child::execution).collect()
+        let started = |child: &&Child| !child.run_id.is_empty();
+        self.pending.children.values().filter(started).map(Child::execution).collect()
     }
 
     /// A workflow task of it could be taken now.

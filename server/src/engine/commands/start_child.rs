@@ -82,7 +82,7 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         workflow_id: initiated.workflow_id.clone(),
         run_id: String::new(),
     };
-    let root = run.start.root_workflow_execution.clone();
+    let root = Some(run.root());
     let body = Some(Body::StartChild(Box::new(StartChildBody { initiated, user_metadata, root })));
     run.say(Unsettled { event_id, completed_event_id, to, body }, cx);
 }

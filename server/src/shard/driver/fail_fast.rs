@@ -104,7 +104,10 @@ impl Shard {
     fn newest_runs(&self, parent: &Execution, children: &[WorkflowExecution]) -> Vec<i64> {
         let namespace_id = &parent.key().namespace_id;
         let named = children.iter().map(|child| Target::named(namespace_id, &child.workflow_id, ""));
-        named.filter_map(|target| self.runs.find(&target)).collect()
+        let found = named.filter_map(|target| self.runs.find(&target));
+        // A child may be in another namespace, where there may be another workflow of the same id here.
+        let is_child = |seq: &i64| self.runs.get(*seq).is_some_and(|slot| slot.run.is_child_of(parent.key()));
+        found.filter(is_child).collect()
     }
 
     /// What is said of a run that waits for children of which one has a mistake, or none has a worker.
