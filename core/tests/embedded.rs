@@ -4,7 +4,7 @@
 
 mod sdk;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use durably_core::Client;
 use durably_proto::{
@@ -202,33 +202,6 @@ async fn a_client_copies_the_state_that_its_process_has_or_says_who_can() {
         client.close().await;
     }
     other.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn skipped_time_costs_none() {
-    let embedded = Some(EmbeddedOptions { time_skipping: true, ..Default::default() });
-    let options = ConnectOptions { target: "embedded:".into(), embedded, ..Default::default() };
-    let client = Client::connect(options).await.unwrap();
-    let registry = Registry::default().workflow("sleeps", |context| async move {
-        for _ in 0..3 {
-            context.sleep(Duration::from_hours(24)).await;
-        }
-        Outcome::Completed("rested".into())
-    });
-    let options = WorkerOptions { task_queue: "w".into(), workflows: true, ..Default::default() };
-    let sdk = Sdk::start(&client, options, registry);
-    start(&client, "sleeps", "w", "").await;
-    // Temporal's test server starts with its time locked, and so does this one.
-    let unlock = Call {
-        service: "temporal.api.testservice.v1.TestService".into(),
-        method: "UnlockTimeSkipping".into(),
-        ..Default::default()
-    };
-    assert!(matches!(client.call(unlock).await.result, Some(call_result::Result::Response(_))));
-    let slept = tokio::time::timeout(Duration::from_secs(20), result(&client, "w")).await;
-    assert_eq!(slept.expect("three days pass in no time"), "rested");
-    sdk.shut_down().await;
-    client.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Waiting for a workflow's end: long polls for its close event, from run to run.
+//! Waiting for a workflow's end: long polls for its close event, from run to run. Where time can skip, it does meanwhile.
 
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tonic::{Code, metadata::MetadataMap};
 
 use super::{
     CALL_TIMEOUT, Client, LONG_POLL_TIMEOUT, Plan, connect::add_metadata, decode, error::call_error, methods,
+    skipping::while_skipping,
 };
 use crate::{client::retry::RetryPolicy, convert::duration};
 
@@ -28,14 +29,18 @@ pub(super) async fn await_workflow(
 ) -> Result<WorkflowResult, CallError> {
     let timeout = duration(request.timeout.as_ref());
     let client = client.in_namespace(&request.namespace)?;
+    let skips = client.inner.skipping.is_wanted(&request);
     let waiting = Waiting::new(&client, &request)?.wait(request);
-    match timeout {
-        None => waiting.await,
-        Some(timeout) => tokio::time::timeout(timeout, waiting).await.unwrap_or_else(|_| {
-            let message = format!("the workflow did not close within {timeout:?}");
-            Err(call_error(Code::DeadlineExceeded, message))
-        }),
-    }
+    let waiting = async {
+        match timeout {
+            None => waiting.await,
+            Some(timeout) => tokio::time::timeout(timeout, waiting).await.unwrap_or_else(|_| {
+                let message = format!("the workflow did not close within {timeout:?}");
+                Err(call_error(Code::DeadlineExceeded, message))
+            }),
+        }
+    };
+    if skips { while_skipping(&client, waiting).await } else { waiting.await }
 }
 
 struct Waiting<'a> {

@@ -13,7 +13,9 @@ use tonic::{
     metadata::{MetadataKey, MetadataMap},
 };
 
-use super::{CALL_TIMEOUT, Client, Inner, Scope, error::call_error, methods, retry::RetryPolicy};
+use super::{
+    CALL_TIMEOUT, Client, Inner, Scope, error::call_error, methods, retry::RetryPolicy, skipping::Skipping,
+};
 use crate::transport::{Transport, remote};
 
 pub(super) async fn connect(options: ConnectOptions) -> Result<Client, CallError> {
@@ -70,6 +72,7 @@ async fn embedded(path: &str, options: &ConnectOptions) -> Result<Inner, CallErr
 }
 
 fn inner(options: &ConnectOptions, transport: Transport) -> Inner {
+    let skips_time = options.embedded.as_ref().is_some_and(|embedded| embedded.time_skipping);
     Inner {
         transport: parking_lot::RwLock::new(Some(transport)),
         closed: tokio::sync::watch::Sender::new(false),
@@ -81,6 +84,7 @@ fn inner(options: &ConnectOptions, transport: Transport) -> Inner {
         capabilities: tokio::sync::OnceCell::new(),
         steps: Arc::default(),
         observer: Arc::default(),
+        skipping: Skipping::new(skips_time),
         target: options.target.clone(),
         #[cfg(feature = "embedded")]
         embedded: None,

@@ -8,6 +8,7 @@ mod connect;
 pub(crate) mod error;
 pub(crate) mod methods;
 pub(crate) mod retry;
+mod skipping;
 mod wire;
 
 use std::{
@@ -18,8 +19,8 @@ use std::{
 use bytes::Bytes;
 use durably_proto::{
     durably::core::v1::{
-        AwaitWorkflow, BackUpRequest, Call, CallError, CallResult, ConnectOptions, WorkflowResult,
-        call_result,
+        AwaitWorkflow, BackUpRequest, Call, CallError, CallResult, ConnectOptions, SleepRequest,
+        WorkflowResult, call_result,
     },
     temporal::api::workflowservice::v1::get_system_info_response::Capabilities,
 };
@@ -73,6 +74,7 @@ pub(crate) struct Inner {
     /// Of all workers of this connection.
     steps: Arc<Steps>,
     observer: Arc<Observer>,
+    skipping: skipping::Skipping,
     #[cfg(feature = "embedded")]
     embedded: Option<crate::transport::embedded::Embedded>,
 }
@@ -142,8 +144,12 @@ impl Client {
     }
 
     async fn try_call(&self, call: Call) -> Result<Bytes, CallError> {
-        if call.service == methods::EMBEDDED_SERVICE && call.method == "BackUp" {
-            return self.back_up(call.request).await;
+        if call.service == methods::EMBEDDED_SERVICE {
+            match call.method.as_str() {
+                "BackUp" => return self.back_up(call.request).await,
+                "Sleep" => return self.sleep(call.request).await,
+                _ => {}
+            }
         }
         let method = methods::find(&call.service, &call.method).ok_or_else(|| {
             let service =
@@ -156,10 +162,7 @@ impl Client {
             .fill(call.request, &scope.namespace, &inner.identity, || {
                 uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
             })
-            .map_err(|error| {
-                let message = format!("the request of `{}` is not a valid message: {error}", call.method);
-                call_error(Code::InvalidArgument, message)
-            })?;
+            .map_err(|error| malformed(&call.method, &error))?;
         let mut metadata = scope.metadata.clone();
         if let Some(Ok(namespace)) = filled.namespace.map(|n| n.parse()) {
             metadata.insert("temporal-namespace", namespace);
@@ -177,14 +180,18 @@ impl Client {
         self.carry_out(plan, filled.request).await
     }
 
+    /// Sleeps by the server's clock, for a `SleepRequest`.
+    async fn sleep(&self, request: Bytes) -> Result<Bytes, CallError> {
+        let request = SleepRequest::decode(request).map_err(|error| malformed("Sleep", &error))?;
+        skipping::sleep(self, request).await?;
+        // A `SleepResponse`, which says nothing.
+        Ok(Bytes::new())
+    }
+
     /// Copies the state file, for a `BackUpRequest`.
     async fn back_up(&self, request: Bytes) -> Result<Bytes, CallError> {
-        let BackUpRequest { path } = BackUpRequest::decode(request).map_err(|error| {
-            call_error(
-                Code::InvalidArgument,
-                format!("the request of `BackUp` is not a valid message: {error}"),
-            )
-        })?;
+        let BackUpRequest { path } =
+            BackUpRequest::decode(request).map_err(|error| malformed("BackUp", &error))?;
         if path.is_empty() {
             return Err(call_error(Code::InvalidArgument, "a backup needs the path of the copy"));
         }
@@ -335,6 +342,11 @@ impl Client {
             }
         }
     }
+}
+
+fn malformed(method: &str, error: &prost::DecodeError) -> CallError {
+    let message = format!("the request of `{method}` is not a valid message: {error}");
+    call_error(Code::InvalidArgument, message)
 }
 
 fn decode<Response: prost::Message + prost::Name + Default>(

@@ -1,0 +1,210 @@
+//! A server that skips time: it does while somebody waits or sleeps, and stands otherwise.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
+
+mod sdk;
+
+use std::time::Duration;
+
+use durably_core::Client;
+use durably_proto::{
+    durably::core::v1::{
+        AwaitWorkflow, Call, CallError, ConnectOptions, EmbeddedOptions, ScheduleActivity, SleepRequest,
+        WorkerOptions, await_workflow::Clock, call_result,
+    },
+    temporal::api::{
+        taskqueue::v1::TaskQueue, testservice::v1::GetCurrentTimeResponse,
+        workflowservice::v1::StartWorkflowExecutionRequest,
+    },
+};
+use prost::Message as _;
+use sdk::*;
+use tonic::Code;
+
+const DAY: Duration = Duration::from_hours(24);
+/// Of real time, for what must not take any.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A client of a server that skips time, and a worker whose workflow `sleeps` for as many days as its input says.
+struct Place {
+    client: Client,
+    sdk: Sdk,
+}
+
+impl Place {
+    async fn open() -> Self {
+        let embedded = Some(EmbeddedOptions { time_skipping: true, ..Default::default() });
+        let options = ConnectOptions { target: "embedded:".into(), embedded, ..Default::default() };
+        let client = Client::connect(options).await.unwrap();
+        let registry = Registry::default()
+            .workflow("sleeps", |context| async move {
+                context.set_status("asleep");
+                context.sleep(DAY * context.input().parse().unwrap()).await;
+                Outcome::Completed("rested".into())
+            })
+            .workflow("works", |context| async move {
+                // The nap takes a day of its time, too.
+                let nap = ScheduleActivity {
+                    activity_type: "naps".into(),
+                    start_to_close_timeout: Some(seconds(2 * 86400)),
+                    ..Default::default()
+                };
+                Outcome::Completed(context.activity_with(nap).await.unwrap())
+            });
+        let napping = client.clone();
+        let registry = registry.activity("naps", move |_| {
+            let client = napping.clone();
+            async move {
+                sleep(&client, DAY, true).await.unwrap();
+                Ok("napped".to_owned())
+            }
+        });
+        let options =
+            WorkerOptions { task_queue: "q".into(), workflows: true, activities: true, ..Default::default() };
+        let sdk = Sdk::start(&client, options, registry);
+        Self { client, sdk }
+    }
+
+    async fn begin(&self, kind: &str, id: &str, days: u32) {
+        let queue = |request: &mut StartWorkflowExecutionRequest| {
+            request.task_queue = Some(TaskQueue { name: "q".into(), ..Default::default() });
+        };
+        start_with(&self.client, kind, id, &days.to_string(), queue).await;
+    }
+
+    /// Returns when the workflow's timer is known to the server.
+    async fn is_asleep(&self, id: &str) {
+        assert_eq!(query(&self.client, id, "status").await.unwrap(), "asleep");
+    }
+
+    /// Whole days since `before`, in the server's time.
+    async fn days_since(&self, before: Duration) -> u64 {
+        now(&self.client).await.saturating_sub(before).as_secs() / DAY.as_secs()
+    }
+
+    async fn close(self) {
+        self.sdk.shut_down().await;
+        self.client.close().await;
+    }
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, work).await.expect("days pass in no time")
+}
+
+async fn now(client: &Client) -> Duration {
+    let call = Call {
+        service: "temporal.api.testservice.v1.TestService".into(),
+        method: "GetCurrentTime".into(),
+        ..Default::default()
+    };
+    match client.call(call).await.result {
+        Some(call_result::Result::Response(answer)) => {
+            let time = GetCurrentTimeResponse::decode(answer).unwrap().time.unwrap();
+            Duration::new(time.seconds.try_into().unwrap(), time.nanos.try_into().unwrap())
+        }
+        other => panic!("the time is {other:?}"),
+    }
+}
+
+async fn sleep(client: &Client, length: Duration, in_activity: bool) -> Result<(), CallError> {
+    let request = SleepRequest { duration: Some(length.try_into().unwrap()), in_activity };
+    let call = Call {
+        service: "durably.core.v1.Embedded".into(),
+        method: "Sleep".into(),
+        request: request.encode_to_vec().into(),
+        ..Default::default()
+    };
+    match client.call(call).await.result {
+        Some(call_result::Result::Error(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn wait_for(id: &str) -> AwaitWorkflow {
+    AwaitWorkflow { workflow_id: id.to_owned(), follow_runs: true, ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_skips_while_somebody_waits_and_stands_before_and_after() {
+    let place = Place::open().await;
+    let before = now(&place.client).await;
+    place.begin("sleeps", "three", 3).await;
+    assert_eq!(place.days_since(before).await, 0);
+    assert_eq!(soon(result(&place.client, "three")).await, "rested");
+    assert_eq!(place.days_since(before).await, 3);
+    place.begin("sleeps", "thirty", 30).await;
+    place.is_asleep("thirty").await;
+    assert_eq!(place.days_since(before).await, 3);
+    let both = async { tokio::join!(result(&place.client, "thirty"), result(&place.client, "three")) };
+    soon(both).await;
+    assert_eq!(place.days_since(before).await, 33);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gives_up_waiting_leaves_time_as_it_was() {
+    let place = Place::open().await;
+    for _ in 0..20 {
+        // Dropped at once, maybe before the clock is unlocked.
+        let request = AwaitWorkflow { workflow_id: "none of these".into(), ..Default::default() };
+        let _ = tokio::time::timeout(Duration::ZERO, place.client.await_workflow(request)).await;
+    }
+    // A wait that ends by itself comes after them: time stands when it is answered.
+    place.begin("sleeps", "none", 0).await;
+    soon(result(&place.client, "none")).await;
+    let before = now(&place.client).await;
+    place.begin("sleeps", "thirty", 30).await;
+    place.is_asleep("thirty").await;
+    let timeout = Some(Duration::from_millis(1).try_into().unwrap());
+    let real = AwaitWorkflow { timeout, clock: Clock::Real as i32, ..wait_for("thirty") };
+    let late = place.client.await_workflow(real).await.unwrap_err();
+    assert_eq!(late.code, Code::DeadlineExceeded as i32);
+    soon(sleep(&place.client, DAY, false)).await.unwrap();
+    assert_eq!(place.days_since(before).await, 1);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sleeps_and_waits_overlap_in_any_order() {
+    let place = Place::open().await;
+    let before = now(&place.client).await;
+    place.begin("sleeps", "two", 2).await;
+    // The wait ends first, and the sleep goes on alone.
+    let (rested, slept) =
+        soon(async { tokio::join!(result(&place.client, "two"), sleep(&place.client, DAY * 5, false)) })
+            .await;
+    assert_eq!((rested.as_str(), slept), ("rested", Ok(())));
+    assert_eq!(place.days_since(before).await, 5);
+    // The sleeps end first, and the wait goes on alone.
+    place.begin("sleeps", "ten", 10).await;
+    let sleeps =
+        async { tokio::join!(sleep(&place.client, DAY, false), sleep(&place.client, DAY * 3, false)) };
+    let (slept, rested) = soon(async { tokio::join!(sleeps, result(&place.client, "ten")) }).await;
+    assert_eq!((slept, rested.as_str()), ((Ok(()), Ok(())), "rested"));
+    assert_eq!(place.days_since(before).await, 15);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_sleeps_while_its_workflow_is_awaited() {
+    let place = Place::open().await;
+    let before = now(&place.client).await;
+    place.begin("works", "w", 0).await;
+    assert_eq!(soon(result(&place.client, "w")).await, "napped");
+    assert_eq!(place.days_since(before).await, 1);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_the_real_clock_says_so() {
+    let options = ConnectOptions { target: "embedded:".into(), ..Default::default() };
+    let client = Client::connect(options).await.unwrap();
+    let error = sleep(&client, DAY, false).await.unwrap_err();
+    assert_eq!(error.code, Code::Unimplemented as i32);
+    let request = AwaitWorkflow { clock: Clock::Skipping as i32, ..wait_for("w") };
+    let error = client.await_workflow(request).await.unwrap_err();
+    // Either is true; what comes first depends on the threads.
+    assert!([Code::Unimplemented as i32, Code::NotFound as i32].contains(&error.code), "{error:?}");
+    client.close().await;
+}
