@@ -70,7 +70,8 @@ type EmbeddedOptions struct {
 	Namespaces []string
 	// Listen is an "IP:PORT" at which it serves other processes too; port 0 picks one. By default it doesn't.
 	Listen string
-	// TimeSkipping lets its time jump to the next timer when nothing runs. For tests.
+	// TimeSkipping gives it a clock that jumps to the next timer when nothing runs, while somebody waits for a workflow's
+	// result or skips time by SkipTime; an activity that runs holds the clock. Deadlines of contexts are real time. For tests.
 	TimeSkipping bool
 	// FailFast ends a wait for a result, or for a query's answer, with a serviceerror.FailedPrecondition as soon as it is
 	// known that nothing will come of it until somebody mends something: a workflow task failed by a fault of the code, no

@@ -17,11 +17,13 @@ from typing import Any
 from durably import _bridge, _core
 from durably.api.google.rpc import Status
 from durably.api.core.v1 import (
+    AwaitWorkflow,
     BackUpRequest,
     ConnectOptions,
     EmbeddedOptions,
     KeepAliveOptions,
     RetryOptions,
+    SleepRequest,
     TlsOptions,
 )
 from durably.api.time import as_timedelta, to_duration
@@ -232,6 +234,8 @@ class ServiceClient:
     def __init__(self, bridge: _bridge.Client, config: ConnectConfig) -> None:
         self.config = config
         self.bridge = bridge
+        # Of a test environment that skips time: it shall not, for the moment.
+        self._keeps_real_time = False
         self.workflow_service = WorkflowService(self)
         self.operator_service = OperatorService(self)
         self.test_service = TestService(self)
@@ -308,6 +312,8 @@ class ServiceClient:
         Raises:
             RPCError: The server can't be asked, or the request's time-out has passed.
         """
+        if self._keeps_real_time:
+            request.clock = AwaitWorkflow.Clock.REAL
         try:
             return await _core.await_workflow(self.bridge, request)
         except _core.BridgeError as error:
@@ -320,6 +326,12 @@ class ServiceClient:
             RPCError: There is no state file, or it can't be copied.
         """
         await self.call(EMBEDDED_SERVICE, "BackUp", BackUpRequest(path=os.fspath(path)).SerializeToString())
+
+    async def _sleep(self, length: timedelta, *, in_activity: bool) -> None:
+        """Sleeps by the clock of a server that skips time."""
+        request = SleepRequest(duration=to_duration(length), in_activity=in_activity)
+        # The deadline of a call is real time, of which skipping takes little unless workers are slow.
+        await self.call(EMBEDDED_SERVICE, "Sleep", request.SerializeToString(), timeout=timedelta(days=1))
 
     async def close(self) -> None:
         """Ends the connection; an embedded server of this process is down when this returns."""

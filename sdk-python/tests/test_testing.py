@@ -96,6 +96,24 @@ async def test_automatic_skipping_can_be_turned_off() -> None:
             assert await env.get_current_time() - before < timedelta(minutes=5)
 
 
+async def test_a_copy_of_the_environments_client_skips_time_as_well() -> None:
+    async with await WorkflowEnvironment.start_time_skipping() as env:
+        copy = Client(**env.client.config())
+        async with Worker(copy, task_queue="q", workflows=[Patient], activities=[greet]):
+            assert await copy.execute_workflow(Patient.run, args=["you", 30.0], id="w", task_queue="q") == "hello you"
+
+
+async def test_an_activity_sleeps_by_the_environments_clock() -> None:
+    async with await WorkflowEnvironment.start_time_skipping() as env:
+
+        @activity.defn(name="greet")
+        async def late(name: str) -> str:
+            await env.sleep(5)
+            return f"late {name}"
+
+        assert await env.execute_workflow(Patient.run, args=["you", 3.0], activities=[late]) == "late you"
+
+
 async def test_time_outs_fire_in_skipped_time() -> None:
     async with await WorkflowEnvironment.start_time_skipping() as env:
         async with Worker(env.client, task_queue="q", workflows=[Patient], activities=[greet]):

@@ -25,6 +25,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type AwaitWorkflow_Clock int32
+
+const (
+	AwaitWorkflow_BY_CONNECTION AwaitWorkflow_Clock = 0
+	AwaitWorkflow_SKIPPING      AwaitWorkflow_Clock = 1
+	AwaitWorkflow_REAL          AwaitWorkflow_Clock = 2
+)
+
+// Enum value maps for AwaitWorkflow_Clock.
+var (
+	AwaitWorkflow_Clock_name = map[int32]string{
+		0: "BY_CONNECTION",
+		1: "SKIPPING",
+		2: "REAL",
+	}
+	AwaitWorkflow_Clock_value = map[string]int32{
+		"BY_CONNECTION": 0,
+		"SKIPPING":      1,
+		"REAL":          2,
+	}
+)
+
+func (x AwaitWorkflow_Clock) Enum() *AwaitWorkflow_Clock {
+	p := new(AwaitWorkflow_Clock)
+	*p = x
+	return p
+}
+
+func (x AwaitWorkflow_Clock) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AwaitWorkflow_Clock) Descriptor() protoreflect.EnumDescriptor {
+	return file_durably_core_v1_client_proto_enumTypes[0].Descriptor()
+}
+
+func (AwaitWorkflow_Clock) Type() protoreflect.EnumType {
+	return &file_durably_core_v1_client_proto_enumTypes[0]
+}
+
+func (x AwaitWorkflow_Clock) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AwaitWorkflow_Clock.Descriptor instead.
+func (AwaitWorkflow_Clock) EnumDescriptor() ([]byte, []int) {
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{12, 0}
+}
+
 type ConnectOptions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Target        string                 `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
@@ -691,6 +740,94 @@ func (*BackUpResponse) Descriptor() ([]byte, []int) {
 	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{8}
 }
 
+type SleepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Duration      *durationpb.Duration   `protobuf:"bytes,1,opt,name=duration,proto3" json:"duration,omitempty"`
+	InActivity    bool                   `protobuf:"varint,2,opt,name=in_activity,json=inActivity,proto3" json:"in_activity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SleepRequest) Reset() {
+	*x = SleepRequest{}
+	mi := &file_durably_core_v1_client_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SleepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SleepRequest) ProtoMessage() {}
+
+func (x *SleepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_client_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SleepRequest.ProtoReflect.Descriptor instead.
+func (*SleepRequest) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SleepRequest) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *SleepRequest) GetInActivity() bool {
+	if x != nil {
+		return x.InActivity
+	}
+	return false
+}
+
+type SleepResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SleepResponse) Reset() {
+	*x = SleepResponse{}
+	mi := &file_durably_core_v1_client_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SleepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SleepResponse) ProtoMessage() {}
+
+func (x *SleepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_client_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SleepResponse.ProtoReflect.Descriptor instead.
+func (*SleepResponse) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{10}
+}
+
 type CallError struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          int32                  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -702,7 +839,7 @@ type CallError struct {
 
 func (x *CallError) Reset() {
 	*x = CallError{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[9]
+	mi := &file_durably_core_v1_client_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +851,7 @@ func (x *CallError) String() string {
 func (*CallError) ProtoMessage() {}
 
 func (x *CallError) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[9]
+	mi := &file_durably_core_v1_client_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +864,7 @@ func (x *CallError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallError.ProtoReflect.Descriptor instead.
 func (*CallError) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{9}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CallError) GetCode() int32 {
@@ -759,13 +896,14 @@ type AwaitWorkflow struct {
 	FollowRuns    bool                   `protobuf:"varint,3,opt,name=follow_runs,json=followRuns,proto3" json:"follow_runs,omitempty"`
 	Timeout       *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	Metadata      map[string]string      `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Clock         AwaitWorkflow_Clock    `protobuf:"varint,7,opt,name=clock,proto3,enum=durably.core.v1.AwaitWorkflow_Clock" json:"clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AwaitWorkflow) Reset() {
 	*x = AwaitWorkflow{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[10]
+	mi := &file_durably_core_v1_client_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +915,7 @@ func (x *AwaitWorkflow) String() string {
 func (*AwaitWorkflow) ProtoMessage() {}
 
 func (x *AwaitWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[10]
+	mi := &file_durably_core_v1_client_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +928,7 @@ func (x *AwaitWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitWorkflow.ProtoReflect.Descriptor instead.
 func (*AwaitWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{10}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AwaitWorkflow) GetNamespace() string {
@@ -835,6 +973,13 @@ func (x *AwaitWorkflow) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *AwaitWorkflow) GetClock() AwaitWorkflow_Clock {
+	if x != nil {
+		return x.Clock
+	}
+	return AwaitWorkflow_BY_CONNECTION
+}
+
 type WorkflowResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -854,7 +999,7 @@ type WorkflowResult struct {
 
 func (x *WorkflowResult) Reset() {
 	*x = WorkflowResult{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[11]
+	mi := &file_durably_core_v1_client_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +1011,7 @@ func (x *WorkflowResult) String() string {
 func (*WorkflowResult) ProtoMessage() {}
 
 func (x *WorkflowResult) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[11]
+	mi := &file_durably_core_v1_client_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +1024,7 @@ func (x *WorkflowResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowResult.ProtoReflect.Descriptor instead.
 func (*WorkflowResult) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{11}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WorkflowResult) GetRunId() string {
@@ -1007,7 +1152,7 @@ type WorkflowResult_Terminated struct {
 
 func (x *WorkflowResult_Terminated) Reset() {
 	*x = WorkflowResult_Terminated{}
-	mi := &file_durably_core_v1_client_proto_msgTypes[15]
+	mi := &file_durably_core_v1_client_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1164,7 @@ func (x *WorkflowResult_Terminated) String() string {
 func (*WorkflowResult_Terminated) ProtoMessage() {}
 
 func (x *WorkflowResult_Terminated) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_client_proto_msgTypes[15]
+	mi := &file_durably_core_v1_client_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1177,7 @@ func (x *WorkflowResult_Terminated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowResult_Terminated.ProtoReflect.Descriptor instead.
 func (*WorkflowResult_Terminated) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{11, 0}
+	return file_durably_core_v1_client_proto_rawDescGZIP(), []int{13, 0}
 }
 
 func (x *WorkflowResult_Terminated) GetReason() string {
@@ -1119,11 +1264,16 @@ const file_durably_core_v1_client_proto_rawDesc = "" +
 	"\x06result\"#\n" +
 	"\rBackUpRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"\x10\n" +
-	"\x0eBackUpResponse\"Q\n" +
+	"\x0eBackUpResponse\"f\n" +
+	"\fSleepRequest\x125\n" +
+	"\bduration\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x1f\n" +
+	"\vin_activity\x18\x02 \x01(\bR\n" +
+	"inActivity\"\x0f\n" +
+	"\rSleepResponse\"Q\n" +
 	"\tCallError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\fR\x06status\"\xc2\x02\n" +
+	"\x06status\x18\x03 \x01(\fR\x06status\"\xb2\x03\n" +
 	"\rAwaitWorkflow\x12\x1c\n" +
 	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
@@ -1132,10 +1282,15 @@ const file_durably_core_v1_client_proto_rawDesc = "" +
 	"\vfollow_runs\x18\x03 \x01(\bR\n" +
 	"followRuns\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12H\n" +
-	"\bmetadata\x18\x05 \x03(\v2,.durably.core.v1.AwaitWorkflow.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\x05 \x03(\v2,.durably.core.v1.AwaitWorkflow.MetadataEntryR\bmetadata\x12:\n" +
+	"\x05clock\x18\a \x01(\x0e2$.durably.core.v1.AwaitWorkflow.ClockR\x05clock\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe0\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
+	"\x05Clock\x12\x11\n" +
+	"\rBY_CONNECTION\x10\x00\x12\f\n" +
+	"\bSKIPPING\x10\x01\x12\b\n" +
+	"\x04REAL\x10\x02\"\xe0\x04\n" +
 	"\x0eWorkflowResult\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12@\n" +
 	"\tcompleted\x18\x02 \x01(\v2 .temporal.api.common.v1.PayloadsH\x00R\tcompleted\x12:\n" +
@@ -1166,57 +1321,63 @@ func file_durably_core_v1_client_proto_rawDescGZIP() []byte {
 	return file_durably_core_v1_client_proto_rawDescData
 }
 
-var file_durably_core_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_durably_core_v1_client_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_durably_core_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_durably_core_v1_client_proto_goTypes = []any{
-	(*ConnectOptions)(nil),            // 0: durably.core.v1.ConnectOptions
-	(*TlsOptions)(nil),                // 1: durably.core.v1.TlsOptions
-	(*RetryOptions)(nil),              // 2: durably.core.v1.RetryOptions
-	(*KeepAliveOptions)(nil),          // 3: durably.core.v1.KeepAliveOptions
-	(*EmbeddedOptions)(nil),           // 4: durably.core.v1.EmbeddedOptions
-	(*Call)(nil),                      // 5: durably.core.v1.Call
-	(*CallResult)(nil),                // 6: durably.core.v1.CallResult
-	(*BackUpRequest)(nil),             // 7: durably.core.v1.BackUpRequest
-	(*BackUpResponse)(nil),            // 8: durably.core.v1.BackUpResponse
-	(*CallError)(nil),                 // 9: durably.core.v1.CallError
-	(*AwaitWorkflow)(nil),             // 10: durably.core.v1.AwaitWorkflow
-	(*WorkflowResult)(nil),            // 11: durably.core.v1.WorkflowResult
-	nil,                               // 12: durably.core.v1.ConnectOptions.MetadataEntry
-	nil,                               // 13: durably.core.v1.Call.MetadataEntry
-	nil,                               // 14: durably.core.v1.AwaitWorkflow.MetadataEntry
-	(*WorkflowResult_Terminated)(nil), // 15: durably.core.v1.WorkflowResult.Terminated
-	(*durationpb.Duration)(nil),       // 16: google.protobuf.Duration
-	(*v11.Payloads)(nil),              // 17: temporal.api.common.v1.Payloads
-	(*v12.Failure)(nil),               // 18: temporal.api.failure.v1.Failure
-	(v1.RetryState)(0),                // 19: temporal.api.enums.v1.RetryState
+	(AwaitWorkflow_Clock)(0),          // 0: durably.core.v1.AwaitWorkflow.Clock
+	(*ConnectOptions)(nil),            // 1: durably.core.v1.ConnectOptions
+	(*TlsOptions)(nil),                // 2: durably.core.v1.TlsOptions
+	(*RetryOptions)(nil),              // 3: durably.core.v1.RetryOptions
+	(*KeepAliveOptions)(nil),          // 4: durably.core.v1.KeepAliveOptions
+	(*EmbeddedOptions)(nil),           // 5: durably.core.v1.EmbeddedOptions
+	(*Call)(nil),                      // 6: durably.core.v1.Call
+	(*CallResult)(nil),                // 7: durably.core.v1.CallResult
+	(*BackUpRequest)(nil),             // 8: durably.core.v1.BackUpRequest
+	(*BackUpResponse)(nil),            // 9: durably.core.v1.BackUpResponse
+	(*SleepRequest)(nil),              // 10: durably.core.v1.SleepRequest
+	(*SleepResponse)(nil),             // 11: durably.core.v1.SleepResponse
+	(*CallError)(nil),                 // 12: durably.core.v1.CallError
+	(*AwaitWorkflow)(nil),             // 13: durably.core.v1.AwaitWorkflow
+	(*WorkflowResult)(nil),            // 14: durably.core.v1.WorkflowResult
+	nil,                               // 15: durably.core.v1.ConnectOptions.MetadataEntry
+	nil,                               // 16: durably.core.v1.Call.MetadataEntry
+	nil,                               // 17: durably.core.v1.AwaitWorkflow.MetadataEntry
+	(*WorkflowResult_Terminated)(nil), // 18: durably.core.v1.WorkflowResult.Terminated
+	(*durationpb.Duration)(nil),       // 19: google.protobuf.Duration
+	(*v11.Payloads)(nil),              // 20: temporal.api.common.v1.Payloads
+	(*v12.Failure)(nil),               // 21: temporal.api.failure.v1.Failure
+	(v1.RetryState)(0),                // 22: temporal.api.enums.v1.RetryState
 }
 var file_durably_core_v1_client_proto_depIdxs = []int32{
-	1,  // 0: durably.core.v1.ConnectOptions.tls:type_name -> durably.core.v1.TlsOptions
-	12, // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
-	2,  // 2: durably.core.v1.ConnectOptions.retry:type_name -> durably.core.v1.RetryOptions
-	3,  // 3: durably.core.v1.ConnectOptions.keep_alive:type_name -> durably.core.v1.KeepAliveOptions
-	4,  // 4: durably.core.v1.ConnectOptions.embedded:type_name -> durably.core.v1.EmbeddedOptions
-	16, // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
-	16, // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
-	16, // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
-	16, // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
-	16, // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
-	16, // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
-	13, // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
-	9,  // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
-	16, // 13: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
-	14, // 14: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
-	17, // 15: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
-	18, // 16: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
-	17, // 17: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
-	15, // 18: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
-	19, // 19: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
-	19, // 20: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
-	17, // 21: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	2,  // 0: durably.core.v1.ConnectOptions.tls:type_name -> durably.core.v1.TlsOptions
+	15, // 1: durably.core.v1.ConnectOptions.metadata:type_name -> durably.core.v1.ConnectOptions.MetadataEntry
+	3,  // 2: durably.core.v1.ConnectOptions.retry:type_name -> durably.core.v1.RetryOptions
+	4,  // 3: durably.core.v1.ConnectOptions.keep_alive:type_name -> durably.core.v1.KeepAliveOptions
+	5,  // 4: durably.core.v1.ConnectOptions.embedded:type_name -> durably.core.v1.EmbeddedOptions
+	19, // 5: durably.core.v1.RetryOptions.initial_interval:type_name -> google.protobuf.Duration
+	19, // 6: durably.core.v1.RetryOptions.max_interval:type_name -> google.protobuf.Duration
+	19, // 7: durably.core.v1.RetryOptions.max_elapsed_time:type_name -> google.protobuf.Duration
+	19, // 8: durably.core.v1.KeepAliveOptions.interval:type_name -> google.protobuf.Duration
+	19, // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
+	19, // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
+	16, // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
+	12, // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
+	19, // 13: durably.core.v1.SleepRequest.duration:type_name -> google.protobuf.Duration
+	19, // 14: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
+	17, // 15: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
+	0,  // 16: durably.core.v1.AwaitWorkflow.clock:type_name -> durably.core.v1.AwaitWorkflow.Clock
+	20, // 17: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
+	21, // 18: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
+	20, // 19: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
+	18, // 20: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
+	22, // 21: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
+	22, // 22: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
+	20, // 23: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_client_proto_init() }
@@ -1228,7 +1389,7 @@ func file_durably_core_v1_client_proto_init() {
 		(*CallResult_Response)(nil),
 		(*CallResult_Error)(nil),
 	}
-	file_durably_core_v1_client_proto_msgTypes[11].OneofWrappers = []any{
+	file_durably_core_v1_client_proto_msgTypes[13].OneofWrappers = []any{
 		(*WorkflowResult_Completed)(nil),
 		(*WorkflowResult_Failed)(nil),
 		(*WorkflowResult_Cancelled)(nil),
@@ -1241,13 +1402,14 @@ func file_durably_core_v1_client_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_client_proto_rawDesc), len(file_durably_core_v1_client_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   16,
+			NumEnums:      1,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_durably_core_v1_client_proto_goTypes,
 		DependencyIndexes: file_durably_core_v1_client_proto_depIdxs,
+		EnumInfos:         file_durably_core_v1_client_proto_enumTypes,
 		MessageInfos:      file_durably_core_v1_client_proto_msgTypes,
 	}.Build()
 	File_durably_core_v1_client_proto = out.File

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, TypedDict, overload
@@ -135,8 +134,6 @@ class Client:
         self._service_client = service_client
         self._rpc_metadata: Mapping[str, str] = {}
         self._identity = service_client.bridge.identity
-        # A test environment that skips time lets it run while somebody waits for a result.
-        self._while_awaiting_result: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
 
     def config(self) -> ClientConfig:
         """The arguments of `Client()` that make an equal client."""

@@ -119,8 +119,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             timeout=to_duration(rpc_timeout),
             metadata=self._client._metadata(rpc_metadata),
         )
-        async with self._client._while_awaiting_result():
-            result = await self._client.service_client.await_workflow(request)
+        result = await self._client.service_client.await_workflow(request)
         outcome = result.WhichOneof("outcome")
         if outcome == "completed":
             hints = [self._result_type] if self._result_type else None

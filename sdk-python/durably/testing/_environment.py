@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from durably import activity, common, converter, workflow
 from durably.api.google.protobuf import Empty
 from durably.api.operatorservice.v1 import AddSearchAttributesRequest
-from durably.api.testservice.v1 import LockTimeSkippingRequest, SleepRequest, UnlockTimeSkippingRequest
 from durably.api.time import as_timedelta, to_datetime, to_duration
 from durably.client import Client, WorkflowHandle
 from durably.client._start import UNSET
@@ -226,28 +225,15 @@ class _OwnEnvironment(WorkflowEnvironment):
 
 
 class _TimeSkippingEnvironment(_OwnEnvironment):
-    """Its server's clock is locked while nobody waits."""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self._auto = True
-        self._waiting = 0
-        # Lock and unlock calls must reach the server in order.
-        self._order = asyncio.Lock()
-        client._while_awaiting_result = self._unlocked
+    """Its server's clock skips while somebody waits for a result, which the core sees to."""
 
     @property
     def supports_time_skipping(self) -> bool:
         return True
 
     async def sleep(self, duration: timedelta | float) -> None:
-        request = SleepRequest(duration=to_duration(timedelta(seconds=_seconds(duration))))
-        service = self._client.test_service
-        async with self._order:
-            # One call, so that time can't run on between the end of the sleep and a lock.
-            sleep = service.sleep if self._waiting else service.unlock_time_skipping_with_sleep
-        # The deadline of a call is real time, of which skipping takes little unless workers are slow.
-        await sleep(request, timeout=timedelta(days=1))
+        length = timedelta(seconds=_seconds(duration))
+        await self._client.service_client._sleep(length, in_activity=activity.in_activity())
 
     async def get_current_time(self) -> datetime:
         response = await self._client.test_service.get_current_time(Empty())
@@ -257,31 +243,12 @@ class _TimeSkippingEnvironment(_OwnEnvironment):
 
     @contextmanager
     def auto_time_skipping_disabled(self) -> Iterator[None]:
-        before, self._auto = self._auto, False
+        service = self._client.service_client
+        before, service._keeps_real_time = service._keeps_real_time, True
         try:
             yield None
         finally:
-            self._auto = before
-
-    @asynccontextmanager
-    async def _unlocked(self) -> AsyncIterator[None]:
-        if not self._auto:
-            yield None
-            return
-        async with self._order:
-            if self._waiting == 0:
-                await self._client.test_service.unlock_time_skipping(UnlockTimeSkippingRequest())
-            self._waiting += 1
-        try:
-            yield None
-        finally:
-            await asyncio.shield(self._lock())
-
-    async def _lock(self) -> None:
-        async with self._order:
-            self._waiting -= 1
-            if self._waiting == 0:
-                await self._client.test_service.lock_time_skipping(LockTimeSkippingRequest())
+            service._keeps_real_time = before
 
 
 async def _client(

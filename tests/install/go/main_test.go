@@ -14,7 +14,11 @@ import (
 )
 
 func TestGreeting(t *testing.T) {
-	c, err := client.Dial(client.Options{HostPort: "embedded:"}) // a server of the test's own, with its state in memory
+	// A server of the test's own, with its state in memory. Its time skips, and a mistake is told at once.
+	embedded := client.EmbeddedOptions{TimeSkipping: true, FailFast: true}
+	c, err := client.Dial(client.Options{
+		HostPort: "embedded:", ConnectionOptions: client.ConnectionOptions{Embedded: embedded},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

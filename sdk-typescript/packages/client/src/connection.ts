@@ -3,7 +3,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { msToNumber, msToTs } from '@durably/common/lib/time';
 import { BridgeClient, BridgeError } from '@durably/core-bridge';
-import { BackUpRequest, type durably, type google } from '@durably/proto';
+import { BackUpRequest, SleepRequest, type durably, type google } from '@durably/proto';
 import { type ConnectionOptions, connectOptions, metadataOf } from './connection-options';
 import { GrpcServiceError, ServiceError, isGrpcServiceError, status } from './errors';
 import { type HealthService, makeHealthService, makeService } from './services';
@@ -158,6 +158,11 @@ export class Connection implements ConnectionLike {
   /** Copies the state file of an embedded server; see {@link Client.backup}. */
   async backup(path: string): Promise<void> {
     await this.call('durably.core.v1.Embedded', 'BackUp', BackUpRequest.encode({ path }));
+  }
+
+  /** Sleeps by the clock of a server that skips time. @internal */
+  async sleep(request: durably.core.v1.ISleepRequest): Promise<void> {
+    await this.call('durably.core.v1.Embedded', 'Sleep', SleepRequest.encode(request));
   }
 
   private async call(service: string, method: string, request: Uint8Array): Promise<Buffer> {

@@ -76,6 +76,8 @@ interface HandleTarget extends GetWorkflowHandleOptions {
 /** Usually had as {@link Client.workflow}. */
 export class WorkflowClient extends BaseClient {
   readonly options: LoadedWorkflowClientOptions;
+  /** What `result` lets the clock of a server that skips time do: as the connection says, or a value of the contract's enum. @internal */
+  protected readonly clock: number | undefined;
 
   constructor(options?: WorkflowClientOptions) {
     super(options);
@@ -187,12 +189,12 @@ export class WorkflowClient extends BaseClient {
     runId?: string,
     opts?: WorkflowResultOptions,
   ): Promise<WorkflowResultType<T>> {
-    const { connection } = this;
+    const { connection, clock } = this;
     if (!(connection instanceof Connection)) {
       throw new TypeError('result: the client was made with a connection that is none of durably');
     }
     const { namespace } = this.options;
-    const request = { namespace, workflowId, runId, followRuns: opts?.followRuns ?? true };
+    const request = { namespace, workflowId, runId, followRuns: opts?.followRuns ?? true, clock };
     const ended = await connection
       .awaitWorkflow(request)
       .catch((error: unknown) =>

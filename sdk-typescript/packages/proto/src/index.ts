@@ -29,6 +29,7 @@ export const ConnectOptions = messageType<core.IConnectOptions, core.ConnectOpti
 export const Call = messageType<core.ICall, core.Call>('durably.core.v1.Call');
 export const CallError = messageType<core.ICallError, core.CallError>('durably.core.v1.CallError');
 export const BackUpRequest = messageType<core.IBackUpRequest, core.BackUpRequest>('durably.core.v1.BackUpRequest');
+export const SleepRequest = messageType<core.ISleepRequest, core.SleepRequest>('durably.core.v1.SleepRequest');
 export const AwaitWorkflow = messageType<core.IAwaitWorkflow, core.AwaitWorkflow>('durably.core.v1.AwaitWorkflow');
 export const WorkflowResult = messageType<core.IWorkflowResult, core.WorkflowResult>('durably.core.v1.WorkflowResult');
 export const WorkerOptions = messageType<core.IWorkerOptions, core.WorkerOptions>('durably.core.v1.WorkerOptions');

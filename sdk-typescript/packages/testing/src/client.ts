@@ -1,15 +1,7 @@
 /** Clients that let time skip while they wait for a workflow's result. */
 
-import {
-  Client,
-  type ClientOptions,
-  Connection,
-  WorkflowClient,
-  type WorkflowClientOptions,
-  type WorkflowResultOptions,
-} from '@durably/client';
-import type { Workflow, WorkflowResultType } from '@durably/common';
-import { Clock } from './clock';
+import { Client, type ClientOptions, WorkflowClient } from '@durably/client';
+import { enumOf } from '@durably/proto';
 
 /** Options of the environment's client. */
 export type ClientOptionsForTestEnv = Omit<ClientOptions, 'namespace' | 'connection'>;
@@ -32,23 +24,10 @@ export class TimeSkippingClient extends Client {
   }
 }
 
-/** A `WorkflowClient` that lets time skip while it waits for a result. */
+/**
+ * A `WorkflowClient` that lets time skip while it waits for a result. Any client does on a connection with the option
+ * `embedded.timeSkipping`; this one also does where the server is behind a port.
+ */
 export class TimeSkippingWorkflowClient extends WorkflowClient {
-  private readonly clock: Clock;
-
-  constructor(options: WorkflowClientOptions) {
-    super(options);
-    if (!(options.connection instanceof Connection)) {
-      throw new TypeError('TimeSkippingWorkflowClient: a connection of durably is needed');
-    }
-    this.clock = Clock.of(options.connection);
-  }
-
-  override result<T extends Workflow>(
-    workflowId: string,
-    runId?: string,
-    opts?: WorkflowResultOptions,
-  ): Promise<WorkflowResultType<T>> {
-    return this.clock.skippingWhile(() => super.result<T>(workflowId, runId, opts));
-  }
+  protected override readonly clock = enumOf('durably.core.v1.AwaitWorkflow.Clock').numbers.get('SKIPPING');
 }

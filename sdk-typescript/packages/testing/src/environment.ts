@@ -1,12 +1,14 @@
 /** Environments for testing workflows: an embedded server, with or without a clock that skips time. */
 
+import { inActivityContext } from '@durably/activity';
 import { type AsyncCompletionClient, Client, Connection, type WorkflowClient, isGrpcServiceError } from '@durably/client';
 import type { Duration, SearchAttributeKey, SearchAttributeType } from '@durably/common';
-import { msToNumber } from '@durably/common/lib/time';
+import { msToNumber, msToTs, tsToMs } from '@durably/common/lib/time';
 import { enumOf } from '@durably/proto';
 import { NativeConnection, type NativeConnectionOptions } from '@durably/worker';
 import { type ClientOptionsForTestEnv, TimeSkippingClient } from './client';
-import { Clock } from './clock';
+
+const A_DAY = 24 * 60 * 60 * 1000;
 
 /** Options of `@temporalio/testing` about the server that it downloads and runs. They have no effect here. */
 interface Ignored {
@@ -159,13 +161,19 @@ export class TestWorkflowEnvironment {
 
   /** Sleeps; in an environment that skips time, by moving its clock. */
   sleep = async (durationMs: Duration): Promise<void> => {
-    if (this.supportsTimeSkipping) return Clock.of(this.connection).sleep(durationMs);
+    if (this.supportsTimeSkipping) {
+      const request = { duration: msToTs(durationMs), inActivity: inActivityContext() };
+      // The deadline of a sleep is real time, of which skipping takes little unless workers are slow.
+      return this.connection.withDeadline(Date.now() + A_DAY, () => this.connection.sleep(request));
+    }
     await new Promise((resolve) => setTimeout(resolve, msToNumber(durationMs)));
   };
 
   /** The environment's time, in milliseconds since the epoch. */
   async currentTimeMs(): Promise<number> {
-    return this.supportsTimeSkipping ? Clock.of(this.connection).now() : Date.now();
+    if (!this.supportsTimeSkipping) return Date.now();
+    const { time } = await this.connection.testService.getCurrentTime();
+    return tsToMs(time);
   }
 
   /** Closes the connection, and stops the server if it is the environment's. */
