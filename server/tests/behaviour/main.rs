@@ -9,6 +9,7 @@
 mod activities;
 mod backup;
 mod bounds;
+mod children;
 mod codes;
 mod damage;
 mod depth;

@@ -20,6 +20,8 @@ use crate::support::*;
 
 /// The second namespace of each file.
 const OTHER: &str = "other";
+/// A third one, in files since there are child workflows.
+const FAMILIES: &str = "families";
 /// Ten years: what waits in a file still waits when a test opens it.
 const LONG: i64 = 10 * 365 * 24 * 3_600_000;
 
@@ -64,6 +66,13 @@ async fn tell_the_story(harness: &Harness) {
     };
     harness.client().terminate_workflow_execution(terminate).await.unwrap();
 
+    harness.begin_as(start_in(FAMILIES, "parent")).await;
+    // The parent's first task, and that of its child's start.
+    for commands in [vec![start_child("kid", |_| ())], Vec::new()] {
+        let task = family_task(harness, "parent").await;
+        harness.try_complete_in(FAMILIES, &task, commands).await.unwrap();
+    }
+
     // Last, so that nothing is left in the queue: its workflow task is with a worker that never answers.
     harness.begin("buffered").await;
     let task = harness.workflow_task().await;
@@ -73,11 +82,22 @@ async fn tell_the_story(harness: &Harness) {
     harness.begin("open").await;
 }
 
+/// The next task of this run. The child's is left with a worker that is gone.
+async fn family_task(harness: &Harness, workflow_id: &str) -> PollWorkflowTaskQueueResponse {
+    loop {
+        let task = harness.poll_workflow_in(FAMILIES, std::time::Duration::from_secs(20)).await.unwrap();
+        if task.workflow_execution.as_ref().is_some_and(|run| run.workflow_id == workflow_id) {
+            return task;
+        }
+    }
+}
+
 #[tokio::test]
 #[ignore = "writes the state file of the present format; run it when a release changes the format"]
 async fn write_a_state_file() {
     let mut harness =
-        Harness::with(|options| options.namespaces = vec![NAMESPACE.into(), OTHER.into()]).await;
+        Harness::with(|options| options.namespaces = vec![NAMESPACE.into(), OTHER.into(), FAMILIES.into()])
+            .await;
     tell_the_story(&harness).await;
     harness.server.shutdown().await;
     let source = harness.directory.path().join("state.db");
@@ -194,6 +214,30 @@ async fn each_run_of_a_file_of_each_release_goes_on() {
         harness.advance(vec![complete_workflow("done")]).await;
         assert_eq!(listed(harness, NAMESPACE, "ExecutionStatus = 'Running'").await, [], "{file}");
         assert_eq!(listed(harness, NAMESPACE, "ExecutionStatus = 'Completed'").await.len(), 7, "{file}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_family_of_each_file_goes_on() {
+    on_each_file(async |harness, file| {
+        if ["v1.db", "v4.db", "v5.db"].iter().any(|before| file.ends_with(before)) {
+            return;
+        }
+        let parent = execution("parent", "");
+        let request =
+            DescribeWorkflowExecutionRequest { namespace: FAMILIES.into(), execution: Some(parent) };
+        let described = harness.client().describe_workflow_execution(request).await.unwrap().into_inner();
+        assert_eq!(described.pending_children[0].workflow_id, "kid", "{file}");
+        for (workflow_id, heard) in
+            [("kid", "WORKFLOW_EXECUTION_STARTED"), ("parent", "CHILD_WORKFLOW_EXECUTION_COMPLETED")]
+        {
+            let task = family_task(harness, workflow_id).await;
+            assert!(names(history(&task)).contains(&heard.to_owned()), "{file}: {heard}");
+            harness.try_complete_in(FAMILIES, &task, vec![complete_workflow("done")]).await.unwrap();
+        }
+        assert_eq!(listed(harness, FAMILIES, "ExecutionStatus = 'Running'").await, [], "{file}");
+        assert_eq!(listed(harness, FAMILIES, "ParentWorkflowId = 'parent'").await.len(), 1, "{file}");
     })
     .await;
 }

@@ -106,8 +106,16 @@ impl Harness {
     }
 
     pub async fn poll_workflow(&self, timeout: Duration) -> Result<PollWorkflowTaskQueueResponse, Status> {
+        self.poll_workflow_in(NAMESPACE, timeout).await
+    }
+
+    pub async fn poll_workflow_in(
+        &self,
+        namespace: &str,
+        timeout: Duration,
+    ) -> Result<PollWorkflowTaskQueueResponse, Status> {
         let request = PollWorkflowTaskQueueRequest {
-            namespace: NAMESPACE.into(),
+            namespace: namespace.into(),
             task_queue: Some(queue(QUEUE)),
             identity: "tester".into(),
             ..Default::default()
@@ -125,8 +133,17 @@ impl Harness {
         task: &PollWorkflowTaskQueueResponse,
         commands: Vec<Command>,
     ) -> Result<RespondWorkflowTaskCompletedResponse, Status> {
+        self.try_complete_in(NAMESPACE, task, commands).await
+    }
+
+    pub async fn try_complete_in(
+        &self,
+        namespace: &str,
+        task: &PollWorkflowTaskQueueResponse,
+        commands: Vec<Command>,
+    ) -> Result<RespondWorkflowTaskCompletedResponse, Status> {
         let request = RespondWorkflowTaskCompletedRequest {
-            namespace: NAMESPACE.into(),
+            namespace: namespace.into(),
             task_token: task.task_token.clone(),
             identity: "tester".into(),
             commands,
@@ -335,6 +352,23 @@ pub fn continue_as_new(input: &str) -> Command {
     command(
         CommandType::ContinueAsNewWorkflowExecution,
         Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(attributes),
+    )
+}
+
+pub fn start_child(
+    workflow_id: &str,
+    change: impl FnOnce(&mut StartChildWorkflowExecutionCommandAttributes),
+) -> Command {
+    let mut attributes = StartChildWorkflowExecutionCommandAttributes {
+        workflow_id: workflow_id.into(),
+        workflow_type: Some(WorkflowType { name: "Child".into() }),
+        input: Some(text("input")),
+        ..Default::default()
+    };
+    change(&mut attributes);
+    command(
+        CommandType::StartChildWorkflowExecution,
+        Attributes::StartChildWorkflowExecutionCommandAttributes(attributes),
     )
 }
 
