@@ -120,7 +120,9 @@ impl Shard {
                 Dispatch::WorkflowTask { .. } => true,
                 Dispatch::Activity { queue, .. } => {
                     let key = queue_key(namespace_id, queue, QueueKind::Activity);
-                    self.shared.matching.has_poller(&key, real, WORKER_MEMORY)
+                    // One that has said goodbye takes nothing, however recently it polled.
+                    let matching = &self.shared.matching;
+                    matching.has_poller(&key, real, WORKER_MEMORY) && matching.is_served(&key, real)
                 }
             });
             slot.outstanding + pending.count()

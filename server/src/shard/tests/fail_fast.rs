@@ -155,6 +155,24 @@ async fn a_run_without_a_worker_does_not_hold_a_virtual_clock() {
 }
 
 #[tokio::test]
+async fn an_activity_whose_worker_has_gone_does_not_hold_a_virtual_clock() {
+    let on = failing_fast(ClockKind::Virtual);
+    on.start_workflow(&namespace(), start_request("left behind"), false).await.unwrap();
+    let task = poll(&on, "tq").await;
+    let worker = serve(&on, "tq", "gone");
+    respond(&on, &task, vec![schedule_activity("1")]).await.unwrap();
+    worker.await.unwrap();
+    let ends = ShutdownWorkerRequest { worker_instance_key: "gone".into(), ..Default::default() };
+    on.shutdown_worker(&namespace(), ends).await.unwrap();
+    let left = ActivityTask::by_id(&namespace(), "left behind", "", "1".into());
+    let declined = failure("ValueError", "no card");
+    on.fail_activity(left, Some(declined), None, "worker".into()).await.unwrap();
+    // The next attempt waits in the queue all the time.
+    let slept = on.unlock_time_skipping_with_sleep(3600 * SECOND);
+    tokio::time::timeout(Duration::from_secs(10), slept).await.expect("nobody will take it").unwrap();
+}
+
+#[tokio::test]
 async fn an_activity_that_fails_for_ever_is_told_after_a_hundred_attempts() {
     let on = failing_fast(ClockKind::Virtual);
     on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
