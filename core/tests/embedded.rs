@@ -12,7 +12,7 @@ use durably_proto::{
         AwaitWorkflow, BackUpRequest, Call, ConnectOptions, EmbeddedOptions, WorkerOptions, call_result,
         workflow_result,
     },
-    temporal::api::{enums::v1::RetryState, workflowservice::v1::*},
+    temporal::api::{enums::v1::RetryState, taskqueue::v1::TaskQueue, workflowservice::v1::*},
 };
 use durably_server::{Server, ServerOptions, State};
 use prost::Message as _;
@@ -281,4 +281,36 @@ async fn a_worker_tells_once_that_its_server_is_away_and_once_that_it_is_back() 
     let ended = sdk.shut_down().await;
     assert_eq!(ended.fatal, None);
     server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_is_too_large_is_told_with_its_size_and_the_run_waits_for_other_code() {
+    let embedded = Some(EmbeddedOptions { fail_fast: true, ..Default::default() });
+    let options = ConnectOptions { target: "embedded:".into(), embedded, ..Default::default() };
+    let client = Client::connect(options).await.unwrap();
+    let registry = Registry::default()
+        .workflow("large", |_| async { Outcome::Completed("x".repeat(3 << 20)) })
+        .workflow("calls", |context| async move {
+            Outcome::Completed(context.activity("echo", &"x".repeat(3 << 20)).await.unwrap())
+        });
+    let sdk = Sdk::start(
+        &client,
+        WorkerOptions { task_queue: "q".into(), workflows: true, ..Default::default() },
+        registry,
+    );
+    for (kind, what) in
+        [("large", "the result of workflow `large` takes"), ("calls", "the arguments of activity `echo` take")]
+    {
+        start_with(&client, kind, kind, "", |request| {
+            request.task_queue = Some(TaskQueue { name: "q".into(), ..Default::default() });
+        })
+        .await;
+        let request = AwaitWorkflow { workflow_id: kind.into(), ..Default::default() };
+        let told = client.await_workflow(request).await.unwrap_err().message;
+        assert!(told.contains(what), "{told}");
+        assert!(told.contains("bytes; at most 2097152 are allowed"), "{told}");
+        describe(&client, kind).await.expect("it is still there");
+    }
+    sdk.shut_down().await;
+    client.close().await;
 }

@@ -1,6 +1,6 @@
 //! What all parts of one worker share: its client, its settings, its sink, and how far its shutdown has come.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use durably_proto::durably::core::v1::{CallError, Connectivity, ShutDown, WorkerEvent, worker_event};
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub(crate) struct Context {
     fatal: Mutex<Option<CallError>>,
     /// Whether the SDK was told that the server is away.
     is_away: Mutex<bool>,
+    /// What one payload may take in bytes, if the server has said it.
+    payload_limit: OnceLock<usize>,
 }
 
 impl Context {
@@ -48,7 +50,17 @@ impl Context {
             phase: watch::Sender::new(Phase::Running),
             fatal: Mutex::new(None),
             is_away: Mutex::new(false),
+            payload_limit: OnceLock::new(),
         }
+    }
+
+    pub(super) fn limit_payloads(&self, bytes: usize) {
+        let _ = self.payload_limit.set(bytes);
+    }
+
+    /// What the arguments, or the result, of one thing may take in bytes; `None` if the server hasn't said it.
+    pub(super) fn payload_limit(&self) -> Option<usize> {
+        self.payload_limit.get().copied()
     }
 
     pub(crate) fn emit(&self, event: worker_event::Event) {

@@ -61,7 +61,7 @@ pub(super) async fn run(
     context.emit_shut_down();
 }
 
-/// Whether the namespace exists, and whether its server answers open polls when a worker shuts down.
+/// Whether the namespace exists, and whether its server answers open polls when a worker shuts down. Notes its limits.
 async fn ends_polls_at_shutdown(context: &Context) -> Result<bool, CallError> {
     let client = &context.client;
     let request = DescribeNamespaceRequest { namespace: client.namespace().to_owned(), ..Default::default() };
@@ -69,8 +69,12 @@ async fn ends_polls_at_shutdown(context: &Context) -> Result<bool, CallError> {
         client.rpc(methods::DESCRIBE_NAMESPACE, &request, CALL_TIMEOUT, Some(client.retry_policy())).await;
     match answer {
         Ok(response) => {
-            let capabilities = response.namespace_info.and_then(|info| info.capabilities);
-            Ok(capabilities.is_some_and(|c| c.worker_poll_complete_on_shutdown))
+            let info = response.namespace_info.unwrap_or_default();
+            let limit = info.limits.and_then(|limits| usize::try_from(limits.blob_size_limit_error).ok());
+            if let Some(limit) = limit.filter(|limit| *limit > 0) {
+                context.limit_payloads(limit);
+            }
+            Ok(info.capabilities.is_some_and(|c| c.worker_poll_complete_on_shutdown))
         }
         Err(error) if error.code == Code::NotFound as i32 => {
             let message = format!(

@@ -2,6 +2,7 @@
 
 mod cache;
 pub(crate) mod context;
+mod large;
 mod lifecycle;
 pub(crate) mod poll;
 pub(crate) mod rate;

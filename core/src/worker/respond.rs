@@ -19,7 +19,7 @@ use durably_proto::temporal::api::{
 };
 use tonic::Code;
 
-use super::{context::Context, slots::Slot};
+use super::{context::Context, large, slots::Slot};
 use crate::{
     CallError,
     activity::Activities,
@@ -63,8 +63,14 @@ impl Responder {
         is_new: bool,
         takes_next: bool,
     ) -> Result<Option<PollWorkflowTaskQueueResponse>, String> {
-        let TaskCompleted { task_token, mut commands, messages, query_results, sdk_metadata, run_ended } =
-            task;
+        if let Some(limit) = self.context.payload_limit()
+            && let Some(message) = large::told(&task.commands, &task.workflow_type, limit)
+        {
+            return Err(self.refuse(task, message).await);
+        }
+        let TaskCompleted {
+            task_token, mut commands, messages, query_results, sdk_metadata, run_ended, ..
+        } = task;
         let stopping = self.context.is_stopping();
         let eager = if stopping { Vec::new() } else { self.reserve_eager(&mut commands) };
         if stopping {
@@ -111,6 +117,21 @@ impl Responder {
                 Err(refused(error))
             }
         }
+    }
+
+    /// Fails a task whose commands the server would not take. Temporal's server ends the run when it gets them; so nothing
+    /// is lost until other code is deployed.
+    async fn refuse(&self, task: TaskCompleted, message: String) -> String {
+        tracing::warn!("{message}; the workflow task fails, and will be tried again");
+        let info = ApplicationFailureInfo { r#type: "PayloadsTooLarge".to_owned(), ..Default::default() };
+        let failure = Failure {
+            message: message.clone(),
+            failure_info: Some(FailureInfo::ApplicationFailureInfo(info)),
+            ..Default::default()
+        };
+        let cause = WorkflowTaskFailedCause::PayloadsTooLarge;
+        self.fail(TaskFailed { task_token: task.task_token, cause, failure, attempt: task.attempt }).await;
+        message
     }
 
     /// Reserves slots for activities that the commands allow to start at once, and takes the wish out of the others.

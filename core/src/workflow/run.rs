@@ -455,6 +455,8 @@ impl Run {
                         .collect(),
                     sdk_metadata: self.state.take_metadata(),
                     run_ended,
+                    attempt: assignment.attempt,
+                    workflow_type: self.state.workflow_type().to_owned(),
                 })]
             }
             (AssignmentKind::Task, None) => {
@@ -520,6 +522,8 @@ impl Run {
             query_results: queries.into_iter().map(unanswered).collect(),
             sdk_metadata: None,
             run_ended: true,
+            attempt,
+            workflow_type: self.state.workflow_type().to_owned(),
         })
     }
 

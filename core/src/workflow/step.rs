@@ -56,6 +56,10 @@ pub struct TaskCompleted {
     pub sdk_metadata: Option<WorkflowTaskCompletedMetadata>,
     /// The run has ended with these commands; an eviction follows.
     pub run_ended: bool,
+    /// For a driver that must fail the task instead: as in [`TaskFailed`].
+    pub attempt: i32,
+    /// For what a driver says of the task.
+    pub workflow_type: String,
 }
 
 /// What `RespondWorkflowTaskFailed` says. An eviction follows.
