@@ -43,6 +43,17 @@ impl Lang {
         }
     }
 
+    /// What cargo builds for the package alone; Python's sees to that itself.
+    fn selection(self) -> Option<&'static [&'static str]> {
+        match self {
+            Lang::Python => None,
+            Lang::Typescript => {
+                Some(&["--example", "typescript", "-p", "durably-proto", "-p", "durably-bridge-node"])
+            }
+            Lang::Go => Some(&["-p", "durably-bridge-c"]),
+        }
+    }
+
     /// What to type in a project of one's own.
     fn installation(self, folder: &Path) -> String {
         let folder = folder.display();
@@ -56,6 +67,11 @@ impl Lang {
 }
 
 pub(crate) fn run(shell: &Shell, args: &PackageArgs) -> Result<(), Failure> {
+    if args.profile == Profile::Release
+        && let Some(selection) = args.lang.selection()
+    {
+        suites::build_release_for(shell, selection)?;
+    }
     let folder = make(shell, args.lang, args.profile)?;
     heading("done; in a project of your own");
     println!("{}", args.lang.installation(&folder));

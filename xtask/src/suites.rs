@@ -146,9 +146,19 @@ pub(crate) fn build_workspace(shell: &Shell) -> Result<(), Failure> {
     })
 }
 
+/// The key of a release build within one run of this program.
+const RELEASES: &str = "build releases";
+
+/// The release build of what goes into one package, in place of `build_release` for the rest of this run. It leaves out the
+/// binaries and the other languages' bridges, each of which takes minutes to link; and what lies below the bridge is
+/// built as for Python's, so that whoever has tried the demo has it already.
+pub(crate) fn build_release_for(shell: &Shell, selection: &[&str]) -> Result<(), Failure> {
+    shell.once(RELEASES, || shell::run(shell.cargo(["build", "--release", "--lib"]).args(selection)))
+}
+
 /// The release build of all but Python's extension module, which the demo builds alone to be ready soon: one selection, as above.
 pub(crate) fn build_release(shell: &Shell) -> Result<(), Failure> {
-    shell.once("build releases", || {
+    shell.once(RELEASES, || {
         let mut cargo = shell.cargo(["build", "--release", "--lib", "--bins"]);
         cargo.args(["--example", "round_trip", "--example", "typescript", "-p", "durably-proto"]);
         for package in ["durably-cli", "durably-bridge-c", "durably-bridge-node", "durably-sidecar"] {
