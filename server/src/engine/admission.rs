@@ -276,6 +276,8 @@ pub fn new_run(
         links: request.links,
         request_id: request.request_id,
         signal,
+        signals: Vec::new(),
+        signal_request_ids: Vec::new(),
         eager,
         receipts: Vec::new(),
     }

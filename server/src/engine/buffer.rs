@@ -67,6 +67,12 @@ impl Buffer {
         self.events.iter().any(|(_, event)| event.attributes.as_ref().is_some_and(&test))
     }
 
+    /// Whether the next run of the workflow can have all of it as well as this one: signals are for the workflow, whichever
+    /// run of it is there.
+    pub(super) fn is_for_any_run(&self) -> bool {
+        !self.any(|attributes| !matches!(attributes, Attributes::WorkflowExecutionSignaledEventAttributes(_)))
+    }
+
     /// Takes out the first event for which `pick` answers.
     pub(super) fn take_first<R>(&mut self, pick: impl Fn(&Attributes) -> Option<R>) -> Option<R> {
         let found = self.events.iter().enumerate().find_map(|(index, (_, event))| {

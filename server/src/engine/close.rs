@@ -204,6 +204,8 @@ impl Execution {
         started.original_execution_run_id.clone_from(&run_id);
         started.eager_execution_accepted = false;
         let request_id = (cx.new_run_id)();
+        // Only a run that continues as new ends while signals wait; any other has put them into its history.
+        let signals = self.pending.buffer.take();
         cx.effects.successor = Some(Box::new(NewRun {
             key: RunKey { run_id: run_id.as_str().into(), ..self.key.clone() },
             started,
@@ -211,6 +213,8 @@ impl Execution {
             links: Vec::new(),
             request_id,
             signal: None,
+            signals,
+            signal_request_ids: self.state.signal_request_ids.clone(),
             eager: None,
             receipts: self.pending.receipts.values().cloned().collect(),
         }));

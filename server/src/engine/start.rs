@@ -24,6 +24,10 @@ pub struct NewRun {
     pub request_id: String,
     /// Signal-with-start.
     pub signal: Option<Signal>,
+    /// Signals that came to the run before it when that had decided to end.
+    pub signals: Vec<HistoryEvent>,
+    /// By which repetitions of signals to the run before it are known.
+    pub signal_request_ids: Vec<String>,
     /// The caller is a worker that takes the first workflow task with the answer.
     pub eager: Option<Poller>,
     /// What the run before it has taken in: a repetition may find this one.
@@ -33,7 +37,18 @@ pub struct NewRun {
 impl Execution {
     /// Starts a run. With [`NewRun::eager`] and no back-off the first workflow task comes back started.
     pub fn start(new: NewRun, cx: &mut Context<'_>) -> (Self, Option<WorkflowTaskGrant>) {
-        let NewRun { key, mut started, user_metadata, links, request_id, signal, eager, receipts } = new;
+        let NewRun {
+            key,
+            mut started,
+            user_metadata,
+            links,
+            request_id,
+            signal,
+            signals,
+            signal_request_ids,
+            eager,
+            receipts,
+        } = new;
         let backoff = positive(started.first_workflow_task_backoff.as_ref()).unwrap_or(0);
         let execution_time = cx.now.after(backoff);
         if started.workflow_execution_expiration_time.is_none() {
@@ -55,6 +70,8 @@ impl Execution {
             run_expiration: run_end.into_iter().chain(chain_end).min().map(|time| time.0),
             first_task_due: (backoff > 0).then_some(execution_time.0),
             start_request_id: request_id,
+            signal_request_ids,
+            signal_count: signals.len() as i64,
             task_attempt: 1,
             ..Default::default()
         };
@@ -71,6 +88,10 @@ impl Execution {
         }
         if let Some(signal) = signal {
             run.record_signal(signal, cx);
+        }
+        for signal in signals {
+            // The time is this run's: a history's times do not go back.
+            run.push_event(HistoryEvent { event_time: None, ..signal }, cx);
         }
         run.changed(cx);
         if run.state.first_task_due.is_some() {

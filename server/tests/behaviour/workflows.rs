@@ -461,3 +461,42 @@ impl Harness {
         self.client().get_system_info(GetSystemInfoRequest {}).await.unwrap();
     }
 }
+
+/// Signals go on while each task of the workflow continues as new.
+#[tokio::test]
+async fn no_signal_is_lost_to_a_run_that_continues_as_new() {
+    const SIGNALS: usize = 200;
+    let harness = Harness::start().await;
+    harness.begin("busy").await;
+    let client = harness.client();
+    let sender = tokio::spawn(async move {
+        for number in 0..SIGNALS {
+            let request = SignalWorkflowExecutionRequest {
+                namespace: NAMESPACE.into(),
+                workflow_execution: Some(execution("busy", "")),
+                signal_name: number.to_string(),
+                request_id: number.to_string(),
+                ..Default::default()
+            };
+            // Said twice, as a client does that has not heard the answer.
+            for _ in 0..2 {
+                client.clone().signal_workflow_execution(request.clone()).await.unwrap();
+            }
+        }
+    });
+    let (mut heard, mut runs) = (Vec::new(), 0);
+    while heard.len() < SIGNALS {
+        let task = harness.workflow_task().await;
+        assert_eq!(task.attempt, 1, "no task has failed");
+        runs += 1;
+        heard.extend(history(&task).iter().filter_map(|event| match &event.attributes {
+            Some(Event::WorkflowExecutionSignaledEventAttributes(signal)) => Some(signal.signal_name.clone()),
+            _ => None,
+        }));
+        // What comes from here on is carried over.
+        harness.complete(&task, vec![continue_as_new("again")]).await;
+    }
+    sender.await.unwrap();
+    assert_eq!(heard, (0..SIGNALS).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert!(runs > 1);
+}

@@ -137,7 +137,7 @@ pub(super) fn check(
         plan.event_id = event_id;
         // The first that cannot be read is the first that is refused.
         let Ok(Checked { kind, offered, .. }) = command else { break };
-        if closes(offered) && !run.pending.buffer.is_empty() {
+        if closes(offered) && !run.pending.buffer.is_empty() && !hands_over(offered, run) {
             // The workflow did not see everything yet: it must decide again.
             return Err(Refused::new(Cause::UnhandledCommand, ""));
         }
@@ -301,6 +301,11 @@ fn closes(command: &Offered) -> bool {
         | Offered::CancelExternal(_)
         | Offered::StartChild(_) => false,
     }
+}
+
+/// Whether what the workflow has not seen goes to the run that follows this one (decision 142).
+fn hands_over(command: &Offered, run: &Execution) -> bool {
+    matches!(command, Offered::ContinueAsNew(_)) && run.pending.buffer.is_for_any_run()
 }
 
 /// Carries out commands.

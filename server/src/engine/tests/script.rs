@@ -227,6 +227,8 @@ impl Script {
             links: vec![],
             request_id: "req".into(),
             signal,
+            signals: Vec::new(),
+            signal_request_ids: Vec::new(),
             eager,
             receipts: Vec::new(),
         });

@@ -312,3 +312,21 @@ transcript!(
      poll
      complete finish"
 );
+
+transcript!(
+    signals_that_a_run_has_not_seen_go_to_the_next_one,
+    "start
+     poll
+     signal a r1
+     signal b r2
+     complete continue
+     successor
+     signal a r1
+     signal c r3
+     poll
+     signal d r4
+     cancel
+     complete continue
+     poll
+     complete finish"
+);
