@@ -298,9 +298,10 @@ async fn a_result_that_is_too_large_is_told_with_its_size_and_the_run_waits_for_
         WorkerOptions { task_queue: "q".into(), workflows: true, ..Default::default() },
         registry,
     );
-    for (kind, what) in
-        [("large", "the result of workflow `large` takes"), ("calls", "the arguments of activity `echo` take")]
-    {
+    for (kind, what) in [
+        ("large", "the result of workflow `large` takes"),
+        ("calls", "the arguments of activity `echo` take"),
+    ] {
         start_with(&client, kind, kind, "", |request| {
             request.task_queue = Some(TaskQueue { name: "q".into(), ..Default::default() });
         })
