@@ -251,6 +251,17 @@ fn child_event(name: &str, args: &[&str], initiated_event_id: i64) -> (EventType
                 },
             ),
         ),
+        name => child_end(name, args, initiated_event_id, workflow_execution),
+    }
+}
+
+fn child_end(
+    name: &str,
+    args: &[&str],
+    initiated_event_id: i64,
+    workflow_execution: Option<WorkflowExecution>,
+) -> (EventType, Attributes) {
+    match name {
         "child-completed" => (
             EventType::ChildWorkflowExecutionCompleted,
             Attributes::ChildWorkflowExecutionCompletedEventAttributes(

@@ -178,14 +178,10 @@ fn decoder(attributes: &Attributes) -> Option<fn(i64, Attributes) -> Decoded> {
         | A::ChildWorkflowExecutionTerminatedEventAttributes(_) => Some(child_workflow::decode),
         A::SignalExternalWorkflowExecutionInitiatedEventAttributes(_)
         | A::SignalExternalWorkflowExecutionFailedEventAttributes(_)
-        | A::ExternalWorkflowExecutionSignaledEventAttributes(_) => {
-            Some(|_, attributes| signal_external::decode(attributes))
-        }
+        | A::ExternalWorkflowExecutionSignaledEventAttributes(_) => Some(signal_external::decode),
         A::RequestCancelExternalWorkflowExecutionInitiatedEventAttributes(_)
         | A::RequestCancelExternalWorkflowExecutionFailedEventAttributes(_)
-        | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => {
-            Some(|_, attributes| cancel_external::decode(attributes))
-        }
+        | A::ExternalWorkflowExecutionCancelRequestedEventAttributes(_) => Some(cancel_external::decode),
         A::TimerStartedEventAttributes(_)
         | A::TimerFiredEventAttributes(_)
         | A::TimerCanceledEventAttributes(_) => Some(|_, attributes| timer::decode(attributes)),

@@ -100,7 +100,7 @@ pub(super) fn signal(
     })
 }
 
-pub(super) fn decode(attributes: Attributes) -> Decoded {
+pub(super) fn decode(_event_id: i64, attributes: Attributes) -> Decoded {
     let response = |origin: i64, event: Event| {
         if origin < 1 {
             return Err("it doesn't say which event sent the signal");

@@ -1,3 +1,5 @@
+//! Every state and event of a child, and what is told of it.
+
 use super::*;
 use crate::workflow::machines::table;
 
