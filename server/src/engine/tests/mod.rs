@@ -3,6 +3,7 @@
 //! After a change that is meant: `INSTA_UPDATE=always cargo test -p durably-server engine::`, then read the diff.
 
 mod brief;
+mod commands;
 mod family;
 mod rows;
 mod script;

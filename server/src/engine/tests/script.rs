@@ -6,7 +6,6 @@ use std::{
 };
 
 use durably_proto::temporal::api::{
-    command::v1::{command::Attributes as C, *},
     common::v1::*,
     enums::v1::*,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
@@ -17,7 +16,7 @@ use durably_proto::temporal::api::{
 };
 use prost::Message as _;
 
-use super::brief::brief;
+use super::{brief::brief, commands::command};
 use crate::{
     engine::{
         Body, Context, Dispatch, Effects, Execution, Input, LoadError, Message, NewRun, Outcome, Output,
@@ -508,95 +507,7 @@ impl Script {
     }
 }
 
-fn command(words: &[&str]) -> Command {
-    let word = |index: usize| words.get(index).copied().unwrap_or_default();
-    let option = |name: &str| {
-        words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
-    };
-    let time = |name: &str| option(name).map(|value| duration(span(&value)));
-    let attributes = match word(0) {
-        "activity" => C::ScheduleActivityTaskCommandAttributes(ScheduleActivityTaskCommandAttributes {
-            activity_id: word(1).into(),
-            activity_type: Some(ActivityType { name: "charge".into() }),
-            start_to_close_timeout: time("close"),
-            schedule_to_close_timeout: time("all"),
-            schedule_to_start_timeout: time("start"),
-            heartbeat_timeout: time("beat"),
-            retry_policy: option("attempts")
-                .map(|n| RetryPolicy { maximum_attempts: n.parse().unwrap(), ..Default::default() }),
-            request_eager_execution: words.contains(&"eager"),
-            ..Default::default()
-        }),
-        "cancel-activity" => {
-            C::RequestCancelActivityTaskCommandAttributes(RequestCancelActivityTaskCommandAttributes {
-                scheduled_event_id: word(1).parse().unwrap(),
-            })
-        }
-        "timer" => C::StartTimerCommandAttributes(StartTimerCommandAttributes {
-            timer_id: word(1).into(),
-            start_to_fire_timeout: Some(duration(span(word(2)))),
-        }),
-        "signal-other" => C::SignalExternalWorkflowExecutionCommandAttributes(
-            SignalExternalWorkflowExecutionCommandAttributes {
-                execution: Some(WorkflowExecution { workflow_id: word(1).into(), run_id: String::new() }),
-                signal_name: word(2).into(),
-                ..Default::default()
-            },
-        ),
-        "cancel-timer" => {
-            C::CancelTimerCommandAttributes(CancelTimerCommandAttributes { timer_id: word(1).into() })
-        }
-        "finish" => C::CompleteWorkflowExecutionCommandAttributes(Default::default()),
-        "give-up" => C::FailWorkflowExecutionCommandAttributes(FailWorkflowExecutionCommandAttributes {
-            failure: Some(application(word(1))),
-        }),
-        "accept-cancel" => C::CancelWorkflowExecutionCommandAttributes(Default::default()),
-        "continue" => C::ContinueAsNewWorkflowExecutionCommandAttributes(Default::default()),
-        "marker" => C::RecordMarkerCommandAttributes(RecordMarkerCommandAttributes {
-            marker_name: word(1).into(),
-            ..Default::default()
-        }),
-        "memo" => C::ModifyWorkflowPropertiesCommandAttributes(ModifyWorkflowPropertiesCommandAttributes {
-            upserted_memo: Some(Memo { fields: [("k".to_owned(), Payload::default())].into() }),
-        }),
-        "cancel-other" => C::RequestCancelExternalWorkflowExecutionCommandAttributes(
-            RequestCancelExternalWorkflowExecutionCommandAttributes {
-                workflow_id: word(1).into(),
-                reason: word(2).into(),
-                ..Default::default()
-            },
-        ),
-        "child" => {
-            C::StartChildWorkflowExecutionCommandAttributes(child(word(1), option("policy"), time("run")))
-        }
-        other => panic!("unknown command {other}"),
-    };
-    let command_type = crate::engine::commands::kind(&attributes) as i32;
-    Command { command_type, attributes: Some(attributes), ..Default::default() }
-}
-
-fn child(
-    id: &str,
-    policy: Option<String>,
-    workflow_run_timeout: Option<prost_types::Duration>,
-) -> StartChildWorkflowExecutionCommandAttributes {
-    let policy = match policy.as_deref() {
-        None => ParentClosePolicy::Unspecified,
-        Some("abandon") => ParentClosePolicy::Abandon,
-        Some("cancel") => ParentClosePolicy::RequestCancel,
-        Some("terminate") => ParentClosePolicy::Terminate,
-        Some(other) => panic!("unknown policy {other}"),
-    };
-    StartChildWorkflowExecutionCommandAttributes {
-        workflow_id: id.into(),
-        workflow_type: Some(WorkflowType { name: "child".into() }),
-        parent_close_policy: policy as i32,
-        workflow_run_timeout,
-        ..Default::default()
-    }
-}
-
-fn application(kind: &str) -> Failure {
+pub(super) fn application(kind: &str) -> Failure {
     let info =
         ApplicationFailureInfo { r#type: kind.into(), non_retryable: kind == "fatal", ..Default::default() };
     Failure {
@@ -616,7 +527,7 @@ fn text(payloads: &Payloads) -> String {
 }
 
 /// Nanoseconds of `5s`, `3m` or `2h`.
-fn span(text: &str) -> i64 {
+pub(super) fn span(text: &str) -> i64 {
     let (number, unit) = text.split_at(text.len() - 1);
     number.parse::<i64>().unwrap()
         * SECOND
