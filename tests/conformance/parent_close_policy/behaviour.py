@@ -50,6 +50,10 @@ class Ends:
 
 WORKFLOWS = [Goes, Ends]
 
+# Event types of Temporal's API.
+CHILD_STARTED = 31
+TASK_COMPLETED = 7
+
 WAYS = ["completes", "fails", "continues as new", "is terminated", "is cancelled", "times out"]
 OUTCOMES = {
     "TERMINATE": WorkflowExecutionStatus.TERMINATED,
@@ -79,8 +83,9 @@ async def ended(env: Any, policy: str, way: str) -> tuple[Any, Any]:
     parent = await env.start(Ends.run, child.id, policy, way, **limit)
 
     async def child_has_started() -> bool:
+        """And the parent's code has heard of it: a task completed after that."""
         events = [event.event_type async for event in parent.fetch_history_events()]
-        return 31 in events  # CHILD_WORKFLOW_EXECUTION_STARTED
+        return CHILD_STARTED in events and events[-1] == TASK_COMPLETED
 
     if way in ("is terminated", "is cancelled"):
         await env.eventually(child_has_started, "the child has started")
