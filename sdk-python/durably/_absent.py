@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 
 from durably.exceptions import ApplicationError
 
-_CHILDREN = "child workflows"
-_EXTERNAL = "handles of other workflows inside a workflow"
+_WITH_START = "signal-with-start inside a workflow"
 _LOCAL = "local activities"
 _UPDATES = "updates"
 _PATCHES = "patching"
@@ -23,16 +22,7 @@ _VERSIONS = "worker versioning"
 _GROUPS = "event groups"
 
 WORKFLOW = {
-    "ChildWorkflowCancellationType": _CHILDREN,
-    "ChildWorkflowConfig": _CHILDREN,
-    "ChildWorkflowHandle": _CHILDREN,
-    "ParentClosePolicy": _CHILDREN,
-    "execute_child_workflow": _CHILDREN,
-    "start_child_workflow": _CHILDREN,
-    "ExternalWorkflowHandle": _EXTERNAL,
-    "get_external_workflow_handle": _EXTERNAL,
-    "get_external_workflow_handle_for": _EXTERNAL,
-    "signal_with_start_workflow": _EXTERNAL,
+    "signal_with_start_workflow": _WITH_START,
     "LocalActivityConfig": _LOCAL,
     "execute_local_activity": _LOCAL,
     "execute_local_activity_class": _LOCAL,
@@ -79,6 +69,7 @@ OPTIONS = {
     "initial_versioning_behavior": _VERSIONS,
     "name": "random generators with names",
     "versioning_intent": _VERSIONS,
+    "versioning_override": _VERSIONS,
 }
 
 

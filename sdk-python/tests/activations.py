@@ -28,6 +28,7 @@ class Run:
         self.args, self.seed = args, seed
         self.now: float = START
         self.replaying = False
+        self.flags: list[int] = []
         self.completion: Any = None
         self.trace: list[str] = []
 
@@ -50,6 +51,7 @@ class Run:
             run_id="run",
             timestamp=msg.Timestamp(seconds=int(self.now), nanos=int(self.now % 1 * 1e9)),
             is_replaying=self.replaying,
+            available_flags=self.flags,
             history_length=10,
             jobs=list(jobs),
         )
@@ -130,3 +132,57 @@ def cancel(reason: str = "") -> Any:
 
 def evict() -> Any:
     return msg.WorkflowJob(evict=msg.Evict())
+
+
+def child_started(seq: int, run_id: str = "child-run") -> Any:
+    started = msg.ChildWorkflowStarted(run_id=run_id)
+    return msg.WorkflowJob(resolve_child_workflow_start=msg.ResolveChildWorkflowStart(seq=seq, started=started))
+
+
+def child_not_started(seq: int, *, cause: int = 1) -> Any:
+    failed = msg.ChildWorkflowStartFailed(workflow_id="taken", workflow_type="Child", cause=cause)
+    return msg.WorkflowJob(resolve_child_workflow_start=msg.ResolveChildWorkflowStart(seq=seq, failed=failed))
+
+
+def child_start_cancelled(seq: int) -> Any:
+    failure = _child_failure(msg.Failure(message="cancelled", canceled_failure_info=msg.CanceledFailureInfo()))
+    return msg.WorkflowJob(resolve_child_workflow_start=msg.ResolveChildWorkflowStart(seq=seq, cancelled=failure))
+
+
+def child_completed(seq: int, value: Any = None) -> Any:
+    result = msg.ChildWorkflowResolution(completed=msg.ChildWorkflowSuccess(result=payload(value)))
+    return msg.WorkflowJob(resolve_child_workflow=msg.ResolveChildWorkflow(seq=seq, result=result))
+
+
+def child_failed(seq: int, cause: Any = None) -> Any:
+    """`cause` is a `Failure`; default: that of a cancelled child."""
+    if cause is None:
+        failure = _child_failure(msg.Failure(message="cancelled", canceled_failure_info=msg.CanceledFailureInfo()))
+        result = msg.ChildWorkflowResolution(cancelled=failure)
+    else:
+        result = msg.ChildWorkflowResolution(failed=_child_failure(cause))
+    return msg.WorkflowJob(resolve_child_workflow=msg.ResolveChildWorkflow(seq=seq, result=result))
+
+
+def _child_failure(cause: Any) -> Any:
+    info = msg.ChildWorkflowExecutionFailureInfo(
+        namespace="default",
+        workflow_execution=msg.WorkflowExecution(workflow_id="child", run_id="child-run"),
+        workflow_type=msg.WorkflowType(name="Child"),
+        initiated_event_id=5,
+        started_event_id=6,
+        retry_state=5,
+    )
+    return msg.Failure(message="child failed", child_workflow_execution_failure_info=info, cause=cause)
+
+
+def delivered(seq: int, failure: Any = None) -> Any:
+    return msg.WorkflowJob(
+        resolve_signal_external_workflow=msg.ResolveSignalExternalWorkflow(seq=seq, failure=failure)
+    )
+
+
+def cancel_delivered(seq: int, failure: Any = None) -> Any:
+    return msg.WorkflowJob(
+        resolve_request_cancel_external_workflow=msg.ResolveRequestCancelExternalWorkflow(seq=seq, failure=failure)
+    )

@@ -6,7 +6,7 @@ import dataclasses
 from datetime import timedelta
 from typing import Any
 
-from activations import PAYLOADS, Run, query, resolve, signal
+from activations import PAYLOADS, Run, child_completed, child_started, delivered, payload, query, resolve, signal
 
 from durably import workflow
 from durably.worker import _interception as interception
@@ -53,6 +53,20 @@ class Out(interception.Outbound):
     def start_activity(self, input: Any) -> Any:
         return self.next.start_activity(dataclasses.replace(input, name="pay"))
 
+    async def start_child_workflow(self, input: Any) -> Any:
+        headers = {"trace": payload("1")}
+        return await self.next.start_child_workflow(dataclasses.replace(input, id="changed", headers=headers))
+
+    async def signal_child_workflow(self, input: interception.SignalChildWorkflowInput) -> None:
+        assert input.child_workflow_id == "changed"
+        headers = {"trace": payload("2")}
+        await self.next.signal_child_workflow(dataclasses.replace(input, signal="changed", headers=headers))
+
+    async def signal_external_workflow(self, input: interception.SignalExternalWorkflowInput) -> None:
+        assert (input.namespace, input.workflow_id, input.workflow_run_id) == ("default", "other", None)
+        headers = {"trace": payload("3")}
+        await self.next.signal_external_workflow(dataclasses.replace(input, args=["changed"], headers=headers))
+
     def continue_as_new(self, **options: Any) -> Any:
         return self.next.continue_as_new(**{**options, "args": ["changed"]})
 
@@ -81,3 +95,29 @@ def test_a_link_changes_the_next_run() -> None:
     run.activate(resolve(1, "ok"))
     (command,) = run.activate(signal("note", "hello"))
     assert PAYLOADS.from_payloads(command.continue_as_new.arguments) == ["changed"]
+
+
+@workflow.defn
+class Parent:
+    @workflow.run
+    async def run(self) -> Any:
+        child = await workflow.start_child_workflow("Child")
+        await child.signal("note")
+        await workflow.get_external_workflow_handle("other").signal("note")
+        return [child.id, await child]
+
+
+def test_links_see_what_goes_to_other_workflows() -> None:
+    run = Run(Parent)
+    run.instance.outbound = Out(run.instance.outbound)
+    (command,) = run.start()
+    start = command.start_child_workflow
+    assert (start.workflow_id, start.headers) == ("changed", {"trace": payload("1")})
+    (command,) = run.activate(child_started(1))
+    sent = command.signal_external_workflow
+    assert (sent.signal_name, sent.child_workflow_id, sent.headers) == ("changed", "changed", {"trace": payload("2")})
+    (command,) = run.activate(delivered(1))
+    sent = command.signal_external_workflow
+    assert (PAYLOADS.from_payloads(sent.arguments), sent.headers) == (["changed"], {"trace": payload("3")})
+    run.activate(delivered(2), child_completed(1, "done"))
+    assert run.result == ["changed", "done"]

@@ -251,8 +251,8 @@ async def test_code_that_disagrees_with_its_history_obeys_the_failure_types(
 class UsesWhatIsAbsent:
     @workflow.run
     async def run(self, what: str) -> None:
-        if what == "child":
-            await workflow.execute_child_workflow("x")
+        if what == "local activity":
+            await workflow.execute_local_activity("x")  # type: ignore[attr-defined]
         elif what == "patch":
             workflow.patched("x")
         elif what == "info":
@@ -277,7 +277,7 @@ async def measures() -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["child", "patch", "info", "option", "sleep", "condition", "random", "called activity"]
+    "what", ["local activity", "patch", "info", "option", "sleep", "condition", "random", "called activity"]
 )
 async def test_a_feature_that_is_absent_fails_the_run_at_once(client: Client, queue: str, what: str) -> None:
     async with Worker(client, task_queue=queue, workflows=[UsesWhatIsAbsent]):

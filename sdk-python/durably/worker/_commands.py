@@ -14,6 +14,7 @@ from durably import converter
 from durably.converter import PayloadConverter
 from durably.worker._loop import WorkflowLoop
 from durably.workflow._activities import ActivityOptions
+from durably.workflow._children import ChildWorkflowOptions
 from durably.workflow._definition import _Definition
 from durably.workflow._runtime import Info
 
@@ -32,10 +33,13 @@ class Commands:
         self._payloads = payloads
         self._frames_of_main = frames_of_main
 
-    def issue(self, summary: str | None = None, **command: Any) -> None:
+    def issue(self, summary: str | None = None, details: str | None = None, **command: Any) -> None:
         """Ask for one, with the place in the user's code that asks."""
-        if summary:
-            command["user_metadata"] = msg.UserMetadata(summary=self._payloads.to_payload(summary))
+        if summary or details:
+            to_payload = self._payloads.to_payload
+            command["user_metadata"] = msg.UserMetadata(
+                summary=to_payload(summary) if summary else None, details=to_payload(details) if details else None
+            )
         self.issued.append(msg.WorkflowCommand(**command, location=self._location()))
 
     def _location(self) -> str:
@@ -89,6 +93,55 @@ def schedule_activity(
     return command
 
 
+def start_child_workflow(seq: int, options: ChildWorkflowOptions, info: Info, payloads: PayloadConverter) -> Any:
+    """`StartChildWorkflow`."""
+    command = msg.StartChildWorkflow(
+        seq=seq,
+        workflow_id=options.id,
+        workflow_type=options.name,
+        task_queue=options.task_queue or info.task_queue,
+        arguments=payloads.to_payloads(options.args) if options.args else [],
+        headers=dict(options.headers),
+        execution_timeout=msg.to_duration(options.execution_timeout),
+        run_timeout=msg.to_duration(options.run_timeout),
+        task_timeout=msg.to_duration(options.task_timeout),
+        parent_close_policy=int(options.parent_close_policy),
+        workflow_id_reuse_policy=int(options.id_reuse_policy),
+        retry_policy=None if options.retry_policy is None else options.retry_policy._to_proto(),
+        cron_schedule=options.cron_schedule,
+        cancellation_type=int(options.cancellation_type),
+        priority=options.priority._to_proto(),
+    )
+    if options.memo:
+        command.memo = _memo(payloads, options.memo)
+    if options.search_attributes:
+        command.search_attributes = _search_attributes(options.search_attributes)
+    return command
+
+
+def signal_external_workflow(
+    seq: int, target: Mapping[str, Any], signal: str, args: Sequence[Any], headers: Mapping[str, Any], payloads: PayloadConverter
+) -> Any:
+    """`SignalExternalWorkflow`; `target` is a field of it."""
+    return msg.SignalExternalWorkflow(
+        seq=seq,
+        signal_name=signal,
+        arguments=payloads.to_payloads(args) if args else [],
+        headers=dict(headers),
+        **target,
+    )
+
+
+def _memo(payloads: PayloadConverter, memo: Mapping[str, Any]) -> Any:
+    return msg.Memo(fields={key: payloads.to_payload(value) for key, value in memo.items()})
+
+
+def _search_attributes(attributes: Any) -> Any:
+    message = msg.SearchAttributes()
+    converter.encode_search_attributes(attributes, message)
+    return message
+
+
 def continue_as_new(
     info: Info,
     payloads: PayloadConverter,
@@ -113,10 +166,9 @@ def continue_as_new(
         retry_policy=None if retry_policy is None else retry_policy._to_proto(),
     )
     if memo is not None:
-        command.memo = msg.Memo(fields={key: payloads.to_payload(value) for key, value in memo.items()})
+        command.memo = _memo(payloads, memo)
     if search_attributes is not None:
-        command.search_attributes = msg.SearchAttributes()
-        converter.encode_search_attributes(search_attributes, command.search_attributes)
+        command.search_attributes = _search_attributes(search_attributes)
     return command
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from durably.worker import _commands as commands
 from durably.workflow._activities import ActivityHandle, ActivityOptions
+from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
 from durably.workflow._exceptions import ContinueAsNew
 from durably.workflow._runtime import Info
 
@@ -54,6 +55,28 @@ class HandleQueryInput:
     """Its definition."""
 
 
+@dataclass
+class SignalChildWorkflowInput:
+    """A signal to a child of the run."""
+
+    signal: str
+    args: Sequence[Any]
+    child_workflow_id: str
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SignalExternalWorkflowInput:
+    """A signal to another workflow."""
+
+    signal: str
+    args: Sequence[Any]
+    namespace: str
+    workflow_id: str
+    workflow_run_id: str | None
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Inbound:
     """A link of the chain into workflow code; hands everything on."""
 
@@ -86,6 +109,18 @@ class Outbound:
     def start_activity(self, input: ActivityOptions) -> ActivityHandle[Any]:
         """Schedules an activity."""
         return self.next.start_activity(input)
+
+    async def start_child_workflow(self, input: ChildWorkflowOptions) -> ChildWorkflowHandle[Any, Any]:
+        """Starts a child, and waits until it has started."""
+        return await self.next.start_child_workflow(input)
+
+    async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
+        """Signals a child, and waits until it has been delivered."""
+        await self.next.signal_child_workflow(input)
+
+    async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
+        """Signals another workflow, and waits until it has been delivered."""
+        await self.next.signal_external_workflow(input)
 
     def continue_as_new(self, **options: Any) -> ContinueAsNew:
         """What is raised to end the run and start the next one."""
@@ -123,6 +158,15 @@ class LastOutbound(Outbound):
 
     def start_activity(self, input: ActivityOptions) -> ActivityHandle[Any]:
         return self._run.scheduled.start_activity(input)
+
+    async def start_child_workflow(self, input: ChildWorkflowOptions) -> ChildWorkflowHandle[Any, Any]:
+        return await self._run.related.start_child(input)
+
+    async def signal_child_workflow(self, input: SignalChildWorkflowInput) -> None:
+        await self._run.related.signal_child(input)
+
+    async def signal_external_workflow(self, input: SignalExternalWorkflowInput) -> None:
+        await self._run.related.signal(input)
 
     def continue_as_new(self, **options: Any) -> ContinueAsNew:
         run = self._run

@@ -97,6 +97,8 @@ class Outcome:
             return msg.WorkflowCompletion(run_id=run_id, failure=failure)
         issued = self._run.commands.issued
         success = msg.ActivationSuccess(
-            commands=commands.until_closed(issued) if self._closed else issued, cache_bytes=weight
+            commands=commands.until_closed(issued) if self._closed else issued,
+            used_flags=self._run.flags.used,
+            cache_bytes=weight,
         )
         return msg.WorkflowCompletion(run_id=run_id, success=success)

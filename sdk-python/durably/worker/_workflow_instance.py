@@ -2,8 +2,8 @@
 
 `activate` is the whole boundary to the core. The order of what happens inside it is part of what histories rely on:
 signals first, then the start of the main method and resolutions, then queries. What the run consists of is beside it:
-`_handlers` calls signal and query handlers, `_scheduled` keeps timers and activities, `_commands` what is asked for,
-`_outcome` how it ends, and `_interception` the chains through which calls enter and leave the user's code.
+`_handlers` calls signal and query handlers, `_scheduled` keeps timers and activities, `_related` children and messages to
+other workflows, `_commands` what is asked for, `_outcome` how it ends, and `_interception` the chains through which calls enter and leave the user's code.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ from durably.worker import _builtin_queries as builtin
 from durably.worker import _guard as _guard
 from durably.worker import _interception as interception
 from durably.worker._commands import Commands
+from durably.worker._flags import Flags
 from durably.worker._handlers import Handlers
 from durably.worker._loop import TimerHandle, WorkflowLoop
 from durably.worker._outcome import Outcome
+from durably.worker._related import Related
 from durably.worker._scheduled import Scheduled
 from durably.worker._workflow_info import make_info
 from durably.workflow._activities import ActivityHandle, ActivityOptions
+from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
 from durably.workflow._definition import _Definition
 from durably.workflow._exceptions import ContinueAsNew, CutOff, Evicted, ReadOnlyContextError
 from durably.workflow._runtime import Info, Runtime
@@ -86,7 +89,9 @@ class WorkflowInstance(Runtime):
         self._start: Any = None
         self._main: asyncio.Task[None] | None = None
         self.commands = Commands(options.payload_converter, self.frames_of_main)
+        self.flags = Flags()
         self.scheduled = Scheduled(self)
+        self.related = Related(self)
         self.handlers = Handlers(self)
         self.outcome = Outcome(self)
         self.inbound: interception.Inbound = interception.LastInbound(self)
@@ -112,6 +117,7 @@ class WorkflowInstance(Runtime):
         if timestamp is not None:
             self.time_ns = timestamp.seconds * 1_000_000_000 + timestamp.nanos
         self.commands.issued = []
+        self.flags.begin(activation)
         self.outcome.task_error = None
         jobs = activation.jobs
         run_id = activation.run_id
@@ -209,6 +215,8 @@ class WorkflowInstance(Runtime):
             self.scheduled.fire_timer(fired)
         elif (resolved := job.resolve_activity) is not None:
             self.scheduled.resolve_activity(resolved)
+        elif self.related.resolve(job):
+            pass
         elif job.initialize is not None:
             self._main = self.loop.create_task(self.outcome.of(self._run_main), name=f"{self._start.workflow_type}.run")
         elif (cancelled := job.cancel) is not None:
@@ -245,8 +253,9 @@ class WorkflowInstance(Runtime):
             self._context.run(self.loop.close_all)
         # Break the cycles, so that a forgotten run is freed at once and not by the garbage collector.
         self.scheduled.clear()
+        self.related.clear()
         self.loop.runtime = _NO_TIMERS
-        del self.commands, self.scheduled, self.handlers, self.outcome, self.inbound, self.outbound
+        del self.commands, self.scheduled, self.related, self.handlers, self.outcome, self.inbound, self.outbound
         self._main = self._start = self.instance = None
 
     # -- What the workflow can do
@@ -281,6 +290,21 @@ class WorkflowInstance(Runtime):
 
     def start_activity(self, options: ActivityOptions) -> ActivityHandle[Any]:
         return self.outbound.start_activity(options)
+
+    async def start_child_workflow(self, options: ChildWorkflowOptions) -> ChildWorkflowHandle[Any, Any]:
+        self.check_writable("start child workflow")
+        return await self.outbound.start_child_workflow(options)
+
+    async def signal_external_workflow(
+        self, signal: str, args: Sequence[Any], workflow_id: str, run_id: str | None
+    ) -> None:
+        self.check_writable("signal external workflow")
+        call = interception.SignalExternalWorkflowInput(signal, args, self.own_info().namespace, workflow_id, run_id)
+        await self.outbound.signal_external_workflow(call)
+
+    async def cancel_external_workflow(self, workflow_id: str, run_id: str | None, reason: str) -> None:
+        self.check_writable("cancel external workflow")
+        await self.related.cancel(workflow_id, run_id, reason)
 
     def continue_as_new(self, **options: Any) -> ContinueAsNew:
         self.check_writable("continue as new")

@@ -11,8 +11,8 @@ Define one with `@workflow.defn` on a class and `@workflow.run` on an `async def
 asyncio is at hand as usual: tasks, gather, TaskGroup, timeouts, queues, locks. So are `time`, `random`, `uuid` and
 `datetime.now`, which answer deterministically. What talks to the world belongs in activities.
 
-Not in this release: updates, child workflows, external workflow handles, local activities, patching, upserts of search
-attributes and memo, Nexus, metrics. Whoever uses one of their names fails the run with an error that says so.
+Not in this release: updates, local activities, patching, upserts of search attributes and memo, Nexus, metrics. Whoever
+uses one of their names fails the run with an error that says so.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +30,14 @@ from durably.workflow._activities import (
     start_activity_method,
 )
 from durably.workflow._asyncio import as_completed, wait
+from durably.workflow._children import (
+    ChildWorkflowCancellationType,
+    ChildWorkflowConfig,
+    ChildWorkflowHandle,
+    ParentClosePolicy,
+    execute_child_workflow,
+    start_child_workflow,
+)
 from durably.workflow._definition import (
     HandlerUnfinishedPolicy,
     _Definition as _Definition,
@@ -46,6 +54,11 @@ from durably.workflow._exceptions import (
     NondeterminismError,
     ReadOnlyContextError,
     UnfinishedSignalHandlersWarning,
+)
+from durably.workflow._external import (
+    ExternalWorkflowHandle,
+    get_external_workflow_handle,
+    get_external_workflow_handle_for,
 )
 from durably.workflow._functions import (
     all_handlers_finished,
@@ -89,11 +102,16 @@ __all__ = [
     "ActivityCancellationType",
     "ActivityConfig",
     "ActivityHandle",
+    "ChildWorkflowCancellationType",
+    "ChildWorkflowConfig",
+    "ChildWorkflowHandle",
     "ContinueAsNewError",
+    "ExternalWorkflowHandle",
     "HandlerUnfinishedPolicy",
     "Info",
     "LoggerAdapter",
     "NondeterminismError",
+    "ParentClosePolicy",
     "ParentInfo",
     "ReadOnlyContextError",
     "RootInfo",
@@ -106,9 +124,12 @@ __all__ = [
     "execute_activity",
     "execute_activity_class",
     "execute_activity_method",
+    "execute_child_workflow",
     "get_current_details",
     "get_dynamic_query_handler",
     "get_dynamic_signal_handler",
+    "get_external_workflow_handle",
+    "get_external_workflow_handle_for",
     "get_last_completion_result",
     "get_last_failure",
     "get_query_handler",
@@ -139,6 +160,7 @@ __all__ = [
     "start_activity",
     "start_activity_class",
     "start_activity_method",
+    "start_child_workflow",
     "time",
     "time_ns",
     "unsafe",

@@ -18,6 +18,7 @@ from durably import _absent, common, converter
 
 if TYPE_CHECKING:
     from durably.workflow._activities import ActivityHandle, ActivityOptions
+    from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
 
 _get_running_loop = asyncio._get_running_loop
 
@@ -154,6 +155,17 @@ class Runtime(ABC):
 
     @abstractmethod
     def start_activity(self, options: ActivityOptions) -> ActivityHandle[Any]: ...
+
+    @abstractmethod
+    async def start_child_workflow(self, options: ChildWorkflowOptions) -> ChildWorkflowHandle[Any, Any]: ...
+
+    @abstractmethod
+    async def signal_external_workflow(
+        self, signal: str, args: Sequence[Any], workflow_id: str, run_id: str | None
+    ) -> None: ...
+
+    @abstractmethod
+    async def cancel_external_workflow(self, workflow_id: str, run_id: str | None, reason: str) -> None: ...
 
     @abstractmethod
     async def sleep(self, seconds: float, summary: str | None) -> None: ...

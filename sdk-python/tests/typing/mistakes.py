@@ -19,6 +19,21 @@ def take_note(text: str) -> None: ...
 
 
 @workflow.defn
+class Child:
+    @workflow.run
+    async def run(self, text: str) -> int:
+        return 1
+
+    @workflow.signal
+    def note(self, text: str) -> None: ...
+
+
+class Other:
+    @workflow.signal
+    def note(self, text: str) -> None: ...
+
+
+@workflow.defn
 class Mistaken:
     @workflow.run
     async def run(self) -> str:
@@ -28,7 +43,15 @@ class Mistaken:
         await workflow.execute_activity(take_note, "x", start_to_close_timeout="10s")  # error
         await workflow.execute_activity(take_note, "x", start_to_close=TEN)  # error
         wrong: str = await workflow.execute_activity(charge, "o", 2, start_to_close_timeout=TEN)  # error
-        return wrong
+        await workflow.execute_child_workflow(Child.run, 5)  # error
+        await workflow.execute_child_workflow(Child.run, "x", timeout=5)  # error
+        await workflow.execute_child_workflow(Child.run, "x", parent_close_policy="ABANDON")  # error
+        child = await workflow.start_child_workflow(Child.run, "x")
+        await child.signal(Child.note, 5)  # error
+        await child.signal(Other.note, "x")  # error
+        number: str = await child  # error
+        await workflow.get_external_workflow_handle_for(Child.run, 5)  # error
+        return wrong + number
 
     @workflow.signal  # error
     def answers(self) -> int:

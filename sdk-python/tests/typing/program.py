@@ -54,6 +54,25 @@ class Store:
         return 1
 
 
+@workflow.defn
+class Shipment:
+    @workflow.run
+    async def run(self, order: Order) -> int:
+        return 1
+
+    @workflow.signal
+    async def hurry(self, days: int) -> None: ...
+
+    @workflow.signal
+    def address(self, street: str, number: int) -> None: ...
+
+
+@workflow.defn
+class Pause:
+    @workflow.run
+    async def run(self) -> None: ...
+
+
 @workflow.defn(name="Order", failure_exception_types=[ValueError])
 class OrderWorkflow:
     @workflow.init
@@ -94,6 +113,32 @@ class OrderWorkflow:
         except ActivityError as error:
             if isinstance(error.cause, ApplicationError):
                 raise ApplicationError("no", type="No", non_retryable=True) from error
+        assert_type(await workflow.execute_child_workflow(Shipment.run, order), int)
+        assert_type(await workflow.execute_child_workflow(Shipment.run, args=[order], id="s", run_timeout=5), int)
+        assert_type(await workflow.execute_child_workflow(Pause.run), None)
+        assert_type(await workflow.execute_child_workflow("x", 1, result_type=int), int)
+        assert_type(await workflow.execute_child_workflow("x", args=[1, 2]), Any)
+        child = await workflow.start_child_workflow(
+            Shipment.run,
+            order,
+            cancellation_type=workflow.ChildWorkflowCancellationType.TRY_CANCEL,
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+        assert_type(child, workflow.ChildWorkflowHandle[Shipment, int])
+        assert_type(await child, int)
+        await child.signal(Shipment.hurry, 5)
+        await child.signal(Shipment.address, args=["street", 1])
+        await child.signal("hurry", 5)
+        child_options = workflow.ChildWorkflowConfig(task_queue="q")
+        await workflow.start_child_workflow(Pause.run, **child_options)
+        other = workflow.get_external_workflow_handle_for(Shipment.run, "s")
+        assert_type(other, workflow.ExternalWorkflowHandle[Shipment])
+        await other.signal(Shipment.hurry, 5)
+        await other.cancel(reason="enough")
+        shipments = await asyncio.gather(
+            *(workflow.execute_child_workflow(Shipment.run, order) for _ in range(3)), return_exceptions=True
+        )
+        assert_type(shipments, list[int | BaseException])
         if workflow.info().is_continue_as_new_suggested():
             workflow.continue_as_new(order)
         return str(workflow.uuid4()) + str(workflow.random().random())
