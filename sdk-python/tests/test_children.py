@@ -429,6 +429,17 @@ def test_a_cancellation_at_the_end_is_not_lost_unless_it_was() -> None:
     assert until_the_end([], replaying=True).result == "did not hear of it"
 
 
+def test_a_cancellation_in_the_step_in_which_a_child_starts_reaches_the_child() -> None:
+    async def body() -> Any:
+        await workflow.execute_child_workflow(Child.run, Order("tea"))
+
+    run = parent(body)
+    run.start()
+    run.activate(child_started(1), cancel())
+    assert asked_for(run) == ["cancel_child_workflow 1", "cancel_workflow"]
+    assert run.completion.success.used_flags == []
+
+
 # -- Signals to children
 
 

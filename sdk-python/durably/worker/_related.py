@@ -101,7 +101,7 @@ class Related:
         waits = self._wait(pending.result, request_cancel)
         task: ChildTask = run.loop.make_task(ChildTask, waits, f"child {options.name}")
         task.pending, task.run = pending, run
-        await self._wait(pending.start, request_cancel, leaves=True)
+        await self._wait(pending.start, request_cancel, starting=True)
         return task
 
     async def signal_child(self, call: interception.SignalChildWorkflowInput) -> None:
@@ -143,26 +143,28 @@ class Related:
         await future
 
     async def _wait(
-        self, future: asyncio.Future[Any], request_cancel: Callable[[str], None], *, leaves: bool = False
+        self, future: asyncio.Future[Any], request_cancel: Callable[[str], None], *, starting: bool = False
     ) -> Any:
-        """What the future comes to. Being cancelled requests a cancellation, each time, and goes on waiting; but with `leaves`
-        a cancellation of the workflow itself is raised at once."""
+        """What the future comes to. Being cancelled requests a cancellation, each time, and goes on waiting; but while a child is
+        `starting`, a cancellation of the workflow itself is raised at once."""
         while True:
             try:
                 return await asyncio.shield(future)
             except asyncio.CancelledError as error:
-                if future.done():
-                    if self._run.flags.use(RAISE_WHEN_CANCELLED_AT_THE_END):
-                        raise
-                    return future.result()
-                reason = error.args[0] if error.args and isinstance(error.args[0], str) else ""
-                request_cancel(reason)
-                if leaves and self._run.outcome.cancel_requested:
+                done = future.done()
+                if not done or (starting and future.exception() is None):
+                    # Also a child that has started in this very step: its handle never reaches anybody who could cancel it.
+                    request_cancel(error.args[0] if error.args and isinstance(error.args[0], str) else "")
+                if starting and self._run.outcome.cancel_requested:
+                    raise
+                if done and self._run.flags.use(RAISE_WHEN_CANCELLED_AT_THE_END):
                     raise
                 task = asyncio.current_task()
                 if sys.version_info >= (3, 11) and task is not None:
                     # Else whoever counts cancellations, such as asyncio.timeout, takes this one for not heard of.
                     task.uncancel()
+                if done:
+                    return future.result()
 
     # -- What the core answers
 
