@@ -70,7 +70,7 @@ class WorkflowAlreadyStartedError(FailureError):
     def __init__(
         self, workflow_id: str, workflow_type: str, *, run_id: str | None = None, first_run_id: str | None = None
     ) -> None:
-        super().__init__("Workflow execution already started")
+        super().__init__(f"Workflow execution already started: the workflow id {workflow_id} is taken")
         self.workflow_id = workflow_id
         self.workflow_type = workflow_type
         self.run_id = run_id

@@ -370,3 +370,64 @@ async def test_query_without_worker(env: WorkflowEnvironment) -> None:
     await handle.query("state")
 
 
+@workflow.defn
+class Child:
+    @workflow.run
+    async def run(self, order: Order) -> str:
+        return order.title
+
+
+@workflow.defn
+class ChildByWrongName:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_child_workflow("Chidl", Order("tea", 1))
+
+
+async def test_child_name_misspelled(env: WorkflowEnvironment) -> None:
+    await run(env, ChildByWrongName)
+
+
+@workflow.defn
+class ChildWithTooMuch:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_child_workflow(Child.run, args=["tea", 1])
+
+
+async def test_child_with_too_many_arguments(env: WorkflowEnvironment) -> None:
+    await run(env, ChildWithTooMuch)
+
+
+@workflow.defn
+class ChildWithAClass:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_child_workflow(Order, "tea")
+
+
+async def test_child_that_is_no_workflow(env: WorkflowEnvironment) -> None:
+    await run(env, ChildWithAClass)
+
+
+@workflow.defn
+class ChildGoesWrong:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_child_workflow(Child.run, Order("tea", 1))
+
+
+async def test_child_with_a_mistake(env: WorkflowEnvironment) -> None:
+    async with Worker(env.client, task_queue="orders", workflows=[ChildGoesWrong, Child]):
+        await env.client.execute_workflow(ChildGoesWrong.run, id="order", task_queue="orders")
+
+
+@workflow.defn
+class ChildWithoutWorker:
+    @workflow.run
+    async def run(self) -> str:
+        return await workflow.execute_child_workflow(Child.run, Order("tea", 1), task_queue="oders")
+
+
+async def test_child_on_a_queue_without_worker(env: WorkflowEnvironment) -> None:
+    await run(env, ChildWithoutWorker)

@@ -159,6 +159,26 @@ async def test_execute_workflow_needs_nothing_else() -> None:
             await env.execute_workflow("Patient")
 
 
+@workflow.defn
+class Asks:
+    @workflow.run
+    async def run(self, name: str) -> str:
+        return await workflow.execute_child_workflow(Patient.run, args=[name, 3.0])
+
+
+async def test_execute_workflow_has_the_children_too() -> None:
+    async with await WorkflowEnvironment.start_time_skipping() as env:
+        assert await env.execute_workflow(Asks.run, "you") == "hello you"
+
+        @workflow.defn(name="Patient")
+        class Mock:
+            @workflow.run
+            async def run(self, name: str, days: float) -> str:
+                return f"mocked {name}"
+
+        assert await env.execute_workflow(Asks.run, "you", workflows=[Mock]) == "mocked you"
+
+
 async def test_from_client(client: Client) -> None:
     async with WorkflowEnvironment.from_client(client) as env:
         assert env.client is client and not env.supports_time_skipping

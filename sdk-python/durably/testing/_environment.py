@@ -193,6 +193,7 @@ class WorkflowEnvironment:
         *,
         task_queue: str | None = None,
         activities: Sequence[Callable[..., Any]] | None = None,
+        workflows: Sequence[type[Any]] | None = None,
         **options: Any,
     ) -> _T:
         """Runs one workflow and returns its result; for tests that need no more than that.
@@ -202,6 +203,7 @@ class WorkflowEnvironment:
             arg: As in `client.execute_workflow`, like all other options; `id` may be left out.
             task_queue: A queue with a running worker. Default: a worker runs for the length of this call.
             activities: Activities of that worker, for example mocks. Default: those that the workflow's module knows.
+            workflows: Its workflows beside this one: of children, or mocks of them. Default: as for activities.
             options: Other options of `client.execute_workflow`.
 
         Raises:
@@ -211,7 +213,7 @@ class WorkflowEnvironment:
         options.setdefault("id", f"test-{uuid.uuid4()}")
         if task_queue is None:
             queue = f"test-{uuid.uuid4()}"
-            async with _worker_of(self._client, queue, workflow, activities):
+            async with _worker_of(self._client, queue, workflow, activities, workflows):
                 return await self.execute_workflow(workflow, arg, task_queue=queue, **options)
         result: _T = await self._client.execute_workflow(workflow, arg, task_queue=task_queue, **options)
         return result
@@ -294,13 +296,23 @@ def _worker_of(
     task_queue: str,
     run: Callable[..., Any] | str,
     activities: Sequence[Callable[..., Any]] | None,
+    workflows: Sequence[type[Any]] | None,
 ) -> Worker:
-    """A worker for one workflow method."""
+    """A worker for one workflow method, and what it may call."""
     if isinstance(run, str):
         raise ValueError("execute_workflow: a workflow given by name needs a task_queue with a running worker")
     definition = workflow._Definition.must_from_run_fn(run)
+    known = list(vars(sys.modules[definition.cls.__module__]).values())
+    if workflows is None:
+        others = {
+            other.name: value
+            for value in known
+            if isinstance(value, type)
+            and (other := workflow._Definition.from_class(value)) is not None
+            and other.name not in (None, definition.name)
+        }
+        workflows = list(others.values())
     if activities is None:
-        known = vars(sys.modules[definition.cls.__module__]).values()
         found = {
             defined.name: value
             for value in known
@@ -309,4 +321,4 @@ def _worker_of(
             and (defined := activity._Definition.from_callable(value)) is not None
         }
         activities = list(found.values())
-    return Worker(client, task_queue=task_queue, workflows=[definition.cls], activities=activities)
+    return Worker(client, task_queue=task_queue, workflows=[definition.cls, *workflows], activities=activities)
