@@ -17,7 +17,6 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	querypb "go.temporal.io/api/query/v1"
-	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -117,18 +116,7 @@ func (c *workflowClient) describe(request *workflowservice.StartWorkflowExecutio
 	if attributes != nil {
 		request.SearchAttributes = &commonpb.SearchAttributes{IndexedFields: attributes}
 	}
-	if options.StaticSummary == "" && options.StaticDetails == "" {
-		return nil
-	}
-	request.UserMetadata = &sdkpb.UserMetadata{}
-	if options.StaticSummary != "" {
-		if request.UserMetadata.Summary, err = c.connection.DataConverter.ToPayload(options.StaticSummary); err != nil {
-			return err
-		}
-	}
-	if options.StaticDetails != "" {
-		request.UserMetadata.Details, err = c.connection.DataConverter.ToPayload(options.StaticDetails)
-	}
+	request.UserMetadata, err = flow.Metadata(c.connection.DataConverter, options.StaticSummary, options.StaticDetails)
 	return err
 }
 

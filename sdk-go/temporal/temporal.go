@@ -22,6 +22,11 @@ type (
 	CanceledError = failure.CanceledError
 	// ChildWorkflowExecutionError wraps what went wrong in a child workflow.
 	ChildWorkflowExecutionError = failure.ChildWorkflowExecutionError
+	// ChildWorkflowExecutionAlreadyStartedError says that a child's workflow id is taken; it is the cause of a
+	// ChildWorkflowExecutionError.
+	ChildWorkflowExecutionAlreadyStartedError = failure.ChildWorkflowExecutionAlreadyStartedError
+	// NamespaceNotFoundError says that there is no namespace of the name that was given.
+	NamespaceNotFoundError = failure.NamespaceNotFoundError
 	// PanicError is a panic of the user's code.
 	PanicError = failure.PanicError
 	// ServerError is a failure of the server's making.
@@ -30,6 +35,8 @@ type (
 	TerminatedError = failure.TerminatedError
 	// TimeoutError says that a time-out passed.
 	TimeoutError = failure.TimeoutError
+	// UnknownExternalWorkflowExecutionError says that there is no open workflow to signal or to cancel.
+	UnknownExternalWorkflowExecutionError = failure.UnknownExternalWorkflowExecutionError
 	// WorkflowExecutionError wraps why a workflow ended otherwise than by a result, as the client sees it.
 	WorkflowExecutionError = failure.WorkflowExecutionError
 	// RetryPolicy says when what failed is tried again.
@@ -114,8 +121,11 @@ func IsTerminatedError(err error) bool { return is[*TerminatedError](err) }
 // IsPanicError tells whether err is or wraps a PanicError.
 func IsPanicError(err error) bool { return is[*PanicError](err) }
 
-// IsWorkflowExecutionAlreadyStartedError tells whether a start was refused because the id is taken.
-func IsWorkflowExecutionAlreadyStartedError(err error) bool { return flow.IsAlreadyStarted(err) }
+// IsWorkflowExecutionAlreadyStartedError tells whether a start, of a workflow or of a child, was refused because the id is
+// taken.
+func IsWorkflowExecutionAlreadyStartedError(err error) bool {
+	return flow.IsAlreadyStarted(err) || is[*ChildWorkflowExecutionAlreadyStartedError](err)
+}
 
 // DefaultFailureConverterOptions are the options of NewDefaultFailureConverter.
 type DefaultFailureConverterOptions struct {

@@ -41,6 +41,10 @@ type (
 	Type = flow.Type
 	// ActivityOptions say how an activity runs.
 	ActivityOptions = flow.ActivityOptions
+	// ChildWorkflowFuture is a child's result, and the way to the child.
+	ChildWorkflowFuture = flow.ChildWorkflowFuture
+	// ChildWorkflowOptions say how a child workflow runs.
+	ChildWorkflowOptions = flow.ChildWorkflowOptions
 	// TimerOptions are the options of NewTimerWithOptions.
 	TimerOptions = flow.TimerOptions
 	// ContinueAsNewError ends a run and starts the workflow anew.
@@ -186,21 +190,6 @@ func WithRetryPolicy(ctx Context, policy temporal.RetryPolicy) Context {
 // WithWaitForCancellation makes cancelled activities' futures wait until they have ended.
 func WithWaitForCancellation(ctx Context, wait bool) Context {
 	return flow.ChangeActivityOptions(ctx, func(o *ActivityOptions) { o.WaitForCancellation = wait })
-}
-
-// WithWorkflowTaskQueue sets the task queue of the run that NewContinueAsNewError begins.
-func WithWorkflowTaskQueue(ctx Context, name string) Context {
-	return flow.ChangeStartOptions(ctx, func(o *flow.StartOptions) { o.TaskQueue = name })
-}
-
-// WithWorkflowRunTimeout bounds the run that NewContinueAsNewError begins.
-func WithWorkflowRunTimeout(ctx Context, d time.Duration) Context {
-	return flow.ChangeStartOptions(ctx, func(o *flow.StartOptions) { o.RunTimeout = d })
-}
-
-// WithWorkflowTaskTimeout bounds the workflow tasks of the run that NewContinueAsNewError begins.
-func WithWorkflowTaskTimeout(ctx Context, d time.Duration) Context {
-	return flow.ChangeStartOptions(ctx, func(o *flow.StartOptions) { o.TaskTimeout = d })
 }
 
 // NewContinueAsNewError makes the error that ends a run and starts the workflow anew with other arguments.

@@ -76,6 +76,58 @@ func (ActivityCancellationType) EnumDescriptor() ([]byte, []int) {
 	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{0}
 }
 
+type ChildWorkflowCancellationType int32
+
+const (
+	ChildWorkflowCancellationType_CHILD_WORKFLOW_CANCELLATION_TYPE_ABANDON                     ChildWorkflowCancellationType = 0
+	ChildWorkflowCancellationType_CHILD_WORKFLOW_CANCELLATION_TYPE_TRY_CANCEL                  ChildWorkflowCancellationType = 1
+	ChildWorkflowCancellationType_CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_COMPLETED ChildWorkflowCancellationType = 2
+	ChildWorkflowCancellationType_CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_REQUESTED ChildWorkflowCancellationType = 3
+)
+
+// Enum value maps for ChildWorkflowCancellationType.
+var (
+	ChildWorkflowCancellationType_name = map[int32]string{
+		0: "CHILD_WORKFLOW_CANCELLATION_TYPE_ABANDON",
+		1: "CHILD_WORKFLOW_CANCELLATION_TYPE_TRY_CANCEL",
+		2: "CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_COMPLETED",
+		3: "CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_REQUESTED",
+	}
+	ChildWorkflowCancellationType_value = map[string]int32{
+		"CHILD_WORKFLOW_CANCELLATION_TYPE_ABANDON":                     0,
+		"CHILD_WORKFLOW_CANCELLATION_TYPE_TRY_CANCEL":                  1,
+		"CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_COMPLETED": 2,
+		"CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_REQUESTED": 3,
+	}
+)
+
+func (x ChildWorkflowCancellationType) Enum() *ChildWorkflowCancellationType {
+	p := new(ChildWorkflowCancellationType)
+	*p = x
+	return p
+}
+
+func (x ChildWorkflowCancellationType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChildWorkflowCancellationType) Descriptor() protoreflect.EnumDescriptor {
+	return file_durably_core_v1_workflow_proto_enumTypes[1].Descriptor()
+}
+
+func (ChildWorkflowCancellationType) Type() protoreflect.EnumType {
+	return &file_durably_core_v1_workflow_proto_enumTypes[1]
+}
+
+func (x ChildWorkflowCancellationType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChildWorkflowCancellationType.Descriptor instead.
+func (ChildWorkflowCancellationType) EnumDescriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{1}
+}
+
 type Evict_Reason int32
 
 const (
@@ -124,11 +176,11 @@ func (x Evict_Reason) String() string {
 }
 
 func (Evict_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_durably_core_v1_workflow_proto_enumTypes[1].Descriptor()
+	return file_durably_core_v1_workflow_proto_enumTypes[2].Descriptor()
 }
 
 func (Evict_Reason) Type() protoreflect.EnumType {
-	return &file_durably_core_v1_workflow_proto_enumTypes[1]
+	return &file_durably_core_v1_workflow_proto_enumTypes[2]
 }
 
 func (x Evict_Reason) Number() protoreflect.EnumNumber {
@@ -137,7 +189,7 @@ func (x Evict_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Evict_Reason.Descriptor instead.
 func (Evict_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{10, 0}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{18, 0}
 }
 
 type WorkflowActivation struct {
@@ -252,6 +304,10 @@ type WorkflowJob struct {
 	//	*WorkflowJob_Cancel
 	//	*WorkflowJob_UpdateRandomSeed
 	//	*WorkflowJob_Evict
+	//	*WorkflowJob_ResolveChildWorkflowStart
+	//	*WorkflowJob_ResolveChildWorkflow
+	//	*WorkflowJob_ResolveSignalExternalWorkflow
+	//	*WorkflowJob_ResolveRequestCancelExternalWorkflow
 	Job           isWorkflowJob_Job `protobuf_oneof:"job"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -366,6 +422,42 @@ func (x *WorkflowJob) GetEvict() *Evict {
 	return nil
 }
 
+func (x *WorkflowJob) GetResolveChildWorkflowStart() *ResolveChildWorkflowStart {
+	if x != nil {
+		if x, ok := x.Job.(*WorkflowJob_ResolveChildWorkflowStart); ok {
+			return x.ResolveChildWorkflowStart
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowJob) GetResolveChildWorkflow() *ResolveChildWorkflow {
+	if x != nil {
+		if x, ok := x.Job.(*WorkflowJob_ResolveChildWorkflow); ok {
+			return x.ResolveChildWorkflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowJob) GetResolveSignalExternalWorkflow() *ResolveSignalExternalWorkflow {
+	if x != nil {
+		if x, ok := x.Job.(*WorkflowJob_ResolveSignalExternalWorkflow); ok {
+			return x.ResolveSignalExternalWorkflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowJob) GetResolveRequestCancelExternalWorkflow() *ResolveRequestCancelExternalWorkflow {
+	if x != nil {
+		if x, ok := x.Job.(*WorkflowJob_ResolveRequestCancelExternalWorkflow); ok {
+			return x.ResolveRequestCancelExternalWorkflow
+		}
+	}
+	return nil
+}
+
 type isWorkflowJob_Job interface {
 	isWorkflowJob_Job()
 }
@@ -402,6 +494,22 @@ type WorkflowJob_Evict struct {
 	Evict *Evict `protobuf:"bytes,8,opt,name=evict,proto3,oneof"`
 }
 
+type WorkflowJob_ResolveChildWorkflowStart struct {
+	ResolveChildWorkflowStart *ResolveChildWorkflowStart `protobuf:"bytes,9,opt,name=resolve_child_workflow_start,json=resolveChildWorkflowStart,proto3,oneof"`
+}
+
+type WorkflowJob_ResolveChildWorkflow struct {
+	ResolveChildWorkflow *ResolveChildWorkflow `protobuf:"bytes,10,opt,name=resolve_child_workflow,json=resolveChildWorkflow,proto3,oneof"`
+}
+
+type WorkflowJob_ResolveSignalExternalWorkflow struct {
+	ResolveSignalExternalWorkflow *ResolveSignalExternalWorkflow `protobuf:"bytes,11,opt,name=resolve_signal_external_workflow,json=resolveSignalExternalWorkflow,proto3,oneof"`
+}
+
+type WorkflowJob_ResolveRequestCancelExternalWorkflow struct {
+	ResolveRequestCancelExternalWorkflow *ResolveRequestCancelExternalWorkflow `protobuf:"bytes,12,opt,name=resolve_request_cancel_external_workflow,json=resolveRequestCancelExternalWorkflow,proto3,oneof"`
+}
+
 func (*WorkflowJob_Initialize) isWorkflowJob_Job() {}
 
 func (*WorkflowJob_FireTimer) isWorkflowJob_Job() {}
@@ -417,6 +525,14 @@ func (*WorkflowJob_Cancel) isWorkflowJob_Job() {}
 func (*WorkflowJob_UpdateRandomSeed) isWorkflowJob_Job() {}
 
 func (*WorkflowJob_Evict) isWorkflowJob_Job() {}
+
+func (*WorkflowJob_ResolveChildWorkflowStart) isWorkflowJob_Job() {}
+
+func (*WorkflowJob_ResolveChildWorkflow) isWorkflowJob_Job() {}
+
+func (*WorkflowJob_ResolveSignalExternalWorkflow) isWorkflowJob_Job() {}
+
+func (*WorkflowJob_ResolveRequestCancelExternalWorkflow) isWorkflowJob_Job() {}
 
 type InitializeWorkflow struct {
 	state                       protoimpl.MessageState     `protogen:"open.v1"`
@@ -856,6 +972,554 @@ func (*ActivityResolution_Failed) isActivityResolution_Status() {}
 
 func (*ActivityResolution_Cancelled) isActivityResolution_Status() {}
 
+type ResolveChildWorkflowStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Types that are valid to be assigned to Status:
+	//
+	//	*ResolveChildWorkflowStart_Started
+	//	*ResolveChildWorkflowStart_Failed
+	//	*ResolveChildWorkflowStart_Cancelled
+	Status        isResolveChildWorkflowStart_Status `protobuf_oneof:"status"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveChildWorkflowStart) Reset() {
+	*x = ResolveChildWorkflowStart{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveChildWorkflowStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveChildWorkflowStart) ProtoMessage() {}
+
+func (x *ResolveChildWorkflowStart) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveChildWorkflowStart.ProtoReflect.Descriptor instead.
+func (*ResolveChildWorkflowStart) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResolveChildWorkflowStart) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ResolveChildWorkflowStart) GetStatus() isResolveChildWorkflowStart_Status {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *ResolveChildWorkflowStart) GetStarted() *ChildWorkflowStarted {
+	if x != nil {
+		if x, ok := x.Status.(*ResolveChildWorkflowStart_Started); ok {
+			return x.Started
+		}
+	}
+	return nil
+}
+
+func (x *ResolveChildWorkflowStart) GetFailed() *ChildWorkflowStartFailed {
+	if x != nil {
+		if x, ok := x.Status.(*ResolveChildWorkflowStart_Failed); ok {
+			return x.Failed
+		}
+	}
+	return nil
+}
+
+func (x *ResolveChildWorkflowStart) GetCancelled() *v11.Failure {
+	if x != nil {
+		if x, ok := x.Status.(*ResolveChildWorkflowStart_Cancelled); ok {
+			return x.Cancelled
+		}
+	}
+	return nil
+}
+
+type isResolveChildWorkflowStart_Status interface {
+	isResolveChildWorkflowStart_Status()
+}
+
+type ResolveChildWorkflowStart_Started struct {
+	Started *ChildWorkflowStarted `protobuf:"bytes,2,opt,name=started,proto3,oneof"`
+}
+
+type ResolveChildWorkflowStart_Failed struct {
+	Failed *ChildWorkflowStartFailed `protobuf:"bytes,3,opt,name=failed,proto3,oneof"`
+}
+
+type ResolveChildWorkflowStart_Cancelled struct {
+	Cancelled *v11.Failure `protobuf:"bytes,4,opt,name=cancelled,proto3,oneof"`
+}
+
+func (*ResolveChildWorkflowStart_Started) isResolveChildWorkflowStart_Status() {}
+
+func (*ResolveChildWorkflowStart_Failed) isResolveChildWorkflowStart_Status() {}
+
+func (*ResolveChildWorkflowStart_Cancelled) isResolveChildWorkflowStart_Status() {}
+
+type ChildWorkflowStarted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	WorkflowId    string                 `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildWorkflowStarted) Reset() {
+	*x = ChildWorkflowStarted{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildWorkflowStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildWorkflowStarted) ProtoMessage() {}
+
+func (x *ChildWorkflowStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildWorkflowStarted.ProtoReflect.Descriptor instead.
+func (*ChildWorkflowStarted) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ChildWorkflowStarted) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ChildWorkflowStarted) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+type ChildWorkflowStartFailed struct {
+	state            protoimpl.MessageState                     `protogen:"open.v1"`
+	WorkflowId       string                                     `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	WorkflowType     string                                     `protobuf:"bytes,2,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
+	Cause            v12.StartChildWorkflowExecutionFailedCause `protobuf:"varint,3,opt,name=cause,proto3,enum=temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause" json:"cause,omitempty"`
+	Namespace        string                                     `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	InitiatedEventId int64                                      `protobuf:"varint,5,opt,name=initiated_event_id,json=initiatedEventId,proto3" json:"initiated_event_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ChildWorkflowStartFailed) Reset() {
+	*x = ChildWorkflowStartFailed{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildWorkflowStartFailed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildWorkflowStartFailed) ProtoMessage() {}
+
+func (x *ChildWorkflowStartFailed) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildWorkflowStartFailed.ProtoReflect.Descriptor instead.
+func (*ChildWorkflowStartFailed) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ChildWorkflowStartFailed) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *ChildWorkflowStartFailed) GetWorkflowType() string {
+	if x != nil {
+		return x.WorkflowType
+	}
+	return ""
+}
+
+func (x *ChildWorkflowStartFailed) GetCause() v12.StartChildWorkflowExecutionFailedCause {
+	if x != nil {
+		return x.Cause
+	}
+	return v12.StartChildWorkflowExecutionFailedCause(0)
+}
+
+func (x *ChildWorkflowStartFailed) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ChildWorkflowStartFailed) GetInitiatedEventId() int64 {
+	if x != nil {
+		return x.InitiatedEventId
+	}
+	return 0
+}
+
+type ResolveChildWorkflow struct {
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Seq           uint32                   `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Result        *ChildWorkflowResolution `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveChildWorkflow) Reset() {
+	*x = ResolveChildWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveChildWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveChildWorkflow) ProtoMessage() {}
+
+func (x *ResolveChildWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveChildWorkflow.ProtoReflect.Descriptor instead.
+func (*ResolveChildWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ResolveChildWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ResolveChildWorkflow) GetResult() *ChildWorkflowResolution {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+type ChildWorkflowResolution struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Status:
+	//
+	//	*ChildWorkflowResolution_Completed
+	//	*ChildWorkflowResolution_Failed
+	//	*ChildWorkflowResolution_Cancelled
+	Status        isChildWorkflowResolution_Status `protobuf_oneof:"status"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildWorkflowResolution) Reset() {
+	*x = ChildWorkflowResolution{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildWorkflowResolution) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildWorkflowResolution) ProtoMessage() {}
+
+func (x *ChildWorkflowResolution) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildWorkflowResolution.ProtoReflect.Descriptor instead.
+func (*ChildWorkflowResolution) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ChildWorkflowResolution) GetStatus() isChildWorkflowResolution_Status {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *ChildWorkflowResolution) GetCompleted() *ChildWorkflowSuccess {
+	if x != nil {
+		if x, ok := x.Status.(*ChildWorkflowResolution_Completed); ok {
+			return x.Completed
+		}
+	}
+	return nil
+}
+
+func (x *ChildWorkflowResolution) GetFailed() *v11.Failure {
+	if x != nil {
+		if x, ok := x.Status.(*ChildWorkflowResolution_Failed); ok {
+			return x.Failed
+		}
+	}
+	return nil
+}
+
+func (x *ChildWorkflowResolution) GetCancelled() *v11.Failure {
+	if x != nil {
+		if x, ok := x.Status.(*ChildWorkflowResolution_Cancelled); ok {
+			return x.Cancelled
+		}
+	}
+	return nil
+}
+
+type isChildWorkflowResolution_Status interface {
+	isChildWorkflowResolution_Status()
+}
+
+type ChildWorkflowResolution_Completed struct {
+	Completed *ChildWorkflowSuccess `protobuf:"bytes,1,opt,name=completed,proto3,oneof"`
+}
+
+type ChildWorkflowResolution_Failed struct {
+	Failed *v11.Failure `protobuf:"bytes,2,opt,name=failed,proto3,oneof"`
+}
+
+type ChildWorkflowResolution_Cancelled struct {
+	Cancelled *v11.Failure `protobuf:"bytes,3,opt,name=cancelled,proto3,oneof"`
+}
+
+func (*ChildWorkflowResolution_Completed) isChildWorkflowResolution_Status() {}
+
+func (*ChildWorkflowResolution_Failed) isChildWorkflowResolution_Status() {}
+
+func (*ChildWorkflowResolution_Cancelled) isChildWorkflowResolution_Status() {}
+
+type ChildWorkflowSuccess struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        *v1.Payload            `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChildWorkflowSuccess) Reset() {
+	*x = ChildWorkflowSuccess{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChildWorkflowSuccess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChildWorkflowSuccess) ProtoMessage() {}
+
+func (x *ChildWorkflowSuccess) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChildWorkflowSuccess.ProtoReflect.Descriptor instead.
+func (*ChildWorkflowSuccess) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ChildWorkflowSuccess) GetResult() *v1.Payload {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+type ResolveSignalExternalWorkflow struct {
+	state         protoimpl.MessageState                         `protogen:"open.v1"`
+	Seq           uint32                                         `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Failure       *v11.Failure                                   `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	Cause         v12.SignalExternalWorkflowExecutionFailedCause `protobuf:"varint,3,opt,name=cause,proto3,enum=temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveSignalExternalWorkflow) Reset() {
+	*x = ResolveSignalExternalWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveSignalExternalWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveSignalExternalWorkflow) ProtoMessage() {}
+
+func (x *ResolveSignalExternalWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveSignalExternalWorkflow.ProtoReflect.Descriptor instead.
+func (*ResolveSignalExternalWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ResolveSignalExternalWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ResolveSignalExternalWorkflow) GetFailure() *v11.Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *ResolveSignalExternalWorkflow) GetCause() v12.SignalExternalWorkflowExecutionFailedCause {
+	if x != nil {
+		return x.Cause
+	}
+	return v12.SignalExternalWorkflowExecutionFailedCause(0)
+}
+
+type ResolveRequestCancelExternalWorkflow struct {
+	state         protoimpl.MessageState                         `protogen:"open.v1"`
+	Seq           uint32                                         `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Failure       *v11.Failure                                   `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	Cause         v12.CancelExternalWorkflowExecutionFailedCause `protobuf:"varint,3,opt,name=cause,proto3,enum=temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequestCancelExternalWorkflow) Reset() {
+	*x = ResolveRequestCancelExternalWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequestCancelExternalWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequestCancelExternalWorkflow) ProtoMessage() {}
+
+func (x *ResolveRequestCancelExternalWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequestCancelExternalWorkflow.ProtoReflect.Descriptor instead.
+func (*ResolveRequestCancelExternalWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ResolveRequestCancelExternalWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ResolveRequestCancelExternalWorkflow) GetFailure() *v11.Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *ResolveRequestCancelExternalWorkflow) GetCause() v12.CancelExternalWorkflowExecutionFailedCause {
+	if x != nil {
+		return x.Cause
+	}
+	return v12.CancelExternalWorkflowExecutionFailedCause(0)
+}
+
 type SignalReceived struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -868,7 +1532,7 @@ type SignalReceived struct {
 
 func (x *SignalReceived) Reset() {
 	*x = SignalReceived{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[6]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1544,7 @@ func (x *SignalReceived) String() string {
 func (*SignalReceived) ProtoMessage() {}
 
 func (x *SignalReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[6]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1557,7 @@ func (x *SignalReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalReceived.ProtoReflect.Descriptor instead.
 func (*SignalReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{6}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SignalReceived) GetName() string {
@@ -936,7 +1600,7 @@ type QueryReceived struct {
 
 func (x *QueryReceived) Reset() {
 	*x = QueryReceived{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[7]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1612,7 @@ func (x *QueryReceived) String() string {
 func (*QueryReceived) ProtoMessage() {}
 
 func (x *QueryReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[7]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1625,7 @@ func (x *QueryReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryReceived.ProtoReflect.Descriptor instead.
 func (*QueryReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{7}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QueryReceived) GetId() string {
@@ -1001,7 +1665,7 @@ type CancelReceived struct {
 
 func (x *CancelReceived) Reset() {
 	*x = CancelReceived{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[8]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1677,7 @@ func (x *CancelReceived) String() string {
 func (*CancelReceived) ProtoMessage() {}
 
 func (x *CancelReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[8]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1690,7 @@ func (x *CancelReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReceived.ProtoReflect.Descriptor instead.
 func (*CancelReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{8}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelReceived) GetReason() string {
@@ -1045,7 +1709,7 @@ type UpdateRandomSeed struct {
 
 func (x *UpdateRandomSeed) Reset() {
 	*x = UpdateRandomSeed{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[9]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1721,7 @@ func (x *UpdateRandomSeed) String() string {
 func (*UpdateRandomSeed) ProtoMessage() {}
 
 func (x *UpdateRandomSeed) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[9]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1734,7 @@ func (x *UpdateRandomSeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRandomSeed.ProtoReflect.Descriptor instead.
 func (*UpdateRandomSeed) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{9}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateRandomSeed) GetRandomnessSeed() uint64 {
@@ -1090,7 +1754,7 @@ type Evict struct {
 
 func (x *Evict) Reset() {
 	*x = Evict{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[10]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1766,7 @@ func (x *Evict) String() string {
 func (*Evict) ProtoMessage() {}
 
 func (x *Evict) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[10]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1779,7 @@ func (x *Evict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evict.ProtoReflect.Descriptor instead.
 func (*Evict) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{10}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Evict) GetReason() Evict_Reason {
@@ -1146,7 +1810,7 @@ type WorkflowCompletion struct {
 
 func (x *WorkflowCompletion) Reset() {
 	*x = WorkflowCompletion{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[11]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1822,7 @@ func (x *WorkflowCompletion) String() string {
 func (*WorkflowCompletion) ProtoMessage() {}
 
 func (x *WorkflowCompletion) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[11]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1835,7 @@ func (x *WorkflowCompletion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCompletion.ProtoReflect.Descriptor instead.
 func (*WorkflowCompletion) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{11}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WorkflowCompletion) GetRunId() string {
@@ -1233,7 +1897,7 @@ type ActivationSuccess struct {
 
 func (x *ActivationSuccess) Reset() {
 	*x = ActivationSuccess{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[12]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1909,7 @@ func (x *ActivationSuccess) String() string {
 func (*ActivationSuccess) ProtoMessage() {}
 
 func (x *ActivationSuccess) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[12]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1922,7 @@ func (x *ActivationSuccess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationSuccess.ProtoReflect.Descriptor instead.
 func (*ActivationSuccess) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{12}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ActivationSuccess) GetCommands() []*WorkflowCommand {
@@ -1292,7 +1956,7 @@ type ActivationFailure struct {
 
 func (x *ActivationFailure) Reset() {
 	*x = ActivationFailure{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[13]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1304,7 +1968,7 @@ func (x *ActivationFailure) String() string {
 func (*ActivationFailure) ProtoMessage() {}
 
 func (x *ActivationFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[13]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1317,7 +1981,7 @@ func (x *ActivationFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationFailure.ProtoReflect.Descriptor instead.
 func (*ActivationFailure) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{13}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ActivationFailure) GetFailure() *v11.Failure {
@@ -1349,6 +2013,11 @@ type WorkflowCommand struct {
 	//	*WorkflowCommand_CancelWorkflow
 	//	*WorkflowCommand_ContinueAsNew
 	//	*WorkflowCommand_QueryAnswer
+	//	*WorkflowCommand_StartChildWorkflow
+	//	*WorkflowCommand_CancelChildWorkflow
+	//	*WorkflowCommand_SignalExternalWorkflow
+	//	*WorkflowCommand_RequestCancelExternalWorkflow
+	//	*WorkflowCommand_CancelSignalExternalWorkflow
 	Command       isWorkflowCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1356,7 +2025,7 @@ type WorkflowCommand struct {
 
 func (x *WorkflowCommand) Reset() {
 	*x = WorkflowCommand{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[14]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +2037,7 @@ func (x *WorkflowCommand) String() string {
 func (*WorkflowCommand) ProtoMessage() {}
 
 func (x *WorkflowCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[14]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +2050,7 @@ func (x *WorkflowCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCommand.ProtoReflect.Descriptor instead.
 func (*WorkflowCommand) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{14}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WorkflowCommand) GetUserMetadata() *v13.UserMetadata {
@@ -1486,6 +2155,51 @@ func (x *WorkflowCommand) GetQueryAnswer() *QueryAnswer {
 	return nil
 }
 
+func (x *WorkflowCommand) GetStartChildWorkflow() *StartChildWorkflow {
+	if x != nil {
+		if x, ok := x.Command.(*WorkflowCommand_StartChildWorkflow); ok {
+			return x.StartChildWorkflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowCommand) GetCancelChildWorkflow() *CancelChildWorkflow {
+	if x != nil {
+		if x, ok := x.Command.(*WorkflowCommand_CancelChildWorkflow); ok {
+			return x.CancelChildWorkflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowCommand) GetSignalExternalWorkflow() *SignalExternalWorkflow {
+	if x != nil {
+		if x, ok := x.Command.(*WorkflowCommand_SignalExternalWorkflow); ok {
+			return x.SignalExternalWorkflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowCommand) GetRequestCancelExternalWorkflow() *RequestCancelExternalWorkflow {
+	if x != nil {
+		if x, ok := x.Command.(*WorkflowCommand_RequestCancelExternalWorkflow); ok {
+			return x.RequestCancelExternalWorkflow
+		}
+	}
+	return nil
+}
+
+func (x *WorkflowCommand) GetCancelSignalExternalWorkflow() *CancelSignalExternalWorkflow {
+	if x != nil {
+		if x, ok := x.Command.(*WorkflowCommand_CancelSignalExternalWorkflow); ok {
+			return x.CancelSignalExternalWorkflow
+		}
+	}
+	return nil
+}
+
 type isWorkflowCommand_Command interface {
 	isWorkflowCommand_Command()
 }
@@ -1526,6 +2240,26 @@ type WorkflowCommand_QueryAnswer struct {
 	QueryAnswer *QueryAnswer `protobuf:"bytes,18,opt,name=query_answer,json=queryAnswer,proto3,oneof"`
 }
 
+type WorkflowCommand_StartChildWorkflow struct {
+	StartChildWorkflow *StartChildWorkflow `protobuf:"bytes,19,opt,name=start_child_workflow,json=startChildWorkflow,proto3,oneof"`
+}
+
+type WorkflowCommand_CancelChildWorkflow struct {
+	CancelChildWorkflow *CancelChildWorkflow `protobuf:"bytes,20,opt,name=cancel_child_workflow,json=cancelChildWorkflow,proto3,oneof"`
+}
+
+type WorkflowCommand_SignalExternalWorkflow struct {
+	SignalExternalWorkflow *SignalExternalWorkflow `protobuf:"bytes,21,opt,name=signal_external_workflow,json=signalExternalWorkflow,proto3,oneof"`
+}
+
+type WorkflowCommand_RequestCancelExternalWorkflow struct {
+	RequestCancelExternalWorkflow *RequestCancelExternalWorkflow `protobuf:"bytes,22,opt,name=request_cancel_external_workflow,json=requestCancelExternalWorkflow,proto3,oneof"`
+}
+
+type WorkflowCommand_CancelSignalExternalWorkflow struct {
+	CancelSignalExternalWorkflow *CancelSignalExternalWorkflow `protobuf:"bytes,30,opt,name=cancel_signal_external_workflow,json=cancelSignalExternalWorkflow,proto3,oneof"`
+}
+
 func (*WorkflowCommand_StartTimer) isWorkflowCommand_Command() {}
 
 func (*WorkflowCommand_CancelTimer) isWorkflowCommand_Command() {}
@@ -1544,6 +2278,16 @@ func (*WorkflowCommand_ContinueAsNew) isWorkflowCommand_Command() {}
 
 func (*WorkflowCommand_QueryAnswer) isWorkflowCommand_Command() {}
 
+func (*WorkflowCommand_StartChildWorkflow) isWorkflowCommand_Command() {}
+
+func (*WorkflowCommand_CancelChildWorkflow) isWorkflowCommand_Command() {}
+
+func (*WorkflowCommand_SignalExternalWorkflow) isWorkflowCommand_Command() {}
+
+func (*WorkflowCommand_RequestCancelExternalWorkflow) isWorkflowCommand_Command() {}
+
+func (*WorkflowCommand_CancelSignalExternalWorkflow) isWorkflowCommand_Command() {}
+
 type StartTimer struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	Seq                uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -1554,7 +2298,7 @@ type StartTimer struct {
 
 func (x *StartTimer) Reset() {
 	*x = StartTimer{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[15]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +2310,7 @@ func (x *StartTimer) String() string {
 func (*StartTimer) ProtoMessage() {}
 
 func (x *StartTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[15]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +2323,7 @@ func (x *StartTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTimer.ProtoReflect.Descriptor instead.
 func (*StartTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{15}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StartTimer) GetSeq() uint32 {
@@ -1605,7 +2349,7 @@ type CancelTimer struct {
 
 func (x *CancelTimer) Reset() {
 	*x = CancelTimer{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +2361,7 @@ func (x *CancelTimer) String() string {
 func (*CancelTimer) ProtoMessage() {}
 
 func (x *CancelTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +2374,7 @@ func (x *CancelTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTimer.ProtoReflect.Descriptor instead.
 func (*CancelTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{16}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelTimer) GetSeq() uint32 {
@@ -1662,7 +2406,7 @@ type ScheduleActivity struct {
 
 func (x *ScheduleActivity) Reset() {
 	*x = ScheduleActivity{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +2418,7 @@ func (x *ScheduleActivity) String() string {
 func (*ScheduleActivity) ProtoMessage() {}
 
 func (x *ScheduleActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +2431,7 @@ func (x *ScheduleActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleActivity.ProtoReflect.Descriptor instead.
 func (*ScheduleActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{17}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ScheduleActivity) GetSeq() uint32 {
@@ -1797,7 +2541,7 @@ type RequestCancelActivity struct {
 
 func (x *RequestCancelActivity) Reset() {
 	*x = RequestCancelActivity{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +2553,7 @@ func (x *RequestCancelActivity) String() string {
 func (*RequestCancelActivity) ProtoMessage() {}
 
 func (x *RequestCancelActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +2566,7 @@ func (x *RequestCancelActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestCancelActivity.ProtoReflect.Descriptor instead.
 func (*RequestCancelActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{18}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RequestCancelActivity) GetSeq() uint32 {
@@ -1830,6 +2574,516 @@ func (x *RequestCancelActivity) GetSeq() uint32 {
 		return x.Seq
 	}
 	return 0
+}
+
+type StartChildWorkflow struct {
+	state                 protoimpl.MessageState        `protogen:"open.v1"`
+	Seq                   uint32                        `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Namespace             string                        `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	WorkflowId            string                        `protobuf:"bytes,3,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	WorkflowType          string                        `protobuf:"bytes,4,opt,name=workflow_type,json=workflowType,proto3" json:"workflow_type,omitempty"`
+	TaskQueue             string                        `protobuf:"bytes,5,opt,name=task_queue,json=taskQueue,proto3" json:"task_queue,omitempty"`
+	Arguments             []*v1.Payload                 `protobuf:"bytes,6,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Headers               map[string]*v1.Payload        `protobuf:"bytes,7,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	ExecutionTimeout      *durationpb.Duration          `protobuf:"bytes,8,opt,name=execution_timeout,json=executionTimeout,proto3" json:"execution_timeout,omitempty"`
+	RunTimeout            *durationpb.Duration          `protobuf:"bytes,9,opt,name=run_timeout,json=runTimeout,proto3" json:"run_timeout,omitempty"`
+	TaskTimeout           *durationpb.Duration          `protobuf:"bytes,10,opt,name=task_timeout,json=taskTimeout,proto3" json:"task_timeout,omitempty"`
+	ParentClosePolicy     v12.ParentClosePolicy         `protobuf:"varint,11,opt,name=parent_close_policy,json=parentClosePolicy,proto3,enum=temporal.api.enums.v1.ParentClosePolicy" json:"parent_close_policy,omitempty"`
+	WorkflowIdReusePolicy v12.WorkflowIdReusePolicy     `protobuf:"varint,12,opt,name=workflow_id_reuse_policy,json=workflowIdReusePolicy,proto3,enum=temporal.api.enums.v1.WorkflowIdReusePolicy" json:"workflow_id_reuse_policy,omitempty"`
+	RetryPolicy           *v1.RetryPolicy               `protobuf:"bytes,13,opt,name=retry_policy,json=retryPolicy,proto3" json:"retry_policy,omitempty"`
+	CronSchedule          string                        `protobuf:"bytes,14,opt,name=cron_schedule,json=cronSchedule,proto3" json:"cron_schedule,omitempty"`
+	Memo                  *v1.Memo                      `protobuf:"bytes,15,opt,name=memo,proto3" json:"memo,omitempty"`
+	SearchAttributes      *v1.SearchAttributes          `protobuf:"bytes,16,opt,name=search_attributes,json=searchAttributes,proto3" json:"search_attributes,omitempty"`
+	CancellationType      ChildWorkflowCancellationType `protobuf:"varint,17,opt,name=cancellation_type,json=cancellationType,proto3,enum=durably.core.v1.ChildWorkflowCancellationType" json:"cancellation_type,omitempty"`
+	Priority              *v1.Priority                  `protobuf:"bytes,18,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *StartChildWorkflow) Reset() {
+	*x = StartChildWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartChildWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartChildWorkflow) ProtoMessage() {}
+
+func (x *StartChildWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartChildWorkflow.ProtoReflect.Descriptor instead.
+func (*StartChildWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StartChildWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *StartChildWorkflow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *StartChildWorkflow) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *StartChildWorkflow) GetWorkflowType() string {
+	if x != nil {
+		return x.WorkflowType
+	}
+	return ""
+}
+
+func (x *StartChildWorkflow) GetTaskQueue() string {
+	if x != nil {
+		return x.TaskQueue
+	}
+	return ""
+}
+
+func (x *StartChildWorkflow) GetArguments() []*v1.Payload {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetHeaders() map[string]*v1.Payload {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetExecutionTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.ExecutionTimeout
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetRunTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.RunTimeout
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetTaskTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.TaskTimeout
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetParentClosePolicy() v12.ParentClosePolicy {
+	if x != nil {
+		return x.ParentClosePolicy
+	}
+	return v12.ParentClosePolicy(0)
+}
+
+func (x *StartChildWorkflow) GetWorkflowIdReusePolicy() v12.WorkflowIdReusePolicy {
+	if x != nil {
+		return x.WorkflowIdReusePolicy
+	}
+	return v12.WorkflowIdReusePolicy(0)
+}
+
+func (x *StartChildWorkflow) GetRetryPolicy() *v1.RetryPolicy {
+	if x != nil {
+		return x.RetryPolicy
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetCronSchedule() string {
+	if x != nil {
+		return x.CronSchedule
+	}
+	return ""
+}
+
+func (x *StartChildWorkflow) GetMemo() *v1.Memo {
+	if x != nil {
+		return x.Memo
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetSearchAttributes() *v1.SearchAttributes {
+	if x != nil {
+		return x.SearchAttributes
+	}
+	return nil
+}
+
+func (x *StartChildWorkflow) GetCancellationType() ChildWorkflowCancellationType {
+	if x != nil {
+		return x.CancellationType
+	}
+	return ChildWorkflowCancellationType_CHILD_WORKFLOW_CANCELLATION_TYPE_ABANDON
+}
+
+func (x *StartChildWorkflow) GetPriority() *v1.Priority {
+	if x != nil {
+		return x.Priority
+	}
+	return nil
+}
+
+type CancelChildWorkflow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelChildWorkflow) Reset() {
+	*x = CancelChildWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelChildWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelChildWorkflow) ProtoMessage() {}
+
+func (x *CancelChildWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelChildWorkflow.ProtoReflect.Descriptor instead.
+func (*CancelChildWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CancelChildWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *CancelChildWorkflow) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SignalExternalWorkflow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Seq   uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Types that are valid to be assigned to Target:
+	//
+	//	*SignalExternalWorkflow_Workflow
+	//	*SignalExternalWorkflow_ChildWorkflowId
+	Target        isSignalExternalWorkflow_Target `protobuf_oneof:"target"`
+	SignalName    string                          `protobuf:"bytes,4,opt,name=signal_name,json=signalName,proto3" json:"signal_name,omitempty"`
+	Arguments     []*v1.Payload                   `protobuf:"bytes,5,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Headers       map[string]*v1.Payload          `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalExternalWorkflow) Reset() {
+	*x = SignalExternalWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalExternalWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalExternalWorkflow) ProtoMessage() {}
+
+func (x *SignalExternalWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalExternalWorkflow.ProtoReflect.Descriptor instead.
+func (*SignalExternalWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SignalExternalWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *SignalExternalWorkflow) GetTarget() isSignalExternalWorkflow_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *SignalExternalWorkflow) GetWorkflow() *ExternalWorkflow {
+	if x != nil {
+		if x, ok := x.Target.(*SignalExternalWorkflow_Workflow); ok {
+			return x.Workflow
+		}
+	}
+	return nil
+}
+
+func (x *SignalExternalWorkflow) GetChildWorkflowId() string {
+	if x != nil {
+		if x, ok := x.Target.(*SignalExternalWorkflow_ChildWorkflowId); ok {
+			return x.ChildWorkflowId
+		}
+	}
+	return ""
+}
+
+func (x *SignalExternalWorkflow) GetSignalName() string {
+	if x != nil {
+		return x.SignalName
+	}
+	return ""
+}
+
+func (x *SignalExternalWorkflow) GetArguments() []*v1.Payload {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *SignalExternalWorkflow) GetHeaders() map[string]*v1.Payload {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+type isSignalExternalWorkflow_Target interface {
+	isSignalExternalWorkflow_Target()
+}
+
+type SignalExternalWorkflow_Workflow struct {
+	Workflow *ExternalWorkflow `protobuf:"bytes,2,opt,name=workflow,proto3,oneof"`
+}
+
+type SignalExternalWorkflow_ChildWorkflowId struct {
+	ChildWorkflowId string `protobuf:"bytes,3,opt,name=child_workflow_id,json=childWorkflowId,proto3,oneof"`
+}
+
+func (*SignalExternalWorkflow_Workflow) isSignalExternalWorkflow_Target() {}
+
+func (*SignalExternalWorkflow_ChildWorkflowId) isSignalExternalWorkflow_Target() {}
+
+type ExternalWorkflow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	WorkflowId    string                 `protobuf:"bytes,2,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	RunId         string                 `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExternalWorkflow) Reset() {
+	*x = ExternalWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExternalWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExternalWorkflow) ProtoMessage() {}
+
+func (x *ExternalWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExternalWorkflow.ProtoReflect.Descriptor instead.
+func (*ExternalWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExternalWorkflow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ExternalWorkflow) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *ExternalWorkflow) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+type CancelSignalExternalWorkflow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelSignalExternalWorkflow) Reset() {
+	*x = CancelSignalExternalWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelSignalExternalWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelSignalExternalWorkflow) ProtoMessage() {}
+
+func (x *CancelSignalExternalWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelSignalExternalWorkflow.ProtoReflect.Descriptor instead.
+func (*CancelSignalExternalWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CancelSignalExternalWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+type RequestCancelExternalWorkflow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Workflow      *ExternalWorkflow      `protobuf:"bytes,2,opt,name=workflow,proto3" json:"workflow,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestCancelExternalWorkflow) Reset() {
+	*x = RequestCancelExternalWorkflow{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestCancelExternalWorkflow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestCancelExternalWorkflow) ProtoMessage() {}
+
+func (x *RequestCancelExternalWorkflow) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestCancelExternalWorkflow.ProtoReflect.Descriptor instead.
+func (*RequestCancelExternalWorkflow) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RequestCancelExternalWorkflow) GetSeq() uint32 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *RequestCancelExternalWorkflow) GetWorkflow() *ExternalWorkflow {
+	if x != nil {
+		return x.Workflow
+	}
+	return nil
+}
+
+func (x *RequestCancelExternalWorkflow) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type CompleteWorkflow struct {
@@ -1841,7 +3095,7 @@ type CompleteWorkflow struct {
 
 func (x *CompleteWorkflow) Reset() {
 	*x = CompleteWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +3107,7 @@ func (x *CompleteWorkflow) String() string {
 func (*CompleteWorkflow) ProtoMessage() {}
 
 func (x *CompleteWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +3120,7 @@ func (x *CompleteWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteWorkflow.ProtoReflect.Descriptor instead.
 func (*CompleteWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{19}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CompleteWorkflow) GetResult() *v1.Payload {
@@ -1885,7 +3139,7 @@ type FailWorkflow struct {
 
 func (x *FailWorkflow) Reset() {
 	*x = FailWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +3151,7 @@ func (x *FailWorkflow) String() string {
 func (*FailWorkflow) ProtoMessage() {}
 
 func (x *FailWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +3164,7 @@ func (x *FailWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailWorkflow.ProtoReflect.Descriptor instead.
 func (*FailWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{20}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FailWorkflow) GetFailure() *v11.Failure {
@@ -1929,7 +3183,7 @@ type CancelWorkflow struct {
 
 func (x *CancelWorkflow) Reset() {
 	*x = CancelWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +3195,7 @@ func (x *CancelWorkflow) String() string {
 func (*CancelWorkflow) ProtoMessage() {}
 
 func (x *CancelWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +3208,7 @@ func (x *CancelWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWorkflow.ProtoReflect.Descriptor instead.
 func (*CancelWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{21}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CancelWorkflow) GetDetails() *v1.Payloads {
@@ -1981,7 +3235,7 @@ type ContinueAsNew struct {
 
 func (x *ContinueAsNew) Reset() {
 	*x = ContinueAsNew{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +3247,7 @@ func (x *ContinueAsNew) String() string {
 func (*ContinueAsNew) ProtoMessage() {}
 
 func (x *ContinueAsNew) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +3260,7 @@ func (x *ContinueAsNew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContinueAsNew.ProtoReflect.Descriptor instead.
 func (*ContinueAsNew) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{22}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ContinueAsNew) GetWorkflowType() string {
@@ -2086,7 +3340,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +3352,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +3365,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{23}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *QueryAnswer) GetId() string {
@@ -2166,7 +3420,7 @@ var File_durably_core_v1_workflow_proto protoreflect.FileDescriptor
 
 const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\n" +
-	"\x1edurably/core/v1/workflow.proto\x12\x0fdurably.core.v1\x1a\x1edurably/core/v1/activity.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$temporal/api/common/v1/message.proto\x1a$temporal/api/enums/v1/workflow.proto\x1a%temporal/api/failure/v1/message.proto\x1a'temporal/api/sdk/v1/user_metadata.proto\"\xf3\x02\n" +
+	"\x1edurably/core/v1/workflow.proto\x12\x0fdurably.core.v1\x1a\x1edurably/core/v1/activity.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$temporal/api/common/v1/message.proto\x1a(temporal/api/enums/v1/failed_cause.proto\x1a$temporal/api/enums/v1/workflow.proto\x1a%temporal/api/failure/v1/message.proto\x1a'temporal/api/sdk/v1/user_metadata.proto\"\xf3\x02\n" +
 	"\x12WorkflowActivation\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x128\n" +
 	"\ttimestamp\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x12!\n" +
@@ -2175,7 +3429,7 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x12history_size_bytes\x18\x05 \x01(\x03R\x10historySizeBytes\x129\n" +
 	"\x19continue_as_new_suggested\x18\x06 \x01(\bR\x16continueAsNewSuggested\x120\n" +
 	"\x04jobs\x18\a \x03(\v2\x1c.durably.core.v1.WorkflowJobR\x04jobs\x12'\n" +
-	"\x0favailable_flags\x18\b \x03(\rR\x0eavailableFlags\"\x98\x04\n" +
+	"\x0favailable_flags\x18\b \x03(\rR\x0eavailableFlags\"\xf3\a\n" +
 	"\vWorkflowJob\x12E\n" +
 	"\n" +
 	"initialize\x18\x01 \x01(\v2#.durably.core.v1.InitializeWorkflowH\x00R\n" +
@@ -2187,7 +3441,12 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x05query\x18\x05 \x01(\v2\x1e.durably.core.v1.QueryReceivedH\x00R\x05query\x129\n" +
 	"\x06cancel\x18\x06 \x01(\v2\x1f.durably.core.v1.CancelReceivedH\x00R\x06cancel\x12Q\n" +
 	"\x12update_random_seed\x18\a \x01(\v2!.durably.core.v1.UpdateRandomSeedH\x00R\x10updateRandomSeed\x12.\n" +
-	"\x05evict\x18\b \x01(\v2\x16.durably.core.v1.EvictH\x00R\x05evictB\x05\n" +
+	"\x05evict\x18\b \x01(\v2\x16.durably.core.v1.EvictH\x00R\x05evict\x12m\n" +
+	"\x1cresolve_child_workflow_start\x18\t \x01(\v2*.durably.core.v1.ResolveChildWorkflowStartH\x00R\x19resolveChildWorkflowStart\x12]\n" +
+	"\x16resolve_child_workflow\x18\n" +
+	" \x01(\v2%.durably.core.v1.ResolveChildWorkflowH\x00R\x14resolveChildWorkflow\x12y\n" +
+	" resolve_signal_external_workflow\x18\v \x01(\v2..durably.core.v1.ResolveSignalExternalWorkflowH\x00R\x1dresolveSignalExternalWorkflow\x12\x8f\x01\n" +
+	"(resolve_request_cancel_external_workflow\x18\f \x01(\v25.durably.core.v1.ResolveRequestCancelExternalWorkflowH\x00R$resolveRequestCancelExternalWorkflowB\x05\n" +
 	"\x03job\"\xb4\f\n" +
 	"\x12InitializeWorkflow\x12#\n" +
 	"\rworkflow_type\x18\x01 \x01(\tR\fworkflowType\x12\x1f\n" +
@@ -2233,7 +3492,42 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\tcompleted\x18\x01 \x01(\v2 .durably.core.v1.ActivitySuccessH\x00R\tcompleted\x12:\n" +
 	"\x06failed\x18\x02 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\x06failed\x12@\n" +
 	"\tcancelled\x18\x03 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\tcancelledB\b\n" +
-	"\x06status\"\xa4\x02\n" +
+	"\x06status\"\x81\x02\n" +
+	"\x19ResolveChildWorkflowStart\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12A\n" +
+	"\astarted\x18\x02 \x01(\v2%.durably.core.v1.ChildWorkflowStartedH\x00R\astarted\x12C\n" +
+	"\x06failed\x18\x03 \x01(\v2).durably.core.v1.ChildWorkflowStartFailedH\x00R\x06failed\x12@\n" +
+	"\tcancelled\x18\x04 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\tcancelledB\b\n" +
+	"\x06status\"N\n" +
+	"\x14ChildWorkflowStarted\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\"\x81\x02\n" +
+	"\x18ChildWorkflowStartFailed\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12#\n" +
+	"\rworkflow_type\x18\x02 \x01(\tR\fworkflowType\x12S\n" +
+	"\x05cause\x18\x03 \x01(\x0e2=.temporal.api.enums.v1.StartChildWorkflowExecutionFailedCauseR\x05cause\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12,\n" +
+	"\x12initiated_event_id\x18\x05 \x01(\x03R\x10initiatedEventId\"j\n" +
+	"\x14ResolveChildWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12@\n" +
+	"\x06result\x18\x02 \x01(\v2(.durably.core.v1.ChildWorkflowResolutionR\x06result\"\xe8\x01\n" +
+	"\x17ChildWorkflowResolution\x12E\n" +
+	"\tcompleted\x18\x01 \x01(\v2%.durably.core.v1.ChildWorkflowSuccessH\x00R\tcompleted\x12:\n" +
+	"\x06failed\x18\x02 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\x06failed\x12@\n" +
+	"\tcancelled\x18\x03 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\tcancelledB\b\n" +
+	"\x06status\"O\n" +
+	"\x14ChildWorkflowSuccess\x127\n" +
+	"\x06result\x18\x01 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x06result\"\xc6\x01\n" +
+	"\x1dResolveSignalExternalWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12:\n" +
+	"\afailure\x18\x02 \x01(\v2 .temporal.api.failure.v1.FailureR\afailure\x12W\n" +
+	"\x05cause\x18\x03 \x01(\x0e2A.temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCauseR\x05cause\"\xcd\x01\n" +
+	"$ResolveRequestCancelExternalWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12:\n" +
+	"\afailure\x18\x02 \x01(\v2 .temporal.api.failure.v1.FailureR\afailure\x12W\n" +
+	"\x05cause\x18\x03 \x01(\x0e2A.temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCauseR\x05cause\"\xa4\x02\n" +
 	"\x0eSignalReceived\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12=\n" +
 	"\targuments\x18\x02 \x03(\v2\x1f.temporal.api.common.v1.PayloadR\targuments\x12\x1a\n" +
@@ -2281,7 +3575,8 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"cacheBytes\"w\n" +
 	"\x11ActivationFailure\x12:\n" +
 	"\afailure\x18\x01 \x01(\v2 .temporal.api.failure.v1.FailureR\afailure\x12&\n" +
-	"\x0enondeterminism\x18\x02 \x01(\bR\x0enondeterminism\"\xa8\x06\n" +
+	"\x0enondeterminism\x18\x02 \x01(\bR\x0enondeterminism\"\xb5\n" +
+	"\n" +
 	"\x0fWorkflowCommand\x12F\n" +
 	"\ruser_metadata\x18\x01 \x01(\v2!.temporal.api.sdk.v1.UserMetadataR\fuserMetadata\x12\x1a\n" +
 	"\blocation\x18\x02 \x01(\tR\blocation\x12>\n" +
@@ -2295,7 +3590,12 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\rfail_workflow\x18\x0f \x01(\v2\x1d.durably.core.v1.FailWorkflowH\x00R\ffailWorkflow\x12J\n" +
 	"\x0fcancel_workflow\x18\x10 \x01(\v2\x1f.durably.core.v1.CancelWorkflowH\x00R\x0ecancelWorkflow\x12H\n" +
 	"\x0fcontinue_as_new\x18\x11 \x01(\v2\x1e.durably.core.v1.ContinueAsNewH\x00R\rcontinueAsNew\x12A\n" +
-	"\fquery_answer\x18\x12 \x01(\v2\x1c.durably.core.v1.QueryAnswerH\x00R\vqueryAnswerB\t\n" +
+	"\fquery_answer\x18\x12 \x01(\v2\x1c.durably.core.v1.QueryAnswerH\x00R\vqueryAnswer\x12W\n" +
+	"\x14start_child_workflow\x18\x13 \x01(\v2#.durably.core.v1.StartChildWorkflowH\x00R\x12startChildWorkflow\x12Z\n" +
+	"\x15cancel_child_workflow\x18\x14 \x01(\v2$.durably.core.v1.CancelChildWorkflowH\x00R\x13cancelChildWorkflow\x12c\n" +
+	"\x18signal_external_workflow\x18\x15 \x01(\v2'.durably.core.v1.SignalExternalWorkflowH\x00R\x16signalExternalWorkflow\x12y\n" +
+	" request_cancel_external_workflow\x18\x16 \x01(\v2..durably.core.v1.RequestCancelExternalWorkflowH\x00R\x1drequestCancelExternalWorkflow\x12v\n" +
+	"\x1fcancel_signal_external_workflow\x18\x1e \x01(\v2-.durably.core.v1.CancelSignalExternalWorkflowH\x00R\x1ccancelSignalExternalWorkflowB\t\n" +
 	"\acommand\"l\n" +
 	"\n" +
 	"StartTimer\x12\x10\n" +
@@ -2325,7 +3625,59 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
 	"\x05value\x18\x02 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x05value:\x028\x01\")\n" +
 	"\x15RequestCancelActivity\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\rR\x03seq\"K\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\"\xa5\t\n" +
+	"\x12StartChildWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x03 \x01(\tR\n" +
+	"workflowId\x12#\n" +
+	"\rworkflow_type\x18\x04 \x01(\tR\fworkflowType\x12\x1d\n" +
+	"\n" +
+	"task_queue\x18\x05 \x01(\tR\ttaskQueue\x12=\n" +
+	"\targuments\x18\x06 \x03(\v2\x1f.temporal.api.common.v1.PayloadR\targuments\x12J\n" +
+	"\aheaders\x18\a \x03(\v20.durably.core.v1.StartChildWorkflow.HeadersEntryR\aheaders\x12F\n" +
+	"\x11execution_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\x10executionTimeout\x12:\n" +
+	"\vrun_timeout\x18\t \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"runTimeout\x12<\n" +
+	"\ftask_timeout\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\vtaskTimeout\x12X\n" +
+	"\x13parent_close_policy\x18\v \x01(\x0e2(.temporal.api.enums.v1.ParentClosePolicyR\x11parentClosePolicy\x12e\n" +
+	"\x18workflow_id_reuse_policy\x18\f \x01(\x0e2,.temporal.api.enums.v1.WorkflowIdReusePolicyR\x15workflowIdReusePolicy\x12F\n" +
+	"\fretry_policy\x18\r \x01(\v2#.temporal.api.common.v1.RetryPolicyR\vretryPolicy\x12#\n" +
+	"\rcron_schedule\x18\x0e \x01(\tR\fcronSchedule\x120\n" +
+	"\x04memo\x18\x0f \x01(\v2\x1c.temporal.api.common.v1.MemoR\x04memo\x12U\n" +
+	"\x11search_attributes\x18\x10 \x01(\v2(.temporal.api.common.v1.SearchAttributesR\x10searchAttributes\x12[\n" +
+	"\x11cancellation_type\x18\x11 \x01(\x0e2..durably.core.v1.ChildWorkflowCancellationTypeR\x10cancellationType\x12<\n" +
+	"\bpriority\x18\x12 \x01(\v2 .temporal.api.common.v1.PriorityR\bpriority\x1a[\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
+	"\x05value\x18\x02 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x05value:\x028\x01\"?\n" +
+	"\x13CancelChildWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb0\x03\n" +
+	"\x16SignalExternalWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12?\n" +
+	"\bworkflow\x18\x02 \x01(\v2!.durably.core.v1.ExternalWorkflowH\x00R\bworkflow\x12,\n" +
+	"\x11child_workflow_id\x18\x03 \x01(\tH\x00R\x0fchildWorkflowId\x12\x1f\n" +
+	"\vsignal_name\x18\x04 \x01(\tR\n" +
+	"signalName\x12=\n" +
+	"\targuments\x18\x05 \x03(\v2\x1f.temporal.api.common.v1.PayloadR\targuments\x12N\n" +
+	"\aheaders\x18\x06 \x03(\v24.durably.core.v1.SignalExternalWorkflow.HeadersEntryR\aheaders\x1a[\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
+	"\x05value\x18\x02 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x05value:\x028\x01B\b\n" +
+	"\x06target\"h\n" +
+	"\x10ExternalWorkflow\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vworkflow_id\x18\x02 \x01(\tR\n" +
+	"workflowId\x12\x15\n" +
+	"\x06run_id\x18\x03 \x01(\tR\x05runId\"0\n" +
+	"\x1cCancelSignalExternalWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\"\x88\x01\n" +
+	"\x1dRequestCancelExternalWorkflow\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\rR\x03seq\x12=\n" +
+	"\bworkflow\x18\x02 \x01(\v2!.durably.core.v1.ExternalWorkflowR\bworkflow\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"K\n" +
 	"\x10CompleteWorkflow\x127\n" +
 	"\x06result\x18\x01 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x06result\"J\n" +
 	"\fFailWorkflow\x12:\n" +
@@ -2356,7 +3708,12 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\n" +
 	"TRY_CANCEL\x10\x00\x12\x1f\n" +
 	"\x1bWAIT_CANCELLATION_COMPLETED\x10\x01\x12\v\n" +
-	"\aABANDON\x10\x02b\x06proto3"
+	"\aABANDON\x10\x02*\x82\x02\n" +
+	"\x1dChildWorkflowCancellationType\x12,\n" +
+	"(CHILD_WORKFLOW_CANCELLATION_TYPE_ABANDON\x10\x00\x12/\n" +
+	"+CHILD_WORKFLOW_CANCELLATION_TYPE_TRY_CANCEL\x10\x01\x12@\n" +
+	"<CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_COMPLETED\x10\x02\x12@\n" +
+	"<CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_REQUESTED\x10\x03b\x06proto3"
 
 var (
 	file_durably_core_v1_workflow_proto_rawDescOnce sync.Once
@@ -2370,135 +3727,197 @@ func file_durably_core_v1_workflow_proto_rawDescGZIP() []byte {
 	return file_durably_core_v1_workflow_proto_rawDescData
 }
 
-var file_durably_core_v1_workflow_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_durably_core_v1_workflow_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_durably_core_v1_workflow_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_durably_core_v1_workflow_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_durably_core_v1_workflow_proto_goTypes = []any{
-	(ActivityCancellationType)(0),   // 0: durably.core.v1.ActivityCancellationType
-	(Evict_Reason)(0),               // 1: durably.core.v1.Evict.Reason
-	(*WorkflowActivation)(nil),      // 2: durably.core.v1.WorkflowActivation
-	(*WorkflowJob)(nil),             // 3: durably.core.v1.WorkflowJob
-	(*InitializeWorkflow)(nil),      // 4: durably.core.v1.InitializeWorkflow
-	(*FireTimer)(nil),               // 5: durably.core.v1.FireTimer
-	(*ResolveActivity)(nil),         // 6: durably.core.v1.ResolveActivity
-	(*ActivityResolution)(nil),      // 7: durably.core.v1.ActivityResolution
-	(*SignalReceived)(nil),          // 8: durably.core.v1.SignalReceived
-	(*QueryReceived)(nil),           // 9: durably.core.v1.QueryReceived
-	(*CancelReceived)(nil),          // 10: durably.core.v1.CancelReceived
-	(*UpdateRandomSeed)(nil),        // 11: durably.core.v1.UpdateRandomSeed
-	(*Evict)(nil),                   // 12: durably.core.v1.Evict
-	(*WorkflowCompletion)(nil),      // 13: durably.core.v1.WorkflowCompletion
-	(*ActivationSuccess)(nil),       // 14: durably.core.v1.ActivationSuccess
-	(*ActivationFailure)(nil),       // 15: durably.core.v1.ActivationFailure
-	(*WorkflowCommand)(nil),         // 16: durably.core.v1.WorkflowCommand
-	(*StartTimer)(nil),              // 17: durably.core.v1.StartTimer
-	(*CancelTimer)(nil),             // 18: durably.core.v1.CancelTimer
-	(*ScheduleActivity)(nil),        // 19: durably.core.v1.ScheduleActivity
-	(*RequestCancelActivity)(nil),   // 20: durably.core.v1.RequestCancelActivity
-	(*CompleteWorkflow)(nil),        // 21: durably.core.v1.CompleteWorkflow
-	(*FailWorkflow)(nil),            // 22: durably.core.v1.FailWorkflow
-	(*CancelWorkflow)(nil),          // 23: durably.core.v1.CancelWorkflow
-	(*ContinueAsNew)(nil),           // 24: durably.core.v1.ContinueAsNew
-	(*QueryAnswer)(nil),             // 25: durably.core.v1.QueryAnswer
-	nil,                             // 26: durably.core.v1.InitializeWorkflow.HeadersEntry
-	nil,                             // 27: durably.core.v1.SignalReceived.HeadersEntry
-	nil,                             // 28: durably.core.v1.QueryReceived.HeadersEntry
-	nil,                             // 29: durably.core.v1.ScheduleActivity.HeadersEntry
-	nil,                             // 30: durably.core.v1.ContinueAsNew.HeadersEntry
-	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
-	(*v1.Payload)(nil),              // 32: temporal.api.common.v1.Payload
-	(*v1.WorkflowExecution)(nil),    // 33: temporal.api.common.v1.WorkflowExecution
-	(*durationpb.Duration)(nil),     // 34: google.protobuf.Duration
-	(*v1.RetryPolicy)(nil),          // 35: temporal.api.common.v1.RetryPolicy
-	(*v1.Memo)(nil),                 // 36: temporal.api.common.v1.Memo
-	(*v1.SearchAttributes)(nil),     // 37: temporal.api.common.v1.SearchAttributes
-	(*v1.Payloads)(nil),             // 38: temporal.api.common.v1.Payloads
-	(*v11.Failure)(nil),             // 39: temporal.api.failure.v1.Failure
-	(*v1.Priority)(nil),             // 40: temporal.api.common.v1.Priority
-	(v12.ContinueAsNewInitiator)(0), // 41: temporal.api.enums.v1.ContinueAsNewInitiator
-	(*ActivitySuccess)(nil),         // 42: durably.core.v1.ActivitySuccess
-	(*v13.UserMetadata)(nil),        // 43: temporal.api.sdk.v1.UserMetadata
+	(ActivityCancellationType)(0),                   // 0: durably.core.v1.ActivityCancellationType
+	(ChildWorkflowCancellationType)(0),              // 1: durably.core.v1.ChildWorkflowCancellationType
+	(Evict_Reason)(0),                               // 2: durably.core.v1.Evict.Reason
+	(*WorkflowActivation)(nil),                      // 3: durably.core.v1.WorkflowActivation
+	(*WorkflowJob)(nil),                             // 4: durably.core.v1.WorkflowJob
+	(*InitializeWorkflow)(nil),                      // 5: durably.core.v1.InitializeWorkflow
+	(*FireTimer)(nil),                               // 6: durably.core.v1.FireTimer
+	(*ResolveActivity)(nil),                         // 7: durably.core.v1.ResolveActivity
+	(*ActivityResolution)(nil),                      // 8: durably.core.v1.ActivityResolution
+	(*ResolveChildWorkflowStart)(nil),               // 9: durably.core.v1.ResolveChildWorkflowStart
+	(*ChildWorkflowStarted)(nil),                    // 10: durably.core.v1.ChildWorkflowStarted
+	(*ChildWorkflowStartFailed)(nil),                // 11: durably.core.v1.ChildWorkflowStartFailed
+	(*ResolveChildWorkflow)(nil),                    // 12: durably.core.v1.ResolveChildWorkflow
+	(*ChildWorkflowResolution)(nil),                 // 13: durably.core.v1.ChildWorkflowResolution
+	(*ChildWorkflowSuccess)(nil),                    // 14: durably.core.v1.ChildWorkflowSuccess
+	(*ResolveSignalExternalWorkflow)(nil),           // 15: durably.core.v1.ResolveSignalExternalWorkflow
+	(*ResolveRequestCancelExternalWorkflow)(nil),    // 16: durably.core.v1.ResolveRequestCancelExternalWorkflow
+	(*SignalReceived)(nil),                          // 17: durably.core.v1.SignalReceived
+	(*QueryReceived)(nil),                           // 18: durably.core.v1.QueryReceived
+	(*CancelReceived)(nil),                          // 19: durably.core.v1.CancelReceived
+	(*UpdateRandomSeed)(nil),                        // 20: durably.core.v1.UpdateRandomSeed
+	(*Evict)(nil),                                   // 21: durably.core.v1.Evict
+	(*WorkflowCompletion)(nil),                      // 22: durably.core.v1.WorkflowCompletion
+	(*ActivationSuccess)(nil),                       // 23: durably.core.v1.ActivationSuccess
+	(*ActivationFailure)(nil),                       // 24: durably.core.v1.ActivationFailure
+	(*WorkflowCommand)(nil),                         // 25: durably.core.v1.WorkflowCommand
+	(*StartTimer)(nil),                              // 26: durably.core.v1.StartTimer
+	(*CancelTimer)(nil),                             // 27: durably.core.v1.CancelTimer
+	(*ScheduleActivity)(nil),                        // 28: durably.core.v1.ScheduleActivity
+	(*RequestCancelActivity)(nil),                   // 29: durably.core.v1.RequestCancelActivity
+	(*StartChildWorkflow)(nil),                      // 30: durably.core.v1.StartChildWorkflow
+	(*CancelChildWorkflow)(nil),                     // 31: durably.core.v1.CancelChildWorkflow
+	(*SignalExternalWorkflow)(nil),                  // 32: durably.core.v1.SignalExternalWorkflow
+	(*ExternalWorkflow)(nil),                        // 33: durably.core.v1.ExternalWorkflow
+	(*CancelSignalExternalWorkflow)(nil),            // 34: durably.core.v1.CancelSignalExternalWorkflow
+	(*RequestCancelExternalWorkflow)(nil),           // 35: durably.core.v1.RequestCancelExternalWorkflow
+	(*CompleteWorkflow)(nil),                        // 36: durably.core.v1.CompleteWorkflow
+	(*FailWorkflow)(nil),                            // 37: durably.core.v1.FailWorkflow
+	(*CancelWorkflow)(nil),                          // 38: durably.core.v1.CancelWorkflow
+	(*ContinueAsNew)(nil),                           // 39: durably.core.v1.ContinueAsNew
+	(*QueryAnswer)(nil),                             // 40: durably.core.v1.QueryAnswer
+	nil,                                             // 41: durably.core.v1.InitializeWorkflow.HeadersEntry
+	nil,                                             // 42: durably.core.v1.SignalReceived.HeadersEntry
+	nil,                                             // 43: durably.core.v1.QueryReceived.HeadersEntry
+	nil,                                             // 44: durably.core.v1.ScheduleActivity.HeadersEntry
+	nil,                                             // 45: durably.core.v1.StartChildWorkflow.HeadersEntry
+	nil,                                             // 46: durably.core.v1.SignalExternalWorkflow.HeadersEntry
+	nil,                                             // 47: durably.core.v1.ContinueAsNew.HeadersEntry
+	(*timestamppb.Timestamp)(nil),                   // 48: google.protobuf.Timestamp
+	(*v1.Payload)(nil),                              // 49: temporal.api.common.v1.Payload
+	(*v1.WorkflowExecution)(nil),                    // 50: temporal.api.common.v1.WorkflowExecution
+	(*durationpb.Duration)(nil),                     // 51: google.protobuf.Duration
+	(*v1.RetryPolicy)(nil),                          // 52: temporal.api.common.v1.RetryPolicy
+	(*v1.Memo)(nil),                                 // 53: temporal.api.common.v1.Memo
+	(*v1.SearchAttributes)(nil),                     // 54: temporal.api.common.v1.SearchAttributes
+	(*v1.Payloads)(nil),                             // 55: temporal.api.common.v1.Payloads
+	(*v11.Failure)(nil),                             // 56: temporal.api.failure.v1.Failure
+	(*v1.Priority)(nil),                             // 57: temporal.api.common.v1.Priority
+	(v12.ContinueAsNewInitiator)(0),                 // 58: temporal.api.enums.v1.ContinueAsNewInitiator
+	(*ActivitySuccess)(nil),                         // 59: durably.core.v1.ActivitySuccess
+	(v12.StartChildWorkflowExecutionFailedCause)(0), // 60: temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause
+	(v12.SignalExternalWorkflowExecutionFailedCause)(0), // 61: temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause
+	(v12.CancelExternalWorkflowExecutionFailedCause)(0), // 62: temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause
+	(*v13.UserMetadata)(nil),                            // 63: temporal.api.sdk.v1.UserMetadata
+	(v12.ParentClosePolicy)(0),                          // 64: temporal.api.enums.v1.ParentClosePolicy
+	(v12.WorkflowIdReusePolicy)(0),                      // 65: temporal.api.enums.v1.WorkflowIdReusePolicy
 }
 var file_durably_core_v1_workflow_proto_depIdxs = []int32{
-	31, // 0: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
-	3,  // 1: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
-	4,  // 2: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
-	5,  // 3: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
-	6,  // 4: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
-	8,  // 5: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
-	9,  // 6: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
-	10, // 7: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
-	11, // 8: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
-	12, // 9: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
-	32, // 10: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	26, // 11: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
-	33, // 12: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
-	33, // 13: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
-	34, // 14: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
-	34, // 15: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
-	34, // 16: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
-	35, // 17: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	36, // 18: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
-	37, // 19: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	31, // 20: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
-	38, // 21: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
-	39, // 22: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
-	40, // 23: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
-	41, // 24: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
-	7,  // 25: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
-	42, // 26: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
-	39, // 27: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
-	39, // 28: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
-	32, // 29: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	27, // 30: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
-	32, // 31: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	28, // 32: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
-	1,  // 33: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
-	14, // 34: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
-	15, // 35: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
-	16, // 36: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
-	39, // 37: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
-	43, // 38: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
-	17, // 39: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
-	18, // 40: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
-	19, // 41: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
-	20, // 42: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
-	21, // 43: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
-	22, // 44: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
-	23, // 45: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
-	24, // 46: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
-	25, // 47: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
-	34, // 48: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
-	32, // 49: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
-	29, // 50: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
-	34, // 51: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	34, // 52: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	34, // 53: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
-	34, // 54: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
-	35, // 55: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	0,  // 56: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
-	40, // 57: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
-	32, // 58: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
-	39, // 59: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	38, // 60: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
-	32, // 61: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
-	34, // 62: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
-	34, // 63: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
-	36, // 64: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
-	30, // 65: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
-	37, // 66: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	35, // 67: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	32, // 68: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
-	39, // 69: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
-	32, // 70: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	32, // 71: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	32, // 72: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	32, // 73: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	32, // 74: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	48,  // 0: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
+	4,   // 1: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
+	5,   // 2: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
+	6,   // 3: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
+	7,   // 4: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
+	17,  // 5: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
+	18,  // 6: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
+	19,  // 7: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
+	20,  // 8: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
+	21,  // 9: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
+	9,   // 10: durably.core.v1.WorkflowJob.resolve_child_workflow_start:type_name -> durably.core.v1.ResolveChildWorkflowStart
+	12,  // 11: durably.core.v1.WorkflowJob.resolve_child_workflow:type_name -> durably.core.v1.ResolveChildWorkflow
+	15,  // 12: durably.core.v1.WorkflowJob.resolve_signal_external_workflow:type_name -> durably.core.v1.ResolveSignalExternalWorkflow
+	16,  // 13: durably.core.v1.WorkflowJob.resolve_request_cancel_external_workflow:type_name -> durably.core.v1.ResolveRequestCancelExternalWorkflow
+	49,  // 14: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	41,  // 15: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
+	50,  // 16: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
+	50,  // 17: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
+	51,  // 18: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	51,  // 19: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	51,  // 20: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	52,  // 21: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	53,  // 22: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	54,  // 23: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	48,  // 24: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
+	55,  // 25: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
+	56,  // 26: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
+	57,  // 27: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	58,  // 28: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
+	8,   // 29: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
+	59,  // 30: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
+	56,  // 31: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	56,  // 32: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	10,  // 33: durably.core.v1.ResolveChildWorkflowStart.started:type_name -> durably.core.v1.ChildWorkflowStarted
+	11,  // 34: durably.core.v1.ResolveChildWorkflowStart.failed:type_name -> durably.core.v1.ChildWorkflowStartFailed
+	56,  // 35: durably.core.v1.ResolveChildWorkflowStart.cancelled:type_name -> temporal.api.failure.v1.Failure
+	60,  // 36: durably.core.v1.ChildWorkflowStartFailed.cause:type_name -> temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause
+	13,  // 37: durably.core.v1.ResolveChildWorkflow.result:type_name -> durably.core.v1.ChildWorkflowResolution
+	14,  // 38: durably.core.v1.ChildWorkflowResolution.completed:type_name -> durably.core.v1.ChildWorkflowSuccess
+	56,  // 39: durably.core.v1.ChildWorkflowResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	56,  // 40: durably.core.v1.ChildWorkflowResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	49,  // 41: durably.core.v1.ChildWorkflowSuccess.result:type_name -> temporal.api.common.v1.Payload
+	56,  // 42: durably.core.v1.ResolveSignalExternalWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	61,  // 43: durably.core.v1.ResolveSignalExternalWorkflow.cause:type_name -> temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause
+	56,  // 44: durably.core.v1.ResolveRequestCancelExternalWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	62,  // 45: durably.core.v1.ResolveRequestCancelExternalWorkflow.cause:type_name -> temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause
+	49,  // 46: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	42,  // 47: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
+	49,  // 48: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	43,  // 49: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
+	2,   // 50: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
+	23,  // 51: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
+	24,  // 52: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
+	25,  // 53: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
+	56,  // 54: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
+	63,  // 55: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
+	26,  // 56: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
+	27,  // 57: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
+	28,  // 58: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
+	29,  // 59: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
+	36,  // 60: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
+	37,  // 61: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
+	38,  // 62: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
+	39,  // 63: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
+	40,  // 64: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
+	30,  // 65: durably.core.v1.WorkflowCommand.start_child_workflow:type_name -> durably.core.v1.StartChildWorkflow
+	31,  // 66: durably.core.v1.WorkflowCommand.cancel_child_workflow:type_name -> durably.core.v1.CancelChildWorkflow
+	32,  // 67: durably.core.v1.WorkflowCommand.signal_external_workflow:type_name -> durably.core.v1.SignalExternalWorkflow
+	35,  // 68: durably.core.v1.WorkflowCommand.request_cancel_external_workflow:type_name -> durably.core.v1.RequestCancelExternalWorkflow
+	34,  // 69: durably.core.v1.WorkflowCommand.cancel_signal_external_workflow:type_name -> durably.core.v1.CancelSignalExternalWorkflow
+	51,  // 70: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
+	49,  // 71: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
+	44,  // 72: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
+	51,  // 73: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	51,  // 74: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	51,  // 75: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
+	51,  // 76: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
+	52,  // 77: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	0,   // 78: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
+	57,  // 79: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
+	49,  // 80: durably.core.v1.StartChildWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	45,  // 81: durably.core.v1.StartChildWorkflow.headers:type_name -> durably.core.v1.StartChildWorkflow.HeadersEntry
+	51,  // 82: durably.core.v1.StartChildWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	51,  // 83: durably.core.v1.StartChildWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	51,  // 84: durably.core.v1.StartChildWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	64,  // 85: durably.core.v1.StartChildWorkflow.parent_close_policy:type_name -> temporal.api.enums.v1.ParentClosePolicy
+	65,  // 86: durably.core.v1.StartChildWorkflow.workflow_id_reuse_policy:type_name -> temporal.api.enums.v1.WorkflowIdReusePolicy
+	52,  // 87: durably.core.v1.StartChildWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	53,  // 88: durably.core.v1.StartChildWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	54,  // 89: durably.core.v1.StartChildWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	1,   // 90: durably.core.v1.StartChildWorkflow.cancellation_type:type_name -> durably.core.v1.ChildWorkflowCancellationType
+	57,  // 91: durably.core.v1.StartChildWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	33,  // 92: durably.core.v1.SignalExternalWorkflow.workflow:type_name -> durably.core.v1.ExternalWorkflow
+	49,  // 93: durably.core.v1.SignalExternalWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	46,  // 94: durably.core.v1.SignalExternalWorkflow.headers:type_name -> durably.core.v1.SignalExternalWorkflow.HeadersEntry
+	33,  // 95: durably.core.v1.RequestCancelExternalWorkflow.workflow:type_name -> durably.core.v1.ExternalWorkflow
+	49,  // 96: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
+	56,  // 97: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	55,  // 98: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
+	49,  // 99: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
+	51,  // 100: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
+	51,  // 101: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
+	53,  // 102: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
+	47,  // 103: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
+	54,  // 104: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	52,  // 105: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	49,  // 106: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
+	56,  // 107: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
+	49,  // 108: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	49,  // 109: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	49,  // 110: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	49,  // 111: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	49,  // 112: durably.core.v1.StartChildWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	49,  // 113: durably.core.v1.SignalExternalWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	49,  // 114: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	115, // [115:115] is the sub-list for method output_type
+	115, // [115:115] is the sub-list for method input_type
+	115, // [115:115] is the sub-list for extension type_name
+	115, // [115:115] is the sub-list for extension extendee
+	0,   // [0:115] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_workflow_proto_init() }
@@ -2516,17 +3935,31 @@ func file_durably_core_v1_workflow_proto_init() {
 		(*WorkflowJob_Cancel)(nil),
 		(*WorkflowJob_UpdateRandomSeed)(nil),
 		(*WorkflowJob_Evict)(nil),
+		(*WorkflowJob_ResolveChildWorkflowStart)(nil),
+		(*WorkflowJob_ResolveChildWorkflow)(nil),
+		(*WorkflowJob_ResolveSignalExternalWorkflow)(nil),
+		(*WorkflowJob_ResolveRequestCancelExternalWorkflow)(nil),
 	}
 	file_durably_core_v1_workflow_proto_msgTypes[5].OneofWrappers = []any{
 		(*ActivityResolution_Completed)(nil),
 		(*ActivityResolution_Failed)(nil),
 		(*ActivityResolution_Cancelled)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[11].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[6].OneofWrappers = []any{
+		(*ResolveChildWorkflowStart_Started)(nil),
+		(*ResolveChildWorkflowStart_Failed)(nil),
+		(*ResolveChildWorkflowStart_Cancelled)(nil),
+	}
+	file_durably_core_v1_workflow_proto_msgTypes[10].OneofWrappers = []any{
+		(*ChildWorkflowResolution_Completed)(nil),
+		(*ChildWorkflowResolution_Failed)(nil),
+		(*ChildWorkflowResolution_Cancelled)(nil),
+	}
+	file_durably_core_v1_workflow_proto_msgTypes[19].OneofWrappers = []any{
 		(*WorkflowCompletion_Success)(nil),
 		(*WorkflowCompletion_Failure)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[14].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[22].OneofWrappers = []any{
 		(*WorkflowCommand_StartTimer)(nil),
 		(*WorkflowCommand_CancelTimer)(nil),
 		(*WorkflowCommand_ScheduleActivity)(nil),
@@ -2536,8 +3969,17 @@ func file_durably_core_v1_workflow_proto_init() {
 		(*WorkflowCommand_CancelWorkflow)(nil),
 		(*WorkflowCommand_ContinueAsNew)(nil),
 		(*WorkflowCommand_QueryAnswer)(nil),
+		(*WorkflowCommand_StartChildWorkflow)(nil),
+		(*WorkflowCommand_CancelChildWorkflow)(nil),
+		(*WorkflowCommand_SignalExternalWorkflow)(nil),
+		(*WorkflowCommand_RequestCancelExternalWorkflow)(nil),
+		(*WorkflowCommand_CancelSignalExternalWorkflow)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[23].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[29].OneofWrappers = []any{
+		(*SignalExternalWorkflow_Workflow)(nil),
+		(*SignalExternalWorkflow_ChildWorkflowId)(nil),
+	}
+	file_durably_core_v1_workflow_proto_msgTypes[37].OneofWrappers = []any{
 		(*QueryAnswer_Succeeded)(nil),
 		(*QueryAnswer_Failed)(nil),
 	}
@@ -2546,8 +3988,8 @@ func file_durably_core_v1_workflow_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_workflow_proto_rawDesc), len(file_durably_core_v1_workflow_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   29,
+			NumEnums:      3,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

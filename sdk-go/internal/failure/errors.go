@@ -255,22 +255,6 @@ func (e *ActivityError) ActivityID() string { return e.Info.GetActivityId() }
 // RetryState tells why there was no further attempt.
 func (e *ActivityError) RetryState() enumspb.RetryState { return e.Info.GetRetryState() }
 
-// ChildWorkflowExecutionError wraps what went wrong in a child workflow.
-type ChildWorkflowExecutionError struct {
-	received
-	Info  *failurepb.ChildWorkflowExecutionFailureInfo
-	Cause error
-}
-
-func (e *ChildWorkflowExecutionError) Error() string {
-	message := fmt.Sprintf("child workflow execution error (type: %s, workflowID: %s, runID: %s)",
-		e.Info.GetWorkflowType().GetName(), e.Info.GetWorkflowExecution().GetWorkflowId(), e.Info.GetWorkflowExecution().GetRunId())
-	return withCause(message, e.Cause)
-}
-
-// Unwrap is the cause.
-func (e *ChildWorkflowExecutionError) Unwrap() error { return e.Cause }
-
 // WorkflowExecutionError wraps why a workflow ended otherwise than by a result, as the client sees it.
 type WorkflowExecutionError struct {
 	WorkflowID, RunID, WorkflowType string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"durably.dev/sdk/converter"
 	"durably.dev/sdk/internal/core"
 	"durably.dev/sdk/internal/failure"
 	commonpb "go.temporal.io/api/common/v1"
@@ -107,17 +108,19 @@ type outbound struct{ run *Run }
 func (r *Run) command(command *core.WorkflowCommand) {
 	r.leaveIfBroken()
 	if r.reading {
-		panic("a query handler only reads: it can't start activities or timers, or change the workflow's course")
+		panic("a query handler only reads: it can't start activities, children or timers, or change the workflow's course")
 	}
 	if !r.closed {
 		r.commands = append(r.commands, command)
 	}
 }
 
-// pending is a timer or activity that hasn't come to its end.
+// pending is something asked for that hasn't come to its end.
 type pending struct {
 	future *future
 	hook   *hook
+	// converter is for the result, if there can be one.
+	converter converter.DataConverter
 }
 
 // ExecuteActivity starts an activity, named by its function or its name. Its options come from WithActivityOptions.
@@ -136,7 +139,8 @@ func (o *outbound) ExecuteActivity(ctx Context, name string, arguments ...any) F
 	if options.StartToCloseTimeout == 0 && options.ScheduleToCloseTimeout == 0 {
 		return failed(r, fmt.Errorf("activity %s needs StartToCloseTimeout or ScheduleToCloseTimeout: set one by workflow.WithActivityOptions", name))
 	}
-	payloads, err := r.env.DataConverter.ToPayloads(arguments...)
+	with := r.converterOf(ctx)
+	payloads, err := with.ToPayloads(arguments...)
 	if err != nil {
 		return failed(r, fmt.Errorf("the arguments of activity %s: %w", name, err))
 	}
@@ -153,7 +157,7 @@ func (o *outbound) ExecuteActivity(ctx Context, name string, arguments ...any) F
 	}
 	r.command(&core.WorkflowCommand{Location: r.location(), UserMetadata: r.metadata(options.Summary),
 		Command: &core.WorkflowCommand_ScheduleActivity{ScheduleActivity: command}})
-	p := &pending{future: &future{run: r}}
+	p := &pending{future: &future{run: r}, converter: with}
 	r.activities[seq] = p
 	p.hook = stopWith(ctx, func() {
 		r.command(&core.WorkflowCommand{Command: &core.WorkflowCommand_RequestCancelActivity{
@@ -211,19 +215,6 @@ type ContinueAsNewError struct{ command *core.ContinueAsNew }
 
 func (e *ContinueAsNewError) Error() string { return "continue as new" }
 
-// StartOptions are what a context says about the workflow's next run.
-type StartOptions struct {
-	TaskQueue               string
-	RunTimeout, TaskTimeout time.Duration
-}
-
-// ChangeStartOptions is ctx with changed options.
-func ChangeStartOptions(ctx Context, change func(*StartOptions)) Context {
-	options, _ := ctx.Value(startKey).(StartOptions)
-	change(&options)
-	return WithValue(ctx, startKey, options)
-}
-
 // NewContinueAsNewError makes the error that ends a run and starts the workflow anew with other arguments.
 func NewContinueAsNewError(ctx Context, workflow any, arguments ...any) error {
 	return outboundOf(ctx).NewContinueAsNewError(ctx, workflow, arguments...)
@@ -250,13 +241,14 @@ func (o *outbound) NewContinueAsNewError(ctx Context, workflow any, arguments ..
 	if err != nil {
 		return err
 	}
-	payloads, err := env.DataConverter.ToPayloads(arguments...)
+	payloads, err := o.run.converterOf(ctx).ToPayloads(arguments...)
 	if err != nil {
 		return fmt.Errorf("the arguments of workflow %s: %w", name, err)
 	}
-	options, _ := ctx.Value(startKey).(StartOptions)
+	// Without them everything is as in this run.
+	options, _ := ctx.Value(childKey).(ChildWorkflowOptions)
 	return &ContinueAsNewError{command: &core.ContinueAsNew{
 		WorkflowType: name, TaskQueue: options.TaskQueue, Arguments: payloads.GetPayloads(),
-		RunTimeout: Duration(options.RunTimeout), TaskTimeout: Duration(options.TaskTimeout),
+		RunTimeout: Duration(options.WorkflowRunTimeout), TaskTimeout: Duration(options.WorkflowTaskTimeout),
 	}}
 }

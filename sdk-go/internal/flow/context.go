@@ -32,7 +32,8 @@ const (
 	runKey keyOf = iota
 	cancelKey
 	activityKey
-	startKey
+	childKey
+	converterKey
 )
 
 // rootContext is what every context of a run begins with.

@@ -2,11 +2,15 @@ package flow
 
 // Flags of the official SDK's, by its numbers: what its code does differently from some version on.
 const (
+	// flagFailStart: a child that can't be asked for fails the future of its start too, not only that of its result.
+	flagFailStart = 2
 	// flagKeepSignal: a selector that waits keeps the value that it is woken by.
 	flagKeepSignal = 5
 	// flagCancelAwaitTimer: AwaitWithTimeout makes no timer if there is nothing to wait for, and cancels it afterwards. Where
 	// the history doesn't have it, the official SDK doesn't use it either.
 	flagCancelAwaitTimer = 6
+	// flagConvertMemo: a child's memo goes through the worker's converter.
+	flagConvertMemo = 7
 	// flagKeepLate: only if the selector has a default; otherwise its branch does.
 	flagKeepLate = 8
 )

@@ -73,6 +73,9 @@ func NewFuture(ctx Context) (Future, Settable) {
 
 func (f *future) IsReady() bool { return f.done }
 
+// own is what a future is or, as a child's does, has inside.
+func (f *future) own() *future { return f }
+
 func (f *future) Get(_ Context, valuePtr any) error {
 	f.run.wait(func() bool { return f.done })
 	if came, ok := f.err.(*undecoded); ok {
@@ -125,10 +128,11 @@ func (f *future) SetValue(value any) { f.Set(value, nil) }
 func (f *future) SetError(err error) { f.Set(nil, err) }
 
 func (f *future) Chain(of Future) {
-	other, ok := of.(*future)
-	switch {
-	case !ok:
+	is, ok := of.(interface{ own() *future })
+	if !ok {
 		panic("only futures of package workflow can be chained")
+	}
+	switch other := is.own(); {
 	case other.done:
 		f.Set(other.value, other.err)
 	default:
@@ -233,10 +237,11 @@ func (s *selector) AddSend(c SendChannel, value any, f func()) Selector {
 }
 
 func (s *selector) AddFuture(of Future, f func(Future)) Selector {
-	own, ok := of.(*future)
+	is, ok := of.(interface{ own() *future })
 	if !ok {
 		panic("a selector waits only for futures of package workflow")
 	}
+	own := is.own()
 	o := &option{ready: of.IsReady}
 	o.begin = func(by *selection) (chosen, stop func()) {
 		choose := func() { o.over = true; f(of) }

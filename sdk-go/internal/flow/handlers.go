@@ -20,6 +20,14 @@ func (r *Run) apply(job *core.WorkflowJob, activation *core.WorkflowActivation) 
 		settle(r.timers, job.FireTimer.Seq, nil, nil)
 	case *core.WorkflowJob_ResolveActivity:
 		r.resolve(job.ResolveActivity)
+	case *core.WorkflowJob_ResolveChildWorkflowStart:
+		r.childStarted(job.ResolveChildWorkflowStart)
+	case *core.WorkflowJob_ResolveChildWorkflow:
+		r.childEnded(job.ResolveChildWorkflow)
+	case *core.WorkflowJob_ResolveSignalExternalWorkflow:
+		r.signalled(job.ResolveSignalExternalWorkflow)
+	case *core.WorkflowJob_ResolveRequestCancelExternalWorkflow:
+		r.cancelRequested(job.ResolveRequestCancelExternalWorkflow)
 	case *core.WorkflowJob_Signal:
 		arguments := &commonpb.Payloads{Payloads: job.Signal.Arguments}
 		return r.in.HandleSignal(r.root, &HandleSignalInput{SignalName: job.Signal.Name, Arg: arguments})
@@ -56,12 +64,16 @@ func settle(of map[uint32]*pending, seq uint32, value any, err error) {
 }
 
 func (r *Run) resolve(job *core.ResolveActivity) {
+	p := r.activities[job.Seq]
+	if p == nil {
+		return
+	}
 	var value any
 	var err error
 	switch status := job.Result.GetStatus().(type) {
 	case *core.ActivityResolution_Completed:
 		if payload := status.Completed.Result; payload != nil {
-			value = &encoded{payload, r.env.DataConverter}
+			value = &encoded{payload, p.converter}
 		}
 	case *core.ActivityResolution_Failed:
 		err = &undecoded{run: r, failure: status.Failed}

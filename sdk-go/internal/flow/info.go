@@ -41,7 +41,7 @@ type Info struct {
 	Memo                    *commonpb.Memo
 	SearchAttributes        *commonpb.SearchAttributes
 	RetryPolicy             *RetryPolicy
-	Priority                *commonpb.Priority
+	Priority                Priority
 
 	historyLength, historySize int
 	continueSuggested          bool
@@ -89,7 +89,7 @@ func newInfo(start *core.InitializeWorkflow, activation *core.WorkflowActivation
 		WorkflowStartTime: start.StartTime.AsTime(), CronSchedule: start.CronSchedule,
 		ContinuedExecutionRunID: start.ContinuedFromExecutionRunId, ParentWorkflowNamespace: start.ParentNamespace,
 		ParentWorkflowExecution: execution(start.Parent), RootWorkflowExecution: execution(start.Root), Memo: start.Memo,
-		SearchAttributes: start.SearchAttributes, RetryPolicy: policyOf(start.RetryPolicy), Priority: start.Priority,
+		SearchAttributes: start.SearchAttributes, RetryPolicy: policyOf(start.RetryPolicy), Priority: priorityOf(start.Priority),
 	}
 }
 
@@ -129,13 +129,11 @@ func GetLastError(ctx Context) error { return outboundOf(ctx).GetLastError(ctx) 
 
 func (o *outbound) GetLastError(Context) error { return o.run.toError(o.run.info.lastFailure) }
 
+// metadata is Metadata of what hides nothing else if it can't be encoded.
 func (r *Run) metadata(summary string) *sdkpb.UserMetadata {
-	if summary == "" {
-		return nil
-	}
-	payload, err := r.env.DataConverter.ToPayload(summary)
+	metadata, err := Metadata(r.env.DataConverter, summary, "")
 	if err != nil {
 		return nil
 	}
-	return &sdkpb.UserMetadata{Summary: payload}
+	return metadata
 }

@@ -42,6 +42,10 @@ type Outbound interface {
 	Await(ctx Context, condition func() bool) error
 	AwaitWithTimeout(ctx Context, timeout time.Duration, condition func() bool) (bool, error)
 	ExecuteActivity(ctx Context, activityType string, args ...any) Future
+	ExecuteChildWorkflow(ctx Context, childWorkflowType string, args ...any) ChildWorkflowFuture
+	SignalChildWorkflow(ctx Context, workflowID, signalName string, arg any) Future
+	SignalExternalWorkflow(ctx Context, workflowID, runID, signalName string, arg any) Future
+	RequestCancelExternalWorkflow(ctx Context, workflowID, runID string) Future
 	NewTimer(ctx Context, d time.Duration) Future
 	NewTimerWithOptions(ctx Context, d time.Duration, options TimerOptions) Future
 	Sleep(ctx Context, d time.Duration) error

@@ -61,8 +61,12 @@ type Run struct {
 	commands   []*core.WorkflowCommand
 	timers     map[uint32]*pending
 	activities map[uint32]*pending
-	lastTimer  uint32
-	lastAct    uint32
+	children   map[uint32]*child
+	// signalling and cancelling are what is on its way to other workflows.
+	signalling, cancelling map[uint32]*pending
+	lastTimer, lastAct     uint32
+	lastChild              uint32
+	lastSignal, lastCancel uint32
 
 	// available are the flags that the history has; used are those that this activation adds.
 	available map[uint32]bool
@@ -81,7 +85,8 @@ type Run struct {
 func NewRun(env *Environment) *Run {
 	r := &Run{
 		env: env, yielded: make(chan struct{}), logger: env.Logger,
-		timers: map[uint32]*pending{}, activities: map[uint32]*pending{},
+		timers: map[uint32]*pending{}, activities: map[uint32]*pending{}, children: map[uint32]*child{},
+		signalling: map[uint32]*pending{}, cancelling: map[uint32]*pending{},
 		signals: map[string]*channel{}, queries: map[string]reflect.Value{}, available: map[uint32]bool{},
 	}
 	r.out = &outbound{r}
