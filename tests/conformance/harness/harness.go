@@ -57,6 +57,9 @@ func (e *Env) StartWith(ctx context.Context, o client.StartWorkflowOptions, work
 	return run
 }
 
+// Also makes the history of a run that nobody has started here, such as a child's, be replayed after Check.
+func (e *Env) Also(run client.WorkflowRun) { e.started = append(e.started, run) }
+
 // Result awaits a run and returns what it came to.
 func Result[T any](ctx context.Context, run client.WorkflowRun) T {
 	var value T

@@ -19,12 +19,16 @@ import (
 	"durably.dev/conformance/activity_retries"
 	"durably.dev/conformance/activity_timeouts"
 	"durably.dev/conformance/async_completion"
+	"durably.dev/conformance/child_cancellation"
+	"durably.dev/conformance/child_workflow"
 	"durably.dev/conformance/continue_as_new"
 	"durably.dev/conformance/describe_list_terminate"
 	"durably.dev/conformance/errors"
 	"durably.dev/conformance/eviction"
+	"durably.dev/conformance/external_workflow"
 	"durably.dev/conformance/go_edges"
 	"durably.dev/conformance/harness"
+	"durably.dev/conformance/parent_close_policy"
 	"durably.dev/conformance/queries"
 	"durably.dev/conformance/reverse_history"
 	"durably.dev/conformance/signal_with_start"
@@ -47,11 +51,15 @@ var behaviours = []harness.Behaviour{
 	activity_retries.Behaviour,
 	activity_timeouts.Behaviour,
 	async_completion.Behaviour,
+	child_cancellation.Behaviour,
+	child_workflow.Behaviour,
 	continue_as_new.Behaviour,
 	describe_list_terminate.Behaviour,
 	errors.Behaviour,
 	eviction.Behaviour,
+	external_workflow.Behaviour,
 	go_edges.Behaviour,
+	parent_close_policy.Behaviour,
 	queries.Behaviour,
 	reverse_history.Behaviour,
 	signal_with_start.Behaviour,
