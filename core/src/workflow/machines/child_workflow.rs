@@ -365,7 +365,9 @@ impl Child {
                     last_heartbeat_details: None,
                 });
                 let message = "Child Workflow execution timed out".to_owned();
-                Status::Failed(self.failure(message, run_id, Some(cause("Timed out", info)), retry_state))
+                // Users see these words, and they are what histories of each official SDK were made with.
+                let words = if self.by_event_id { "Child workflow timeout" } else { "Timed out" };
+                Status::Failed(self.failure(message, run_id, Some(cause(words, info)), retry_state))
             }
             End::Terminated => {
                 let info = FailureInfo::TerminatedFailureInfo(TerminatedFailureInfo::default());

@@ -96,6 +96,19 @@ fn a_failure_tells_which_child_and_why() {
 }
 
 #[test]
+fn a_timeout_is_told_in_the_words_of_each_official_sdk() {
+    let states = states(ChildWorkflowCancellationType::Abandon);
+    let [_, _, _, _, _, _, awaiting, by_event, ..] = &states[..] else { unreachable!() };
+    for (state, words) in [(awaiting, "Timed out"), (by_event, "Child workflow timeout")] {
+        let mut effects = Effects::default();
+        state.clone().handle(ends().remove(3), &mut effects).unwrap();
+        let Some(Job::ResolveChildWorkflow(job)) = effects.jobs.pop() else { panic!("no end") };
+        let Some(Status::Failed(failure)) = job.result.unwrap().status else { panic!("not failed") };
+        assert_eq!(failure.cause.unwrap().message, words);
+    }
+}
+
+#[test]
 fn a_start_says_what_became_of_it() {
     let mut effects = Effects::default();
     let [unsent, _, _, awaiting, ..] = &states(ChildWorkflowCancellationType::TryCancel)[..] else {
