@@ -30,7 +30,7 @@ func recorded(t *testing.T) map[string]*historypb.History {
 		must(t, proto.Unmarshal(bytes, h))
 		all[strings.TrimSuffix(filepath.Base(file), ".binpb")] = h
 	}
-	if len(all) < 14 {
+	if len(all) < 20 {
 		t.Fatalf("there are only %d histories", len(all))
 	}
 	return all

@@ -20,6 +20,8 @@ type Program = func(workflow.Context, int) (string, error)
 var Programs = map[string]Program{
 	"Order": Order, "Parallel": Parallel, "Pool": Pool, "Waits": Waits, "Races": Races, "Cancellations": Cancellations,
 	"CleansUp": CleansUp, "Leaves": Leaves, "Turns": Turns, "InFlight": InFlight,
+	"Child": Child, "Children": Children, "TakenIDs": TakenIDs, "CancelledChildren": CancelledChildren, "Guardian": Guardian,
+	"Speaks": Speaks,
 }
 
 // Activities are what they call.

@@ -109,6 +109,14 @@ func (r *recorder) end(run client.WorkflowRun) {
 	}
 }
 
+// guardian is a workflow that is cancelled when both of its children have started.
+func (r *recorder) guardian() client.WorkflowRun {
+	run := r.start("go-guardian", histories.Guardian, 0)
+	r.until(run, enums.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED, 2)
+	must(r.client.CancelWorkflow(context.Background(), run.GetID(), ""))
+	return run
+}
+
 func main() {
 	c, err := client.Dial(client.Options{HostPort: os.Args[1], Identity: "recorder"})
 	must(err)
@@ -130,10 +138,13 @@ func main() {
 			approved, refused, cleans, r.start("go-parallel", histories.Parallel, 4), r.start("go-pool", histories.Pool, 7),
 			r.start("go-cancellations", histories.Cancellations, 0), r.start("go-leaves", histories.Leaves, 0),
 			r.start("go-turns", histories.Turns, 1),
+			r.start("go-children", histories.Children, 5), r.start("go-taken-ids", histories.TakenIDs, 0),
+			r.start("go-cancelled-children", histories.CancelledChildren, 0), r.guardian(), r.start("go-speaks", histories.Speaks, 0),
 		}
 		for _, run := range all {
 			r.end(run)
 		}
+		r.save("go-child", "go-children-0", "")
 		for range 3 {
 			r.signal(waits, "count", nil)
 		}
