@@ -26,7 +26,9 @@ func Ends(ctx workflow.Context, child string, policy enums.ParentClosePolicy, wa
 		return "the next run", nil
 	}
 	options := workflow.ChildWorkflowOptions{WorkflowID: child, ParentClosePolicy: policy}
-	started := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), Goes).GetChildWorkflowExecution()
+	// Its own cancellation is not its child's: the policy is.
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	started := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(apart, options), Goes).GetChildWorkflowExecution()
 	if err := started.Get(ctx, nil); err != nil {
 		return "", err
 	}
