@@ -107,8 +107,9 @@ type StartWorkflowOptions struct {
 	RetryPolicy                              *temporal.RetryPolicy
 	CronSchedule                             string
 	Memo                                     map[string]any
-	// SearchAttributes by name.
-	SearchAttributes map[string]any
+	// SearchAttributes by name, and TypedSearchAttributes by their keys; only one of them may be set.
+	SearchAttributes      map[string]any
+	TypedSearchAttributes temporal.SearchAttributes
 	// StartDelay before the first workflow task.
 	StartDelay time.Duration
 	// StaticSummary and StaticDetails are shown by tools.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"durably.dev/sdk/converter"
+	"durably.dev/sdk/internal/attributes"
 	"durably.dev/sdk/internal/connection"
 	"durably.dev/sdk/internal/core"
 	"durably.dev/sdk/internal/failure"
@@ -108,13 +109,8 @@ func (c *workflowClient) describe(request *workflowservice.StartWorkflowExecutio
 	if memo != nil {
 		request.Memo = &commonpb.Memo{Fields: memo}
 	}
-	// Search attributes are the server's to read: no codec.
-	attributes, err := payloadMap(converter.GetDefaultDataConverter(), options.SearchAttributes)
-	if err != nil {
-		return fmt.Errorf("the search attributes: %w", err)
-	}
-	if attributes != nil {
-		request.SearchAttributes = &commonpb.SearchAttributes{IndexedFields: attributes}
+	if request.SearchAttributes, err = attributes.Encode(options.SearchAttributes, options.TypedSearchAttributes); err != nil {
+		return err
 	}
 	request.UserMetadata, err = flow.Metadata(c.connection.DataConverter, options.StaticSummary, options.StaticDetails)
 	return err

@@ -35,7 +35,9 @@ func (e *ChildWorkflowExecutionError) WorkflowID() string {
 func (e *ChildWorkflowExecutionError) RunID() string { return e.Info.GetWorkflowExecution().GetRunId() }
 
 // WorkflowType is the child's type.
-func (e *ChildWorkflowExecutionError) WorkflowType() string { return e.Info.GetWorkflowType().GetName() }
+func (e *ChildWorkflowExecutionError) WorkflowType() string {
+	return e.Info.GetWorkflowType().GetName()
+}
 
 // InitiatedEventID is the event that records that the start was asked for.
 func (e *ChildWorkflowExecutionError) InitiatedEventID() int64 { return e.Info.GetInitiatedEventId() }

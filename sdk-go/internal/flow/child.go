@@ -127,7 +127,7 @@ func (r *Run) startChild(name string, o *ChildWorkflowOptions, with converter.Da
 			ParentClosePolicy: o.ParentClosePolicy, WorkflowIdReusePolicy: o.WorkflowIDReusePolicy,
 			RetryPolicy: o.RetryPolicy.Proto(), CronSchedule: o.CronSchedule, Memo: memo, SearchAttributes: searched,
 			Priority: o.Priority.Proto(),
-			// Whatever the option WaitForCancellation says: decision 138.
+			// Whatever the option WaitForCancellation says: decision 141.
 			CancellationType: core.ChildWorkflowCancellationType_CHILD_WORKFLOW_CANCELLATION_TYPE_WAIT_CANCELLATION_COMPLETED,
 		}}}, nil
 }

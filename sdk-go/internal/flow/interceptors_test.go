@@ -64,6 +64,26 @@ func (s *outSpy) NewTimer(ctx Context, d time.Duration) Future {
 	return s.Outbound.NewTimer(ctx, d)
 }
 
+func (s *outSpy) ExecuteChildWorkflow(ctx Context, kind string, args ...any) ChildWorkflowFuture {
+	s.note("child " + kind)
+	return s.Outbound.ExecuteChildWorkflow(ctx, kind+s.name, args...)
+}
+
+func (s *outSpy) SignalChildWorkflow(ctx Context, id, name string, arg any) Future {
+	s.note("child signal " + name)
+	return s.Outbound.SignalChildWorkflow(ctx, id, name+s.name, arg)
+}
+
+func (s *outSpy) SignalExternalWorkflow(ctx Context, id, runID, name string, arg any) Future {
+	s.note("signal to " + id)
+	return s.Outbound.SignalExternalWorkflow(ctx, id+s.name, runID, name, arg)
+}
+
+func (s *outSpy) RequestCancelExternalWorkflow(ctx Context, id, runID string) Future {
+	s.note("cancel " + id)
+	return s.Outbound.RequestCancelExternalWorkflow(ctx, id+s.name, runID)
+}
+
 func activation(jobs ...*core.WorkflowJob) *core.WorkflowActivation {
 	return &core.WorkflowActivation{RunId: "run", Timestamp: timestamppb.Now(), HistoryLength: 3, Jobs: jobs}
 }
@@ -119,6 +139,41 @@ func TestChainsSeeAndChangeWhatGoesInAndOut(t *testing.T) {
 	want := []string{
 		"outer signal tell", "inner signal tell", "outer executes", "inner executes", "inner activity act", "outer activity actinner",
 		"inner timer", "outer timer", "outer query ask", "inner query ask", "inner executed", "outer executed",
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("%q", seen)
+	}
+}
+
+func TestChainsSeeAndChangeWhatGoesToOtherWorkflows(t *testing.T) {
+	var seen []string
+	link := func(name string) func(Context, Inbound) Inbound {
+		return func(_ Context, next Inbound) Inbound { return &spy{next, name, &seen} }
+	}
+	env := environment(func(ctx Context, _ string) (string, error) {
+		child := ExecuteChildWorkflow(ctx, "Child")
+		SignalExternalWorkflow(ctx, "other", "", "x", nil)
+		RequestCancelExternalWorkflow(ctx, "other", "")
+		return "", child.SignalChildWorkflow(ctx, "tell", nil).Get(ctx, nil)
+	})
+	env.Intercept = []func(Context, Inbound) Inbound{link("outer"), link("inner")}
+	r := NewRun(env)
+	first := commandsOf(t, r.Activate(activation(&core.WorkflowJob{Job: &core.WorkflowJob_Initialize{
+		Initialize: &core.InitializeWorkflow{WorkflowType: "Tested"}}})))
+	if len(first) != 3 || first[0].GetStartChildWorkflow().GetWorkflowType() != "Childinnerouter" ||
+		first[1].GetSignalExternalWorkflow().GetWorkflow().GetWorkflowId() != "otherinnerouter" ||
+		first[2].GetRequestCancelExternalWorkflow().GetWorkflow().GetWorkflowId() != "otherinnerouter" {
+		t.Error(first)
+	}
+	second := commandsOf(t, r.Activate(activation(job(&core.ResolveChildWorkflowStart{Seq: 1, Status: &core.ResolveChildWorkflowStart_Started{
+		Started: &core.ChildWorkflowStarted{WorkflowId: "made", RunId: "run"}}}))))
+	signal := second[0].GetSignalExternalWorkflow()
+	if len(second) != 1 || signal.GetChildWorkflowId() != "made" || signal.GetSignalName() != "tellinnerouter" {
+		t.Error(second)
+	}
+	want := []string{
+		"outer executes", "inner executes", "inner child Child", "outer child Childinner", "inner signal to other", "outer signal to otherinner",
+		"inner cancel other", "outer cancel otherinner", "inner child signal tell", "outer child signal tellinner",
 	}
 	if !slices.Equal(seen, want) {
 		t.Errorf("%q", seen)
