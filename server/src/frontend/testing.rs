@@ -13,8 +13,8 @@ impl Frontend {
             return Ok(());
         }
         Err(ServiceError::unimplemented(
-            "this server runs on the real clock; open it with time skipping \
-             (WorkflowEnvironment.start_time_skipping) to use TestService",
+            "this server runs on the real clock; open it with time skipping (start_time_skipping in Python, \
+             createTimeSkipping in TypeScript, EmbeddedOptions.TimeSkipping in Go) to use TestService",
         ))
     }
 
