@@ -54,6 +54,24 @@ pub(crate) fn test(shell: &Shell, size: Size) -> Result<Count, Failure> {
         let done = shell::stream_filtered(&mut test, |line| !line.contains(" WARN "))?;
         count = count.plus(Count::of(done.success));
     }
+    Ok(count.plus(families(shell, size, &server, &python)?))
+}
+
+/// Parents, and children that signal each other, while the server is killed.
+fn families(shell: &Shell, size: Size, server: &Path, python: &Path) -> Result<Count, Failure> {
+    let (packages, families, kills): (&[&str], _, _) = match size {
+        Size::Small => (&["durably"], "15", "4"),
+        Size::Full => (&["temporalio", "durably"], "100", "30"),
+    };
+    let mut count = Count::default();
+    for package in packages {
+        let mut test = shell.command(python);
+        test.arg("tests/kill/family_test.py").arg("--server").arg(server).args(["--package", package]);
+        test.args(["--families", families, "--kills", kills]);
+        test.env("PYTHONPATH", shell.root().join("sdk-python")).env("PYTHONDONTWRITEBYTECODE", "1");
+        let done = shell::stream_filtered(&mut test, |line| !line.contains(" WARN "))?;
+        count = count.plus(Count::of(done.success));
+    }
     Ok(count)
 }
 
