@@ -47,7 +47,7 @@ test('what is not there yet, and what is frozen, is called that', async () => {
     const message = /not extensible: what the runs of a worker share .* is frozen[^]*builtins\.ts:\d+/;
     assert.match(await env.taskFailure(handle), message);
     await handle.terminate();
-    for (const name of ['ParentClosePolicy', 'metricMeter', 'getRandomStream', 'patched', 'executeChild', 'proxyLocalActivities', 'upsertSearchAttributes', 'defineUpdate']) {
+    for (const name of ['workflowRandom', 'metricMeter', 'getRandomStream', 'patched', 'upsertMemo', 'proxyLocalActivities', 'upsertSearchAttributes', 'defineUpdate']) {
       await assert.rejects(env.execute('calls', name), (error: WorkflowFailedError) => {
         const { message, type, nonRetryable, stack } = error.cause as ApplicationFailure;
         assert.equal(message, `${name} is not in this release of @durably/workflow; its README lists what is not there yet`);

@@ -3,17 +3,14 @@
 import {
   type ActivityFunction,
   type ActivityOptions,
-  type Payload,
-  type PayloadConverter,
   type UntypedActivities,
   compilePriority,
   compileRetryPolicy,
-  toPayloads,
 } from '@durably/common';
 import { ACTIVITY_CANCELLATION_TYPES } from '@durably/common/lib/activity-options';
-import { about } from '@durably/common/lib/converter/payload-converter';
 import { enumNumber } from '@durably/common/lib/enums';
 import { msOptionalToTs } from '@durably/common/lib/time';
+import { argumentsOf } from './arguments';
 import { CancellationScope } from './cancellation-scope';
 import { currentRun } from './runtime/current';
 import { nameUnknown } from './runtime/unknown-options';
@@ -45,7 +42,7 @@ export function scheduleActivity<R>(activityType: string, args: unknown[], optio
     activityId: options.activityId,
     activityType,
     taskQueue: options.taskQueue,
-    arguments: argumentsOf(activityType, args, run.payloadConverter),
+    arguments: argumentsOf(`Activity ${activityType}`, args, run.payloadConverter),
     scheduleToCloseTimeout: msOptionalToTs(options.scheduleToCloseTimeout),
     scheduleToStartTimeout: msOptionalToTs(options.scheduleToStartTimeout),
     startToCloseTimeout: msOptionalToTs(options.startToCloseTimeout),
@@ -56,14 +53,6 @@ export function scheduleActivity<R>(activityType: string, args: unknown[], optio
     priority: options.priority && compilePriority(options.priority),
   };
   return run.scheduleActivity(activity, CancellationScope.current(), options.summary) as Promise<R>;
-}
-
-function argumentsOf(activityType: string, args: unknown[], converter: PayloadConverter): Payload[] | undefined {
-  try {
-    return toPayloads(converter, ...args);
-  } catch (error) {
-    throw about(`Activity ${activityType}`, error);
-  }
 }
 
 /**

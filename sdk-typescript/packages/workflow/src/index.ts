@@ -50,7 +50,19 @@ export {
 } from './activities';
 export { AsyncLocalStorage } from './async-local-storage';
 export { CancellationScope, type CancellationScopeOptions, isCancellation } from './cancellation-scope';
+export {
+  addDefaultWorkflowOptions,
+  ChildWorkflowCancellationType,
+  type ChildWorkflowHandle,
+  type ChildWorkflowOptions,
+  type ChildWorkflowOptionsWithDefaults,
+  executeChild,
+  ParentClosePolicy,
+  type RequiredChildWorkflowOptions,
+  startChild,
+} from './child-workflow';
 export { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from './errors';
-export type { UnsafeWorkflowInfo, WorkflowInfo } from './info';
+export { type ExternalWorkflowHandle, getExternalWorkflowHandle } from './external-workflow';
+export type { ParentWorkflowInfo, RootWorkflowInfo, UnsafeWorkflowInfo, WorkflowInfo } from './info';
 export { Trigger } from './trigger';
 export * from './workflow';

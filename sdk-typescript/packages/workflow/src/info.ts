@@ -10,8 +10,10 @@ export interface WorkflowInfo {
   readonly searchAttributes: SearchAttributes;
   readonly typedSearchAttributes: TypedSearchAttributes;
   readonly memo?: Record<string, unknown>;
-  readonly parent?: { workflowId: string; runId: string; namespace: string };
-  readonly root?: { workflowId: string; runId: string };
+  /** The workflow whose child this is. */
+  readonly parent?: ParentWorkflowInfo;
+  /** The topmost of its parents; undefined if it has none. */
+  readonly root?: RootWorkflowInfo;
   /** Result of the last run of a cron workflow. */
   readonly lastResult?: unknown;
   /** Failure of the last run, if it was retried or is a cron workflow. */
@@ -36,6 +38,15 @@ export interface WorkflowInfo {
   readonly continueAsNewSuggested: boolean;
   readonly priority: Priority;
   readonly unsafe: UnsafeWorkflowInfo;
+}
+
+export interface RootWorkflowInfo {
+  workflowId: string;
+  runId: string;
+}
+
+export interface ParentWorkflowInfo extends RootWorkflowInfo {
+  namespace: string;
 }
 
 /** What would make a workflow non-deterministic if it decided by it. */

@@ -10,6 +10,9 @@ import type { ContinueAsNewOptions } from '../workflow';
 
 export type Headers = Record<string, Payload>;
 
+/** What becomes of a child: the id of its first run when it has started, and then its result. */
+export type StartedChild = [started: Promise<string>, completed: Promise<unknown>];
+
 /** What comes in: each calls a function of the user's. */
 export interface Inbound {
   execute(input: { args: unknown[]; headers: Headers }): Promise<unknown>;
@@ -25,6 +28,13 @@ export interface Outbound {
     scope: CancellationScope;
     summary?: string | undefined;
   }): Promise<unknown>;
+  startChildWorkflowExecution(input: {
+    child: durably.core.v1.IStartChildWorkflow;
+    scope: CancellationScope;
+    summary?: string | undefined;
+    details?: string | undefined;
+  }): Promise<StartedChild>;
+  signalWorkflow(input: { signal: durably.core.v1.ISignalExternalWorkflow; scope: CancellationScope }): Promise<void>;
   continueAsNew(input: { args: unknown[]; headers: Headers; options: ContinueAsNewOptions }): never;
 }
 

@@ -1,6 +1,8 @@
-/** The commands of a run, and what its code waits for until they are done: timers, activities and conditions. */
+/**
+ * The commands of a run, and what its code waits for until they are done: timers, activities and conditions. What it
+ * asks of other workflows is in `children`.
+ */
 
-import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
 import { msToTs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import type { CancellationScope } from '../cancellation-scope';
@@ -8,19 +10,16 @@ import { DeterminismViolationError } from '../errors';
 import type { Outbound } from './chains';
 import { host } from './globals';
 import type { Command } from './host';
+import { type Pending, forgetting, isCancelled, take } from './pending';
 import type { Run } from './run';
 
-type Settle = { resolve: (value: any) => void; reject: (error: unknown) => void };
-/** Something that the code waits for; `at` knows where it was begun. */
-type Pending = Settle & { at: Error };
-
-export class Commands implements Omit<Outbound, 'continueAsNew'> {
+export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity'> {
   /** Of `setTimeout`, by what it has returned. */
   readonly timeouts = new Map<number, CancellationScope>();
   private issued: Command[] = [];
   private readonly timers = new Map<number, Pending>();
   private readonly activities = new Map<number, Pending>();
-  private readonly conditions = new Map<number, Settle & { fn: () => boolean; at: Error }>();
+  private readonly conditions = new Map<number, Pending & { fn: () => boolean }>();
   private readonly last = { timer: 0, activity: 0, condition: 0 };
 
   constructor(private readonly run: Run) {}
@@ -36,7 +35,7 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
 
   /** How much the code waits for. */
   get pending(): number {
-    return this.timers.size + this.activities.size + this.conditions.size;
+    return this.timers.size + this.activities.size + this.conditions.size + this.run.children.size;
   }
 
   /** Adds a command that isn't the code's: an answer, or how the run ends. */
@@ -44,14 +43,16 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
     this.issued.push(command);
   }
 
-  private issue(command: Command, at: Error, summary?: string): void {
+  /** Adds a command of the code's; `at` tells where. */
+  issue(command: Command, at: Error, summary?: string, details?: string): void {
     if (this.run.outcome.isClosed) return;
     if (this.run.isReplaying) command.location = host().locate(at.stack);
-    if (summary) command.userMetadata = { summary: this.run.payloadConverter.toPayload(summary) };
+    const shown = (text: string | undefined) => (text ? this.run.payloadConverter.toPayload(text) : undefined);
+    if (summary || details) command.userMetadata = { summary: shown(summary), details: shown(details) };
     this.issued.push(command);
   }
 
-  private checkWritable(): void {
+  checkWritable(): void {
     if (this.run.isQuerying) throw new DeterminismViolationError('Query handlers only read: they cannot wait or start anything');
   }
 
@@ -61,10 +62,7 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
     const seq = ++this.last.timer;
     const at = new Error();
     return new Promise((resolve, reject) => {
-      if (scope.consideredCancelled) {
-        scope.cancelRequested.catch(reject);
-        return;
-      }
+      if (isCancelled(scope, reject)) return;
       const forget = !scope.cancellable
         ? undefined
         : scope.onCancel((error) => {
@@ -73,14 +71,7 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
             reject(error);
           });
       this.issue({ startTimer: { seq, startToFireTimeout: msToTs(Math.max(1, millis)) } }, at, summary);
-      this.timers.set(seq, {
-        resolve: () => {
-          forget?.();
-          resolve();
-        },
-        reject,
-        at,
-      });
+      this.timers.set(seq, forgetting({ resolve, reject, at }, forget));
     });
   }
 
@@ -90,7 +81,7 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
   }
 
   fireTimer({ seq }: durably.core.v1.FireTimer): void {
-    this.take(this.timers, seq)?.resolve(undefined);
+    take(this.timers, seq)?.resolve(undefined);
   }
 
   scheduleActivity({ activity, scope, summary }: Parameters<Outbound['scheduleActivity']>[0]): Promise<unknown> {
@@ -98,57 +89,35 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
     const seq = ++this.last.activity;
     const at = new Error();
     return new Promise((resolve, reject) => {
-      if (scope.consideredCancelled) {
-        scope.cancelRequested.catch(reject);
-        return;
-      }
+      if (isCancelled(scope, reject)) return;
       const forget = !scope.cancellable
         ? undefined
         : scope.onCancel(() => {
             if (this.activities.has(seq)) this.issue({ requestCancelActivity: { seq } }, at);
           });
       this.issue({ scheduleActivity: { ...activity, seq } }, at, summary);
-      const done =
-        <T>(settle: (value: T) => void) =>
-        (value: T) => {
-          forget?.();
-          settle(value);
-        };
-      this.activities.set(seq, { resolve: done(resolve), reject: done(reject), at });
+      this.activities.set(seq, forgetting({ resolve, reject, at }, forget));
     });
   }
 
   resolveActivity(job: durably.core.v1.ResolveActivity): void {
-    const pending = this.take(this.activities, job.seq);
+    const pending = take(this.activities, job.seq);
     if (pending === undefined) return;
-    const { payloadConverter, failureConverter } = this.run;
     const { completed, failed, cancelled } = job.result ?? {};
     if (completed) {
-      pending.resolve(completed.result ? payloadConverter.fromPayload(completed.result) : undefined);
+      pending.resolve(completed.result ? this.run.payloadConverter.fromPayload(completed.result) : undefined);
       return;
     }
     const failure = failed ?? cancelled;
     if (!failure) throw new TypeError('the core sent an activity result without a status');
-    const error = failureConverter.failureToError(failure, payloadConverter);
-    // The stack of where the activity was called; where it failed, the cause's tells.
-    error.stack = `${error.name}: ${error.message}\n${cutoffStackTrace(host().mapStack(pending.at.stack ?? ''))}`;
-    pending.reject(error);
-  }
-
-  private take(from: Map<number, Pending>, seq: number): Pending | undefined {
-    const pending = from.get(seq);
-    from.delete(seq);
-    return pending;
+    pending.reject(this.run.errorOf(failure, pending.at));
   }
 
   /** Resolves when the function returns true; it is asked whenever something has happened. */
   waitFor(fn: () => boolean, scope: CancellationScope): Promise<void> {
     this.checkWritable();
     return new Promise((resolve, reject) => {
-      if (scope.consideredCancelled) {
-        scope.cancelRequested.catch(reject);
-        return;
-      }
+      if (isCancelled(scope, reject)) return;
       const seq = ++this.last.condition;
       const forget = !scope.cancellable
         ? undefined
@@ -161,11 +130,7 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
         resolve();
         return;
       }
-      const settle = () => {
-        forget?.();
-        resolve();
-      };
-      this.conditions.set(seq, { fn, resolve: settle, reject, at: new Error() });
+      this.conditions.set(seq, { fn, ...forgetting({ resolve, reject, at: new Error() }, forget) });
     });
   }
 
@@ -192,7 +157,7 @@ export class Commands implements Omit<Outbound, 'continueAsNew'> {
 
   /** Where the run waits, as stack traces of the user's code. */
   stacks(): string[] {
-    const all = [...this.activities.values(), ...this.timers.values(), ...this.conditions.values()];
+    const all = [...this.activities.values(), ...this.run.children.pending, ...this.timers.values(), ...this.conditions.values()];
     return all.map(({ at }) => host().mapStack(at.stack ?? ''));
   }
 }

@@ -17,15 +17,12 @@ const ADVICE: Readonly<Record<string, string>> = {
 
 /** Functions of `@temporalio/workflow` that this release lacks. */
 const NOT_THERE: readonly string[] = [
-  'addDefaultWorkflowOptions',
   'createEventGroup',
   'createNexusServiceClient',
   'currentUpdateInfo',
   'defineUpdate',
   'defineWorkflowOptions',
   'deprecatePatch',
-  'executeChild',
-  'getExternalWorkflowHandle',
   'getRandomStream',
   'patched',
   'proxyLocalActivities',
@@ -33,16 +30,13 @@ const NOT_THERE: readonly string[] = [
   'scheduleLocalActivity',
   'setDefaultUpdateHandler',
   'setWorkflowOptions',
-  'startChild',
   'upsertMemo',
   'upsertSearchAttributes',
 ];
 
 /** Its objects that this release lacks: a workflow reads a property of them, as an argument of a call that is not there either. */
 const OBJECTS_NOT_THERE: readonly string[] = [
-  'ChildWorkflowCancellationType',
   'NexusOperationCancellationType',
-  'ParentClosePolicy',
   'metricMeter',
   'workflowRandom',
 ];

@@ -8,7 +8,7 @@
 
 import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
 import { about } from '@durably/common/lib/converter/payload-converter';
-import { ActivityFailure, TemporalFailure, ensureTemporalFailure, isCancellation, isError, readable, textOf } from '@durably/common/lib/failure';
+import { ActivityFailure, ChildWorkflowFailure, TemporalFailure, ensureTemporalFailure, isCancellation, isError, readable, textOf } from '@durably/common/lib/failure';
 import { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from '../errors';
 import { host } from './globals';
 import type { Command, Failure, FailedTask } from './host';
@@ -178,7 +178,8 @@ function adviceOn(error: unknown): string {
 function describeRejection(reason: unknown): string {
   const messages: string[] = [];
   for (let of = reason; of instanceof Error && messages.length < 5; of = of.cause) {
-    messages.push(of instanceof ActivityFailure ? `${of.message} (${of.activityType})` : textOf(of));
+    const type = of instanceof ActivityFailure ? of.activityType : of instanceof ChildWorkflowFailure ? of.workflowType : undefined;
+    messages.push(type === undefined ? textOf(of) : `${of.message} (${type})`);
   }
   return messages.join(': ') || String(reason);
 }

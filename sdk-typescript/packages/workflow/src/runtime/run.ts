@@ -1,13 +1,13 @@
 /**
  * One workflow run: makes the user's modules, and applies the jobs of activations. What its code asks for is in
- * `commands`, what reaches it from outside in `handlers`, and how it ends in `outcome`.
+ * `commands` and `children`, what reaches it from outside in `handlers`, and how it ends in `outcome`.
  *
  * How many times a continuation passes through the microtask queue decides the order of commands, so it must not change
  * between releases: histories would no longer replay.
  */
 
 import type { FailureConverter, PayloadConverter } from '@durably/common';
-import { defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
+import { cutoffStackTrace, defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
 import { requiredExport } from '@durably/common/lib/converter/data-converter';
 import { arrayFromPayloads, defaultPayloadConverter } from '@durably/common/lib/converter/payload-converter';
 import { CancelledFailure, TemporalFailure } from '@durably/common/lib/failure';
@@ -16,7 +16,8 @@ import { tsToMs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import { CancellationScope } from '../cancellation-scope';
 import type { WorkflowInfo } from '../info';
-import { type Inbound, type Outbound, promised } from './chains';
+import { type Inbound, type Outbound, type StartedChild, promised } from './chains';
+import { Children } from './children';
 import { Commands } from './commands';
 import { host, machineNow } from './globals';
 import { Handlers } from './handlers';
@@ -37,6 +38,7 @@ export class Run {
   payloadConverter: PayloadConverter = defaultPayloadConverter;
   failureConverter: FailureConverter = defaultFailureConverter;
   readonly commands = new Commands(this);
+  readonly children = new Children(this);
   readonly handlers = new Handlers(this);
   readonly outcome = new Outcome(this);
   /** What stands around the user's functions, and around what they ask for; the outermost is first. None yet. */
@@ -152,6 +154,19 @@ export class Run {
     return schedule({ activity, scope, summary });
   }
 
+  startChild(
+    child: durably.core.v1.IStartChildWorkflow,
+    scope: CancellationScope,
+    { summary, details }: { summary: string | undefined; details: string | undefined },
+  ): Promise<StartedChild> {
+    const start = this.outbound('startChildWorkflowExecution', (input) => this.children.startChildWorkflowExecution(input));
+    return start({ child, scope, summary, details });
+  }
+
+  signalWorkflow(signal: durably.core.v1.ISignalExternalWorkflow, scope: CancellationScope): Promise<void> {
+    return this.outbound('signalWorkflow', (input) => this.children.signalWorkflow(input))({ signal, scope });
+  }
+
   // -- Activations
 
   /** Takes what is new (the first time, the user's modules), and tells the groups of jobs after each of which continuations run. */
@@ -187,6 +202,10 @@ export class Run {
   private applyJob(job: Job): void {
     if (job.resolveActivity) this.commands.resolveActivity(job.resolveActivity);
     else if (job.fireTimer) this.commands.fireTimer(job.fireTimer);
+    else if (job.resolveChildWorkflowStart) this.children.resolveStart(job.resolveChildWorkflowStart);
+    else if (job.resolveChildWorkflow) this.children.resolveResult(job.resolveChildWorkflow);
+    else if (job.resolveSignalExternalWorkflow) this.children.resolveSignal(job.resolveSignalExternalWorkflow);
+    else if (job.resolveRequestCancelExternalWorkflow) this.children.resolveCancel(job.resolveRequestCancelExternalWorkflow);
     else if (job.signal) this.handlers.signal(job.signal);
     else if (job.query) this.handlers.query(job.query);
     else if (job.initialize) this.startMain(job.initialize);
@@ -243,6 +262,16 @@ export class Run {
   logAttributes(): Record<string, unknown> {
     const { namespace, taskQueue, workflowId, workflowType } = this.start;
     return { namespace, taskQueue, workflowId, runId: this.options.runId, workflowType };
+  }
+
+  /** By the user's converter, which may throw; with the stack of where the code asked. Where it failed, the cause's tells. */
+  errorOf(failure: Failure, at: Error): Error {
+    return this.thrownAt(this.failureConverter.failureToError(failure, this.payloadConverter), at);
+  }
+
+  thrownAt<E extends Error>(error: E, at: Error): E {
+    error.stack = `${error.name}: ${error.message}\n${cutoffStackTrace(host().mapStack(at.stack ?? ''))}`;
+    return error;
   }
 
   /** By the user's converter, which may throw; with the positions of the sources. */

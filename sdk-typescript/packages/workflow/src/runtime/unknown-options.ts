@@ -1,12 +1,14 @@
 /** Options that have no effect here are named once in the log: a program may be written for another release. */
 
 import type { ActivityOptions } from '@durably/common';
+import type { ChildWorkflowOptions } from '../child-workflow';
 import type { ContinueAsNewOptions } from '../workflow';
 import { host } from './globals';
 
 /** By the type of the options: all keys, so that the compiler names one that is forgotten. */
 const KNOWN: {
   readonly ActivityOptions: Readonly<Record<keyof ActivityOptions, true>>;
+  readonly ChildWorkflowOptions: Readonly<Record<keyof ChildWorkflowOptions | 'args', true>>;
   readonly ContinueAsNewOptions: Readonly<Record<keyof ContinueAsNewOptions, true>>;
 } = {
   ActivityOptions: {
@@ -20,6 +22,25 @@ const KNOWN: {
     cancellationType: true,
     allowEagerDispatch: true,
     summary: true,
+    priority: true,
+  },
+  ChildWorkflowOptions: {
+    args: true,
+    workflowId: true,
+    taskQueue: true,
+    cancellationType: true,
+    parentClosePolicy: true,
+    workflowIdReusePolicy: true,
+    retry: true,
+    cronSchedule: true,
+    memo: true,
+    searchAttributes: true,
+    typedSearchAttributes: true,
+    workflowRunTimeout: true,
+    workflowExecutionTimeout: true,
+    workflowTaskTimeout: true,
+    staticSummary: true,
+    staticDetails: true,
     priority: true,
   },
   ContinueAsNewOptions: {
