@@ -97,8 +97,10 @@ export async function run(behaviour: Behaviour, env: Env): Promise<void> {
   const worker = await env.worker({ activities: behaviour.activities });
   await worker.runUntil(async () => {
     await behaviour.check(env);
-    for (const handle of env.started) {
-      await Worker.runReplayHistory({ workflowsPath: env.workflowsPath }, await handle.fetchHistory(), handle.workflowId);
+    const ended = env.started.map(async (handle) => ({ workflowId: handle.workflowId, history: await handle.fetchHistory() }));
+    // In one go, with one bundle: making one takes the official SDK seconds.
+    for await (const { error } of Worker.runReplayHistories({ workflowsPath: env.workflowsPath }, await Promise.all(ended))) {
+      if (error) throw error;
     }
   });
 }
