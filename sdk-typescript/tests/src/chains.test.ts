@@ -49,14 +49,20 @@ test('interceptors stand around what comes in and what goes out, the first outer
   const going = {
     startTimer: (input: any, next: any) => next({ ...input, millis: input.millis * 2 }),
     scheduleActivity: (input: any, next: any) => next({ ...input, activity: { ...input.activity, taskQueue: 'elsewhere' } }),
+    startChildWorkflowExecution: (input: any, next: any) =>
+      next({ ...input, child: { ...input.child, taskQueue: 'elsewhere' }, summary: 'seen' }),
+    signalWorkflow: (input: any, next: any) => next({ ...input, signal: { ...input.signal, signalName: 'bye' } }),
     continueAsNew: (input: any, next: any) => next({ ...input, args: ['changed'] }),
   };
   const { run, jobs } = begun(context);
   run.interceptors.inbound.push(outer, inner);
   run.interceptors.outbound.push(going);
-  const [timer, activity] = activate(context, run, jobs);
+  const [timer, activity, child, sent] = activate(context, run, jobs);
   assert.equal(timer.startTimer.startToFireTimeout.seconds, 2);
   assert.deepEqual([activity.scheduleActivity.activityType, activity.scheduleActivity.taskQueue], ['echo', 'elsewhere']);
+  assert.deepEqual([child.startChildWorkflow.workflowType, child.startChildWorkflow.taskQueue], ['child', 'elsewhere']);
+  assert.equal(defaultPayloadConverter.fromPayload(child.userMetadata.summary), 'seen');
+  assert.deepEqual([sent.signalExternalWorkflow.workflow.workflowId, sent.signalExternalWorkflow.signalName], ['w-2', 'bye']);
   const payloads = toPayloads(defaultPayloadConverter, 'hello');
   const signal = { name: 'signal', arguments: payloads, headers: {} };
   const [ended] = activate(context, run, [{ signal }]);
@@ -72,5 +78,6 @@ test('without interceptors the order of commands is that of the last links', asy
   const { code } = await bundleWorkflowCode({ workflowsPath: workflowsPath('chained') });
   const context = new WorkflowContext({ code, logger, timeout: 0 });
   const { run, jobs } = begun(context);
-  assert.deepEqual(activate(context, run, jobs).map((command) => Object.keys(command)[0]), ['startTimer', 'scheduleActivity']);
+  const expected = ['startTimer', 'scheduleActivity', 'startChildWorkflow', 'signalExternalWorkflow'];
+  assert.deepEqual(activate(context, run, jobs).map((command) => Object.keys(command)[0]), expected);
 });

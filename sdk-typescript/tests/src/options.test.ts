@@ -232,5 +232,6 @@ test('options of workflow calls that are not there are named once', async () => 
     { activities: { give: async () => 'given' } },
   );
   const named = logged.map(({ message }) => /^(\S+) is ignored/.exec(message)?.[1]).filter((name) => name !== undefined);
-  assert.deepEqual(named.sort(), ['ActivityOptions.versioningIntent', 'ContinueAsNewOptions.backoff']);
+  const child = ['ChildWorkflowOptions.versioningIntent', 'ChildWorkflowOptions.workflowIdConflictPolicy'];
+  assert.deepEqual(named.sort(), ['ActivityOptions.versioningIntent', ...child, 'ContinueAsNewOptions.backoff']);
 });

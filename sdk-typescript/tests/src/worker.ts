@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Client, type WorkflowHandle, type WorkflowOptions } from '@durably/client';
-import type { LogEntry, WorkerOptions } from '@durably/worker';
+import type { LogEntry, ReplayWorkerOptions, WorkerOptions } from '@durably/worker';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@durably/worker';
 
 /** What workers, workflows and activities of this process have logged. */
@@ -33,6 +33,15 @@ export class Env {
 
   async execute(workflow: string, ...args: unknown[]): Promise<any> {
     return await (await this.start(workflow, args)).result();
+  }
+
+  /** Replays all runs of the server, with the module that the workflows are in. */
+  async replayAll(name: string, options: ReplayWorkerOptions = {}): Promise<void> {
+    const replayed = { ...options, workflowsPath: workflowsPath(name) };
+    const histories = this.client.workflow.list().intoHistories();
+    for await (const { workflowId, error } of Worker.runReplayHistories(replayed, histories)) {
+      if (error) throw new Error(`${workflowId} does not replay`, { cause: error });
+    }
   }
 
   /** The message of the first workflow task that failed, awaited. */

@@ -34,7 +34,7 @@ export const ChildWorkflowCancellationType = Object.freeze({
   ABANDON: 'ABANDON',
   /** Ask the child to end as cancelled; go on at once. */
   TRY_CANCEL: 'TRY_CANCEL',
-  /** Ask the child; go on when the server has taken the request in. */
+  /** As `WAIT_CANCELLATION_COMPLETED`: Temporal's core makes no difference between them. */
   WAIT_CANCELLATION_REQUESTED: 'WAIT_CANCELLATION_REQUESTED',
   /** Ask the child; go on when it has ended, however it ends. The default. */
   WAIT_CANCELLATION_COMPLETED: 'WAIT_CANCELLATION_COMPLETED',

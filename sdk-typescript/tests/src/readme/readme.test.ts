@@ -9,6 +9,7 @@ import { Client } from '@durably/client';
 import { TestWorkflowEnvironment } from '@durably/testing';
 import { NativeConnection, Worker } from '@durably/worker';
 import * as activities from '../activities';
+import { ship } from './children';
 import { greeting } from './workflows';
 
 async function main(): Promise<string> {
@@ -49,4 +50,17 @@ test('a greeting takes its time', async (t) => {
   });
   const options = { args: ['Bob'] as [string], workflowId: 'greet-bob', taskQueue: 'test' };
   assert.equal(await worker.runUntil(environment.client.workflow.execute(greeting, options)), 'mocked Bob');
+});
+
+test('an order has children', async (t) => {
+  const environment = await TestWorkflowEnvironment.createTimeSkipping();
+  t.after(() => environment.teardown());
+  const worker = await Worker.create({
+    connection: environment.nativeConnection,
+    taskQueue: 'test',
+    workflowsPath: require.resolve('./children'),
+  });
+  const options = { args: ['tea', [5, 0, 7]] as [string, number[]], workflowId: 'ship-tea', taskQueue: 'test' };
+  const told = await worker.runUntil(environment.client.workflow.execute(ship, options));
+  assert.equal(told, 'tea is on its way, 1 of 3 invoices failed');
 });

@@ -1,6 +1,6 @@
 /** A workflow that calls the activity that it is told to, once. */
 
-import { makeContinueAsNewFunc, proxyActivities } from '@durably/workflow';
+import { executeChild, makeContinueAsNewFunc, proxyActivities } from '@durably/workflow';
 
 const activities = proxyActivities<Record<string, (argument: string) => Promise<unknown>>>({
   startToCloseTimeout: '1 minute',
@@ -17,6 +17,10 @@ export async function asksForMore(again: boolean): Promise<string> {
   const { give } = proxyActivities<{ give(): Promise<string> }>(options);
   if (!again) return await give();
   await give();
+  const other = { args: [], workflowIdConflictPolicy: 'FAIL', versioningIntent: 'COMPATIBLE' } as const;
+  await executeChild(nothing, other);
   const more = { workflowRunTimeout: '1 minute', backoff: 5 } as const;
   return await makeContinueAsNewFunc<typeof asksForMore>(more)(false);
 }
+
+export async function nothing(): Promise<void> {}
