@@ -11,7 +11,7 @@ import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import * as proto from '@temporalio/proto';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import * as activities from './activities';
-import { approve, cancellations, cleansUp, order, turns } from './workflows';
+import { approve, cancellations, childCancellations, cleansUp, family, messages, order, turns } from './workflows';
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { address: { type: 'string' }, out: { type: 'string' } } });
@@ -34,8 +34,8 @@ async function main(): Promise<void> {
     const { events } = await handle.fetchHistory();
     // Stack traces name the recording machine's paths, and nothing depends on them.
     for (const event of events ?? []) {
-      const failed = event.activityTaskFailedEventAttributes?.failure;
-      if (failed) failed.stackTrace = '';
+      const attributes = event.activityTaskFailedEventAttributes ?? event.childWorkflowExecutionFailedEventAttributes;
+      for (let of = attributes?.failure; of; of = of.cause) of.stackTrace = '';
     }
     writeFileSync(join(out, `${name}.binpb`), temporal.api.history.v1.History.encode({ events }).finish());
   }
@@ -46,6 +46,9 @@ async function main(): Promise<void> {
       await save(`typescript-order-${amount}`, ordered);
       await save(`typescript-turns-${amount}`, await start(turns, amount));
     }
+    for (const amount of [1, 2]) await save(`typescript-family-${amount}`, await start(family, amount));
+    await save('typescript-childCancellations', await start(childCancellations, 1));
+    await save('typescript-messages', await start(messages, 1));
     await save('typescript-cancellations', await start(cancellations, 1));
     const cancelled = await start(cleansUp, 1);
     await cancelled.cancel();

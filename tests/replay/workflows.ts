@@ -2,18 +2,24 @@
  * Workflows whose histories cross over: recorded with the official SDK (`record.ts`), replayed with ours.
  *
  * They touch whatever decides a history: numbering, the order in which waiting code goes on, timers of time-outs, random
- * numbers, scopes, the three types of cancellation.
+ * numbers, scopes, the types of cancellation, children and messages to other workflows.
  */
 
 import {
   ActivityCancellationType,
+  ApplicationFailure,
   CancellationScope,
+  ChildWorkflowCancellationType,
   condition,
+  continueAsNew,
   defineSignal,
+  executeChild,
+  getExternalWorkflowHandle,
   isCancellation,
   proxyActivities,
   setHandler,
   sleep,
+  startChild,
   Trigger,
   uuid4,
 } from '@temporalio/workflow';
@@ -99,4 +105,82 @@ export async function turns(amount: number): Promise<string> {
   clearTimeout(timeout);
   await Promise.race([sleep(10), condition(() => order.includes('never'), 5)]);
   return order.join(' ');
+}
+
+/** A child: waits for a signal, continues as new, or fails. */
+export async function child(amount: number): Promise<string> {
+  if (amount < 0) throw ApplicationFailure.nonRetryable(`${amount} is too little`);
+  if (amount > 10) await continueAsNew<typeof child>(amount - 10);
+  let approved = amount < 5;
+  setHandler(approve, (answer) => void (approved = answer));
+  await condition(() => approved);
+  return `child ${amount}`;
+}
+
+/** Children in two steps and in one, of which some fail, a few at a time: who waits goes on in the order of the official SDK. */
+export async function family(amount: number): Promise<string[]> {
+  const told: string[] = [];
+  const after = async (name: string, promise: Promise<unknown>): Promise<void> => {
+    const result = await promise.catch((error: Error) => error.name);
+    told.push(`${name}: ${result}`, await charge(told.length));
+  };
+  const [patient, quick] = await Promise.all([startChild(child, { args: [7] }), startChild(child, { args: [amount] })]);
+  await Promise.all([
+    after('quick', quick.result()),
+    after('executed', executeChild(child, { args: [amount + 10] })),
+    after('refused', executeChild('child', { args: [-1] })),
+    after('taken', startChild(child, { args: [1], workflowId: patient.workflowId })),
+    after('taken too', executeChild(child, { args: [1], workflowId: patient.workflowId })),
+    after('charged', charge(amount)),
+    after('slept', sleep(1)),
+    after('signalled', patient.signal(approve, true)),
+    after('patient', patient.result()),
+  ]);
+  let free = 3;
+  const all = Array.from({ length: 10 }, async (_, number) => {
+    await condition(() => free > 0);
+    free--;
+    try {
+      return await executeChild(child, { args: [number % 4 === 3 ? -1 : number % 4] });
+    } finally {
+      free++;
+    }
+  });
+  for (const { status } of await Promise.allSettled(all)) told.push(status);
+  return told;
+}
+
+/** Children cancelled in each way: before their start was sent, and after they have started. */
+export async function childCancellations(amount: number): Promise<string[]> {
+  const told: string[] = [];
+  for (const cancellationType of Object.values(ChildWorkflowCancellationType)) {
+    for (const before of [0, 300]) {
+      const scope = new CancellationScope();
+      const options = { args: [7] as [number], cancellationType };
+      const ended = scope.run(() => executeChild(child, options)).catch((error) => isCancellation(error));
+      const started = scope.run(() => startChild(child, options)).then(({ result }) => result());
+      const both = Promise.all([ended, started.catch((error) => isCancellation(error))]);
+      if (before) await sleep(before);
+      scope.cancel();
+      told.push(`${cancellationType} ${before} ${await both} ${await charge(amount)}`);
+    }
+  }
+  return told;
+}
+
+/** Messages to a child, by its handle and as to a stranger, and to nobody; one that is taken back before it was sent. */
+export async function messages(amount: number): Promise<string[]> {
+  const told: string[] = [];
+  const fate = (sent: Promise<void>) => sent.then(() => 'delivered', (error: Error) => error.name);
+  const patient = await startChild(child, { args: [7] });
+  const stranger = getExternalWorkflowHandle(patient.workflowId, patient.firstExecutionRunId);
+  const nobody = getExternalWorkflowHandle(uuid4());
+  told.push(...(await Promise.all([patient.signal(approve, false), stranger.signal('approve', false)].map(fate))));
+  told.push(...(await Promise.all([nobody.signal(approve, true), nobody.cancel(), charge(amount).then(() => undefined)].map(fate))));
+  const scope = new CancellationScope();
+  const taken = scope.run(() => fate(stranger.signal(approve, true)));
+  scope.cancel();
+  told.push(await taken, await fate(stranger.cancel()));
+  told.push(await patient.result().catch((error) => String(isCancellation(error))));
+  return told;
 }

@@ -2,17 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { defaultPayloadConverter, defineSearchAttributeKey, toPayloads } from '@durably/common';
+import { defaultPayloadConverter, defineSearchAttributeKey } from '@durably/common';
 import { messageType } from '@durably/proto';
 import { type Field, tableOf } from '@durably/proto/lib/tables';
-import { bundleWorkflowCode } from '@durably/worker';
-import { WorkflowContext } from '@durably/worker/lib/workflow/context';
 import type { ChildWorkflowOptions } from '@durably/workflow';
-import { withWorker, workflowsPath } from './worker';
+import { Activations, kinds } from './activations';
+import { withWorker } from './worker';
 
 const NAME = 'durably.core.v1.StartChildWorkflow';
 const SECOND = { seconds: 1 };
-const logger = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 type Origin = { by: ChildWorkflowOptions & { args?: unknown[] }; is: unknown } | { without: string };
 
@@ -39,19 +37,10 @@ const ORIGINS: Record<string, Origin> = {
 
 /** What a workflow of `child-options.ts` answers its first activation with. */
 async function answers(): Promise<(workflowType: string, ...args: unknown[]) => any[]> {
-  const { code } = await bundleWorkflowCode({ workflowsPath: workflowsPath('child-options') });
-  const context = new WorkflowContext({ code, logger, timeout: 0 });
+  const activations = await Activations.of('child-options');
   return (workflowType, ...args) => {
-    const given = toPayloads(defaultPayloadConverter, ...args);
-    const initialize = { workflowType, workflowId: 'w', arguments: given, headers: {}, randomnessSeed: '1' };
-    const activation: any = {
-      runId: 'r', jobs: [{ initialize }], timestamp: { seconds: 1, nanos: 0 }, isReplaying: false, availableFlags: [], historyLength: 3,
-    };
-    const run = context.createRun({ runId: 'r', activation, failureErrorTypes: [], buildId: '' });
-    context.activate(run, activation, false);
-    const { commands, failed } = context.conclude(run);
-    assert.equal(failed?.failure.message, undefined);
-    return [...commands];
+    const { run, jobs } = activations.begin(workflowType, ...args);
+    return activations.answer(run, jobs).commands;
   };
 }
 
@@ -144,7 +133,7 @@ test('what no child could be started with, and no signal sent, is refused at the
   const answer = await answers();
   for (const [message, ...call] of REFUSED) {
     const commands = answer('refused', ...call);
-    assert.deepEqual(commands.map((command) => Object.keys(command)[0]), ['completeWorkflow'], JSON.stringify(call));
+    assert.deepEqual(kinds(commands), ['completeWorkflow'], JSON.stringify(call));
     assert.match(defaultPayloadConverter.fromPayload(commands[0].completeWorkflow.result), message);
   }
 });

@@ -35,7 +35,7 @@ test('histories of the official SDK replay after a change of the import', async 
     assert.equal(error, undefined, `${workflowId}: ${error?.message}`);
     replayed.push(workflowId);
   }
-  assert.ok(replayed.length >= 8, replayed.join(' '));
+  assert.ok(replayed.length >= 12, replayed.join(' '));
 });
 
 test('and do not after a change of what they do', async () => {

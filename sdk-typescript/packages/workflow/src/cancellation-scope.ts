@@ -16,8 +16,11 @@ export interface CancellationScopeOptions {
   parent?: CancellationScope;
 }
 
-/** Of the official SDK: whether a scope that isn't cancellable keeps its children from their cancelled ancestors. */
-const NON_CANCELLABLE_SCOPES_ARE_INDEPENDENT = 1;
+/**
+ * Of the official SDK: whether a scope that isn't cancellable keeps its children from their cancelled ancestors, and a time-out's
+ * timer is cancelled when it is no longer needed.
+ */
+const SCOPES_ARE_TIDY = 1;
 
 type Listener = (error: unknown) => void;
 
@@ -54,7 +57,7 @@ export class CancellationScope {
     this.parent = parent;
     const inherits =
       parent.cancellable ||
-      (parent.requested && !currentRun('CancellationScope').hasFlag(NON_CANCELLABLE_SCOPES_ARE_INDEPENDENT));
+      (parent.requested && !currentRun('CancellationScope').hasFlag(SCOPES_ARE_TIDY));
     if (inherits) {
       this.requested = parent.requested;
       if (parent.requested) parent.cancelRequested.catch((error: unknown) => this.reject(error));
@@ -86,7 +89,7 @@ export class CancellationScope {
     try {
       return await fn();
     } finally {
-      if (timer && !timer.consideredCancelled) timer.cancel();
+      if (timer && !timer.consideredCancelled && currentRun('CancellationScope').hasFlag(SCOPES_ARE_TIDY)) timer.cancel();
     }
   }
 

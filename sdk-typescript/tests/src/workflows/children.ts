@@ -121,7 +121,7 @@ export async function hearsOfFailures(): Promise<unknown[]> {
     } catch (error) {
       if (!(error instanceof ChildWorkflowFailure)) throw error;
       const { message, namespace, execution, workflowType, retryState, cause, stack } = error;
-      told.push([message, namespace, execution.workflowId, execution.runId.length, workflowType, retryState, cause?.name, cause?.message, stack]);
+      told.push([message, namespace, execution.workflowId, String(execution.runId).length, workflowType, retryState, cause?.name, cause?.message, stack]);
     }
   }
   return told;

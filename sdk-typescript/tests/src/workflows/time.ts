@@ -1,6 +1,6 @@
 /** Workflows that take their time. */
 
-import { proxyActivities, sleep } from '@durably/workflow';
+import { CancellationScope, proxyActivities, sleep } from '@durably/workflow';
 
 export interface Activities {
   late(): Promise<string>;
@@ -17,4 +17,8 @@ export async function rest(days: number): Promise<number> {
 
 export async function race(): Promise<string> {
   return Promise.race([sleep('5 days').then(() => 'timer'), late()]);
+}
+
+export async function inTime(): Promise<string> {
+  return await CancellationScope.withTimeout('1 hour', async () => 'in time');
 }
