@@ -9,6 +9,8 @@ import importlib
 import os
 from datetime import timedelta
 
+from relatives import RELATIVES
+
 SDK = os.environ.get("SDK", "durably")
 workflow = importlib.import_module(f"{SDK}.workflow")
 activity = importlib.import_module(f"{SDK}.activity")
@@ -125,5 +127,5 @@ class Again:
         return "done"
 
 
-WORKFLOWS = [Order, Cancellations, CleansUp, Again]
+WORKFLOWS = [Order, Cancellations, CleansUp, Again, *RELATIVES]
 ACTIVITIES = [charge, refuse, deliver]

@@ -31,7 +31,9 @@ async def main(target: str, folder: Path) -> None:
     queue = "replay"
     async with worker_module.Worker(client, task_queue=queue, workflows=WORKFLOWS, activities=ACTIVITIES, **options):
         started = {}
-        for name, argument in [("Order", 1), ("Order", 2), ("Order", 3), ("Cancellations", 1), ("CleansUp", 1), ("Again", 2)]:
+        programs = [("Order", 1), ("Order", 2), ("Order", 3), ("Cancellations", 1), ("CleansUp", 1), ("Again", 2)]
+        programs += [("Family", 7), ("ChildCancellations", 1), ("CleansUpChildren", 1)]
+        for name, argument in programs:
             workflow_id = f"{name}-{argument}"
             started[workflow_id] = await client.start_workflow(name, argument, id=workflow_id, task_queue=queue)
         for argument in (1, 2, 3):
@@ -39,6 +41,7 @@ async def main(target: str, folder: Path) -> None:
             # tidy-allow: sleep: the recording is to have the signals in tasks of their own
             await asyncio.sleep(0.15)
         await started["CleansUp-1"].cancel()
+        await started["CleansUpChildren-1"].cancel()
         for workflow_id, handle in started.items():
             try:
                 print(workflow_id, await handle.result())
