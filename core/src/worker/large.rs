@@ -68,9 +68,9 @@ mod tests {
 
     use super::*;
 
-    fn payloads(length: usize) -> Option<Payloads> {
+    fn payloads(length: usize) -> Payloads {
         let payload = Payload { data: vec![b'x'; length].into(), ..Default::default() };
-        Some(Payloads { payloads: vec![payload] })
+        Payloads { payloads: vec![payload] }
     }
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
             activity_type: Some(ActivityType { name: name.into() }),
             // Of no consequence for the arguments.
             activity_id: "i".repeat(100),
-            input: payloads(length),
+            input: Some(payloads(length)),
             ..Default::default()
         };
         let command = |attributes| Command { attributes: Some(attributes), ..Default::default() };
@@ -91,7 +91,7 @@ mod tests {
             told(&[small, near, large], "Order", 100).unwrap_or_default(),
             @"workflow `Order`: the arguments of activity `large` take 206 bytes; at most 100 are allowed: store large data elsewhere and pass a reference"
         );
-        let result = CompleteWorkflowExecutionCommandAttributes { result: payloads(200) };
+        let result = CompleteWorkflowExecutionCommandAttributes { result: Some(payloads(200)) };
         insta::assert_snapshot!(
             told(&[command(Attributes::CompleteWorkflowExecutionCommandAttributes(result))], "Order", 100).unwrap_or_default(),
             @"the result of workflow `Order` takes 206 bytes; at most 100 are allowed: store large data elsewhere and pass a reference"

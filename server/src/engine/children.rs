@@ -85,7 +85,7 @@ pub enum Ending {
     #[prost(message, tag = "10")]
     Completed(WorkflowExecutionCompletedEventAttributes),
     #[prost(message, tag = "11")]
-    Failed(WorkflowExecutionFailedEventAttributes),
+    Failed(Box<WorkflowExecutionFailedEventAttributes>),
     #[prost(message, tag = "12")]
     Canceled(WorkflowExecutionCanceledEventAttributes),
     #[prost(message, tag = "13")]

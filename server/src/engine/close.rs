@@ -230,7 +230,7 @@ fn meaning(last: Option<&Attributes>) -> (Status, i64, Option<Ending>) {
             (Status::Completed, a.workflow_task_completed_event_id, Some(Ending::Completed(a.clone())))
         }
         Some(A::WorkflowExecutionFailedEventAttributes(a)) => {
-            (Status::Failed, a.workflow_task_completed_event_id, Some(Ending::Failed(a.clone())))
+            (Status::Failed, a.workflow_task_completed_event_id, Some(Ending::Failed(Box::new(a.clone()))))
         }
         Some(A::WorkflowExecutionCanceledEventAttributes(a)) => {
             (Status::Canceled, a.workflow_task_completed_event_id, Some(Ending::Canceled(a.clone())))

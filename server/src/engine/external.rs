@@ -79,7 +79,7 @@ impl Execution {
 
     pub(super) fn receive_cancel(
         &mut self,
-        cancel: CancelBody,
+        cancel: &CancelBody,
         from: &Sender,
         cx: &mut Context<'_>,
     ) -> Outcome {

@@ -124,7 +124,7 @@ impl Body {
             Self::StartChild(start) => weight::of(Some(&start.initiated)),
             Self::ChildClosed(closed) => match &closed.ending {
                 Some(Ending::Completed(of)) => weight::of(Some(of)),
-                Some(Ending::Failed(of)) => weight::of(Some(of)),
+                Some(Ending::Failed(of)) => weight::of(Some(&**of)),
                 Some(Ending::Canceled(of)) => weight::of(Some(of)),
                 Some(Ending::TimedOut(_) | Ending::Terminated(_)) | None => 0,
             },
@@ -214,7 +214,7 @@ impl Execution {
         }
         let outcome = match body {
             Body::Signal(signal) => self.receive_signal(signal, &from.key, cx),
-            Body::Cancel(cancel) => self.receive_cancel(cancel, &from, cx),
+            Body::Cancel(cancel) => self.receive_cancel(&cancel, &from, cx),
             // These need no receipt.
             Body::ChildClosed(closed) => return Output::Received(self.child_closed(*closed, &from.key, cx)),
             Body::ParentClosed(closed) => return Output::Received(self.parent_closed(&closed, &from, cx)),

@@ -27,6 +27,7 @@ pub struct RunRow {
 
 /// Whose child a run is: its parent, and the topmost workflow above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "these are the API's names")]
 pub struct Ancestors {
     pub parent_namespace_id: String,
     pub parent_workflow_id: String,

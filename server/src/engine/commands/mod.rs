@@ -99,7 +99,6 @@ struct Extra {
 
 /// A command of a kind that this server carries out. Whoever reads commands here reads these, so that a kind cannot be
 /// let through in one place and be unknown in the next.
-#[expect(clippy::large_enum_variant, reason = "a task has few commands, and they are moved once")]
 enum Offered {
     ScheduleActivity(ScheduleActivityTaskCommandAttributes),
     RequestCancelActivity(RequestCancelActivityTaskCommandAttributes),

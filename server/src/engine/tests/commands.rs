@@ -68,9 +68,11 @@ pub(super) fn command(words: &[&str]) -> Command {
                 ..Default::default()
             },
         ),
-        "child" => {
-            C::StartChildWorkflowExecutionCommandAttributes(child(word(1), option("policy"), time("run")))
-        }
+        "child" => C::StartChildWorkflowExecutionCommandAttributes(child(
+            word(1),
+            option("policy").as_deref(),
+            time("run"),
+        )),
         other => panic!("unknown command {other}"),
     };
     let command_type = crate::engine::commands::kind(&attributes) as i32;
@@ -79,10 +81,10 @@ pub(super) fn command(words: &[&str]) -> Command {
 
 fn child(
     id: &str,
-    policy: Option<String>,
+    policy: Option<&str>,
     workflow_run_timeout: Option<prost_types::Duration>,
 ) -> StartChildWorkflowExecutionCommandAttributes {
-    let policy = match policy.as_deref() {
+    let policy = match policy {
         None => ParentClosePolicy::Unspecified,
         Some("abandon") => ParentClosePolicy::Abandon,
         Some("cancel") => ParentClosePolicy::RequestCancel,

@@ -1,6 +1,6 @@
 //! A parent and its child, message by message.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt::Write as _};
 
 use super::script::Script;
 use crate::engine::{Body, Input, Message, Outcome};
@@ -49,7 +49,7 @@ impl Family {
     }
 
     fn note(&mut self, what: &str) -> &mut Self {
-        self.log.push_str(&format!("-- {what}\n"));
+        let _ = writeln!(self.log, "-- {what}");
         self
     }
 
