@@ -1,6 +1,15 @@
 /** The workflows of this behaviour, on their own because they are bundled. */
 
-import { ApplicationFailure, condition, continueAsNew, defineSignal, type ParentClosePolicy, setHandler, startChild } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  defineSignal,
+  type ParentClosePolicy,
+  setHandler,
+  startChild,
+} from '@temporalio/workflow';
 
 export const end = defineSignal('end');
 
@@ -15,7 +24,10 @@ export async function goes(): Promise<string> {
 /** Starts a child, and ends in this way without waiting for it. */
 export async function ends(workflowId: string, parentClosePolicy: ParentClosePolicy | 'default', way: string): Promise<string> {
   if (workflowId === '') return 'the next run';
-  await startChild(goes, parentClosePolicy === 'default' ? { workflowId } : { workflowId, parentClosePolicy });
+  const options = parentClosePolicy === 'default' ? { workflowId } : { workflowId, parentClosePolicy };
+  // Shielded: the parent's cancellation would be its child's too. Temporal's server drops what a run asks of others as it
+  // ends, and durably's does not.
+  await CancellationScope.nonCancellable(() => startChild(goes, options));
   if (way === 'fails') throw ApplicationFailure.retryable('deliberate');
   if (way === 'continues as new') await continueAsNew<typeof ends>('', 'default', '');
   if (way !== 'completes') await condition(() => false);
