@@ -120,7 +120,7 @@ func TestEachOptionOfAChildArrives(t *testing.T) {
 	run := p.run(OfAll, "a child")
 	got := result[[2]string](t, run)
 	want := [2]string{
-		`others 3h0m0s 2h0m0s 9s 4 {2 Ann 0.5} 1 "x" "Ann"`+"\n", fmt.Sprint("default ", run.GetID(), " ", run.GetID()),
+		`others 3h0m0s 2h0m0s 9s 4 {2 Ann 0.5} 1 "x" "Ann"` + "\n", fmt.Sprint("default ", run.GetID(), " ", run.GetID()),
 	}
 	if got != want {
 		t.Errorf("%q", got)

@@ -384,3 +384,26 @@ func TestAQueryHandlerSpeaksToNobody(t *testing.T) {
 		t.Error(kinds)
 	}
 }
+
+// Elsewhere speaks to workflows of a namespace that isn't there, and counts the errors that say so.
+func Elsewhere(ctx workflow.Context) (count int, err error) {
+	ctx = workflow.WithWorkflowNamespace(ctx, "nowhere")
+	for _, future := range []workflow.Future{
+		workflow.ExecuteChildWorkflow(ctx, Echoes, "x"), workflow.SignalExternalWorkflow(ctx, "a", "", "word", nil),
+		workflow.RequestCancelExternalWorkflow(ctx, "a", ""),
+	} {
+		var missing *temporal.NamespaceNotFoundError
+		if err := future.Get(ctx, nil); !errors.As(err, &missing) {
+			return 0, fmt.Errorf("another error: %w", err)
+		}
+		count++
+	}
+	return count, nil
+}
+
+func TestANamespaceThatIsNotThereIsAnErrorOfItsOwn(t *testing.T) {
+	p := family(t, Elsewhere)
+	if got := result[int](t, p.run(Elsewhere)); got != 3 {
+		t.Error(got)
+	}
+}
