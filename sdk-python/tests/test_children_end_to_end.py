@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from families import Family, family, until
 
-from durably import workflow
+from durably import converter, workflow
+from durably.api.common.v1 import Payload
 from durably.client import Client, WorkflowExecutionStatus
 from durably.common import Priority, RetryPolicy, WorkflowIDReusePolicy
 from durably.exceptions import (
@@ -24,6 +25,7 @@ from durably.exceptions import (
     TimeoutType,
     WorkflowAlreadyStartedError,
 )
+from durably.worker import Worker
 from durably.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 CHILD = "CHILD_WORKFLOW_EXECUTION"
@@ -522,3 +524,29 @@ async def test_children_whose_parent_has_ended(home: Family, how: str) -> None:
         check("REQUEST_CANCEL", WorkflowExecutionStatus.CANCELED),
         check("ABANDON", WorkflowExecutionStatus.COMPLETED),
     )
+
+
+class Hides(converter.PayloadCodec):
+    """Nobody but its clients can read what it has encoded."""
+
+    async def encode(self, payloads: Sequence[Any]) -> list[Any]:
+        return [Payload(metadata={"encoding": b"hidden"}, data=p.SerializeToString()[::-1]) for p in payloads]
+
+    async def decode(self, payloads: Sequence[Any]) -> list[Any]:
+        # What doesn't come from `encode` can't be decoded, and no payload is left out or decoded twice.
+        assert all(payload.metadata["encoding"] == b"hidden" for payload in payloads)
+        return [Payload.FromString(payload.data[::-1]) for payload in payloads]
+
+
+async def test_a_codec_has_all_that_goes_to_a_child_and_comes_back(client: Client, queue: str) -> None:
+    hiding = Client(client.service_client, data_converter=converter.DataConverter(payload_codec=Hides()))
+    home = Family(hiding, queue)
+    async with Worker(hiding, task_queue=queue, workflows=WORKFLOWS):
+        assert await runs(home, "Ships", Order("secret", 1)) == "1 secret"
+        failed = await runs(home, "Ships", Order("secret", 101))
+        assert failed[1] == ["application", "TooMany", "too many", {"item": "secret", "count": 101}]
+        assert (await home.execute(AsksForAll.run, home.new_id()))["memo"] == {"note": [1, "x"]}
+    for parent in home.started:
+        plain = client.get_workflow_handle(parent.id)
+        text = b"".join([event.SerializeToString() for event in await home.events(plain)])
+        assert b"secret" not in text and b"one line" not in text
