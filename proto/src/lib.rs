@@ -1,8 +1,8 @@
 //! Message types and gRPC stubs: Temporal's public API ([`temporal`]) and the contract between the core and a
 //! language ([`durably::core::v1`]).
 //!
-//! Nothing here has behaviour, but for the bounds that hold for what is read: how deep it nests ([`depth`]), and how much
-//! memory a request takes ([`room`]). `bytes` fields are reference-counted ([`bytes::Bytes`]) so that a payload is not copied
+//! Nothing here has behaviour, but for the bounds that hold for what is read: how deep it nests ([`depth`]), how much
+//! memory a request takes ([`room`]), and how large the parts of a command are ([`parts`]). `bytes` fields are reference-counted ([`bytes::Bytes`]) so that a payload is not copied
 //! on its way through, and maps are ordered so that encoding is deterministic.
 //!
 //! [`bytes::Bytes`]: https://docs.rs/bytes
@@ -13,6 +13,7 @@ mod generated {
 }
 mod codec;
 pub mod depth;
+pub mod parts;
 pub mod room;
 mod walk;
 

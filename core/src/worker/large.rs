@@ -1,68 +1,34 @@
 //! Payloads that are too large for the server, in words that the workflow's author knows.
 
-use durably_proto::temporal::api::command::v1::{Command, command::Attributes};
+use durably_proto::{
+    parts::{What, parts},
+    temporal::api::command::v1::Command,
+};
 use prost::Message;
 
 /// Says of the first command that has too much what it is, what it takes and what is allowed; `None` if all are small enough.
 pub(super) fn told(commands: &[Command], workflow_type: &str, limit: usize) -> Option<String> {
     // What has one payload that is too large is too large itself.
     let suspects = commands.iter().filter(|command| command.encoded_len() > limit);
-    let (what, size) =
-        suspects.map(|command| largest(command, workflow_type)).find(|(_, size)| *size > limit)?;
+    let parts = suspects.filter_map(|command| command.attributes.as_ref()).flat_map(parts);
+    let part = parts.into_iter().find(|part| part.bytes > limit)?;
+    let what = match part.what {
+        What::OfWorkflow(noun, verb) => format!("the {noun} of workflow `{workflow_type}` {verb}"),
+        What::Of(what) => format!("workflow `{workflow_type}`: {what}"),
+    };
+    let bytes = part.bytes;
     Some(format!(
-        "{what} {size} bytes; at most {limit} are allowed: store large data elsewhere and pass a reference"
+        "{what} {bytes} bytes; at most {limit} are allowed: store large data elsewhere and pass a reference"
     ))
-}
-
-/// The part of a command that its author makes large, with the verb, and its size in bytes.
-fn largest(command: &Command, workflow_type: &str) -> (String, usize) {
-    use Attributes as A;
-
-    fn size(message: Option<&impl Message>) -> usize {
-        message.map_or(0, Message::encoded_len)
-    }
-    match &command.attributes {
-        Some(A::ScheduleActivityTaskCommandAttributes(a)) => {
-            let name = a.activity_type.as_ref().map_or("", |of| &of.name);
-            (
-                format!("workflow `{workflow_type}`: the arguments of activity `{name}` take"),
-                size(a.input.as_ref()),
-            )
-        }
-        Some(A::CompleteWorkflowExecutionCommandAttributes(a)) => {
-            (format!("the result of workflow `{workflow_type}` takes"), size(a.result.as_ref()))
-        }
-        Some(A::FailWorkflowExecutionCommandAttributes(a)) => {
-            (format!("the failure of workflow `{workflow_type}` takes"), size(a.failure.as_ref()))
-        }
-        Some(A::CancelWorkflowExecutionCommandAttributes(a)) => {
-            let what = format!("what workflow `{workflow_type}` says of its cancellation takes");
-            (what, size(a.details.as_ref()))
-        }
-        Some(A::ContinueAsNewWorkflowExecutionCommandAttributes(a)) => {
-            let next = a.workflow_type.as_ref().map_or("", |of| &of.name);
-            let what = format!("workflow `{workflow_type}`: the arguments of the next run, `{next}`, take");
-            (what, size(a.input.as_ref()))
-        }
-        Some(A::StartChildWorkflowExecutionCommandAttributes(a)) => {
-            let child = a.workflow_type.as_ref().map_or("", |of| &of.name);
-            (
-                format!("workflow `{workflow_type}`: the arguments of child workflow `{child}` take"),
-                size(a.input.as_ref()),
-            )
-        }
-        Some(A::SignalExternalWorkflowExecutionCommandAttributes(a)) => (
-            format!("workflow `{workflow_type}`: the argument of signal `{}` takes", a.signal_name),
-            size(a.input.as_ref()),
-        ),
-        _ => (String::new(), 0),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use durably_proto::temporal::api::{
-        command::v1::{CompleteWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes},
+        command::v1::{
+            CompleteWorkflowExecutionCommandAttributes, ScheduleActivityTaskCommandAttributes,
+            command::Attributes,
+        },
         common::v1::{ActivityType, Payload, Payloads},
     };
 

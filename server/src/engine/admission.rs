@@ -12,7 +12,7 @@ use durably_proto::temporal::api::{
 use super::{
     Input, NewRun, Poller, RunKey, Sender, Signal, Time,
     children::StartChildBody,
-    external::execution,
+    external::{SERVER, execution},
     retry,
     time::{Nanos, SECOND, duration, positive},
 };
@@ -95,7 +95,7 @@ pub fn termination_for_start() -> Input {
     Input::Terminate {
         reason: "TerminateIfRunning WorkflowIdReusePolicy".into(),
         details: None,
-        identity: "history-service".into(),
+        identity: SERVER.into(),
         links: Vec::new(),
     }
 }
@@ -166,6 +166,14 @@ fn ended_badly(status: Status) -> bool {
     }
 }
 
+/// A run's time-out in a chain of runs with this one.
+pub(super) fn run_timeout(asked: Option<Nanos>, execution_timeout: Option<Nanos>) -> Option<Nanos> {
+    match (asked, execution_timeout) {
+        (Some(run), Some(all)) => Some(run.min(all)),
+        (run, all) => run.or(all),
+    }
+}
+
 /// A workflow task's time-out in a run with this one.
 pub(super) fn task_timeout(asked: Option<Nanos>, run_timeout: Option<Nanos>) -> Nanos {
     let asked = asked.unwrap_or(DEFAULT_TASK_TIMEOUT);
@@ -231,10 +239,7 @@ pub fn new_run(
     in_process: bool,
 ) -> NewRun {
     let execution_timeout = positive(request.workflow_execution_timeout.as_ref());
-    let run_timeout = match (positive(request.workflow_run_timeout.as_ref()), execution_timeout) {
-        (Some(run), Some(all)) => Some(run.min(all)),
-        (run, all) => run.or(all),
-    };
+    let run_timeout = run_timeout(positive(request.workflow_run_timeout.as_ref()), execution_timeout);
     let task_timeout = task_timeout(positive(request.workflow_task_timeout.as_ref()), run_timeout);
     let explicit = |span: Option<Nanos>| Some(duration(span.unwrap_or(0)));
     let started = WorkflowExecutionStartedEventAttributes {

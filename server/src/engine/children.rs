@@ -100,6 +100,9 @@ pub struct ParentClosedBody {
     /// `ParentClosePolicy`.
     #[prost(int32, tag = "1")]
     pub policy: i32,
+    /// The parent's event that asked for the child.
+    #[prost(int64, tag = "2")]
+    pub initiated_event_id: i64,
 }
 
 impl Item for Child {
@@ -146,9 +149,9 @@ impl Execution {
             })
     }
 
-    /// Whether the run, or one before it in its chain, was started by this message.
-    pub fn is_started_by(&self, sender: &Sender) -> bool {
-        self.start.parent_initiated_event_id == sender.event_id && self.is_child_of(&sender.key)
+    /// Whether the run, or one before it in its chain, was started by what this event of the parent asked for.
+    pub fn is_started_by(&self, parent: &RunKey, initiated_event_id: i64) -> bool {
+        self.start.parent_initiated_event_id == initiated_event_id && self.is_child_of(parent)
     }
 
     /// What became of the start of a child that the parent asked for.
@@ -269,22 +272,25 @@ impl Execution {
         let children: Vec<Child> = self.pending.children.values().cloned().collect();
         self.pending.children.clear();
         for child in children {
-            let event_id = child.initiated_event_id;
+            let initiated_event_id = child.initiated_event_id;
             if child.parent_close_policy == ParentClosePolicy::Abandon as i32 {
                 // One whose start is on its way still starts.
                 continue;
             }
             let before = cx.effects.messages.len();
-            cx.effects.messages.retain(|message| message.from.event_id != event_id);
+            cx.effects.messages.retain(|message| message.from.event_id != initiated_event_id);
+            // Who has not started the child yet need not.
+            self.pending.outbox.remove(initiated_event_id);
             if cx.effects.messages.len() < before {
-                // Nobody has heard of it, and nobody will.
-                self.pending.outbox.remove(event_id);
+                // Nobody has heard of it.
                 continue;
             }
             let to =
                 Address { namespace: child.namespace, workflow_id: child.workflow_id, run_id: String::new() };
-            let body = ParentClosedBody { policy: child.parent_close_policy };
+            let body = ParentClosedBody { policy: child.parent_close_policy, initiated_event_id };
             let body = Some(Body::ParentClosed(body));
+            // No event announces it, and the id of the child's has another answer to come.
+            let event_id = -initiated_event_id;
             self.say(Unsettled { event_id, completed_event_id: 0, to, body }, cx);
         }
     }
@@ -297,7 +303,7 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Outcome {
         const REASON: &str = "by parent close policy";
-        if !self.is_started_by(from) {
+        if !self.is_started_by(&from.key, body.initiated_event_id) {
             return Outcome::NotFound;
         }
         match ParentClosePolicy::try_from(body.policy) {

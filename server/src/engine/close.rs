@@ -17,6 +17,7 @@ use super::{
     Context, Execution, NewRun, Output, RunKey,
     activity::{Activity, ActivityDue},
     children::Ending,
+    external::SERVER,
     retry::{self, Retry},
     time::{Time, duration},
 };
@@ -145,7 +146,7 @@ impl Execution {
         let what = if events > MAX_EVENTS { "count" } else { "size" };
         let reason = format!("Workflow history {what} exceeds limit.");
         // Refused only for a run that is closed, which this one is not.
-        let _ = self.terminate(reason, None, "history-service".into(), Vec::new(), cx);
+        let _ = self.terminate(reason, None, SERVER.into(), Vec::new(), cx);
     }
 
     fn time_out(&mut self, cx: &mut Context<'_>) {

@@ -13,7 +13,9 @@ use std::collections::VecDeque;
 /// start; each kind names the fields that say what led to it. Nexus operations will have results of their own there.
 macro_rules! event_types {
     (
-        $(results by $scheduled:ident and $started:ident { $($result:ident $result_attributes:ident,)* })*
+        $(results of $start:ident by $scheduled:ident and $started:ident {
+            $($result:ident $result_attributes:ident,)*
+        })*
         others { $($name:ident $attributes:ident,)* }
     ) => {
         /// The event type that goes with the attributes.
@@ -32,6 +34,14 @@ macro_rules! event_types {
             }
         }
 
+        /// Of a start that results refer to: the id of the event that asked for it.
+        pub(super) fn started_for(attributes: &Attributes) -> Option<i64> {
+            match attributes {
+                $(Attributes::$start(a) => Some(a.$scheduled),)*
+                _ => None,
+            }
+        }
+
         /// Of a result: the id of the event that asked for it, and that of the start.
         pub(super) fn result_ids(attributes: &mut Attributes) -> Option<(&i64, &mut i64)> {
             match attributes {
@@ -43,13 +53,13 @@ macro_rules! event_types {
 }
 
 event_types! {
-    results by scheduled_event_id and started_event_id {
+    results of ActivityTaskStartedEventAttributes by scheduled_event_id and started_event_id {
         ActivityTaskCanceled ActivityTaskCanceledEventAttributes,
         ActivityTaskCompleted ActivityTaskCompletedEventAttributes,
         ActivityTaskFailed ActivityTaskFailedEventAttributes,
         ActivityTaskTimedOut ActivityTaskTimedOutEventAttributes,
     }
-    results by initiated_event_id and started_event_id {
+    results of ChildWorkflowExecutionStartedEventAttributes by initiated_event_id and started_event_id {
         ChildWorkflowExecutionCanceled ChildWorkflowExecutionCanceledEventAttributes,
         ChildWorkflowExecutionCompleted ChildWorkflowExecutionCompletedEventAttributes,
         ChildWorkflowExecutionFailed ChildWorkflowExecutionFailedEventAttributes,

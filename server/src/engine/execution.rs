@@ -366,19 +366,11 @@ impl Execution {
             .partition(|event| event.attributes.as_ref().is_some_and(event::comes_last));
         let mut started = BTreeMap::new();
         for event in first {
-            let (scheduled, is_child) = match &event.attributes {
-                Some(Attributes::ActivityTaskStartedEventAttributes(a)) => {
-                    (Some(a.scheduled_event_id), false)
-                }
-                Some(Attributes::ChildWorkflowExecutionStartedEventAttributes(a)) => {
-                    (Some(a.initiated_event_id), true)
-                }
-                _ => (None, false),
-            };
+            let scheduled = event.attributes.as_ref().and_then(event::started_for);
             let id = self.push_event(event, cx);
-            started.extend(scheduled.map(|scheduled| (scheduled, id)));
-            if let Some(initiated) = scheduled.filter(|_| is_child) {
-                self.child_start_recorded(initiated, id);
+            if let Some(scheduled) = scheduled {
+                started.insert(scheduled, id);
+                self.child_start_recorded(scheduled, id);
             }
         }
         for mut event in last {

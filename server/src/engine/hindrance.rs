@@ -59,9 +59,7 @@ impl Execution {
             return Some(Hindrance::ActivityUnknown { activity, said: failure.message.clone() });
         }
         let waits_for_nothing_else = self.state.workflow_task.is_none()
-            && self.pending.timers.len() == 0
-            && self.pending.outbox.len() == 0
-            && self.pending.children.len() == 0
+            && self.pending.is_only_activities()
             && activities().all(fails_for_ever);
         let activity = activities().next().filter(|_| waits_for_nothing_else)?;
         Some(Hindrance::ActivityFails {
@@ -92,11 +90,8 @@ impl Execution {
 
     /// The children that it waits for; none if something else may come first.
     pub fn awaits_children(&self) -> Vec<WorkflowExecution> {
-        let something_else = self.state.workflow_task.is_some()
-            || self.pending.activities.len() > 0
-            || self.pending.timers.len() > 0
-            || self.pending.outbox.len() > 0;
-        if something_else { Vec::new() } else { self.children() }
+        let is_all = self.state.workflow_task.is_none() && self.pending.is_only_children();
+        if is_all { self.children() } else { Vec::new() }
     }
 
     /// Its open children that have started, each by its workflow id and first run.

@@ -208,20 +208,24 @@ impl Execution {
             return Output::Received(Outcome::Delivered);
         }
         if !self.is_open() {
-            // Who asks to cancel wants nothing else than that it ends.
-            let is_done = matches!(body, Body::Cancel(_));
-            return Output::Received(if is_done { Outcome::Delivered } else { Outcome::NotFound });
+            return Output::Received(match body {
+                // Who asks to cancel wants nothing else than that it ends.
+                Body::Cancel(_) => Outcome::Delivered,
+                Body::Signal(_) | Body::StartChild(_) | Body::ChildClosed(_) | Body::ParentClosed(_) => {
+                    Outcome::NotFound
+                }
+            });
         }
+        let leaves_receipt = body.leaves_receipt();
         let outcome = match body {
             Body::Signal(signal) => self.receive_signal(signal, &from.key, cx),
             Body::Cancel(cancel) => self.receive_cancel(&cancel, &from, cx),
-            // These need no receipt.
-            Body::ChildClosed(closed) => return Output::Received(self.child_closed(*closed, &from.key, cx)),
-            Body::ParentClosed(closed) => return Output::Received(self.parent_closed(&closed, &from, cx)),
+            Body::ChildClosed(closed) => self.child_closed(*closed, &from.key, cx),
+            Body::ParentClosed(closed) => self.parent_closed(&closed, &from, cx),
             // Nobody has this run to start a child in: whoever asks for one asks its shard.
-            Body::StartChild(_) => return Output::Received(Outcome::AlreadyExists),
+            Body::StartChild(_) => Outcome::AlreadyExists,
         };
-        if outcome == Outcome::Delivered {
+        if leaves_receipt && outcome == Outcome::Delivered {
             self.pending.receipts.insert(self.pending.receipts.last_id() + 1, receipt);
         }
         Output::Received(outcome)

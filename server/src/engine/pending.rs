@@ -148,6 +148,18 @@ impl Kinds {
         activities.count(Stage::Started) + activities.count(Stage::Offered) > 0 || outbox.len() > 0
     }
 
+    /// Nothing is pending that could let the run go on, but activities.
+    pub(super) fn is_only_activities(&self) -> bool {
+        let Self { activities: _, timers, buffer: _, outbox, receipts: _, children, has_rows: _ } = self;
+        timers.len() + outbox.len() + children.len() == 0
+    }
+
+    /// Nothing is pending that could let the run go on, but children.
+    pub(super) fn is_only_children(&self) -> bool {
+        let Self { activities, timers, buffer: _, outbox, receipts: _, children: _, has_rows: _ } = self;
+        activities.len() + timers.len() + outbox.len() == 0
+    }
+
     /// When the first of it happens by itself.
     pub(super) fn next_due(&self) -> Option<Time> {
         let Self { activities, timers, buffer: _, outbox: _, receipts: _, children: _, has_rows: _ } = self;

@@ -18,7 +18,9 @@ use durably_proto::temporal::api::{
 use super::{
     Completed, Context, Dispatch, Execution, Output, Poller, WorkflowTaskGrant,
     admission::DEFAULT_TASK_TIMEOUT,
-    commands, hindrance,
+    commands,
+    external::SERVER,
+    hindrance,
     state::{RunningTask, ScheduledTask, Sticky, TaskToken, WorkflowTask},
     time::{MINUTE, Nanos, SECOND, Time, nanos, positive},
 };
@@ -445,7 +447,7 @@ impl Execution {
             return;
         };
         let cause = WorkflowTaskFailedCause::ForceCloseCommand;
-        self.fail_running_task(&running, cause, None, "history-service".into(), cx);
+        self.fail_running_task(&running, cause, None, SERVER.into(), cx);
         self.changed(cx);
     }
 

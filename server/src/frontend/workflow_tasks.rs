@@ -1,7 +1,8 @@
 //! What a worker does with workflow tasks: poll, complete, fail, answer queries.
 
+use durably_proto::parts::{What, parts};
 use durably_proto::temporal::api::{
-    command::v1::{Command, command::Attributes},
+    command::v1::Command,
     enums::v1::{QueryResultType, WorkflowTaskFailedCause},
     workflowservice::v1::*,
 };
@@ -50,14 +51,7 @@ impl Frontend {
             let message = "messages is not empty: updates are not offered by this server; send commands only";
             return self.refuse_completion(&namespace, request, cause, message.to_owned()).await;
         }
-        let largest = request.commands.iter().max_by_key(|command| command.encoded_len());
-        if let Some(command) = largest.filter(|command| command.encoded_len() > validate::MAX_BLOB) {
-            let message = format!(
-                "{} {} bytes; at most {} are allowed. Store large data elsewhere and pass a reference",
-                takes(command),
-                command.encoded_len(),
-                validate::MAX_BLOB
-            );
+        if let Some(message) = too_large_command(&request.commands) {
             let cause = WorkflowTaskFailedCause::PayloadsTooLarge;
             return self.refuse_completion(&namespace, request, cause, message).await;
         }
@@ -147,35 +141,19 @@ pub(super) fn seal_task(namespace: &Namespace, task: &mut PollWorkflowTaskQueueR
     tokens::seal(namespace, kind, &mut task.task_token);
 }
 
-/// What of a command can be large, and the verb, in words that the workflow's author knows.
-fn takes(command: &Command) -> String {
-    match &command.attributes {
-        Some(Attributes::ScheduleActivityTaskCommandAttributes(activity)) => {
-            let name = activity.activity_type.as_ref().map_or("", |of| &of.name);
-            format!("the arguments of activity `{name}` take")
-        }
-        Some(Attributes::CompleteWorkflowExecutionCommandAttributes(_)) => {
-            "the workflow's result takes".into()
-        }
-        Some(Attributes::FailWorkflowExecutionCommandAttributes(_)) => "the workflow's failure takes".into(),
-        Some(Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(_)) => {
-            "the arguments of the next run take".into()
-        }
-        Some(
-            Attributes::RequestCancelActivityTaskCommandAttributes(_)
-            | Attributes::StartTimerCommandAttributes(_)
-            | Attributes::CancelTimerCommandAttributes(_)
-            | Attributes::CancelWorkflowExecutionCommandAttributes(_)
-            | Attributes::RecordMarkerCommandAttributes(_)
-            | Attributes::UpsertWorkflowSearchAttributesCommandAttributes(_)
-            | Attributes::ModifyWorkflowPropertiesCommandAttributes(_)
-            | Attributes::StartChildWorkflowExecutionCommandAttributes(_)
-            | Attributes::SignalExternalWorkflowExecutionCommandAttributes(_)
-            | Attributes::RequestCancelExternalWorkflowExecutionCommandAttributes(_)
-            | Attributes::ProtocolMessageCommandAttributes(_)
-            | Attributes::ScheduleNexusOperationCommandAttributes(_)
-            | Attributes::RequestCancelNexusOperationCommandAttributes(_),
-        )
-        | None => "a command takes".into(),
-    }
+/// Says of the first command that has too much what it is and what it takes.
+fn too_large_command(commands: &[Command]) -> Option<String> {
+    let large = |command: &&Command| command.encoded_len() > validate::MAX_BLOB;
+    let parts =
+        commands.iter().filter(large).filter_map(|command| command.attributes.as_ref()).flat_map(parts);
+    let part = parts.into_iter().find(|part| part.bytes > validate::MAX_BLOB)?;
+    let what = match part.what {
+        What::OfWorkflow(noun, verb) => format!("the workflow's {noun} {verb}"),
+        What::Of(what) => what,
+    };
+    Some(format!(
+        "{what} {} bytes; at most {} are allowed. Store large data elsewhere and pass a reference",
+        part.bytes,
+        validate::MAX_BLOB
+    ))
 }

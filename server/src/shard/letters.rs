@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     Namespace,
     engine::{Address, Message, Outcome, RunKey, Sender},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// What travels between shards.
@@ -58,32 +58,34 @@ pub(super) struct NamespaceIds {
 
 impl NamespaceIds {
     /// The id of the namespace that the sender means; `None` when there is none of that name.
-    pub(super) fn find(&mut self, to: &Address, from: &RunKey, store: &dyn Store) -> Option<String> {
+    pub(super) fn find(
+        &mut self,
+        to: &Address,
+        from: &RunKey,
+        store: &dyn Store,
+    ) -> Result<Option<String>, StoreError> {
         if to.namespace.is_empty() {
-            return Some(from.namespace_id.to_string());
+            return Ok(Some(from.namespace_id.to_string()));
         }
         if !self.by_name.contains_key(&to.namespace) {
-            self.read(store);
+            self.read(store)?;
         }
-        self.by_name.get(&to.namespace).cloned()
+        Ok(self.by_name.get(&to.namespace).cloned())
     }
 
     /// The name of a namespace; empty if there is none.
-    pub(super) fn name(&mut self, id: &str, store: &dyn Store) -> String {
-        let known = |names: &BTreeMap<String, String>| {
-            names.iter().find(|(_, known)| *known == id).map(|(name, _)| name.clone())
-        };
-        known(&self.by_name)
-            .or_else(|| {
-                self.read(store);
-                known(&self.by_name)
-            })
-            .unwrap_or_default()
+    pub(super) fn name(&mut self, id: &str, store: &dyn Store) -> Result<String, StoreError> {
+        if !self.by_name.values().any(|known| known == id) {
+            self.read(store)?;
+        }
+        let known = self.by_name.iter().find(|(_, known)| *known == id);
+        Ok(known.map(|(name, _)| name.clone()).unwrap_or_default())
     }
 
-    fn read(&mut self, store: &dyn Store) {
-        let stored = store.namespaces().unwrap_or_default();
+    fn read(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let stored = store.namespaces()?;
         let known = stored.iter().filter_map(|(_, encoded)| Namespace::decode(encoded).ok());
         self.by_name = known.map(|namespace| (namespace.name, namespace.id)).collect();
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use durably_proto::temporal::api::{
     history::v1::{TimerCanceledEventAttributes, history_event::Attributes},
 };
 
-use super::{Applied, Context, Execution, Extra, Plan, Refused, check_id, push};
+use super::{Applied, Context, Execution, Extra, Plan, Refused, SERVER, check_id, push};
 
 pub(super) fn check<'a>(a: &'a Command, run: &Execution, plan: &mut Plan<'a>) -> Result<(), Refused> {
     check_id(Cause::BadCancelTimerAttributes, "TimerId", &a.timer_id)?;
@@ -48,7 +48,7 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         timer_id: a.timer_id,
         started_event_id,
         workflow_task_completed_event_id: applied.completed_event_id,
-        identity: "history-service".into(),
+        identity: SERVER.into(),
     };
     push(run, Attributes::TimerCanceledEventAttributes(attributes), extra, cx);
 }

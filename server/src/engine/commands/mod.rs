@@ -39,7 +39,7 @@ use durably_proto::temporal::api::{
     taskqueue::v1::TaskQueue,
 };
 
-use super::{Context, Execution};
+use super::{Context, Execution, external::SERVER};
 use crate::{RESERVED_QUEUES, store::Field};
 
 /// Why a completed workflow task is recorded as failed instead.
@@ -344,7 +344,7 @@ pub(super) fn apply(
     for id in std::mem::take(&mut applied.canceled) {
         if run.is_open() {
             applied.needs_task = true;
-            run.activity_canceled_unstarted(id, "history-service", cx);
+            run.activity_canceled_unstarted(id, SERVER, cx);
         }
     }
     run.enforce_history_limits(cx);

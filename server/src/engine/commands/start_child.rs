@@ -12,7 +12,7 @@ use super::{
     Applied, Context, Execution, Extra, Plan, Refused, check_attributes, check_id, check_queue, push,
 };
 use crate::engine::{
-    admission::task_timeout,
+    admission::{run_timeout, task_timeout},
     children::{Child, StartChildBody},
     outbox::{Address, Body, Unsettled},
     retry,
@@ -94,10 +94,7 @@ fn initiated(
     workflow_task_completed_event_id: i64,
 ) -> StartChildWorkflowExecutionInitiatedEventAttributes {
     let execution_timeout = positive(a.workflow_execution_timeout.as_ref());
-    let run_timeout = match (positive(a.workflow_run_timeout.as_ref()), execution_timeout) {
-        (Some(run), Some(all)) => Some(run.min(all)),
-        (run, all) => run.or(all),
-    };
+    let run_timeout = run_timeout(positive(a.workflow_run_timeout.as_ref()), execution_timeout);
     let task_timeout = task_timeout(positive(a.workflow_task_timeout.as_ref()), run_timeout);
     let mut task_queue = a
         .task_queue

@@ -202,3 +202,16 @@ fn others_can_be_asked_to_cancel() {
     family.play(Who::Parent, "poll\ncomplete cancel-other kid late").carry();
     insta::assert_snapshot!(family.log);
 }
+
+/// The answer to the start arrives when the parent has ended: what the parent says of its end is still not settled.
+#[test]
+fn a_late_answer_does_not_take_back_that_the_parent_has_ended() {
+    let mut family = Family::with("child kid");
+    let start = family.said(Who::Parent)[0].clone();
+    let outcome = family.hand(Who::Child, &start);
+    family.play(Who::Parent, "terminate");
+    family.settle(Who::Parent, &start, outcome);
+    family.said(Who::Parent).clear();
+    family.play(Who::Parent, "crash").carry();
+    assert!(family.log.contains("child:   3 WorkflowExecutionTerminated"), "{}", family.log);
+}

@@ -33,8 +33,10 @@ impl Shard {
     fn receive_message(&mut self, message: Message) {
         let from = message.from.clone();
         let store = &*self.shared.store;
-        let Some(namespace_id) = self.namespace_ids.find(&message.to, &from.key, store) else {
-            return self.answer(from, None, Some(Outcome::NamespaceNotFound));
+        let namespace_id = match self.namespace_ids.find(&message.to, &from.key, store) {
+            Ok(Some(namespace_id)) => namespace_id,
+            Ok(None) => return self.answer(from, None, Some(Outcome::NamespaceNotFound)),
+            Err(_) => return self.answer(from, None, None),
         };
         let message = match message.body {
             Body::StartChild(start) => {
@@ -76,14 +78,13 @@ impl Shard {
             return Ok(Outcome::AlreadyExists);
         }
         let target = Target::named(namespace_id, workflow_id, "");
-        if let Some(seq) = self.find_set_aside(&target)?
-            && self.set_aside.get(&seq).is_some_and(|run| !run.closed)
-        {
-            return Ok(Outcome::AlreadyExists);
-        }
-        if let Some(seq) = self.in_the_way(&target)? {
+        let found = match self.in_the_way(&target) {
+            Err(ReadError::SetAside(_)) => return Ok(Outcome::AlreadyExists),
+            found => found?,
+        };
+        if let Some(seq) = found {
             let run = self.run(seq)?;
-            if run.is_started_by(parent) {
+            if run.is_started_by(&parent.key, parent.event_id) {
                 let run_id = run.start_attributes().first_execution_run_id.clone();
                 return Ok(Outcome::Started { run_id });
             }
@@ -97,7 +98,7 @@ impl Shard {
                 }
             }
         }
-        let parent_namespace = self.namespace_ids.name(&parent.key.namespace_id, &*self.shared.store);
+        let parent_namespace = self.namespace_ids.name(&parent.key.namespace_id, &*self.shared.store)?;
         let run_id = fresh_id();
         let new = new_child(namespace_id, run_id.clone(), fresh_id(), start, parent, parent_namespace);
         self.start_run(new);

@@ -2,7 +2,7 @@
 
 use durably_proto::temporal::api::enums::v1::WorkflowExecutionStatus;
 
-use super::Shard;
+use super::{Shard, runs::ReadError};
 use crate::{
     ServiceError,
     engine::{Admission, Input, Terms, admit, new_run, termination_for_start},
@@ -40,12 +40,12 @@ impl Shard {
     }
 
     /// The newest run of a workflow id that somebody wants to start.
-    pub(super) fn in_the_way(&mut self, target: &Target) -> Result<Option<i64>, ServiceError> {
-        Ok(match self.find_set_aside(target)? {
+    pub(super) fn in_the_way(&mut self, target: &Target) -> Result<Option<i64>, ReadError> {
+        match self.seek(target) {
             // A run that was terminated though it could not be read is in nobody's way.
-            Some(seq) if self.set_aside.get(&seq).is_some_and(|run| run.closed) => None,
-            _ => self.seek(target)?,
-        })
+            Err(ReadError::SetAside(run)) if run.closed => Ok(None),
+            found => found,
+        }
     }
 
     /// What the newest run of the workflow id means for the start: the answer, an error, or nothing in its way.
