@@ -7,7 +7,9 @@ the server's address and the queue's name, prints `ready`, and ends with its sta
   returns its own language's value of a kind; `refuse`, which fails for good with details and a cause; `resume`, whose second
   attempt returns the heartbeat details of the first; and `linger`, which heartbeats until it is cancelled;
 - the workflow `Square`, which calls the first four on the queue that it is given and reports what came back, `given` being the
-  findings of its own language about the values that it was given; and `SquareCancelled`, which waits for `linger`.
+  findings of its own language about the values that it was given; and `SquareCancelled`, which waits for `linger`;
+- the workflow `SquareParent`, which starts two `SquareChild` on the queue that it is given: one gets a signal and returns what it is
+  told, the other fails as `refuse` does.
 
 To add a language: write a worker like the others, and name it in `xtask/src/square.rs`.
 """
@@ -41,6 +43,15 @@ FINDINGS = {
     "text": 'naïve 日本 🦊\n"quoted" \\ end!',
     "characters": 25,
     "bytes": "00017f80ff",
+}
+
+
+REFUSED = {
+    "type": "Refused",
+    "message": "no, ü",
+    "details": [{"code": 7}, "ü"],
+    "nonRetryable": True,
+    "cause": {"type": "Deeper", "message": "deep down"},
 }
 
 
@@ -97,14 +108,22 @@ async def test_values_failures_and_heartbeats_cross(address: str, caller: str, c
     assert report == {
         "inspected": FINDINGS,
         "given": FINDINGS,
-        "refused": {
-            "type": "Refused",
-            "message": "no, ü",
-            "details": [{"code": 7}, "ü"],
-            "nonRetryable": True,
-            "cause": {"type": "Deeper", "message": "deep down"},
-        },
+        "refused": REFUSED,
         "resumed": [{"at": 3}, "ü"],
+    }
+
+
+# Java works through the sidecar, in a frame of its own that has no children yet.
+RELATIVES = [(parent, child) for parent, child in PAIRS if "java" not in (parent, child)]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("parent", "child"), RELATIVES)
+async def test_parents_and_children_speak_to_each_other(address: str, parent: str, child: str) -> None:
+    report = await (await start(address, "SquareParent", parent, child)).result()
+    assert report == {
+        "heard": {"name": "Zoë 🦊", "count": 3, "ratio": 0.5, "deep": {"flags": [True, False, None]}},
+        "refused": REFUSED,
     }
 
 

@@ -11,7 +11,13 @@ from typing import Any
 from durably import activity, workflow
 from durably.client import Client
 from durably.common import RetryPolicy
-from durably.exceptions import ActivityError, ApplicationError, CancelledError, is_cancelled_exception
+from durably.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    ChildWorkflowError,
+    is_cancelled_exception,
+)
 from durably.worker import Worker
 
 VALUES: dict[str, Any] = {
@@ -132,6 +138,49 @@ class SquareCancelled:
         return "not cancelled"
 
 
+@workflow.defn
+class SquareParent:
+    """Starts two children of another language: tells one something, and sees the other fail."""
+
+    @workflow.run
+    async def run(self, queue: str) -> dict[str, Any]:
+        listener = await workflow.start_child_workflow("SquareChild", False, task_queue=queue)
+        await listener.signal("tell", VALUES["object"])
+        heard = await listener
+        try:
+            refused: Any = await workflow.execute_child_workflow("SquareChild", True, task_queue=queue)
+        except ChildWorkflowError as error:
+            cause = error.cause
+            assert isinstance(cause, ApplicationError) and isinstance(cause.cause, ApplicationError)
+            refused = {
+                "type": cause.type,
+                "message": cause.message,
+                "details": list(cause.details),
+                "nonRetryable": cause.non_retryable,
+                "cause": {"type": cause.cause.type, "message": cause.cause.message},
+            }
+        return {"heard": heard, "refused": refused}
+
+
+@workflow.defn
+class SquareChild:
+    """Fails, or returns what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    @workflow.signal
+    def tell(self, value: Any) -> None:
+        self.told.append(value)
+
+    @workflow.run
+    async def run(self, refuses: bool) -> Any:
+        if refuses:
+            refuse()
+        await workflow.wait_condition(lambda: len(self.told) > 0)
+        return self.told[0]
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
@@ -140,7 +189,7 @@ async def main() -> None:
     worker = Worker(
         await Client.connect(arguments.address),
         task_queue=arguments.queue,
-        workflows=[Square, SquareCancelled],
+        workflows=[Square, SquareCancelled, SquareParent, SquareChild],
         activities=[inspect, give, refuse, resume, linger],
         max_heartbeat_throttle_interval=timedelta(milliseconds=100),
     )

@@ -5,7 +5,13 @@ import {
   ActivityFailure,
   ApplicationFailure,
   CancelledFailure,
+  ChildWorkflowFailure,
+  condition,
+  defineSignal,
+  executeChild,
   proxyActivities,
+  setHandler,
+  startChild,
 } from '@temporalio/workflow';
 import type * as activities from './activities';
 import { describe, VALUES, type Values } from './values';
@@ -28,7 +34,7 @@ export async function Square(queue: string): Promise<Json> {
 }
 
 function refusal(error: unknown): Json {
-  const why = error instanceof ActivityFailure ? error.cause : undefined;
+  const why = error instanceof ActivityFailure || error instanceof ChildWorkflowFailure ? error.cause : undefined;
   if (!(why instanceof ApplicationFailure) || !(why.cause instanceof ApplicationFailure)) throw error;
   const { type, message, details, nonRetryable, cause } = why;
   return { type, message, details, nonRetryable, cause: { type: why.cause.type, message: cause?.message } };
@@ -51,4 +57,32 @@ export async function SquareCancelled(queue: string): Promise<unknown> {
     throw error;
   }
   return 'not cancelled';
+}
+
+const tell = defineSignal<[unknown]>('tell');
+
+/** Starts two children of another language: tells one something, and sees the other fail. */
+export async function SquareParent(taskQueue: string): Promise<Json> {
+  const listener = await startChild('SquareChild', { args: [false], taskQueue });
+  await listener.signal(tell, VALUES.object);
+  const heard = await listener.result();
+  const refused = await executeChild('SquareChild', { args: [true], taskQueue }).catch(refusal);
+  return { heard, refused };
+}
+
+/** Fails, or returns what it is told. */
+export async function SquareChild(refuses: boolean): Promise<unknown> {
+  if (refuses) {
+    throw ApplicationFailure.create({
+      message: 'no, ü',
+      type: 'Refused',
+      nonRetryable: true,
+      details: [{ code: 7 }, 'ü'],
+      cause: ApplicationFailure.create({ message: 'deep down', type: 'Deeper' }),
+    });
+  }
+  const told: unknown[] = [];
+  setHandler(tell, (value) => void told.push(value));
+  await condition(() => told.length > 0);
+  return told[0];
 }

@@ -170,6 +170,34 @@ func squareCancelled(ctx workflow.Context, queue string) (any, error) {
 	return map[string]any{"cancelled": []any{crumbs}}, nil
 }
 
+// squareParent starts two children of another language: tells one something, and sees the other fail.
+func squareParent(ctx workflow.Context, queue string) (map[string]any, error) {
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{TaskQueue: queue})
+	listener := workflow.ExecuteChildWorkflow(ctx, "SquareChild", false)
+	if err := listener.SignalChildWorkflow(ctx, "tell", anObject).Get(ctx, nil); err != nil {
+		return nil, err
+	}
+	var heard any
+	if err := listener.Get(ctx, &heard); err != nil {
+		return nil, err
+	}
+	refused, err := refusal(workflow.ExecuteChildWorkflow(ctx, "SquareChild", true).Get(ctx, nil))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"heard": heard, "refused": refused}, nil
+}
+
+// squareChild fails, or returns what it is told.
+func squareChild(ctx workflow.Context, refuses bool) (any, error) {
+	if refuses {
+		return nil, refuse(nil)
+	}
+	var told any
+	workflow.GetSignalChannel(ctx, "tell").Receive(ctx, &told)
+	return told, nil
+}
+
 func run(address, queue string) error {
 	c, err := client.Dial(client.Options{HostPort: address})
 	if err != nil {
@@ -179,6 +207,8 @@ func run(address, queue string) error {
 	w := worker.New(c, queue, worker.Options{MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 	w.RegisterWorkflowWithOptions(square, workflow.RegisterOptions{Name: "Square"})
 	w.RegisterWorkflowWithOptions(squareCancelled, workflow.RegisterOptions{Name: "SquareCancelled"})
+	w.RegisterWorkflowWithOptions(squareParent, workflow.RegisterOptions{Name: "SquareParent"})
+	w.RegisterWorkflowWithOptions(squareChild, workflow.RegisterOptions{Name: "SquareChild"})
 	for name, code := range map[string]any{"inspect": inspect, "give": give, "refuse": refuse, "resume": resume, "linger": linger} {
 		w.RegisterActivityWithOptions(code, activity.RegisterOptions{Name: name})
 	}
