@@ -1,7 +1,7 @@
 /** Tests of a workflow that waits for people: a signal, a query, three days in no time, a retry, and a replay of what has happened. */
 
-import { strict as assert } from 'node:assert';
 // snippet: start
+import { strict as assert } from 'node:assert';
 import { type TestContext, test } from 'node:test';
 import type { WorkflowHandle } from '@durably/client';
 import { TestWorkflowEnvironment } from '@durably/testing';

@@ -246,7 +246,7 @@ async def test_errors_of_the_server(client: Client, queue: str) -> None:
 
 
 async def test_bad_options_are_told_before_anything_is_sent(client: Client) -> None:
-    with pytest.raises(ValueError, match="id must not be empty"):
+    with pytest.raises(ValueError, match="id is missing, or empty"):
         await client.start_workflow("Door", id="", task_queue="q")
     with pytest.raises(TypeError, match="nope"):
         await client.start_workflow("Door", id="x", task_queue="q", nope=1)  # type: ignore[call-overload]

@@ -313,8 +313,9 @@ pub enum OpenError {
     )]
     NewerSchema { path: PathBuf, found: u32, supported: u32 },
     #[error(
-        "{}: in use by another process that does not share it ({detail}). Stop that process, or use another \
-         state file",
+        "{}: in use by another process ({detail}). Stop that process, connect to the state as `embedded:{}` if it is \
+         that of an embedded server, or use another state file",
+        path.display(),
         path.display()
     )]
     Locked { path: PathBuf, detail: String },

@@ -292,7 +292,8 @@ impl Queue {
             state.end_worker();
         }
         self.arrived.notify_waiters();
-        let patience = graceful.unwrap_or(Duration::ZERO) + self.patience;
+        // Long enough for an answer that is on its way, and not for an application that may think about one for minutes.
+        let patience = graceful.unwrap_or(Duration::ZERO) + self.patience.min(LAST_WORDS);
         if tokio::time::timeout(patience, over.wait_for(|over| *over)).await.is_ok() {
             return;
         }

@@ -4,19 +4,19 @@ set -euo pipefail
 
 python() {
     # snippet: python
-    grep -rl --include='*.py' temporalio . | xargs sed -i.bak 's/temporalio/durably/g'
+    grep -rl --include='*.py' --exclude-dir={.venv,venv,site-packages} temporalio . | xargs -r sed -i.bak 's/temporalio/durably/g'
     # end snippet
 }
 
 typescript() {
     # snippet: typescript
-    grep -rl --include='*.ts' --exclude-dir=node_modules '@temporalio/' . | xargs sed -i.bak 's|@temporalio/|@durably/|g'
+    grep -rl --include='*.ts' --exclude-dir=node_modules '@temporalio/' . | xargs -r sed -i.bak 's|@temporalio/|@durably/|g'
     # end snippet
 }
 
 go() {
     # snippet: go
-    grep -rl --include='*.go' 'go.temporal.io/sdk/' . | xargs sed -i.bak 's|go.temporal.io/sdk/|durably.dev/sdk/|g'
+    grep -rl --include='*.go' --exclude-dir=vendor 'go.temporal.io/sdk/' . | xargs -r sed -i.bak 's|go.temporal.io/sdk/|durably.dev/sdk/|g'
     # end snippet
 }
 

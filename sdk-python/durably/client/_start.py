@@ -93,8 +93,8 @@ async def start_request(
     workflow_type: str,
     args: Sequence[Any],
     *,
-    id: str,
-    task_queue: str,
+    id: str = "",
+    task_queue: str = "",
     execution_timeout: timedelta | float | None = None,
     run_timeout: timedelta | float | None = None,
     task_timeout: timedelta | float | None = None,
@@ -120,9 +120,9 @@ async def start_request(
     """
     del request_eager_start
     if not id:
-        raise ValueError("start_workflow: id must not be empty")
+        raise ValueError("start_workflow: id is missing, or empty")
     if not task_queue:
-        raise ValueError("start_workflow: task_queue must not be empty")
+        raise ValueError("start_workflow: task_queue is missing, or empty")
     if versioning_override is not None:
         raise ValueError("start_workflow: versioning_override is not supported in this release")
     data_converter = client.data_converter

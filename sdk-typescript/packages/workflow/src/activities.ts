@@ -63,7 +63,9 @@ export function scheduleActivity<R>(activityType: string, args: unknown[], optio
 export function proxyActivities<A = UntypedActivities>(options: ActivityOptions): ActivityInterfaceFor<A> {
   if (options === undefined) throw new TypeError('options must be defined');
   if (options.startToCloseTimeout === undefined && options.scheduleToCloseTimeout === undefined) {
-    throw new TypeError('Required either scheduleToCloseTimeout or startToCloseTimeout');
+    throw new TypeError(
+      "Required either scheduleToCloseTimeout or startToCloseTimeout: pass one to proxyActivities, for example startToCloseTimeout: '1 minute'"
+    );
   }
   return new Proxy({} as ActivityInterfaceFor<A>, {
     get(_, activityType) {

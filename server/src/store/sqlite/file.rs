@@ -121,7 +121,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), OpenError> {
 pub fn back_up(from: &Path, to: &Path) -> Result<(), OpenError> {
     if fs::symlink_metadata(to).is_ok() {
         return Err(OpenError::InvalidOption {
-            option: "backup",
+            option: "path of the copy",
             problem: format!("{} is there already; remove it, or give another name", to.display()),
         });
     }
