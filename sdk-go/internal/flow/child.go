@@ -177,10 +177,10 @@ func Metadata(with converter.DataConverter, summary, details string) (metadata *
 
 // childStarted settles what waits for a child's start. Only now can the child be cancelled: as in the official SDK, a
 // context that was cancelled before doesn't keep the child from starting, but cancels it here.
-func (r *Run) childStarted(job *core.ResolveChildWorkflowStart) {
+func (r *Run) childStarted(job *core.ResolveChildWorkflowStart) error {
 	c := r.children[job.Seq]
 	if c == nil {
-		return
+		return nil
 	}
 	switch status := job.Status.(type) {
 	case *core.ResolveChildWorkflowStart_Started:
@@ -200,7 +200,10 @@ func (r *Run) childStarted(job *core.ResolveChildWorkflowStart) {
 		err := &undecoded{run: r, failure: status.Cancelled}
 		r.endChild(job.Seq, nil, err)
 		c.execution.Set(nil, err)
+	default:
+		return tooNew("the start of a child workflow", status)
 	}
+	return nil
 }
 
 func notStarted(f *core.ChildWorkflowStartFailed) error {
@@ -220,10 +223,10 @@ func notStarted(f *core.ChildWorkflowStartFailed) error {
 	}}
 }
 
-func (r *Run) childEnded(job *core.ResolveChildWorkflow) {
+func (r *Run) childEnded(job *core.ResolveChildWorkflow) error {
 	c := r.children[job.Seq]
 	if c == nil {
-		return
+		return nil
 	}
 	var value any
 	var err error
@@ -236,8 +239,11 @@ func (r *Run) childEnded(job *core.ResolveChildWorkflow) {
 		err = &undecoded{run: r, failure: status.Failed}
 	case *core.ChildWorkflowResolution_Cancelled:
 		err = &undecoded{run: r, failure: status.Cancelled}
+	default:
+		return tooNew("the end of a child workflow", status)
 	}
 	r.endChild(job.Seq, value, err)
+	return nil
 }
 
 func (r *Run) endChild(seq uint32, value any, err error) {

@@ -19,11 +19,11 @@ func (r *Run) apply(job *core.WorkflowJob, activation *core.WorkflowActivation) 
 	case *core.WorkflowJob_FireTimer:
 		settle(r.timers, job.FireTimer.Seq, nil, nil)
 	case *core.WorkflowJob_ResolveActivity:
-		r.resolve(job.ResolveActivity)
+		return r.resolve(job.ResolveActivity)
 	case *core.WorkflowJob_ResolveChildWorkflowStart:
-		r.childStarted(job.ResolveChildWorkflowStart)
+		return r.childStarted(job.ResolveChildWorkflowStart)
 	case *core.WorkflowJob_ResolveChildWorkflow:
-		r.childEnded(job.ResolveChildWorkflow)
+		return r.childEnded(job.ResolveChildWorkflow)
 	case *core.WorkflowJob_ResolveSignalExternalWorkflow:
 		r.signalled(job.ResolveSignalExternalWorkflow)
 	case *core.WorkflowJob_ResolveRequestCancelExternalWorkflow:
@@ -40,9 +40,14 @@ func (r *Run) apply(job *core.WorkflowJob, activation *core.WorkflowActivation) 
 	case *core.WorkflowJob_Evict:
 		r.exit()
 	default:
-		return fmt.Errorf("the core sent a job that this SDK doesn't know (%T): a newer SDK is needed", job)
+		return tooNew("a job", job)
 	}
 	return nil
+}
+
+// tooNew is what the core sent, of a kind that is none of this SDK's: another than it means must not be made of it.
+func tooNew(what string, sent any) error {
+	return fmt.Errorf("the core sent %s that this SDK doesn't know (%T): a newer SDK is needed", what, sent)
 }
 
 // follow notes what the activation says about the history.
@@ -63,10 +68,10 @@ func settle(of map[uint32]*pending, seq uint32, value any, err error) {
 	}
 }
 
-func (r *Run) resolve(job *core.ResolveActivity) {
+func (r *Run) resolve(job *core.ResolveActivity) error {
 	p := r.activities[job.Seq]
 	if p == nil {
-		return
+		return nil
 	}
 	var value any
 	var err error
@@ -79,8 +84,11 @@ func (r *Run) resolve(job *core.ResolveActivity) {
 		err = &undecoded{run: r, failure: status.Failed}
 	case *core.ActivityResolution_Cancelled:
 		err = &undecoded{run: r, failure: status.Cancelled}
+	default:
+		return tooNew("the end of an activity", status)
 	}
 	settle(r.activities, job.Seq, value, err)
+	return nil
 }
 
 func (r *Run) toError(f *failurepb.Failure) error { return r.env.FailureConverter.FailureToError(f) }

@@ -18,6 +18,7 @@ from durably.worker import _commands as commands
 from durably.worker import _interception as interception
 from durably.worker._flags import RAISE_WHEN_CANCELLED_AT_THE_END
 from durably.worker._loop import Task
+from durably.worker._scheduled import check_status, too_new, value_of
 from durably.workflow._checks import UNSET
 from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
 from durably.workflow._exceptions import NondeterminismError
@@ -190,6 +191,8 @@ class Related:
             pending.first_run = job.started.run_id
             pending.start.set_result(None)
             return
+        if job.failed is None and job.cancelled is None:
+            raise too_new("the start of a child workflow")
         del self._children[job.seq]
         _fail(pending.start, self._error(job.cancelled) if job.cancelled is not None else _start_error(job.failed))
         # Nobody ever gets the handle.
@@ -199,19 +202,14 @@ class Related:
         pending = self._children.pop(job.seq, None)
         if pending is None:
             raise NondeterminismError(f"the history ends child workflow {job.seq}, which the code hasn't started")
+        check_status(job.result, "the end of a child workflow")
         try:
-            value = self._value(job.result, pending.options.ret_type)
+            value = value_of(self._run, job.result, pending.options.ret_type)
         except Exception as error:
             # Raised where the workflow waits for the result, so that the stack shows which child it was.
             _fail(pending.result, error)
         else:
             pending.result.set_result(value)
-
-    def _value(self, result: Any, ret_type: Any) -> Any:
-        success = result.completed
-        if success is None:
-            raise self._error(result.failed if result.failed is not None else result.cancelled)
-        return None if success.result is None else self._run.payload_converter.from_payload(success.result, ret_type)
 
     def _resolve_delivery(self, what: str, pending: dict[int, asyncio.Future[None]], job: Any) -> None:
         future = pending.pop(job.seq, None)
@@ -238,9 +236,8 @@ def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
 
 def _start_error(failed: Any) -> BaseException:
     """Why a child could not be started."""
-    if failed is None or failed.cause == _ALREADY_EXISTS:
-        workflow_id, workflow_type = (failed.workflow_id, failed.workflow_type) if failed is not None else ("", "")
-        return WorkflowAlreadyStartedError(workflow_id, workflow_type)
+    if failed.cause == _ALREADY_EXISTS:
+        return WorkflowAlreadyStartedError(failed.workflow_id, failed.workflow_type)
     child = f"child workflow {failed.workflow_id} ({failed.workflow_type})"
     if failed.cause == _NAMESPACE_NOT_FOUND:
         return ApplicationError(f"{child} was not started: there is no such namespace", type="NamespaceNotFound")

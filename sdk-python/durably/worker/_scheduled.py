@@ -91,10 +91,11 @@ class Scheduled:
         if pending is None:
             raise NondeterminismError(f"the history resolves activity {job.seq}, which the code hasn't scheduled")
         future: asyncio.Future[Any] = pending.future
+        check_status(job.result, "the end of an activity")
         if future.done():
             return
         try:
-            value = self._value(job.result, pending.ret_type)
+            value = value_of(self._run, job.result, pending.ret_type)
         except Exception as err:
             # Raised where the workflow waits for the result, so that the stack shows which activity it was.
             future.set_exception(err)
@@ -103,9 +104,22 @@ class Scheduled:
         else:
             future.set_result(value)
 
-    def _value(self, result: Any, ret_type: Any) -> Any:
-        run, success = self._run, result.completed
-        if success is None:
-            failure = result.failed if result.failed is not None else result.cancelled
-            raise run.options.failure_converter.from_failure(failure, run.payload_converter)
-        return None if success.result is None else run.payload_converter.from_payload(success.result, ret_type)
+
+def check_status(result: Any, what: str) -> None:
+    """A resolution without a status that is known here is that of a later core, and must not pass for any other."""
+    if result is None or (result.completed is None and result.failed is None and result.cancelled is None):
+        raise too_new(what)
+
+
+def too_new(what: str) -> RuntimeError:
+    """Fails the task: the core sent what is none of this SDK's."""
+    return RuntimeError(f"the core sent {what} that this SDK doesn't know; update the durably package")
+
+
+def value_of(run: WorkflowInstance, result: Any, ret_type: Any) -> Any:
+    """What an activity or a child has returned, decoded; raises what it failed with."""
+    success = result.completed
+    if success is None:
+        failure = result.failed if result.failed is not None else result.cancelled
+        raise run.options.failure_converter.from_failure(failure, run.payload_converter)
+    return None if success.result is None else run.payload_converter.from_payload(success.result, ret_type)

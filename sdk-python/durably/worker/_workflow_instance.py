@@ -32,7 +32,7 @@ from durably.worker._handlers import Handlers
 from durably.worker._loop import TimerHandle, WorkflowLoop
 from durably.worker._outcome import Outcome
 from durably.worker._related import Related
-from durably.worker._scheduled import Scheduled
+from durably.worker._scheduled import Scheduled, too_new
 from durably.worker._workflow_info import make_info
 from durably.workflow._activities import ActivityHandle, ActivityOptions
 from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
@@ -228,7 +228,7 @@ class WorkflowInstance(Runtime):
             self.random_seed = job.update_random_seed.randomness_seed
             self.random.seed(self.random_seed)
         else:
-            raise RuntimeError("the core sent a job that this SDK doesn't know; update the durably package")
+            raise too_new("a job")
 
     async def _run_main(self) -> None:
         call = interception.main_input(self._start, self.definition, self._run_args)
