@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { messageType } from '@durably/proto';
-import { type Field, tableOf } from '@durably/proto/lib/tables';
+import { type Field, messageOf, tableOf } from '@durably/proto/lib/tables';
 import { bundleWorkflowCode } from '@durably/worker';
 import { WorkflowContext } from '@durably/worker/lib/workflow/context';
 import { workflowsPath } from './worker';
@@ -21,22 +21,26 @@ function arrived(job: object): any {
   return type.decode(type.encode(job));
 }
 
-test('a run takes each job of the contract', async () => {
-  const { code } = await bundleWorkflowCode({ workflowsPath: workflowsPath('waiting') });
+/** What a run that waits says of a job that it can make nothing of; empty if it can. */
+async function makeRefusal(workflow: string, failureErrorTypes: string[] = []): Promise<(job: object) => string> {
+  const { code } = await bundleWorkflowCode({ workflowsPath: workflowsPath(workflow) });
   const context = new WorkflowContext({ code, logger, timeout: 0 });
-  const initialize = { workflowType: 'waiting', workflowId: 'w', randomnessSeed: 1n };
-  /** What a run that waits says of a job that it can make nothing of; empty if it can. */
-  const refusal = (job: object): string => {
+  const initialize = { workflowType: workflow, workflowId: 'w', randomnessSeed: 1n };
+  return (job: object): string => {
     const of = (jobs: object[]): any => ({
       runId: 'r', jobs, timestamp: { seconds: 1, nanos: 0 }, isReplaying: false, availableFlags: [], historyLength: 3,
     });
     const start = of([arrived({ initialize })]);
-    const run = context.createRun({ runId: 'r', activation: start, failureErrorTypes: [], buildId: '' });
+    const run = context.createRun({ runId: 'r', activation: start, failureErrorTypes, buildId: '' });
     context.activate(run, start, false);
     context.conclude(run);
     context.activate(run, of([arrived(job)]), false);
     return context.conclude(run).failed?.failure.message ?? '';
   };
+}
+
+test('a run takes each job of the contract', async () => {
+  const refusal = await makeRefusal('waiting');
   assert.match(refusal({}), UNKNOWN);
   const names = tableOf(NAME).fields.map((field: Field) => field.name);
   // A run begins once; and it is the worker that forgets it.
@@ -45,4 +49,26 @@ test('a run takes each job of the contract', async () => {
     assert.doesNotMatch(refusal({ [name]: {} }), UNKNOWN, name);
   }
   assert.ok(names.length > 6, String(names));
+});
+
+test('a run takes each status of the contract, and no other', async () => {
+  // Whoever lets any error end a workflow doesn't mean what the core says.
+  const refusal = await makeRefusal('owed', ['Error']);
+  let seen = 0;
+  for (const job of tableOf(NAME).fields) {
+    const fields = messageOf(job).fields;
+    const result = fields.find(({ name, kind }) => name === 'result' && kind === 'message');
+    const statuses = (result ? messageOf(result).fields : fields).filter(({ name }) => name !== 'seq');
+    if (!job.name.startsWith('resolve') || !statuses.some(({ name }) => name === 'cancelled')) continue;
+    const withStatus = (status: object) => ({ [job.name]: result ? { seq: 1, result: status } : { seq: 1, ...status } });
+    // What isn't set is what a later core has: it must not pass for a result.
+    assert.match(refusal(withStatus({})), /this SDK does not know; update/, job.name);
+    for (const { name } of statuses) {
+      // The cause of a failed start is one that there is.
+      const value = job.name === 'resolveChildWorkflowStart' && name === 'failed' ? { cause: 1 } : {};
+      assert.equal(refusal(withStatus({ [name]: value })), '', `${job.name} ${name}`);
+      seen++;
+    }
+  }
+  assert.ok(seen >= 9, String(seen));
 });

@@ -69,7 +69,7 @@ export class Children implements Pick<Outbound, 'startChildWorkflowExecution' | 
     if (started) pending.resolve(started.runId);
     else if (failed) pending.reject(this.run.thrownAt(this.startError(failed), pending.at));
     else if (cancelled) pending.reject(this.run.errorOf(cancelled, pending.at));
-    else throw new TypeError('the core sent the start of a child without a status');
+    else this.run.outcome.failTask(new TypeError('the core sent the start of a child that this SDK does not know; update @durably/worker'));
   }
 
   private startError({ cause, workflowId, workflowType }: durably.core.v1.IChildWorkflowStartFailed): Error {
@@ -90,7 +90,7 @@ export class Children implements Pick<Outbound, 'startChildWorkflowExecution' | 
     const failure = failed ?? cancelled;
     if (completed) pending.resolve(completed.result ? this.run.payloadConverter.fromPayload(completed.result) : undefined);
     else if (failure) pending.reject(this.run.errorOf(failure, pending.at));
-    else throw new TypeError("the core sent a child's result without a status");
+    else this.run.outcome.failTask(new TypeError('the core sent the end of a child that this SDK does not know; update @durably/worker'));
   }
 
   signalWorkflow({ signal, scope }: Parameters<Outbound['signalWorkflow']>[0]): Promise<void> {

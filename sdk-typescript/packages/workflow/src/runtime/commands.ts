@@ -109,8 +109,8 @@ export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity
       return;
     }
     const failure = failed ?? cancelled;
-    if (!failure) throw new TypeError('the core sent an activity result without a status');
-    pending.reject(this.run.errorOf(failure, pending.at));
+    if (failure) pending.reject(this.run.errorOf(failure, pending.at));
+    else this.run.outcome.failTask(new TypeError('the core sent the end of an activity that this SDK does not know; update @durably/worker'));
   }
 
   /** Resolves when the function returns true; it is asked whenever something has happened. */
