@@ -1,10 +1,10 @@
-//! A server that skips time: it does while somebody waits or sleeps, and stands otherwise.
+//! A server that skips time: it does while somebody waits or sleeps, and passes as anywhere otherwise.
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 #![allow(clippy::unnecessary_wraps, reason = "fields of messages are options")]
 
 mod sdk;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use durably_core::Client;
 use durably_proto::{
@@ -19,6 +19,7 @@ use durably_proto::{
 };
 use prost::Message as _;
 use sdk::*;
+use tokio::sync::Notify;
 use tonic::Code;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -29,6 +30,10 @@ const SOON: Duration = Duration::from_secs(20);
 struct Place {
     client: Client,
     sdk: Sdk,
+    /// The activity of `holds` is under way.
+    held: Arc<Notify>,
+    /// Ends it.
+    release: Arc<Notify>,
 }
 
 impl Place {
@@ -50,7 +55,12 @@ impl Place {
                     ..Default::default()
                 };
                 Outcome::Completed(context.activity_with(nap).await.unwrap())
+            })
+            .workflow("holds", |context| async move {
+                Outcome::Completed(context.activity("holds", "").await.unwrap())
             });
+        let (held, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (holding, released) = (Arc::clone(&held), Arc::clone(&release));
         let napping = client.clone();
         let registry = registry.activity("naps", move |_| {
             let client = napping.clone();
@@ -59,10 +69,19 @@ impl Place {
                 Ok("napped".to_owned())
             }
         });
+        // It holds time still until the test lets it go.
+        let registry = registry.activity("holds", move |_| {
+            let (holding, released) = (Arc::clone(&holding), Arc::clone(&released));
+            async move {
+                holding.notify_one();
+                released.notified().await;
+                Ok("let go".to_owned())
+            }
+        });
         let options =
             WorkerOptions { task_queue: "q".into(), workflows: true, activities: true, ..Default::default() };
         let sdk = Sdk::start(&client, options, registry);
-        Self { client, sdk }
+        Self { client, sdk, held, release }
     }
 
     async fn begin(&self, kind: &str, id: &str, days: u32) {
@@ -107,14 +126,26 @@ async fn now(client: &Client) -> Duration {
     }
 }
 
-async fn sleep(client: &Client, length: Duration, in_activity: bool) -> Result<(), CallError> {
+fn sleep_call(length: Duration, in_activity: bool) -> Call {
     let request = SleepRequest { duration: Some(length.try_into().unwrap()), in_activity };
-    let call = Call {
+    Call {
         service: "durably.core.v1.Embedded".into(),
         method: "Sleep".into(),
         request: request.encode_to_vec().into(),
         ..Default::default()
-    };
+    }
+}
+
+async fn sleep(client: &Client, length: Duration, in_activity: bool) -> Result<(), CallError> {
+    call_sleep(client, sleep_call(length, in_activity)).await
+}
+
+/// Sleeps for `timeout` of real time at most.
+async fn sleep_within(client: &Client, length: Duration, timeout: Duration) -> Result<(), CallError> {
+    call_sleep(client, Call { timeout: Some(timeout.try_into().unwrap()), ..sleep_call(length, false) }).await
+}
+
+async fn call_sleep(client: &Client, call: Call) -> Result<(), CallError> {
     match client.call(call).await.result {
         Some(call_result::Result::Error(error)) => Err(error),
         _ => Ok(()),
@@ -126,7 +157,7 @@ fn wait_for(id: &str) -> AwaitWorkflow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_skips_while_somebody_waits_and_stands_before_and_after() {
+async fn time_skips_while_somebody_waits_and_not_before_and_after() {
     let place = Place::open().await;
     let before = now(&place.client).await;
     place.begin("sleeps", "three", 3).await;
@@ -193,6 +224,26 @@ async fn an_activity_sleeps_while_its_workflow_is_awaited() {
     place.begin("works", "w", 0).await;
     assert_eq!(soon(result(&place.client, "w")).await, "napped");
     assert_eq!(place.days_since(before).await, 1);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_ends_at_its_timeout_while_an_activity_holds_time() {
+    let place = Place::open().await;
+    let before = now(&place.client).await;
+    place.begin("holds", "h", 0).await;
+    place.held.notified().await;
+    // The first unlocks the clock, and the second finds it unlocked.
+    for _ in 0..2 {
+        let late = soon(sleep_within(&place.client, DAY, Duration::from_millis(50))).await.unwrap_err();
+        assert_eq!(late.code, Code::DeadlineExceeded as i32, "{late:?}");
+        assert!(late.message.contains("50ms"), "{late:?}");
+    }
+    place.release.notify_one();
+    assert_eq!(soon(result(&place.client, "h")).await, "let go");
+    // The next sleep finds the clock in order.
+    soon(sleep(&place.client, DAY * 3, false)).await.unwrap();
+    assert!(place.days_since(before).await >= 3);
     place.close().await;
 }
 

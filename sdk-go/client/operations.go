@@ -86,19 +86,13 @@ func Backup(ctx context.Context, c Client, path string) error {
 }
 
 // SkipTime moves the clock of an embedded server with the option TimeSkipping, and returns when that much time has passed
-// there: what was due has happened then. An activity may call it with its own context, to take that long.
+// there: what was due has happened then. The context's deadline is real time; a day, if it has none. An activity may call it with its own context, to take that long.
 //
 // It fails with Unimplemented if the server's clock is the real one. The official SDK has no such function.
 func SkipTime(ctx context.Context, c Client, d time.Duration) error {
 	own, ok := c.(*workflowClient)
 	if !ok {
 		return fmt.Errorf("client.SkipTime: %T was not made by this package", c)
-	}
-	if _, bounded := ctx.Deadline(); !bounded {
-		// The deadline of a call is real time, of which skipping takes little unless workers are slow.
-		bound, cancel := context.WithTimeout(ctx, 24*time.Hour)
-		defer cancel()
-		ctx = bound
 	}
 	request := &core.SleepRequest{Duration: durationpb.New(d), InActivity: activities.Find(ctx) != nil}
 	return own.connection.Invoke(ctx, "/durably.core.v1.Embedded/Sleep", request, &core.SleepResponse{})

@@ -330,8 +330,7 @@ class ServiceClient:
     async def _sleep(self, length: timedelta, *, in_activity: bool) -> None:
         """Sleeps by the clock of a server that skips time."""
         request = SleepRequest(duration=to_duration(length), in_activity=in_activity)
-        # The deadline of a call is real time, of which skipping takes little unless workers are slow.
-        await self.call(EMBEDDED_SERVICE, "Sleep", request.SerializeToString(), timeout=timedelta(days=1))
+        await self.call(EMBEDDED_SERVICE, "Sleep", request.SerializeToString())
 
     async def close(self) -> None:
         """Ends the connection; an embedded server of this process is down when this returns."""

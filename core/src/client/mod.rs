@@ -147,7 +147,7 @@ impl Client {
         if call.service == methods::EMBEDDED_SERVICE {
             match call.method.as_str() {
                 "BackUp" => return self.back_up(call.request).await,
-                "Sleep" => return self.sleep(call.request).await,
+                "Sleep" => return self.sleep(call).await,
                 _ => {}
             }
         }
@@ -181,9 +181,10 @@ impl Client {
     }
 
     /// Sleeps by the server's clock, for a `SleepRequest`.
-    async fn sleep(&self, request: Bytes) -> Result<Bytes, CallError> {
-        let request = SleepRequest::decode(request).map_err(|error| malformed("Sleep", &error))?;
-        skipping::sleep(self, request).await?;
+    async fn sleep(&self, call: Call) -> Result<Bytes, CallError> {
+        let request = SleepRequest::decode(call.request).map_err(|error| malformed("Sleep", &error))?;
+        let timeout = duration(call.timeout.as_ref()).unwrap_or(skipping::SLEEP_TIMEOUT);
+        skipping::sleep(self, request, timeout).await?;
         // A `SleepResponse`, which says nothing.
         Ok(Bytes::new())
     }

@@ -1,5 +1,5 @@
-//! The clock of a server that skips time: it may skip while somebody waits for a workflow's end or sleeps by it, and is
-//! locked otherwise, so that nothing passes between two steps of a test.
+//! The clock of a server that skips time: it may skip while somebody waits for a workflow's end or sleeps by it. Otherwise
+//! it is locked and passes as real time does, so that no timer comes early between two steps of a test.
 //!
 //! Temporal's TestService counts locks, and a server starts with one. All who wait through a connection share one unlock
 //! of it. Who waits changes a number only; [`settle`] then makes the server's lock agree with it, in a task of its own: a
@@ -29,8 +29,12 @@ const UNLOCK_WITH_SLEEP: &str = "/temporal.api.testservice.v1.TestService/Unlock
 const SLEEP_UNTIL: &str = "/temporal.api.testservice.v1.TestService/SleepUntil";
 const GET_CURRENT_TIME: &str = "/temporal.api.testservice.v1.TestService/GetCurrentTime";
 
-/// The deadline of a sleep is real time, of which skipping takes little unless workers are slow.
-const A_DAY: Duration = Duration::from_hours(24);
+/// Of a sleep whose caller says none: real time, of which skipping takes little unless workers are slow.
+pub(super) const SLEEP_TIMEOUT: Duration = Duration::from_hours(24);
+
+/// Of the server's part of a sleep. Whoever gives up earlier leaves it to end by itself, for it is the server that locks
+/// the clock again at its end.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// What a connection knows of its server's clock.
 pub(super) struct Skipping {
@@ -137,8 +141,23 @@ async fn settle(client: &Client) -> Result<(), CallError> {
     Ok(())
 }
 
-/// Sleeps by the server's clock.
-pub(super) async fn sleep(client: &Client, request: SleepRequest) -> Result<(), CallError> {
+/// Sleeps by the server's clock, for `timeout` of real time at most (DEADLINE_EXCEEDED). A sleep that is given up is not
+/// undone: when nothing holds time any more, it skips to where the sleep would have ended.
+pub(super) async fn sleep(
+    client: &Client,
+    request: SleepRequest,
+    timeout: Duration,
+) -> Result<(), CallError> {
+    tokio::time::timeout(timeout, sleep_untimed(client, request)).await.unwrap_or_else(|_| {
+        let message = format!(
+            "the server's clock did not come to the end of the sleep within {timeout:?} of real time: a task or an \
+             activity that is under way holds it"
+        );
+        Err(call_error(Code::DeadlineExceeded, message))
+    })
+}
+
+async fn sleep_untimed(client: &Client, request: SleepRequest) -> Result<(), CallError> {
     let length = duration(request.duration.as_ref()).unwrap_or_default();
     if request.in_activity {
         // Its own task is the lock that it takes away.
@@ -148,7 +167,7 @@ pub(super) async fn sleep(client: &Client, request: SleepRequest) -> Result<(), 
     let mut skips = client.inner.skipping.skips.subscribe();
     while !claim(client).await {
         let request = service::SleepUntilRequest { timestamp: Some(timestamp(until)?) };
-        let slept = client.rpc(SLEEP_UNTIL, &request, A_DAY, None);
+        let slept = client.rpc(SLEEP_UNTIL, &request, LONGEST, None);
         tokio::select! {
             slept = slept => {
                 let service::SleepResponse {} = slept?;
@@ -193,7 +212,7 @@ fn spawn_sleep(client: Client, until: Duration) -> JoinHandle<Result<(), CallErr
 async fn unlock_with_sleep(client: &Client, length: Duration) -> Result<(), CallError> {
     let length = prost_types::Duration::try_from(length).map_err(|_| too_long())?;
     let request = service::SleepRequest { duration: Some(length) };
-    let service::SleepResponse {} = client.rpc(UNLOCK_WITH_SLEEP, &request, A_DAY, None).await?;
+    let service::SleepResponse {} = client.rpc(UNLOCK_WITH_SLEEP, &request, LONGEST, None).await?;
     Ok(())
 }
 

@@ -8,7 +8,6 @@ import { enumOf } from '@durably/proto';
 import { NativeConnection, type NativeConnectionOptions } from '@durably/worker';
 import { type ClientOptionsForTestEnv, TimeSkippingClient } from './client';
 
-const A_DAY = 24 * 60 * 60 * 1000;
 
 /** Options of `@temporalio/testing` about the server that it downloads and runs. They have no effect here. */
 interface Ignored {
@@ -163,8 +162,7 @@ export class TestWorkflowEnvironment {
   sleep = async (durationMs: Duration): Promise<void> => {
     if (this.supportsTimeSkipping) {
       const request = { duration: msToTs(durationMs), inActivity: inActivityContext() };
-      // The deadline of a sleep is real time, of which skipping takes little unless workers are slow.
-      return this.connection.withDeadline(Date.now() + A_DAY, () => this.connection.sleep(request));
+      return this.connection.sleep(request);
     }
     await new Promise((resolve) => setTimeout(resolve, msToNumber(durationMs)));
   };
