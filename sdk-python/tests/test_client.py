@@ -252,6 +252,8 @@ async def test_bad_options_are_told_before_anything_is_sent(client: Client) -> N
         await client.start_workflow("Door", id="x", task_queue="q", nope=1)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="Cannot have arg and args"):
         await client.start_workflow("Door", 1, args=[2], id="x", task_queue="q")
+    with pytest.raises(TypeError, match="args is a list of arguments, not str 'two'"):
+        await client.start_workflow("Door", args="two", id="x", task_queue="q")
     with pytest.raises(ValueError, match="workflow.run"):
         await client.start_workflow(Door.state, id="x", task_queue="q")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="interceptors are not supported"):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from durably._arguments import UNSET
 from durably.activity import ActivityCancellationDetails
 from durably.api.failure.v1 import Failure
 from durably.api.workflowservice import v1 as rpc
 from durably.client._errors import AsyncActivityCancelledError
-from durably.client._start import UNSET
 
 if TYPE_CHECKING:
     from durably.client._client import Client

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, TypedDict, overload
 
 from durably import common, converter
+from durably._arguments import UNSET, all_args
 from durably.api.errordetails.v1 import WorkflowExecutionAlreadyStartedFailure
 from durably.api.workflowservice.v1 import CountWorkflowExecutionsRequest
 from durably.client._activity_handle import AsyncActivityHandle, AsyncActivityIDReference
 from durably.client._executions import WorkflowExecutionAsyncIterator, WorkflowExecutionCount
-from durably.client._start import UNSET, StartWorkflowOptions, args_of, name_and_result_type, start_request
+from durably.client._start import StartWorkflowOptions, name_and_result_type, start_request
 from durably.client._workflow_handle import WorkflowHandle
 from durably.exceptions import WorkflowAlreadyStartedError
 from durably.runtime import Runtime
@@ -249,7 +250,7 @@ class Client:
             ValueError: An option is wrong.
         """
         name, hint = name_and_result_type(workflow, result_type)
-        request = await start_request(self, name, args_of(arg, args), **options)
+        request = await start_request(self, name, all_args((arg,), args), **options)
         with_signal = bool(options.get("start_signal"))
         method = "SignalWithStartWorkflowExecution" if with_signal else "StartWorkflowExecution"
         try:

@@ -21,26 +21,6 @@ if TYPE_CHECKING:
     from durably.client._client import Client
 
 
-class Unset:
-    """Type of `UNSET`, the mark of an argument that was not given (None is a value)."""
-
-
-UNSET = Unset()
-
-
-def args_of(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
-    """The arguments, given as one or as several.
-
-    Raises:
-        ValueError: Both were given.
-    """
-    if arg is UNSET:
-        return args
-    if args:
-        raise ValueError("Cannot have arg and args; pass several arguments as args=[...]")
-    return [arg]
-
-
 class _Required(TypedDict):
     id: str
     task_queue: str

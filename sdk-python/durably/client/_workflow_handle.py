@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, cast, overload
 
 from durably import common
 from durably import exceptions as ex
+from durably._arguments import UNSET, all_args
 from durably.api.common.v1 import Payloads
 from durably.api.core.v1 import AwaitWorkflow
 from durably.api.errordetails.v1 import QueryFailedFailure
@@ -34,7 +35,6 @@ from durably.client._history import (
     WorkflowHistoryEventFilterType,
     execution_of,
 )
-from durably.client._start import UNSET, args_of
 from durably.service import RPCError, RPCStatusCode
 from durably.types import (
     LocalReturnType,
@@ -209,7 +209,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
             namespace=self._client.namespace,
             workflow_execution=execution_of(self._id, self._run_id),
             signal_name=_signal_name(signal),
-            input=await self._input(args_of(arg, args)),
+            input=await self._input(all_args((arg,), args)),
             identity=self._client.identity,
             request_id=str(uuid.uuid4()),
         )
@@ -293,7 +293,7 @@ class WorkflowHandle(Generic[SelfType, ReturnType]):
         request = QueryWorkflowRequest(
             namespace=self._client.namespace,
             execution=execution_of(self._id, self._run_id),
-            query=WorkflowQuery(query_type=name, query_args=await self._input(args_of(arg, args))),
+            query=WorkflowQuery(query_type=name, query_args=await self._input(all_args((arg,), args))),
             query_reject_condition=int(condition or 0),
         )
         try:

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from durably import activity, common, converter, workflow
+from durably._arguments import UNSET
 from durably.api.google.protobuf import Empty
 from durably.api.operatorservice.v1 import AddSearchAttributesRequest
 from durably.api.time import as_timedelta, to_datetime, to_duration
 from durably.client import Client, WorkflowHandle
-from durably.client._start import UNSET
 from durably.service import ConnectConfig, RetryConfig, ServiceClient
 from durably.worker import Worker
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from durably import _absent
 from durably import _messages as msg
+from durably._arguments import UNSET
 from durably.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from durably.worker import _commands as commands
 from durably.worker import _interception as interception
 from durably.worker._flags import RAISE_WHEN_CANCELLED_AT_THE_END
 from durably.worker._loop import Task
 from durably.worker._scheduled import check_status, too_new, value_of
-from durably.workflow._checks import UNSET
 from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
 from durably.workflow._exceptions import NondeterminismError
 from durably.workflow._external import signal_and_args

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypedDic
 
 from durably import activity as activity_module
 from durably import _absent, common
-from durably.workflow._runtime import Runtime, args_of
+from durably._arguments import all_args
+from durably.workflow._runtime import Runtime
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -114,7 +115,7 @@ def _start(
 ) -> ActivityHandle[Any]:
     """What every public function here comes down to. Raises before anything is scheduled."""
     _absent.refuse("workflow.start_activity", absent)
-    arguments = args_of(arg, args)
+    arguments = all_args(arg, args)
     if isinstance(activity, str):
         name, ret_type = activity, result_type
     elif callable(activity):

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypedDict, overload
 
 from durably import _absent, common
+from durably._arguments import UNSET, all_args
 from durably.types import (
     MethodAsyncNoParam,
     MethodAsyncSingleParam,
@@ -24,7 +25,7 @@ from durably.types import (
     SelfType,
 )
 from durably.workflow._activities import _AsyncioTask
-from durably.workflow._checks import UNSET, all_args, check_type, check_types
+from durably.workflow._checks import check_type, check_types
 from durably.workflow._definition import _Definition
 from durably.workflow._functions import uuid4
 from durably.workflow._runtime import Runtime
@@ -297,7 +298,7 @@ async def start_child_workflow(
         ChildWorkflowError: The call was cancelled before the child was started; its `cause` is a `CancelledError`.
         TypeError: The method is no workflow, or takes other arguments; or an option has a wrong type.
     """
-    return await _start(workflow, all_args(arg, more, args), **options)
+    return await _start(workflow, all_args((arg, *more), args), **options)
 
 
 @overload
@@ -339,4 +340,4 @@ async def execute_child_workflow(
         ChildWorkflowError: The child failed, timed out, or was cancelled or terminated; its `cause` says which.
         WorkflowAlreadyStartedError: The id is taken.
     """
-    return await (await _start(workflow, all_args(arg, more, args), **options))
+    return await (await _start(workflow, all_args((arg, *more), args), **options))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Generic, overload
 
 from durably import _absent
+from durably._arguments import UNSET, all_args
 from durably.types import (
     MethodSyncOrAsyncNoParam,
     MethodSyncOrAsyncSingleParam,
@@ -13,7 +14,7 @@ from durably.types import (
     ParamType,
     SelfType,
 )
-from durably.workflow._checks import UNSET, all_args, check_type
+from durably.workflow._checks import check_type
 from durably.workflow._definition import _SignalDefinition
 from durably.workflow._runtime import Runtime
 
@@ -93,7 +94,7 @@ def signal_and_args(signal: Any, arg: Any, more: Sequence[Any], args: Sequence[A
         RuntimeError: The method is not decorated.
         ValueError: The name is empty.
     """
-    arguments = all_args(arg, more, args)
+    arguments = all_args((arg, *more), args)
     if isinstance(signal, str):
         if not signal:
             raise ValueError("signal: the signal's name must not be empty")

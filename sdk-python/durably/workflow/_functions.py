@@ -10,11 +10,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
 from durably import _absent, common, converter
+from durably._arguments import UNSET, all_args
 from durably.api.time import as_timedelta
-from durably.workflow._runtime import Info, Runtime, args_of
+from durably.workflow._runtime import Info, Runtime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_UNSET = object()
 
 
 def in_workflow() -> bool:
@@ -134,7 +134,7 @@ def continue_as_new(
     """
     _absent.refuse("workflow.continue_as_new", absent)
     raise Runtime.current().continue_as_new(
-        args=args_of(arg, args),
+        args=all_args(arg, args),
         workflow=workflow,
         task_queue=task_queue,
         run_timeout=run_timeout,
@@ -150,7 +150,7 @@ def memo() -> Mapping[str, Any]:
     return Runtime.current().memo()
 
 
-def memo_value(key: str, default: Any = _UNSET, *, type_hint: Any = None) -> Any:
+def memo_value(key: str, default: Any = UNSET, *, type_hint: Any = None) -> Any:
     """One value of the memo.
 
     Args:
@@ -164,7 +164,7 @@ def memo_value(key: str, default: Any = _UNSET, *, type_hint: Any = None) -> Any
     try:
         return Runtime.current().memo_value(key, type_hint)
     except KeyError:
-        if default is _UNSET:
+        if default is UNSET:
             raise KeyError(f"Memo does not have a value for key {key}") from None
         return default
 

@@ -201,10 +201,3 @@ class Runtime(ABC):
 
 class _NotInWorkflowEventLoopError(RuntimeError):
     """A workflow function was called outside workflow code."""
-
-
-def args_of(arg: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
-    """Positional arguments and `args=` as one sequence; giving both is an error."""
-    if arg and args:
-        raise ValueError("Cannot have arg and args")
-    return arg or args
