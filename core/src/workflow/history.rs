@@ -172,10 +172,43 @@ fn decode_task_failed(attributes: WorkflowTaskFailedEventAttributes) -> Decoded 
     Ok(Kind::TaskFailed { reset_run_id: Some(attributes.new_run_id) })
 }
 
+/// What a worker lacks that can't decode an event.
+pub(super) fn lacking(attributes: &Attributes) -> &'static str {
+    use Attributes as A;
+    match attributes {
+        A::MarkerRecordedEventAttributes(_) => {
+            "patches and local activities need a newer version of this worker"
+        }
+        A::UpsertWorkflowSearchAttributesEventAttributes(_)
+        | A::WorkflowPropertiesModifiedEventAttributes(_) => {
+            "search attributes and memos set by a workflow need a newer version of this worker"
+        }
+        A::WorkflowExecutionUpdateAcceptedEventAttributes(_)
+        | A::WorkflowExecutionUpdateRejectedEventAttributes(_)
+        | A::WorkflowExecutionUpdateCompletedEventAttributes(_)
+        | A::WorkflowExecutionUpdateAdmittedEventAttributes(_) => {
+            "updates need a newer version of this worker"
+        }
+        A::NexusOperationScheduledEventAttributes(_)
+        | A::NexusOperationStartedEventAttributes(_)
+        | A::NexusOperationCompletedEventAttributes(_)
+        | A::NexusOperationFailedEventAttributes(_)
+        | A::NexusOperationCanceledEventAttributes(_)
+        | A::NexusOperationTimedOutEventAttributes(_)
+        | A::NexusOperationCancelRequestedEventAttributes(_)
+        | A::NexusOperationCancelRequestCompletedEventAttributes(_)
+        | A::NexusOperationCancelRequestFailedEventAttributes(_) => {
+            "Nexus operations need a newer version of this worker"
+        }
+        _ => "what it is about needs a newer version of this worker",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use durably_proto::temporal::api::history::v1::{
-        ActivityTaskScheduledEventAttributes, WorkflowTaskStartedEventAttributes,
+        ActivityTaskScheduledEventAttributes, NexusOperationScheduledEventAttributes,
+        WorkflowExecutionUpdateAcceptedEventAttributes, WorkflowTaskStartedEventAttributes,
     };
 
     use super::*;
@@ -196,6 +229,20 @@ mod tests {
         );
         unknown.worker_may_ignore = true;
         assert!(matches!(Event::decode(unknown).unwrap().kind, Kind::Ignored));
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_named() {
+        let update = Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(
+            WorkflowExecutionUpdateAcceptedEventAttributes::default(),
+        );
+        let nexus = Attributes::NexusOperationScheduledEventAttributes(
+            NexusOperationScheduledEventAttributes::default(),
+        );
+        for (attributes, name) in [(update, "updates"), (nexus, "Nexus operations")] {
+            let error = Event::decode(event(5, Some(attributes))).unwrap_err();
+            assert!(error.message.starts_with(name), "{error}");
+        }
     }
 
     #[test]

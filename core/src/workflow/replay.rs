@@ -99,7 +99,7 @@ impl Cursor {
         self.send_begun(None, "");
     }
 
-    /// How the next command's activity or timer is named. The task's completion is the event behind its start, and the
+    /// How what the next command starts (activity, timer, child) or sends (signal, cancellation) is named. The task's completion is the event behind its start, and the
     /// events of its commands follow in their order.
     fn naming(&self) -> Naming {
         match self.dialect {

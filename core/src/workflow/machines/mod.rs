@@ -1,8 +1,9 @@
 //! One machine per command kind, and the closed list of kinds.
 //!
-//! This file is the only place that names every kind. To add one: its messages in `workflow.proto`, its file here (machine,
-//! decoding of its events, making of its command, tests), its lines in the lists below, and the SDK's call.
-//! Still to come, and refused by name until then: patch (`MarkerRecorded` "core_patch"), local activity
+//! This file names every kind; beside it only `jobs.rs`, which ranks their jobs, and `worker/large.rs`, which names what is too
+//! large, have some of them. To add one: its messages in `workflow.proto`, its file here (machine, decoding of its events,
+//! making of its command, tests), its lines in the lists below, and the SDK's call.
+//! Still to come, and refused by name until then (`lacking` in `history.rs`): patch (`MarkerRecorded` "core_patch"), local activity
 //! ("core_local_activity"), update, search attributes, workflow properties, nexus.
 //!
 //! A machine stands for one thing that the workflow's code asked for. It is an enum whose variants are named for what
@@ -30,7 +31,7 @@ use durably_proto::temporal::api::enums::v1::CommandType;
 use durably_proto::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 
-use super::history::Decoded;
+use super::history::{Decoded, lacking};
 use super::initialize::{self, Identity};
 use super::mismatch::{Change, Mismatch};
 
@@ -223,21 +224,6 @@ fn decoder(attributes: &Attributes) -> Option<fn(i64, Attributes) -> Decoded> {
         | A::WorkflowExecutionPausedEventAttributes(_)
         | A::WorkflowExecutionUnpausedEventAttributes(_)
         | A::WorkflowExecutionTimeSkippingTransitionedEventAttributes(_) => None,
-    }
-}
-
-/// What a worker lacks that can't decode an event.
-fn lacking(attributes: &Attributes) -> &'static str {
-    use Attributes as A;
-    match attributes {
-        A::MarkerRecordedEventAttributes(_) => {
-            "patches and local activities need a newer version of this worker"
-        }
-        A::UpsertWorkflowSearchAttributesEventAttributes(_)
-        | A::WorkflowPropertiesModifiedEventAttributes(_) => {
-            "search attributes and memos set by a workflow need a newer version of this worker"
-        }
-        _ => "what it is about needs a newer version of this worker",
     }
 }
 
