@@ -9,8 +9,8 @@ import (
 )
 
 // Everything that reaches the user's code goes through a run's inbound chain, and everything that it asks for through the
-// outbound one. The links that are there always are the last ones: inbound in handlers.go, outbound in commands.go. Names
-// and signatures are the official SDK's.
+// outbound one. The links that are there always are the last ones: inbound in handlers.go, outbound in commands.go, child.go and
+// external.go. Names and signatures are the official SDK's.
 
 // ExecuteWorkflowInput is the input of Inbound.ExecuteWorkflow.
 type ExecuteWorkflowInput struct{ Args []any }

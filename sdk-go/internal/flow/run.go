@@ -30,7 +30,7 @@ type Environment struct {
 }
 
 // Run is a workflow run in the cache: its coroutines, and what waits for what. handlers.go takes the jobs of an activation,
-// dispatch.go lets the code run, commands.go notes what it asks for, outcome.go makes the answer.
+// dispatch.go lets the code run, commands.go, child.go and external.go note what it asks for, outcome.go makes the answer.
 type Run struct {
 	env    *Environment
 	info   *Info
