@@ -241,13 +241,12 @@ pub fn new_run(
     let execution_timeout = positive(request.workflow_execution_timeout.as_ref());
     let run_timeout = run_timeout(positive(request.workflow_run_timeout.as_ref()), execution_timeout);
     let task_timeout = task_timeout(positive(request.workflow_task_timeout.as_ref()), run_timeout);
-    let explicit = |span: Option<Nanos>| Some(duration(span.unwrap_or(0)));
     let started = WorkflowExecutionStartedEventAttributes {
         workflow_type: request.workflow_type,
         task_queue: request.task_queue,
         input: request.input,
-        workflow_execution_timeout: explicit(execution_timeout),
-        workflow_run_timeout: explicit(run_timeout),
+        workflow_execution_timeout: execution_timeout.map(duration),
+        workflow_run_timeout: run_timeout.map(duration),
         workflow_task_timeout: Some(duration(task_timeout)),
         continued_failure: request.continued_failure,
         last_completion_result: request.last_completion_result,
@@ -257,7 +256,9 @@ pub fn new_run(
         retry_policy: request.retry_policy.map(retry::with_defaults),
         attempt: 1,
         cron_schedule: request.cron_schedule,
-        first_workflow_task_backoff: explicit(positive(request.workflow_start_delay.as_ref())),
+        first_workflow_task_backoff: Some(duration(
+            positive(request.workflow_start_delay.as_ref()).unwrap_or(0),
+        )),
         memo: request.memo,
         search_attributes: request.search_attributes,
         header: request.header,
@@ -378,7 +379,7 @@ mod tests {
                 ..Default::default()
             };
             let started = new_run("ns", "r".into(), request, None, false).started;
-            let of = |span: Option<prost_types::Duration>| span.unwrap().seconds;
+            let of = |span: Option<prost_types::Duration>| span.map_or(0, |span| span.seconds);
             let found = (
                 of(started.workflow_execution_timeout),
                 of(started.workflow_run_timeout),

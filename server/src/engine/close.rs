@@ -160,7 +160,12 @@ impl Execution {
             })),
             ..Default::default()
         };
-        let (retry_state, new_execution_run_id) = self.retry_run(&failure, cx);
+        let chain_end = self.start.workflow_execution_expiration_time.as_ref().map(Time::from_proto);
+        let (retry_state, new_execution_run_id) = if chain_end.is_some_and(|end| end <= cx.now) {
+            (RetryState::Timeout, String::new())
+        } else {
+            self.retry_run(&failure, cx)
+        };
         let attributes = WorkflowExecutionTimedOutEventAttributes {
             retry_state: retry_state as i32,
             new_execution_run_id,

@@ -115,7 +115,7 @@ fn initiated(
         workflow_type: a.workflow_type,
         task_queue: Some(task_queue),
         input: a.input,
-        workflow_execution_timeout: Some(duration(execution_timeout.unwrap_or(0))),
+        workflow_execution_timeout: execution_timeout.map(duration),
         workflow_run_timeout: Some(duration(run_timeout.unwrap_or(0))),
         workflow_task_timeout: Some(duration(task_timeout)),
         parent_close_policy: parent_close_policy as i32,
