@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.UUID;
 import java.util.concurrent.Semaphore;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -28,14 +29,14 @@ final class Run {
     }
 
     /** What the code waits for. */
-    final class Later {
-        private final String kind;
-        private final long seq;
+    class Later {
+        private final String cancelCommand;
+        final long seq;
         private Json resolution;
         private Runnable then;
 
-        private Later(String kind, long seq) {
-            this.kind = kind;
+        private Later(String cancelCommand, long seq) {
+            this.cancelCommand = cancelCommand;
             this.seq = seq;
         }
 
@@ -49,7 +50,7 @@ final class Run {
             else this.then = then;
         }
 
-        /** Waits; then the activity's result, or its failure as an exception. */
+        /** Waits; then the result of the activity or child, or the failure as an exception. */
         Json get() {
             await(this::isDone);
             for (var status : List.of("failed", "cancelled")) {
@@ -58,10 +59,78 @@ final class Run {
             return resolution.get("completed").get("result");
         }
 
-        /** Asks the activity to stop, or stops the timer. */
+        /** Asks the activity or child to stop, stops the timer, or takes back a signal that was issued in this step. */
         void cancel() {
-            if (isDone()) return;
-            command(kind.equals("activity") ? "requestCancelActivity" : "cancelTimer", Json.object("seq", seq));
+            if (!isDone()) command(cancelCommand, Json.object("seq", seq));
+        }
+
+        private void resolve(Json resolution) {
+            this.resolution = resolution;
+            if (then != null) then.run();
+        }
+    }
+
+    /** A child workflow. What it comes to is what is waited for; that it has started comes before. */
+    final class Child extends Later {
+        final String id;
+        private String firstRun;
+
+        private Child(long seq, String id) {
+            super("cancelChildWorkflow", seq);
+            this.id = id;
+        }
+
+        /** Waits until it has started; then the id of its first run, or why it could not start as an exception. */
+        String started() {
+            await(() -> firstRun != null || isDone());
+            if (firstRun == null) get();
+            return firstRun;
+        }
+
+        /** Sends it a signal, which is done when it has been delivered. */
+        Later signal(String name, Object... arguments) {
+            return sendSignal(Json.object("childWorkflowId", id), name, arguments);
+        }
+
+        /** If there is no child, that is what it has come to: nothing else follows. */
+        private void resolveStart(Json job) {
+            if (job.has("started")) firstRun = job.get("started").get("runId").text();
+            else if (job.has("cancelled")) children.take(job).resolve(job);
+            else children.take(job).resolve(Json.object("failed", notStarted(job.get("failed")).content));
+        }
+
+        private Failure notStarted(Json job) {
+            var cause = job.get("cause").text().replaceFirst("START_CHILD_WORKFLOW_EXECUTION_FAILED_CAUSE_", "");
+            return Failure.of(cause, "the child " + id + " was not started: " + cause, id, job.get("workflowType"));
+        }
+    }
+
+    /** What the code waits for of one kind, by the numbers that commands and jobs give it. They count from 1. */
+    private static final class Waiting {
+        private final Map<Long, Later> waiting = new HashMap<>();
+        private long last;
+
+        long nextSeq() {
+            return ++last;
+        }
+
+        <T extends Later> T add(T later) {
+            waiting.put(later.seq, later);
+            return later;
+        }
+
+        Later get(Json job) {
+            return waiting.get(job.get("seq").number());
+        }
+
+        Later take(Json job) {
+            return waiting.remove(job.get("seq").number());
+        }
+
+        /** One that nobody waits for any more, a timer that was stopped, is no error. */
+        void resolve(Json job, Json resolution) {
+            var later = take(job);
+            if (later != null) later.resolve(resolution);
         }
     }
 
@@ -75,6 +144,7 @@ final class Run {
     private final Semaphore codesTurn = new Semaphore(0);
     private final Semaphore ourTurn = new Semaphore(0);
     private Thread thread;
+    private String id = "";
     private Json info = Json.NULL;
     private Instant now;
     private Random random;
@@ -84,10 +154,11 @@ final class Run {
     private Throwable taskFailure;
 
     private List<Json> commands = new ArrayList<>();
-    private final Map<Long, Later> activities = new HashMap<>();
-    private final Map<Long, Later> timers = new HashMap<>();
-    private long lastActivity;
-    private long lastTimer;
+    private final Waiting activities = new Waiting();
+    private final Waiting timers = new Waiting();
+    private final Waiting children = new Waiting();
+    private final Waiting signals = new Waiting();
+    private final Waiting cancellations = new Waiting();
     private final Map<String, Consumer<List<Json>>> signalHandlers = new HashMap<>();
     private final Map<String, List<List<Json>>> unhandledSignals = new HashMap<>();
     private final Map<String, Function<List<Json>, Object>> queryHandlers = new HashMap<>();
@@ -100,11 +171,9 @@ final class Run {
 
     /** Schedules an activity. The options are the fields of {@code ScheduleActivity} in workflow.proto. */
     Later start(String activity, Json options, Object... arguments) {
-        long seq = ++lastActivity;
+        long seq = activities.nextSeq();
         command("scheduleActivity", options.with("seq", seq, "activityType", activity, "arguments", Arrays.asList(arguments)));
-        var later = new Later("activity", seq);
-        activities.put(seq, later);
-        return later;
+        return activities.add(new Later("requestCancelActivity", seq));
     }
 
     /** Schedules an activity and waits for its result. */
@@ -113,15 +182,45 @@ final class Run {
     }
 
     Later timer(Duration duration) {
-        long seq = ++lastTimer;
+        long seq = timers.nextSeq();
         command("startTimer", Json.object("seq", seq, "startToFireTimeout", Json.of(duration)));
-        var later = new Later("timer", seq);
-        timers.put(seq, later);
-        return later;
+        return timers.add(new Later("cancelTimer", seq));
     }
 
     void sleep(Duration duration) {
         timer(duration).get();
+    }
+
+    /** Starts a child workflow. The options are the fields of {@code StartChildWorkflow} in workflow.proto. */
+    Child startChild(String workflow, Json options, Object... arguments) {
+        var id = options.has("workflowId") ? options.get("workflowId").text() : new UUID(random.nextLong(), random.nextLong()).toString();
+        long seq = children.nextSeq();
+        command("startChildWorkflow", options.with(
+                "seq", seq, "workflowId", id, "workflowType", workflow, "arguments", Arrays.asList(arguments)));
+        return children.add(new Child(seq, id));
+    }
+
+    /** Sends a signal to another workflow, an {@code ExternalWorkflow} of workflow.proto; it is done when it has been delivered. */
+    Later signalExternal(Json workflow, String name, Object... arguments) {
+        return sendSignal(Json.object("workflow", workflow), name, arguments);
+    }
+
+    private Later sendSignal(Json target, String name, Object... arguments) {
+        long seq = signals.nextSeq();
+        command("signalExternalWorkflow", target.with("seq", seq, "signalName", name, "arguments", Arrays.asList(arguments)));
+        return signals.add(new Later("cancelSignalExternalWorkflow", seq));
+    }
+
+    /** Asks another workflow, an {@code ExternalWorkflow} of workflow.proto, to end as cancelled; waits until that has been delivered. */
+    void cancelExternal(Json workflow) {
+        long seq = cancellations.nextSeq();
+        command("requestCancelExternalWorkflow", Json.object("seq", seq, "workflow", workflow));
+        cancellations.add(new Later("", seq)).get();
+    }
+
+    /** This run's id. */
+    String id() {
+        return id;
     }
 
     /** What the run was started with: an {@code InitializeWorkflow} of workflow.proto. */
@@ -181,6 +280,7 @@ final class Run {
     /** Applies a {@code WorkflowActivation}, lets the code go on, and returns the {@code WorkflowCompletion}. */
     Json activate(Json activation) {
         commands = new ArrayList<>();
+        id = activation.get("runId").text();
         now = Instant.parse(activation.get("timestamp").text());
         try {
             activation.get("jobs").list().forEach(this::apply);
@@ -188,7 +288,7 @@ final class Run {
         } catch (RuntimeException error) {
             taskFailure = error;
         }
-        var completion = Json.object("runId", activation.get("runId"));
+        var completion = Json.object("runId", id);
         if (taskFailure == null) return completion.with("success", Json.object("commands", commands));
         // The task has failed, not the workflow: it is tried again until the code is mended.
         return completion.with("failure", Json.object("failure", Failure.from(taskFailure).content));
@@ -201,14 +301,29 @@ final class Run {
     }
 
     private void apply(Json job) {
-        if (job.has("initialize")) initialize(job.get("initialize"));
-        else if (job.has("signal")) signal(job.get("signal"));
-        else if (job.has("query")) commands.add(Json.object("queryAnswer", answer(job.get("query"))));
-        else if (job.has("fireTimer")) resolve(timers, job.get("fireTimer"));
-        else if (job.has("resolveActivity")) resolve(activities, job.get("resolveActivity"));
-        else if (job.has("cancel")) isCancelRequested = true;
-        else if (job.has("updateRandomSeed")) seed(job.get("updateRandomSeed"));
-        else throw new IllegalStateException("unknown job: " + job);
+        // One member: its name says what has happened.
+        job.members().forEach(this::apply);
+    }
+
+    private void apply(String kind, Json job) {
+        switch (kind) {
+            case "initialize" -> initialize(job);
+            case "signal" -> signal(job);
+            case "query" -> commands.add(Json.object("queryAnswer", answer(job)));
+            case "fireTimer" -> timers.resolve(job, Json.object());
+            case "resolveActivity" -> activities.resolve(job, job.get("result"));
+            case "resolveChildWorkflowStart" -> ((Child) children.get(job)).resolveStart(job);
+            case "resolveChildWorkflow" -> children.resolve(job, job.get("result"));
+            case "resolveSignalExternalWorkflow" -> signals.resolve(job, delivery(job));
+            case "resolveRequestCancelExternalWorkflow" -> cancellations.resolve(job, delivery(job));
+            case "cancel" -> isCancelRequested = true;
+            case "updateRandomSeed" -> seed(job);
+            default -> throw new IllegalStateException("unknown job: " + kind);
+        }
+    }
+
+    private static Json delivery(Json job) {
+        return job.has("failure") ? Json.object("failed", job.get("failure")) : Json.object();
     }
 
     private void initialize(Json job) {
@@ -244,13 +359,6 @@ final class Run {
         } catch (RuntimeException error) {
             return Json.object("id", id, "failed", Failure.from(error).content);
         }
-    }
-
-    private void resolve(Map<Long, Later> waiting, Json job) {
-        var later = waiting.remove(job.get("seq").number());
-        if (later == null) return;
-        later.resolution = job.get("result");
-        if (later.then != null) later.then.run();
     }
 
     private void letCodeRun() {

@@ -45,6 +45,13 @@ final class Env {
         return execution;
     }
 
+    /** A workflow that another one starts; its history is replayed, too. */
+    Execution child(String id) {
+        var execution = new Execution(sidecar, id, "");
+        started.add(execution);
+        return execution;
+    }
+
     /** Starts a workflow and awaits its result. */
     Json execute(String workflow, Object... arguments) {
         return start(workflow, arguments).result();

@@ -1,4 +1,5 @@
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
 
 /** A workflow as its client sees it. */
@@ -56,6 +57,11 @@ record Execution(Sidecar sidecar, String id, String runId) {
     /** Such as {@code COMPLETED}. */
     String status() {
         return describe().get("workflowExecutionInfo").get("status").text().replaceFirst("WORKFLOW_EXECUTION_STATUS_", "");
+    }
+
+    /** The types of this run's events that are among these, in order, such as {@code TIMER_STARTED}. */
+    List<String> events(Collection<String> types) {
+        return history().stream().map(event -> event.get("eventType").text().replaceFirst("EVENT_TYPE_", "")).filter(types::contains).toList();
     }
 
     /** The events of this run. */
