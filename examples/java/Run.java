@@ -247,14 +247,19 @@ final class Run {
     /** Waits until the condition holds. If the workflow is cancelled meanwhile, throws {@link Failure#cancelled} once. */
     void await(BooleanSupplier condition) {
         while (!condition.getAsBoolean()) {
+            // It may have come along with the run's start.
+            throwIfCancelled();
             ourTurn.release();
             codesTurn.acquireUninterruptibly();
             if (isEvicted) throw new Evicted();
-            if (isCancelRequested) {
-                isCancelRequested = false;
-                throw Failure.cancelled();
-            }
+            throwIfCancelled();
         }
+    }
+
+    private void throwIfCancelled() {
+        if (!isCancelRequested) return;
+        isCancelRequested = false;
+        throw Failure.cancelled();
     }
 
     /** Waits until the condition holds, but not longer than this; tells whether it does. */

@@ -46,5 +46,10 @@ final class WorkflowCancellation implements Behaviour {
         var declined = cancelled(env, true);
         Env.expectEqual(SEEN, declined.result());
         Env.expectEqual("COMPLETED", declined.status());
+
+        // Asked before the code has begun: it sees that when it first waits.
+        var early = env.startWith(Json.object("workflowStartDelay", "1s"), "Cancellable", true);
+        early.cancel();
+        Env.expectEqual(SEEN, early.result());
     }
 }
