@@ -5,7 +5,7 @@ import collections
 import dataclasses
 import enum
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Literal, NamedTuple, NewType, Optional, Tuple, TypedDict, Union
 
@@ -325,3 +325,13 @@ def test_search_attributes() -> None:
     assert typed[keyword] == "v"
     assert typed.get(SearchAttributeKey.for_int("n")) is None
     assert typed.updated(SearchAttributePair(keyword, "w"))[keyword] == "w"
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: {"key": [value]}], ids=["alone", "inside"])
+def test_a_forgotten_await_is_named(wrap: Callable[[Any], Any]) -> None:
+    async def charge() -> None: ...
+
+    forgotten = charge()
+    with pytest.raises(TypeError, match=r".*charge is not awaited: `await` is missing"):
+        converter.default().payload_converter.to_payloads([wrap(forgotten)])
+    forgotten.close()

@@ -11,7 +11,7 @@ import importlib
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -279,6 +279,10 @@ class AdvancedJSONEncoder(json.JSONEncoder):
             return str(o)
         if isinstance(o, enum.Enum):
             return o.value
+        if isinstance(o, Awaitable):
+            raise TypeError(
+                f"{getattr(o, '__qualname__', type(o).__qualname__)} is not awaited: `await` is missing before the call"
+            )
         if not isinstance(o, type):
             if hasattr(o, "model_dump"):
                 return o.model_dump(mode="json")

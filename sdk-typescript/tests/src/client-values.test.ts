@@ -129,3 +129,14 @@ test('interceptors are made for each workflow where older programs do so', async
   assert.equal(await client.workflow.getHandle('w').query('anything'), 'w');
   assert.deepEqual(made, ['w']);
 });
+
+test('a forgotten await is named', () => {
+  const promise = Promise.resolve(1);
+  for (const [value, told] of [
+    [promise, /convert a promise to payload: `await` is missing/],
+    [{ charge: promise }, /\(property 'charge'\): `await` is missing/],
+    [[1, promise], /\(property '1'\): `await` is missing/],
+  ] as const) {
+    assert.throws(() => defaultPayloadConverter.toPayload(value), told);
+  }
+});

@@ -90,7 +90,7 @@ export class ActivityRunner {
       const payload = converted(`The result of activity ${start.activityType}`, payloadConverter, result);
       return await this.encoded({ taskToken, completed: { result: payload } });
     } catch (error) {
-      return await this.failed(taskToken, readable(error), cancellation.reason, logger);
+      return await this.failed(start, readable(error), cancellation.reason, logger);
     }
   }
 
@@ -111,7 +111,7 @@ export class ActivityRunner {
   }
 
   private async failed(
-    taskToken: Uint8Array,
+    { taskToken, attempt }: Start,
     error: unknown,
     reason: CancelReason | undefined,
     logger: Logger,
@@ -125,7 +125,9 @@ export class ActivityRunner {
     }
     const failure = error instanceof CancelledFailure ? error : ensureApplicationFailure(error);
     const isBenign = failure instanceof ApplicationFailure && failure.category === ApplicationFailureCategory.BENIGN;
-    logger.log(isBenign ? 'DEBUG' : 'WARN', 'Activity failed', { error });
+    // It still fails at the 10th, the 100th attempt: there is nothing new to say of those between.
+    const isNew = /^10*$/.test(String(attempt ?? 1));
+    logger.log(isBenign || !isNew ? 'DEBUG' : 'WARN', 'Activity failed', { error });
     try {
       return await this.encoded({ taskToken, failed: failureConverter.errorToFailure(failure, payloadConverter) });
     } catch (second) {

@@ -186,12 +186,33 @@ function isUint8Array(value: ArrayBufferView): value is Uint8Array {
   return Object.prototype.toString.call(value) === '[object Uint8Array]';
 }
 
+/** So many parts of a value are looked at. */
+const PARTS = 100;
+
+/** JSON makes `{}` of a promise, which nobody means: an `await` was forgotten. Looks as deep as results are mostly written. */
+function refusePromises(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (isPromise(value)) throw new ValueError('Unable to convert a promise to payload: `await` is missing');
+  let left = PARTS;
+  for (const key in value) {
+    if (left-- === 0) return;
+    if (isPromise((value as Record<string, unknown>)[key])) {
+      throw new ValueError(`Unable to convert a promise to payload (property '${key}'): \`await\` is missing`);
+    }
+  }
+}
+
+function isPromise(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === '[object Promise]';
+}
+
 /** Anything that JSON can say. */
 export class JsonPayloadConverter implements PayloadConverterWithEncoding {
   readonly encodingType = encodingTypes.METADATA_ENCODING_JSON;
 
   toPayload(value: unknown): Payload | undefined {
     if (value === undefined) return undefined;
+    refusePromises(value);
     let json: string | undefined;
     try {
       json = JSON.stringify(value);
