@@ -82,7 +82,7 @@ pub(super) async fn while_skipping<T>(
         Ok(Err(error)) = &mut unlocking => Err(error),
         result = wait => result,
     };
-    // Time stands when the caller hears; if the server has gone, it has no time to stand.
+    // Time skips no more when the caller hears; if the server has gone, it has none to skip.
     if let Some(locking) = waiter.go() {
         let _ = locking.await;
     }

@@ -321,65 +321,36 @@ impl Execution {
 
 /// The event that tells a parent how its child ended.
 fn child_ended(child: &Child, last_run: WorkflowExecution, ending: Ending) -> Attributes {
-    let namespace = child.namespace.clone();
-    let workflow_execution = Some(last_run);
-    let workflow_type = Some(child.kind());
-    let Child { initiated_event_id, started_event_id, .. } = *child;
+    // All of them name the child in the same fields, and have fields of their own.
+    macro_rules! event {
+        ($event:ident { $($own:ident: $value:expr),* }) => {
+            $event {
+                $($own: $value,)*
+                namespace: child.namespace.clone(),
+                workflow_execution: Some(last_run),
+                workflow_type: Some(child.kind()),
+                initiated_event_id: child.initiated_event_id,
+                started_event_id: child.started_event_id,
+                ..Default::default()
+            }
+        };
+    }
+    use Attributes as A;
     match ending {
-        Ending::Completed(of) => Attributes::ChildWorkflowExecutionCompletedEventAttributes(
-            ChildWorkflowExecutionCompletedEventAttributes {
-                result: of.result,
-                namespace,
-                workflow_execution,
-                workflow_type,
-                initiated_event_id,
-                started_event_id,
-                ..Default::default()
-            },
-        ),
-        Ending::Failed(of) => Attributes::ChildWorkflowExecutionFailedEventAttributes(
-            ChildWorkflowExecutionFailedEventAttributes {
-                failure: of.failure,
-                retry_state: of.retry_state,
-                namespace,
-                workflow_execution,
-                workflow_type,
-                initiated_event_id,
-                started_event_id,
-                ..Default::default()
-            },
-        ),
-        Ending::Canceled(of) => Attributes::ChildWorkflowExecutionCanceledEventAttributes(
-            ChildWorkflowExecutionCanceledEventAttributes {
-                details: of.details,
-                namespace,
-                workflow_execution,
-                workflow_type,
-                initiated_event_id,
-                started_event_id,
-                ..Default::default()
-            },
-        ),
-        Ending::TimedOut(of) => Attributes::ChildWorkflowExecutionTimedOutEventAttributes(
-            ChildWorkflowExecutionTimedOutEventAttributes {
-                retry_state: of.retry_state,
-                namespace,
-                workflow_execution,
-                workflow_type,
-                initiated_event_id,
-                started_event_id,
-                ..Default::default()
-            },
-        ),
-        Ending::Terminated(_) => Attributes::ChildWorkflowExecutionTerminatedEventAttributes(
-            ChildWorkflowExecutionTerminatedEventAttributes {
-                namespace,
-                workflow_execution,
-                workflow_type,
-                initiated_event_id,
-                started_event_id,
-                ..Default::default()
-            },
-        ),
+        Ending::Completed(of) => A::ChildWorkflowExecutionCompletedEventAttributes(event!(
+            ChildWorkflowExecutionCompletedEventAttributes { result: of.result }
+        )),
+        Ending::Failed(of) => A::ChildWorkflowExecutionFailedEventAttributes(event!(
+            ChildWorkflowExecutionFailedEventAttributes { failure: of.failure, retry_state: of.retry_state }
+        )),
+        Ending::Canceled(of) => A::ChildWorkflowExecutionCanceledEventAttributes(event!(
+            ChildWorkflowExecutionCanceledEventAttributes { details: of.details }
+        )),
+        Ending::TimedOut(of) => A::ChildWorkflowExecutionTimedOutEventAttributes(event!(
+            ChildWorkflowExecutionTimedOutEventAttributes { retry_state: of.retry_state }
+        )),
+        Ending::Terminated(_) => A::ChildWorkflowExecutionTerminatedEventAttributes(event!(
+            ChildWorkflowExecutionTerminatedEventAttributes {}
+        )),
     }
 }

@@ -203,8 +203,8 @@ impl Execution {
     /// A message of another run.
     pub(super) fn receive(&mut self, message: Message, cx: &mut Context<'_>) -> Output {
         let Message { from, to: _, body } = message;
-        let receipt = Receipt { sender: from.receipt() };
-        if self.pending.receipts.id_of(&receipt.sender).is_some() {
+        let receipt = body.leaves_receipt().then(|| Receipt { sender: from.receipt() });
+        if receipt.as_ref().is_some_and(|receipt| self.pending.receipts.id_of(&receipt.sender).is_some()) {
             return Output::Received(Outcome::Delivered);
         }
         if !self.is_open() {
@@ -216,7 +216,6 @@ impl Execution {
                 }
             });
         }
-        let leaves_receipt = body.leaves_receipt();
         let outcome = match body {
             Body::Signal(signal) => self.receive_signal(signal, &from.key, cx),
             Body::Cancel(cancel) => self.receive_cancel(&cancel, &from, cx),
@@ -225,7 +224,7 @@ impl Execution {
             // Nobody has this run to start a child in: whoever asks for one asks its shard.
             Body::StartChild(_) => Outcome::AlreadyExists,
         };
-        if leaves_receipt && outcome == Outcome::Delivered {
+        if let Some(receipt) = receipt.filter(|_| outcome == Outcome::Delivered) {
             self.pending.receipts.insert(self.pending.receipts.last_id() + 1, receipt);
         }
         Output::Received(outcome)
