@@ -147,6 +147,7 @@ impl Client {
             timeout: timeout.map(duration).transpose()?,
             metadata: metadata.unwrap_or_default(),
             retry,
+            ..Default::default()
         };
         let core = self.core()?.clone();
         self.spawn(mailbox, id, async move {

@@ -39,8 +39,7 @@ fn rank(job: &Job) -> u8 {
         Job::Initialize(_) => 0,
         // 1: patches, which decide how everything behind them runs.
         Job::UpdateRandomSeed(_) => 2,
-        // Updates will share the signals' rank.
-        Job::Signal(_) => 3,
+        Job::Signal(_) | Job::Update(_) => 3,
         // Cancellation, and what has become of commands.
         Job::Cancel(_)
         | Job::FireTimer(_)

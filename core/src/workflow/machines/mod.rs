@@ -249,6 +249,9 @@ pub(crate) fn issue(
         CodeCommand::CancelWorkflow(command) => Ok(close::cancel(command)),
         CodeCommand::ContinueAsNew(command) => Ok(continue_as_new::continue_as_new(command, inherited)),
         CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer { query_id: answer.id }),
+        CodeCommand::UpdateAnswer(answer) => {
+            Err(BadCommand(format!("there is no update `{}` to answer", answer.id)))
+        }
         CodeCommand::StartChildWorkflow(command) => child_workflow::start(command, inherited, naming),
         CodeCommand::CancelChildWorkflow(command) => {
             let event = MachineEvent::Child(child_workflow::Event::Cancel { reason: command.reason });
@@ -284,7 +287,8 @@ pub(crate) fn is_terminal(command: &WorkflowCommand) -> bool {
             | CodeCommand::SignalExternalWorkflow(_)
             | CodeCommand::CancelSignalExternalWorkflow(_)
             | CodeCommand::RequestCancelExternalWorkflow(_)
-            | CodeCommand::QueryAnswer(_),
+            | CodeCommand::QueryAnswer(_)
+            | CodeCommand::UpdateAnswer(_),
         )
         | None => false,
     }
