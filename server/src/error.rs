@@ -8,6 +8,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 use durably_proto::{
     google::rpc,
     temporal::api::{
+        enums::v1::{ResourceExhaustedCause, ResourceExhaustedScope},
         errordetails::v1 as details,
         failure::v1::{Failure, failure::FailureInfo},
     },
@@ -18,10 +19,10 @@ use tonic::{Code, Status};
 use crate::store::StoreError;
 
 /// Why a call was refused or failed. Cheap to move (one pointer).
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ServiceError(Box<Inner>);
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -51,6 +52,16 @@ pub enum ErrorKind {
     },
     /// The workflow cannot take the call yet, for example a query before its first workflow task.
     WorkflowNotReady,
+    /// The run ends, and another one of the workflow follows: the call is for that one.
+    WorkflowClosing,
+    /// The server doesn't do this for anybody.
+    PermissionDenied,
+    /// As many of the kind are under way as there may be.
+    ConcurrentLimit,
+    /// One of the operations of a call failed; what became of each, in their order.
+    MultiOperation {
+        operations: Vec<Operation>,
+    },
     /// The call does not fit the present state, and repeating it will not help by itself.
     FailedPrecondition,
     /// The call's own time ran out before there was an answer.
@@ -69,6 +80,15 @@ pub enum ErrorKind {
     DataLoss,
 }
 
+/// What became of an operation that was to be done together with others.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    Done,
+    /// Another one failed.
+    Aborted,
+    Failed(ServiceError),
+}
+
 impl ErrorKind {
     /// The gRPC code clients see.
     pub fn code(&self) -> Code {
@@ -79,6 +99,12 @@ impl ErrorKind {
                 Code::AlreadyExists
             }
             Self::WorkflowNotReady | Self::FailedPrecondition => Code::FailedPrecondition,
+            Self::WorkflowClosing | Self::ConcurrentLimit => Code::ResourceExhausted,
+            Self::MultiOperation { operations } => operations
+                .iter()
+                .find_map(Operation::failure)
+                .map_or(Code::Aborted, |error| error.kind().code()),
+            Self::PermissionDenied => Code::PermissionDenied,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Unavailable | Self::Elsewhere { .. } => Code::Unavailable,
             Self::Unimplemented => Code::Unimplemented,
@@ -110,6 +136,15 @@ impl ErrorKind {
                 &details::QueryFailedFailure { failure: failure.as_deref().map(fitting) },
             ),
             Self::WorkflowNotReady => pack("WorkflowNotReadyFailure", &details::WorkflowNotReadyFailure {}),
+            Self::WorkflowClosing => exhausted(ResourceExhaustedCause::BusyWorkflow),
+            Self::ConcurrentLimit => exhausted(ResourceExhaustedCause::ConcurrentLimit),
+            Self::MultiOperation { operations } => {
+                let statuses = operations.iter().map(Operation::status).collect();
+                pack("MultiOperationExecutionFailure", &details::MultiOperationExecutionFailure { statuses })
+            }
+            Self::PermissionDenied => {
+                pack("PermissionDeniedFailure", &details::PermissionDeniedFailure::default())
+            }
             Self::InvalidArgument
             | Self::FailedPrecondition
             | Self::DeadlineExceeded
@@ -259,6 +294,46 @@ impl From<ServiceError> for Status {
     }
 }
 
+impl Operation {
+    fn failure(&self) -> Option<&ServiceError> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Done | Self::Aborted => None,
+        }
+    }
+
+    fn status(&self) -> details::multi_operation_execution_failure::OperationStatus {
+        use details::multi_operation_execution_failure::OperationStatus;
+        match self {
+            Self::Done => OperationStatus::default(),
+            Self::Aborted => OperationStatus {
+                code: Code::Aborted as i32,
+                message: "Operation was aborted.".to_owned(),
+                details: vec![prost_types::Any {
+                    type_url: "type.googleapis.com/temporal.api.failure.v1.MultiOperationExecutionAborted"
+                        .to_owned(),
+                    value: Vec::new(),
+                }],
+            },
+            Self::Failed(error) => OperationStatus {
+                code: error.kind().code() as i32,
+                message: error.to_string(),
+                details: error.kind().detail().into_iter().collect(),
+            },
+        }
+    }
+}
+
+fn exhausted(cause: ResourceExhaustedCause) -> prost_types::Any {
+    pack(
+        "ResourceExhaustedFailure",
+        &details::ResourceExhaustedFailure {
+            cause: cause as i32,
+            scope: ResourceExhaustedScope::Namespace as i32,
+        },
+    )
+}
+
 fn pack(name: &str, message: &impl Message) -> prost_types::Any {
     prost_types::Any {
         type_url: format!("type.googleapis.com/temporal.api.errordetails.v1.{name}"),
@@ -362,6 +437,19 @@ mod tests {
             (ErrorKind::QueryFailed { failure: None }, Code::InvalidArgument, "QueryFailedFailure"),
             (ErrorKind::WorkflowNotReady, Code::FailedPrecondition, "WorkflowNotReadyFailure"),
             (ErrorKind::FailedPrecondition, Code::FailedPrecondition, ""),
+            (ErrorKind::PermissionDenied, Code::PermissionDenied, "PermissionDeniedFailure"),
+            (ErrorKind::WorkflowClosing, Code::ResourceExhausted, "ResourceExhaustedFailure"),
+            (ErrorKind::ConcurrentLimit, Code::ResourceExhausted, "ResourceExhaustedFailure"),
+            (
+                ErrorKind::MultiOperation {
+                    operations: vec![
+                        Operation::Failed(ServiceError::not_found("the first")),
+                        Operation::Aborted,
+                    ],
+                },
+                Code::NotFound,
+                "MultiOperationExecutionFailure",
+            ),
             (ErrorKind::DeadlineExceeded, Code::DeadlineExceeded, ""),
             (ErrorKind::Unavailable, Code::Unavailable, ""),
             (ErrorKind::Elsewhere { address: "http://b".into() }, Code::Unavailable, ""),

@@ -117,6 +117,7 @@ impl Execution {
         if let Some(ending) = ending {
             self.tell_parent(ending, completed_event_id, cx);
         }
+        self.updates_after_close(cx.effects.successor.is_some(), cx);
     }
 
     pub(super) fn terminate(

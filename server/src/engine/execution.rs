@@ -18,6 +18,7 @@ use super::{
     pending::{Kinds, StoredRows},
     query::Queries,
     state::{self, RunState, WorkflowTask},
+    updates::Requested,
     weight,
 };
 use crate::{
@@ -40,6 +41,11 @@ pub struct Execution {
     pub(super) state: RunState,
     pub(super) pending: Kinds,
     pub(super) queries: Queries,
+    pub(super) requested: Requested,
+    /// The workflow has tried to end while an update waited that it had not seen: the next time it ends.
+    pub(super) close_deferred: bool,
+    /// When the last speculative task began. The next one may have its event ids, but not its time.
+    pub(super) last_speculation: i64,
     /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
     pub(super) task_undelivered: bool,
     /// What the run's code has failed its workflow task with, until one succeeds.
@@ -70,6 +76,9 @@ impl Execution {
             state,
             pending: Kinds::default(),
             queries: Queries::default(),
+            requested: Requested::default(),
+            close_deferred: false,
+            last_speculation: 0,
             task_undelivered: false,
             task_failure: None,
             batch: BytesMut::new(),
@@ -124,6 +133,7 @@ impl Execution {
             Input::Terminate { reason, details, identity, links } => {
                 self.terminate(reason, details, identity, links, cx)
             }
+            Input::Update(request) => self.update(*request, cx),
             Input::Query { id, query } => self.query(id, query, cx),
             Input::DropQuery { id } => {
                 self.queries.remove(id);
@@ -182,15 +192,17 @@ impl Execution {
         self.dirty
     }
 
-    /// No query waits and no task is known to be undelivered: dropping the run from memory loses nothing.
+    /// No query or update waits and no task is known to be undelivered: dropping the run from memory loses nothing.
     pub fn can_unload(&self) -> bool {
-        !self.dirty && self.queries.is_empty() && !self.task_undelivered
+        let asked = !self.queries.is_empty() || !self.requested.is_empty();
+        !self.dirty && !asked && !self.task_undelivered && !self.task_is_speculative()
     }
 
     /// About how much memory the run takes.
     pub fn weight(&self) -> usize {
-        let Self { start_weight, attributes_weight, tail, batch, .. } = self;
-        BASE_WEIGHT + start_weight + attributes_weight + tail.bytes() + batch.len() + self.pending.weight()
+        let Self { start_weight, attributes_weight, tail, batch, requested, .. } = self;
+        let own = BASE_WEIGHT + start_weight + attributes_weight + requested.weight();
+        own + tail.bytes() + batch.len() + self.pending.weight()
     }
 
     /// How many of its tasks are with workers now.

@@ -11,6 +11,7 @@ use super::{
     children::Child,
     outbox::{Receipt, Unsettled},
     state::{ActivityState, FORMAT, FewRow, RunState, TimerState},
+    updates::AcceptedUpdate,
     weight,
 };
 use crate::store::{RowKind, RunKey, StateRow};
@@ -37,6 +38,7 @@ struct Rows {
     outbox: Vec<(i64, Unsettled)>,
     receipts: Vec<(i64, Receipt)>,
     children: Vec<(i64, Child)>,
+    updates: Vec<(i64, AcceptedUpdate)>,
 }
 
 impl Rows {
@@ -51,6 +53,7 @@ impl Rows {
                 RowKind::Outbox => decoded.outbox.push((row.id, Unsettled::decode(data)?)),
                 RowKind::Receipt => decoded.receipts.push((row.id, Receipt::decode(data)?)),
                 RowKind::Child => decoded.children.push((row.id, Child::decode(data)?)),
+                RowKind::Update => decoded.updates.push((row.id, AcceptedUpdate::decode(data)?)),
             }
         }
         Ok(decoded)
@@ -89,7 +92,7 @@ impl Execution {
         let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
             return Err(LoadError::Event(1).into());
         };
-        let Rows { activities, timers, buffered, outbox, receipts, children } = rows;
+        let Rows { activities, timers, buffered, outbox, receipts, children, updates } = rows;
         let (start, _) = weight::owned(start);
         let mut run = Self::new(key, start, first.user_metadata, header);
         for (stored, is_row) in old_activities
@@ -122,6 +125,9 @@ impl Execution {
         }
         for (id, child) in children {
             run.pending.children.restore(id, child);
+        }
+        for (id, update) in updates {
+            run.pending.updates.restore(id, update);
         }
         for event in old_buffered {
             run.pending.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);

@@ -4,8 +4,8 @@
 //! [`Execution`] is the machine. A driver loads or starts one, gives it [`Input`]s, stores what
 //! [`Execution::take_commit`] returns, and only then carries out the [`Effects`]. Each area has its file:
 //! `admission` says who may begin, `workflow_task` and `activity` are the two task machines, `commands/` what a worker may
-//! ask for, `outbox` what runs say to each other (`external` signals and cancellations, `children` the rest), `close` how a run ends and what follows it, `query` what is asked of
-//! it, `hindrance` why it makes no progress; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
+//! ask for, `outbox` what runs say to each other (`external` signals and cancellations, `children` the rest), `close` how a run ends and what follows it, `query` and
+//! `updates` what is asked of it, `hindrance` why it makes no progress; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
 
 #![allow(deprecated)] // older workers still fill fields that the API has deprecated; they are kept in the history
 
@@ -31,6 +31,7 @@ mod start;
 pub mod state;
 mod task_response;
 mod time;
+mod updates;
 mod weight;
 mod workflow_task;
 
@@ -55,11 +56,13 @@ pub(crate) use retry::with_defaults as retry_policy_with_defaults;
 pub use retry::{Problem as RetryProblem, TIMEOUTS, check as check_retry_policy};
 pub use start::NewRun;
 pub use time::{SECOND, Time, duration, span};
+pub use updates::{UpdateOutcome, UpdateStage, outcome_in};
 
 use durably_proto::temporal::api::{
     common::v1::{Header, Link, Payloads},
     failure::v1::Failure,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
+    update::v1::Request as UpdateRequest,
     workflowservice::v1::{
         PollActivityTaskQueueResponse, PollWorkflowTaskQueueResponse, RespondWorkflowTaskCompletedRequest,
         RespondWorkflowTaskFailedRequest,
@@ -126,6 +129,9 @@ pub enum Input {
         identity: String,
         links: Vec<Link>,
     },
+    /// Somebody asks for an update, under an id by which it is known in this run. Answered with [`Output::Update`]; what
+    /// comes of it later is in [`Effects::updates`].
+    Update(Box<UpdateRequest>),
     /// `id` names the asker in [`Effects::answers`].
     Query {
         id: u64,
@@ -198,6 +204,8 @@ pub enum Output {
     Received(Outcome),
     /// The query waits for a workflow task, or goes out as [`Effects::direct_queries`].
     QueryAccepted,
+    /// How far the update has come.
+    Update(UpdateStage),
 }
 
 /// A started workflow task for its poller.
@@ -216,6 +224,8 @@ pub struct Completed {
     pub eager_activities: Vec<PollActivityTaskQueueResponse>,
     /// The completion was refused and recorded as a failed workflow task; the worker gets this text.
     pub refused: Option<String>,
+    /// Nothing of the task was written: the worker's state is as it was after the task with this started event.
+    pub reset_to: Option<i64>,
 }
 
 /// What the driver carries out after an input, once it is durable.
@@ -232,6 +242,8 @@ pub struct Effects {
     pub messages: Vec<Message>,
     /// Queries that were answered, by the id of the asker.
     pub answers: Vec<(u64, Result<WorkflowQueryResult, ServiceError>)>,
+    /// Updates that have come further, by their ids; or why they won't.
+    pub updates: Vec<(String, Result<UpdateStage, ServiceError>)>,
     /// Queries that go to a worker outside any workflow task.
     pub direct_queries: Vec<DirectQuery>,
     /// An attempt, of this number, failed and will be repeated; 0: none did.

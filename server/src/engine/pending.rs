@@ -12,6 +12,7 @@ use super::{
     children::Child,
     outbox::{Receipt, Unsettled},
     state::TimerState,
+    updates::AcceptedUpdate,
 };
 use crate::store::{RowKind, StateRow};
 
@@ -73,6 +74,8 @@ pub(super) struct Kinds {
     pub receipts: Pending<Receipt>,
     /// Child workflows that have not ended, by the id of the event that asked for each.
     pub children: Pending<Child>,
+    /// Updates that were accepted, by the id of the event that says so. They stay when they are completed.
+    pub updates: Pending<AcceptedUpdate>,
     /// The store has it in rows, not in the header. So it stays until nothing is pending.
     pub has_rows: bool,
 }
@@ -96,7 +99,7 @@ impl Kinds {
     }
 
     fn take_changes(&mut self) -> Vec<StateRow> {
-        let Self { activities, timers, buffer, outbox, receipts, children, has_rows: _ } = self;
+        let Self { activities, timers, buffer, outbox, receipts, children, updates, has_rows: _ } = self;
         let mut rows = Vec::new();
         activities.take_changes(&mut rows);
         timers.take_changes(&mut rows);
@@ -104,73 +107,106 @@ impl Kinds {
         outbox.take_changes(&mut rows);
         receipts.take_changes(&mut rows);
         children.take_changes(&mut rows);
+        updates.take_changes(&mut rows);
         rows
     }
 
     fn forget_changes(&mut self) {
-        let Self { activities, timers, buffer, outbox, receipts, children, has_rows: _ } = self;
+        let Self { activities, timers, buffer, outbox, receipts, children, updates, has_rows: _ } = self;
         activities.changed.clear();
         timers.changed.clear();
         buffer.forget_changes();
         outbox.changed.clear();
         receipts.changed.clear();
         children.changed.clear();
+        updates.changed.clear();
     }
 
     fn rows(&self) -> Vec<StateRow> {
-        let Self { activities, timers, buffer, outbox, receipts, children, has_rows: _ } = self;
+        let Self { activities, timers, buffer, outbox, receipts, children, updates, has_rows: _ } = self;
         let rows = activities.rows().chain(timers.rows()).chain(buffer.rows());
-        rows.chain(outbox.rows()).chain(receipts.rows()).chain(children.rows()).collect()
+        let rows = rows.chain(outbox.rows()).chain(receipts.rows());
+        rows.chain(children.rows()).chain(updates.rows()).collect()
     }
 
     fn len(&self) -> usize {
-        let Self { activities, timers, buffer, outbox, receipts, children, has_rows: _ } = self;
-        activities.len() + timers.len() + buffer.len() + outbox.len() + receipts.len() + children.len()
+        let Self { activities, timers, buffer, outbox, receipts, children, updates, has_rows: _ } = self;
+        let own = activities.len() + timers.len() + buffer.len() + updates.len();
+        own + outbox.len() + receipts.len() + children.len()
     }
 
     /// Rough size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let Self { activities, timers, buffer, outbox, receipts, children, has_rows: _ } = self;
-        let own = activities.weight() + timers.weight() + buffer.weight();
+        let Self { activities, timers, buffer, outbox, receipts, children, updates, has_rows: _ } = self;
+        let own = activities.weight() + timers.weight() + buffer.weight() + updates.weight();
         own + outbox.weight() + receipts.weight() + children.weight()
     }
 
     /// How many workers have a task of these kinds.
     pub(super) fn with_workers(&self) -> usize {
-        let Self { activities, timers: _, buffer: _, outbox: _, receipts: _, children: _, has_rows: _ } =
-            self;
+        let Self {
+            activities,
+            timers: _,
+            buffer: _,
+            outbox: _,
+            receipts: _,
+            children: _,
+            updates: _,
+            has_rows: _,
+        } = self;
         activities.count(Stage::Started)
     }
 
     /// Something is with a worker or could be, or is under way to another run.
     pub(super) fn is_runnable(&self) -> bool {
-        let Self { activities, timers: _, buffer: _, outbox, receipts: _, children: _, has_rows: _ } = self;
+        let Self {
+            activities,
+            timers: _,
+            buffer: _,
+            outbox,
+            receipts: _,
+            children: _,
+            updates: _,
+            has_rows: _,
+        } = self;
         activities.count(Stage::Started) + activities.count(Stage::Offered) > 0 || outbox.len() > 0
     }
 
     /// Nothing is pending that could let the run go on, but activities.
     pub(super) fn is_only_activities(&self) -> bool {
-        let Self { activities: _, timers, buffer: _, outbox, receipts: _, children, has_rows: _ } = self;
+        let Self { activities: _, timers, buffer: _, outbox, receipts: _, children, updates: _, has_rows: _ } =
+            self;
         timers.len() + outbox.len() + children.len() == 0
     }
 
     /// Nothing is pending that could let the run go on, but children.
     pub(super) fn is_only_children(&self) -> bool {
-        let Self { activities, timers, buffer: _, outbox, receipts: _, children: _, has_rows: _ } = self;
+        let Self { activities, timers, buffer: _, outbox, receipts: _, children: _, updates: _, has_rows: _ } =
+            self;
         activities.len() + timers.len() + outbox.len() == 0
     }
 
     /// When the first of it happens by itself.
     pub(super) fn next_due(&self) -> Option<Time> {
-        let Self { activities, timers, buffer: _, outbox: _, receipts: _, children: _, has_rows: _ } = self;
+        let Self {
+            activities,
+            timers,
+            buffer: _,
+            outbox: _,
+            receipts: _,
+            children: _,
+            updates: _,
+            has_rows: _,
+        } = self;
         timers.next_due().into_iter().chain(activities.next_due()).min()
     }
 
     /// The run has ended.
     pub(super) fn close(&mut self) {
         // What was said stays until it has arrived. A repetition is known to a run that has ended, too: receipts stay until
-        // their senders have settled. Children are left as their policies say.
-        let Self { activities, timers, buffer, outbox: _, receipts: _, children: _, has_rows: _ } = self;
+        // their senders have settled. Children are left as their policies say. Whoever asks what became of an update is told.
+        let Self { activities, timers, buffer, outbox: _, receipts: _, children: _, updates: _, has_rows: _ } =
+            self;
         timers.clear();
         buffer.take();
         activities.clear();

@@ -91,8 +91,12 @@ impl Execution {
         if self.is_open() {
             return Ok(());
         }
-        Err(ServiceError::not_found("workflow execution already completed")
+        Err(self.already_completed())
+    }
+
+    pub(super) fn already_completed(&self) -> ServiceError {
+        ServiceError::not_found("workflow execution already completed")
             .with("workflow_id", &*self.key.workflow_id)
-            .with("run_id", &*self.key.run_id))
+            .with("run_id", &*self.key.run_id)
     }
 }

@@ -137,6 +137,16 @@ pub struct ScheduledTask {
     /// Not handed out earlier (back-off after repeated failures).
     #[prost(int64, optional, tag = "5")]
     pub not_before: Option<i64>,
+    /// There for updates only: if all of them are rejected, nothing of it is written.
+    #[prost(bool, tag = "6")]
+    pub speculative: bool,
+}
+
+impl ScheduledTask {
+    /// Its scheduled and started events are not in the history; they are written when the task completes.
+    pub fn is_unwritten(&self) -> bool {
+        self.attempt > 1 || self.speculative
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

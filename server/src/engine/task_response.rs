@@ -35,7 +35,7 @@ impl Execution {
         let scheduled = &running.scheduled;
         let from = if sticky { self.state.previous_started_event_id + 1 } else { 1 };
         let (mut events, missing) = self.events(from, running.started_event_id + 1);
-        if scheduled.attempt > 1 {
+        if scheduled.is_unwritten() {
             let last_task_id = events.last().map_or(0, |event| event.task_id);
             let [mut first, mut second] = self.transient_events(running);
             first.task_id = last_task_id + 1;
@@ -66,13 +66,14 @@ impl Execution {
             scheduled_time: Some(Time(scheduled.scheduled_time).proto()),
             started_time: Some(Time(running.started_time).proto()),
             queries: self.attach_queries(),
+            messages: self.send_updates(running.started_event_id),
             ..Default::default()
         };
         WorkflowTaskGrant { response, missing }
     }
 
-    /// The scheduled and started event of an attempt after the first: shown to the worker, written only when it
-    /// completes the task.
+    /// The scheduled and started event of an attempt after the first, or of a speculative task: shown to the worker, and
+    /// written only when it completes the task.
     pub(super) fn transient_events(&self, running: &RunningTask) -> [HistoryEvent; 2] {
         [
             transient(

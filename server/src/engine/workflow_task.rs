@@ -1,7 +1,9 @@
 //! The workflow task of a run: at most one at a time, scheduled, then with a worker, then answered or failed.
 //!
 //! Only a first attempt leaves events when it is scheduled, started or fails. Later attempts are *transient*: their
-//! worker sees scheduled and started events, which are written when the task completes.
+//! worker sees scheduled and started events, which are written when the task completes. So it is with a *speculative* task,
+//! which is there for updates only, unless something else happens before a worker takes it; if the workflow rejects all of
+//! them, nothing is written at all.
 
 use durably_proto::temporal::api::{
     enums::v1::{SuggestContinueAsNewReason, TaskQueueKind, TimeoutType, WorkflowTaskFailedCause},
@@ -50,6 +52,10 @@ impl Execution {
 
     /// [`Execution::schedule_task`] without offering it; says whether there is a new task.
     pub(super) fn schedule_task_without_offer(&mut self, cx: &mut Context<'_>) -> bool {
+        if matches!(&self.state.workflow_task, Some(WorkflowTask::AwaitingPoller(task)) if task.speculative) {
+            // What happened is in the history: so is the task for it.
+            self.state.workflow_task = None;
+        }
         if self.state.workflow_task.is_some() || self.state.first_task_due.is_some() || !self.is_open() {
             return false;
         }
@@ -59,6 +65,11 @@ impl Execution {
         let attempt = self.state.task_attempt;
         let scheduled_event_id =
             if attempt == 1 { self.push_task_scheduled(cx) } else { self.state.next_event_id };
+        self.await_poller(scheduled_event_id, attempt, false, cx);
+        true
+    }
+
+    fn await_poller(&mut self, scheduled_event_id: i64, attempt: i32, speculative: bool, cx: &Context<'_>) {
         let sticky_deadline =
             self.state.sticky.as_ref().map(|sticky| cx.now.after(sticky.schedule_to_start).0);
         self.state.workflow_task = Some(WorkflowTask::AwaitingPoller(ScheduledTask {
@@ -67,8 +78,34 @@ impl Execution {
             attempt,
             sticky_deadline,
             not_before: None,
+            speculative,
         }));
+    }
+
+    /// Makes sure that updates get to the workflow: with the task that is pending or running, or with one of their own.
+    pub(super) fn schedule_speculative_task(&mut self, cx: &mut Context<'_>) {
+        if self.schedule_speculative_task_without_offer(cx)
+            && let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task
+        {
+            let dispatch = self.workflow_task_dispatch(task);
+            cx.effects.dispatch.push(dispatch);
+        }
+    }
+
+    fn schedule_speculative_task_without_offer(&mut self, cx: &Context<'_>) -> bool {
+        if self.state.workflow_task.is_some() || self.state.first_task_due.is_some() || !self.is_open() {
+            return false;
+        }
+        self.await_poller(self.state.next_event_id, 1, true, cx);
         true
+    }
+
+    pub(super) fn task_is_speculative(&self) -> bool {
+        match &self.state.workflow_task {
+            Some(WorkflowTask::AwaitingPoller(task)) => task.speculative,
+            Some(WorkflowTask::AwaitingCompletion(running)) => running.scheduled.speculative,
+            None => false,
+        }
     }
 
     fn push_task_scheduled(&mut self, cx: &mut Context<'_>) -> i64 {
@@ -137,23 +174,30 @@ impl Execution {
         let Some(WorkflowTask::AwaitingPoller(mut scheduled)) = self.state.workflow_task.take() else {
             unreachable!("callers have seen the scheduled task")
         };
-        if scheduled.attempt > 1 && self.state.next_event_id != scheduled.scheduled_event_id {
-            // Something happened since the failure: what was a repetition is a first attempt.
+        if scheduled.is_unwritten() && self.state.next_event_id != scheduled.scheduled_event_id {
+            // Something happened since: what was a repetition, or there for updates only, is a first attempt.
             self.state.task_attempt = 1;
             scheduled.attempt = 1;
+            scheduled.speculative = false;
             scheduled.scheduled_event_id = self.push_task_scheduled(cx);
         }
         let history_bytes = self.state.history_bytes;
         let events = self.state.next_event_id;
-        let suggest_continue_as_new = events > SUGGEST_EVENTS || history_bytes > SUGGEST_BYTES;
-        let started_event_id = if scheduled.attempt == 1 {
-            let mut reasons = Vec::new();
-            if history_bytes > SUGGEST_BYTES {
-                reasons.push(SuggestContinueAsNewReason::HistorySizeTooLarge as i32);
-            }
-            if events > SUGGEST_EVENTS {
-                reasons.push(SuggestContinueAsNewReason::TooManyHistoryEvents as i32);
-            }
+        let mut reasons = Vec::new();
+        if history_bytes > SUGGEST_BYTES {
+            reasons.push(SuggestContinueAsNewReason::HistorySizeTooLarge as i32);
+        }
+        if events > SUGGEST_EVENTS {
+            reasons.push(SuggestContinueAsNewReason::TooManyHistoryEvents as i32);
+        }
+        if self.suggests_fewer_updates() {
+            reasons.push(SuggestContinueAsNewReason::TooManyUpdates as i32);
+        }
+        let suggest_continue_as_new = !reasons.is_empty();
+        let speculative = scheduled.speculative;
+        let started_event_id = if scheduled.is_unwritten() {
+            scheduled.scheduled_event_id + 1
+        } else {
             let attributes = WorkflowTaskStartedEventAttributes {
                 scheduled_event_id: scheduled.scheduled_event_id,
                 identity: poller.identity.clone(),
@@ -164,14 +208,17 @@ impl Execution {
                 ..Default::default()
             };
             self.push(Attributes::WorkflowTaskStartedEventAttributes(attributes), cx)
-        } else {
-            scheduled.scheduled_event_id + 1
         };
+        let mut started_time = cx.now.0;
+        if speculative {
+            started_time = started_time.max(self.last_speculation + 1);
+            self.last_speculation = started_time;
+        }
         let running = RunningTask {
             deadline: cx.now.after(self.task_timeout()).0,
             scheduled,
             started_event_id,
-            started_time: cx.now.0,
+            started_time,
             identity: poller.identity,
             request_id: poller.request_id,
             epoch: cx.epoch,
@@ -181,7 +228,9 @@ impl Execution {
         };
         self.state.workflow_task = Some(WorkflowTask::AwaitingCompletion(running.clone()));
         self.task_undelivered = false;
-        self.changed_in_memory();
+        if !speculative {
+            self.changed_in_memory();
+        }
         running
     }
 
@@ -214,7 +263,8 @@ impl Execution {
                 if token.epoch < cx.epoch
                     && task.scheduled_event_id == token.scheduled_event_id
                     && task.attempt == token.attempt
-                    && self.state.next_event_id + i64::from(task.attempt > 1) == token.started_event_id =>
+                    && self.state.next_event_id + i64::from(task.is_unwritten())
+                        == token.started_event_id =>
             {
                 let poller = Poller { identity: identity.to_owned(), ..Default::default() };
                 Ok(self.begin_task(poller, cx))
@@ -230,30 +280,80 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Result<Output, ServiceError> {
         let running = self.claim_task(token, &request.identity, cx)?;
-        // A transient attempt's two events are written first, then the completion.
-        let transient = if running.scheduled.attempt > 1 { 2 } else { 0 };
-        let first_event_id = self.state.next_event_id + transient + 1;
+        // The two events of a task that has none yet are written first, then the completion.
+        let unwritten = if running.scheduled.is_unwritten() { 2 } else { 0 };
+        let first_event_id = self.state.next_event_id + unwritten + 1;
         let asked = std::mem::take(&mut request.commands);
-        let commands = match commands::check(self, asked, first_event_id) {
+        let messages = std::mem::take(&mut request.messages);
+        let commands = match commands::check(self, asked, messages, first_event_id) {
             Ok(commands) => commands,
             Err(refused) => return Ok(self.refuse_completion(&running, refused, request.identity, cx)),
         };
-        self.write_completion(&running, &request, cx);
+        self.close_deferred = false;
+        let leaves_nothing = self.leaves_nothing(&running, &request, &commands);
+        self.take_over(&request, cx);
+        if !leaves_nothing {
+            self.write_completion(&running, &request, cx);
+        }
         let completed_id = self.state.next_event_id - 1;
         let applied = commands::apply(self, commands, completed_id, cx);
+        if !request.force_create_new_workflow_task {
+            self.reject_ignored_updates(cx);
+        }
         let flushed = self.flush_buffered(cx);
         let results = std::mem::take(&mut request.query_results);
         let mut completed = Completed::default();
         if self.is_open() {
             completed = self.after_completion(&running, &request, &applied, flushed, cx);
         }
+        completed.reset_to = leaves_nothing.then_some(self.state.previous_started_event_id);
         self.queries_after_completion(results, cx);
         if let Some(new) = &mut completed.new_task {
             // Queries that waited for the next task are part of it.
             new.response.queries.append(&mut self.attach_queries());
         }
-        self.changed(cx);
+        if !leaves_nothing {
+            self.changed(cx);
+        }
         Ok(Output::WorkflowTaskCompleted(Box::new(completed)))
+    }
+
+    /// Whether nothing of the task is worth a place in the history: it was there for updates, and the workflow has
+    /// rejected them all. A worker that has seen other events with it must know how to forget that it did.
+    fn leaves_nothing(
+        &self,
+        running: &RunningTask,
+        request: &RespondWorkflowTaskCompletedRequest,
+        commands: &[commands::Checked],
+    ) -> bool {
+        // Behind the last started event, only the completed one.
+        let saw_nothing_else =
+            running.scheduled.scheduled_event_id <= self.state.previous_started_event_id + 2;
+        let can_forget = request
+            .capabilities
+            .is_some_and(|capabilities| capabilities.discard_speculative_workflow_task_with_events);
+        let has_flags = request.sdk_metadata.as_ref().is_some_and(|metadata| {
+            !metadata.core_used_flags.is_empty() || !metadata.lang_used_flags.is_empty()
+        });
+        running.scheduled.speculative
+            && commands.iter().all(commands::Checked::is_rejection)
+            && self.pending.buffer.is_empty()
+            && (saw_nothing_else || can_forget)
+            && !request.force_create_new_workflow_task
+            && !has_flags
+    }
+
+    /// The task is over, and what the worker says about itself counts from here on.
+    fn take_over(&mut self, request: &RespondWorkflowTaskCompletedRequest, cx: &Context<'_>) {
+        self.state.workflow_task = None;
+        self.task_undelivered = false;
+        self.task_failure = None;
+        self.state.task_attempt = 1;
+        self.state.sticky = request.sticky_attributes.as_ref().and_then(|sticky| {
+            let queue = sticky.worker_task_queue.as_ref()?.name.clone();
+            let schedule_to_start = sticky.schedule_to_start_timeout.as_ref().map_or(5 * SECOND, nanos);
+            (!queue.is_empty()).then_some(Sticky { queue, schedule_to_start, epoch: cx.epoch })
+        });
     }
 
     /// The task fails, although the worker meant to complete it.
@@ -265,6 +365,7 @@ impl Execution {
         cx: &mut Context<'_>,
     ) -> Output {
         let text = refused.to_string();
+        self.close_deferred = refused.cause == WorkflowTaskFailedCause::UnhandledCommand;
         let failure = Failure {
             message: refused.message,
             source: "Server".into(),
@@ -280,28 +381,27 @@ impl Execution {
         Output::WorkflowTaskCompleted(Box::new(Completed { refused: Some(text), ..Default::default() }))
     }
 
-    /// Writes the completed event (and those of a transient attempt before it) and takes over what the worker said
-    /// about itself.
+    /// The ids of the task's scheduled and started events, which are written if they weren't yet.
+    fn task_events(&mut self, running: &RunningTask, cx: &mut Context<'_>) -> (i64, i64) {
+        if !running.scheduled.is_unwritten() {
+            return (running.scheduled.scheduled_event_id, running.started_event_id);
+        }
+        let [first, mut second] = self.transient_events(running);
+        let scheduled_id = self.push_event(first, cx);
+        if let Some(Attributes::WorkflowTaskStartedEventAttributes(started)) = &mut second.attributes {
+            started.scheduled_event_id = scheduled_id;
+        }
+        (scheduled_id, self.push_event(second, cx))
+    }
+
+    /// Writes the completed event, and those of the task before it that are missing.
     fn write_completion(
         &mut self,
         running: &RunningTask,
         request: &RespondWorkflowTaskCompletedRequest,
         cx: &mut Context<'_>,
     ) {
-        self.state.workflow_task = None;
-        self.task_undelivered = false;
-        self.task_failure = None;
-        self.state.task_attempt = 1;
-        let (mut scheduled_id, mut started_id) =
-            (running.scheduled.scheduled_event_id, running.started_event_id);
-        if running.scheduled.attempt > 1 {
-            let [first, mut second] = self.transient_events(running);
-            scheduled_id = self.push_event(first, cx);
-            if let Some(Attributes::WorkflowTaskStartedEventAttributes(started)) = &mut second.attributes {
-                started.scheduled_event_id = scheduled_id;
-            }
-            started_id = self.push_event(second, cx);
-        }
+        let (scheduled_id, started_id) = self.task_events(running, cx);
         let attributes = WorkflowTaskCompletedEventAttributes {
             scheduled_event_id: scheduled_id,
             started_event_id: started_id,
@@ -316,11 +416,6 @@ impl Execution {
         };
         self.push(Attributes::WorkflowTaskCompletedEventAttributes(attributes), cx);
         self.state.previous_started_event_id = started_id;
-        self.state.sticky = request.sticky_attributes.as_ref().and_then(|sticky| {
-            let queue = sticky.worker_task_queue.as_ref()?.name.clone();
-            let schedule_to_start = sticky.schedule_to_start_timeout.as_ref().map_or(5 * SECOND, nanos);
-            (!queue.is_empty()).then_some(Sticky { queue, schedule_to_start, epoch: cx.epoch })
-        });
     }
 
     /// The next task, if something asks for one, and activities that the worker takes along.
@@ -348,19 +443,22 @@ impl Execution {
             let began = self.state.heartbeat_chain_start.unwrap_or(running.scheduled.scheduled_time);
             if cx.now.since(Time(began)) > HEARTBEAT_LIMIT { cx.now.0 } else { began }
         });
-        if flushed || heartbeat || applied.needs_task {
-            if request.return_new_workflow_task {
-                if self.schedule_task_without_offer(cx) {
-                    let poller = Poller {
-                        identity: request.identity.clone(),
-                        request_id: "request-from-RespondWorkflowTaskCompleted".into(),
-                        in_process: running.in_process,
-                    };
-                    completed.new_task = Some(self.begin_and_grant(true, poller, cx));
-                }
-            } else {
-                self.schedule_task(cx);
-            }
+        let written = flushed || heartbeat || applied.needs_task;
+        let is_new = if written {
+            self.schedule_task_without_offer(cx)
+        } else {
+            self.requested.has_unsent() && self.schedule_speculative_task_without_offer(cx)
+        };
+        if is_new && request.return_new_workflow_task {
+            let poller = Poller {
+                identity: request.identity.clone(),
+                request_id: "request-from-RespondWorkflowTaskCompleted".into(),
+                in_process: running.in_process,
+            };
+            completed.new_task = Some(self.begin_and_grant(true, poller, cx));
+        } else if is_new && let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task {
+            let dispatch = self.workflow_task_dispatch(task);
+            cx.effects.dispatch.push(dispatch);
         }
         completed
     }
@@ -404,9 +502,10 @@ impl Execution {
         identity: String,
         cx: &mut Context<'_>,
     ) {
+        let (scheduled_event_id, started_event_id) = self.task_events(running, cx);
         let attributes = WorkflowTaskFailedEventAttributes {
-            scheduled_event_id: running.scheduled.scheduled_event_id,
-            started_event_id: running.started_event_id,
+            scheduled_event_id,
+            started_event_id,
             cause: cause as i32,
             failure,
             identity,
@@ -424,6 +523,7 @@ impl Execution {
         self.state.failed_task_end = self.state.next_event_id;
         self.flush_buffered(cx);
         self.queries.detach(self.state.task_attempt, cx);
+        self.detach_updates(self.state.task_attempt, cx);
         if !self.schedule_task_without_offer(cx) {
             return;
         }
@@ -454,7 +554,7 @@ impl Execution {
     /// Ends the running task because the run itself ends now.
     pub(super) fn force_close_task(&mut self, cx: &mut Context<'_>) {
         if let Some(WorkflowTask::AwaitingCompletion(running)) = self.state.workflow_task.take()
-            && running.scheduled.attempt == 1
+            && !running.scheduled.is_unwritten()
         {
             let cause = WorkflowTaskFailedCause::ForceCloseCommand;
             self.push_task_failed(&running, cause, None, String::new(), cx);
@@ -500,6 +600,9 @@ impl Execution {
     fn sticky_timed_out(&mut self, task: &ScheduledTask, cx: &mut Context<'_>) {
         self.state.sticky = None;
         self.state.workflow_task = None;
+        if task.speculative {
+            return self.schedule_speculative_task(cx);
+        }
         if task.attempt == 1 {
             let attributes = WorkflowTaskTimedOutEventAttributes {
                 scheduled_event_id: task.scheduled_event_id,
@@ -514,9 +617,10 @@ impl Execution {
 
     fn workflow_task_timed_out(&mut self, running: &RunningTask, cx: &mut Context<'_>) {
         if running.scheduled.attempt == 1 {
+            let (scheduled_event_id, started_event_id) = self.task_events(running, cx);
             let attributes = WorkflowTaskTimedOutEventAttributes {
-                scheduled_event_id: running.scheduled.scheduled_event_id,
-                started_event_id: running.started_event_id,
+                scheduled_event_id,
+                started_event_id,
                 timeout_type: TimeoutType::StartToClose as i32,
             };
             self.push(Attributes::WorkflowTaskTimedOutEventAttributes(attributes), cx);
@@ -539,6 +643,7 @@ impl Execution {
                 let dispatch = self.workflow_task_dispatch(&running.scheduled);
                 self.task_undelivered = true;
                 self.queries.detach(1, cx);
+                self.detach_updates(1, cx);
                 cx.effects.dispatch.push(dispatch);
                 Output::Done
             }
@@ -572,6 +677,17 @@ impl Execution {
             && running.epoch != cx.epoch
         {
             self.workflow_task_timed_out(&running, cx);
+        }
+        if let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task
+            && task.speculative
+        {
+            // The updates that it was for are lost: those who asked ask again.
+            let is_needed = self.state.next_event_id != task.scheduled_event_id;
+            self.state.workflow_task = None;
+            if is_needed {
+                self.schedule_task(cx);
+                self.changed(cx);
+            }
         }
         self.resume_activities(cx);
         Output::Done

@@ -17,6 +17,7 @@ mod system;
 mod task_queues;
 mod testing;
 mod tokens;
+mod updates;
 mod validate;
 mod visibility;
 mod workflow_tasks;

@@ -277,6 +277,8 @@ fn describe(stored: &Namespace) -> DescribeNamespaceResponse {
             // True is what works; what is absent here is not offered yet.
             capabilities: Some(namespace::namespace_info::Capabilities {
                 eager_workflow_start: true,
+                sync_update: true,
+                async_update: true,
                 worker_heartbeats: false,
                 worker_poll_complete_on_shutdown: true,
                 ..Default::default()

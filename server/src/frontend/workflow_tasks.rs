@@ -4,9 +4,11 @@ use durably_proto::parts::{What, parts};
 use durably_proto::temporal::api::{
     command::v1::Command,
     enums::v1::{QueryResultType, WorkflowTaskFailedCause},
+    protocol::v1::Message as ProtocolMessage,
+    update::v1::Response as UpdateResponse,
     workflowservice::v1::*,
 };
-use prost::Message;
+use prost::{Message, Name};
 
 use super::{
     Caller, Frontend,
@@ -45,13 +47,8 @@ impl Frontend {
                 "completing a workflow task in pages is not offered by this server; send one request",
             ));
         }
-        // What updates are answered with. This server sends none, so nothing could take them.
-        if !request.messages.is_empty() {
-            let cause = WorkflowTaskFailedCause::BadUpdateWorkflowExecutionMessage;
-            let message = "messages is not empty: updates are not offered by this server; send commands only";
-            return self.refuse_completion(&namespace, request, cause, message.to_owned()).await;
-        }
-        if let Some(message) = too_large_command(&request.commands) {
+        let too_large = too_large_command(&request.commands).or_else(|| too_large_message(&request.messages));
+        if let Some(message) = too_large {
             let cause = WorkflowTaskFailedCause::PayloadsTooLarge;
             return self.refuse_completion(&namespace, request, cause, message).await;
         }
@@ -139,6 +136,28 @@ impl Frontend {
 pub(super) fn seal_task(namespace: &Namespace, task: &mut PollWorkflowTaskQueueResponse) {
     let kind = if task.query.is_some() { TokenKind::Query } else { TokenKind::Workflow };
     tokens::seal(namespace, kind, &mut task.task_token);
+}
+
+/// Says of the first answer to an update that has too much which one it is and what it takes.
+fn too_large_message(messages: &[ProtocolMessage]) -> Option<String> {
+    // An acceptance brings along what was asked, which was within the limit, and names.
+    let limit = |message: &&ProtocolMessage| {
+        let body = message.body.as_ref().map_or(0, |body| body.value.len());
+        body > 2 * validate::MAX_BLOB || (body > validate::MAX_BLOB && is_response(message))
+    };
+    let message = messages.iter().find(limit)?;
+    Some(format!(
+        "the workflow's answer to the update {} has {} bytes; at most {} are allowed. Store large data elsewhere and pass a \
+         reference",
+        message.protocol_instance_id,
+        message.encoded_len(),
+        validate::MAX_BLOB
+    ))
+}
+
+fn is_response(message: &ProtocolMessage) -> bool {
+    let kind = message.body.as_ref().map_or("", |body| body.type_url.as_str());
+    kind.rsplit('/').next() == Some(UpdateResponse::full_name().as_str())
 }
 
 /// Says of the first command that has too much what it is and what it takes.

@@ -26,7 +26,7 @@ const PATIENCE_WITHOUT_WORKER: Duration = Duration::from_secs(10);
 const TO_SAY_SO: Duration = Duration::from_secs(1);
 
 /// Refuses what a request asks for and this server does not do yet: ignoring it would change what the workflow means.
-fn not_offered(asked: bool, what: &str) -> Result<(), ServiceError> {
+pub(super) fn not_offered(asked: bool, what: &str) -> Result<(), ServiceError> {
     if asked {
         return Err(ServiceError::unimplemented(format!(
             "{what} is not offered by this server; leave it out"
@@ -38,7 +38,7 @@ fn not_offered(asked: bool, what: &str) -> Result<(), ServiceError> {
 /// The checks and defaults that a start and a signal-with-start have in common: their messages differ in type only.
 macro_rules! check_start {
     ($request:expr, signals: $signals:expr) => {{
-        let request = &mut $request;
+        let request: &mut _ = &mut *$request;
         validate::id("workflow_id", &request.workflow_id)?;
         validate::workflow_type(request.workflow_type.as_ref())?;
         validate::task_queue(request.task_queue.as_ref())?;
@@ -67,6 +67,16 @@ macro_rules! check_start {
     }};
 }
 
+/// What is asked of a start, whichever call it comes with.
+pub(super) fn check_start(request: &mut StartWorkflowExecutionRequest) -> Result<(), ServiceError> {
+    check_start!(request, signals: false);
+    validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
+    not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
+    // An empty message asks for nothing.
+    let attaches = request.on_conflict_options.unwrap_or_default() != OnConflictOptions::default();
+    not_offered(attaches, "on_conflict_options")
+}
+
 impl Frontend {
     pub(super) async fn start_workflow_execution(
         &self,
@@ -74,12 +84,7 @@ impl Frontend {
         mut request: StartWorkflowExecutionRequest,
     ) -> Result<StartWorkflowExecutionResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
-        check_start!(request, signals: false);
-        validate::payloads("last_completion_result", request.last_completion_result.as_ref())?;
-        not_offered(!request.completion_callbacks.is_empty(), "completion_callbacks")?;
-        // An empty message asks for nothing.
-        let attaches = request.on_conflict_options.unwrap_or_default() != OnConflictOptions::default();
-        not_offered(attaches, "on_conflict_options")?;
+        check_start(&mut request)?;
         let mut answer = self.executions().start_workflow(&namespace, request, caller.in_process).await?;
         if let Some(task) = &mut answer.eager_workflow_task {
             super::workflow_tasks::seal_task(&namespace, task);
@@ -94,7 +99,7 @@ impl Frontend {
     ) -> Result<SignalWithStartWorkflowExecutionResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
         can_signal_with_start(request.workflow_id_conflict_policy).map_err(ServiceError::invalid_argument)?;
-        check_start!(request, signals: true);
+        check_start!(&mut request, signals: true);
         validate::id("signal_name", &request.signal_name)?;
         validate::payloads("signal_input", request.signal_input.as_ref())?;
         self.executions().signal_with_start(&namespace, request).await

@@ -13,6 +13,7 @@ mod runs;
 mod set_aside;
 mod start;
 mod tasks;
+mod updates;
 
 use std::{
     any::Any,

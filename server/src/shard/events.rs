@@ -8,7 +8,9 @@ use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
 use prost::Message;
 
 use crate::{
+    ServiceError,
     engine::LoadError,
+    error::ErrorKind,
     store::{Store, StoreError},
 };
 
@@ -57,6 +59,15 @@ pub(super) enum DecodeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+impl From<DecodeError> for ServiceError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Store(error) => error.into(),
+            DecodeError::Load(error) => Self::new(ErrorKind::DataLoss, error.to_string()),
+        }
+    }
 }
 
 /// The events with these ids, each batch read once.

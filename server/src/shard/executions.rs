@@ -6,6 +6,7 @@ mod polls;
 mod queries;
 mod task_queues;
 mod time;
+mod updates;
 mod visibility;
 mod workers;
 

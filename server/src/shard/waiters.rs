@@ -1,4 +1,4 @@
-//! Callers that wait for something of a run: for its next event, its end, or the answer to a query. One book, one kind
+//! Callers that wait for something of a run: for its next event, its end, the answer to a query, or what comes of an update. One book, one kind
 //! of reply, and one place that says what becomes of them when the run or the shard ends.
 //!
 //! A new kind of waiting is a variant of [`Awaited`]; the compiler then names what must be said of it. A run that merely
@@ -12,7 +12,10 @@ use super::{
     reply::{Reply, stopping},
     set_aside::SetAside,
 };
-use crate::{ServiceError, engine::RunKey};
+use crate::{
+    ServiceError,
+    engine::{RunKey, UpdateStage},
+};
 
 /// What somebody who waits is told.
 #[derive(Debug)]
@@ -20,6 +23,35 @@ pub(super) enum Heard {
     /// The run has more to show, or waiting makes no sense any more: look again.
     Changed,
     Answered(QueryWorkflowResponse),
+    /// How far an update has come.
+    Update(UpdateStatus),
+}
+
+/// An update of a run, and how far it has come.
+#[derive(Clone, Debug)]
+pub(super) struct UpdateStatus {
+    pub seq: i64,
+    pub run: RunKey,
+    pub stage: UpdateStage,
+}
+
+/// How far an update must have come for whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitStage {
+    /// Wherever it is.
+    Any,
+    Accepted,
+    Completed,
+}
+
+impl WaitStage {
+    pub(super) fn is_reached(self, stage: &UpdateStage) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Accepted => !matches!(stage, UpdateStage::Admitted),
+            Self::Completed => matches!(stage, UpdateStage::Completed(_)),
+        }
+    }
 }
 
 /// What is waited for.
@@ -29,6 +61,10 @@ pub(super) enum Awaited {
     Event(i64),
     Close,
     Answer(Box<Question>),
+    Update {
+        id: String,
+        stage: WaitStage,
+    },
 }
 
 impl Awaited {
@@ -37,7 +73,7 @@ impl Awaited {
     fn question(&self) -> Option<&Question> {
         match self {
             Self::Answer(question) => Some(question),
-            Self::Event(_) | Self::Close => None,
+            Self::Event(_) | Self::Close | Self::Update { .. } => None,
         }
     }
 }
@@ -71,20 +107,23 @@ impl Ending<'_> {
     fn word_for(self, awaited: &Awaited) -> Option<Result<Heard, ServiceError>> {
         match (self, awaited) {
             (Self::Closed, Awaited::Answer(_)) | (Self::Hopeless(_), Awaited::Event(_)) => None,
-            (Self::Closed | Self::TakenBack | Self::Stopped, Awaited::Event(_) | Awaited::Close) => {
-                Some(Ok(Heard::Changed))
-            }
+            (Self::Closed | Self::TakenBack | Self::Stopped, Awaited::Event(_) | Awaited::Close)
+            | (Self::Closed | Self::TakenBack, Awaited::Update { .. }) => Some(Ok(Heard::Changed)),
             (Self::TakenBack, Awaited::Answer(_)) => {
                 Some(Err(ServiceError::unavailable("the run is being read back; ask again")))
             }
-            (Self::Stopped, Awaited::Answer(_)) => Some(Err(stopping())),
-            (Self::Deleted, Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
-                Some(Err(ServiceError::not_found("workflow not found for this ID")))
+            (Self::Stopped, Awaited::Answer(_) | Awaited::Update { .. }) => Some(Err(stopping())),
+            (
+                Self::Deleted,
+                Awaited::Event(_) | Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. },
+            ) => Some(Err(ServiceError::not_found("workflow not found for this ID"))),
+            (Self::Hopeless(error), Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. }) => {
+                Some(Err(error.clone()))
             }
-            (Self::Hopeless(error), Awaited::Close | Awaited::Answer(_)) => Some(Err(error.clone())),
-            (Self::SetAside(set_aside), Awaited::Event(_) | Awaited::Close | Awaited::Answer(_)) => {
-                Some(Err(set_aside.error()))
-            }
+            (
+                Self::SetAside(set_aside),
+                Awaited::Event(_) | Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. },
+            ) => Some(Err(set_aside.error())),
         }
     }
 }
@@ -94,6 +133,7 @@ impl Ending<'_> {
 pub(super) struct Waits {
     pub close: bool,
     pub answer: bool,
+    pub update: bool,
 }
 
 #[derive(Debug)]
@@ -136,6 +176,33 @@ impl Waiters {
         let awaited = Awaited::Answer(Box::new(Question { id, run, query }));
         self.by_run.entry(seq).or_default().push(Waiter { awaited, reply });
         id
+    }
+
+    /// Waits for what comes of an update.
+    pub(super) fn await_update(&mut self, seq: i64, id: String, stage: WaitStage, reply: Reply<Heard>) {
+        let waiting = self.by_run.entry(seq).or_default();
+        waiting.retain(|waiter| waiter.awaited.question().is_some() || !waiter.reply.is_closed());
+        waiting.push(Waiter { awaited: Awaited::Update { id, stage }, reply });
+    }
+
+    /// Takes out those who have waited for this of the update.
+    pub(super) fn take_update(
+        &mut self,
+        seq: i64,
+        update_id: &str,
+        came: Option<&UpdateStage>,
+    ) -> Vec<Reply<Heard>> {
+        let Some(waiting) = self.by_run.remove(&seq) else { return Vec::new() };
+        let (told, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|waiter| match &waiter.awaited {
+            Awaited::Update { id, stage } => {
+                id == update_id && came.is_none_or(|came| stage.is_reached(came))
+            }
+            Awaited::Event(_) | Awaited::Close | Awaited::Answer(_) => false,
+        });
+        if !rest.is_empty() {
+            self.by_run.insert(seq, rest);
+        }
+        told.into_iter().map(|waiter| waiter.reply).collect()
     }
 
     /// A question, and whether whoever asked still waits.
@@ -200,6 +267,7 @@ impl Waiters {
                     Awaited::Event(_) => {}
                     Awaited::Close => waits.close = true,
                     Awaited::Answer(_) => waits.answer = true,
+                    Awaited::Update { .. } => waits.update = true,
                 }
             }
             if waits != Waits::default() {
@@ -226,7 +294,7 @@ impl Waiters {
             };
             self.tell(seq, |awaited| match awaited {
                 Awaited::Event(from) => (*from < next_event_id).then_some(Ok(Heard::Changed)),
-                Awaited::Close | Awaited::Answer(_) => None,
+                Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. } => None,
             });
         }
     }
@@ -286,13 +354,16 @@ mod tests {
         let (reply, answer) = Reply::new();
         waiters.ask(7, key(), WorkflowQuery::default(), reply);
         answers.push(("answer", answer));
+        let (reply, answer) = Reply::new();
+        waiters.await_update(7, "u".into(), WaitStage::Completed, reply);
+        answers.push(("update", answer));
         (waiters, answers)
     }
 
     fn heard(answers: &mut [(&'static str, Answer<Heard>)]) -> Vec<String> {
         let word = |answer: &mut Answer<Heard>| match answer.try_recv() {
             Ok(Ok(Heard::Changed)) => "looks again".to_owned(),
-            Ok(Ok(Heard::Answered(_))) => "is answered".to_owned(),
+            Ok(Ok(Heard::Answered(_) | Heard::Update(_))) => "is answered".to_owned(),
             Ok(Err(error)) => format!("{:?}", error.kind().code()),
             Err(_) => "waits".to_owned(),
         };
@@ -303,14 +374,31 @@ mod tests {
     fn what_becomes_of_each_kind_at_each_end() {
         let set_aside = SetAside { seq: 7, key: key(), reason: "damaged".into(), closed: false };
         for (ending, expected) in [
-            (Ending::Closed, ["event looks again", "close looks again", "answer waits"]),
-            (Ending::TakenBack, ["event looks again", "close looks again", "answer Unavailable"]),
-            (Ending::Deleted, ["event NotFound", "close NotFound", "answer NotFound"]),
-            (Ending::SetAside(&set_aside), ["event DataLoss", "close DataLoss", "answer DataLoss"]),
-            (Ending::Stopped, ["event looks again", "close looks again", "answer Unavailable"]),
+            (
+                Ending::Closed,
+                ["event looks again", "close looks again", "answer waits", "update looks again"],
+            ),
+            (
+                Ending::TakenBack,
+                ["event looks again", "close looks again", "answer Unavailable", "update looks again"],
+            ),
+            (Ending::Deleted, ["event NotFound", "close NotFound", "answer NotFound", "update NotFound"]),
+            (
+                Ending::SetAside(&set_aside),
+                ["event DataLoss", "close DataLoss", "answer DataLoss", "update DataLoss"],
+            ),
+            (
+                Ending::Stopped,
+                ["event looks again", "close looks again", "answer Unavailable", "update Unavailable"],
+            ),
             (
                 Ending::Hopeless(&ServiceError::failed_precondition("no worker")),
-                ["event waits", "close FailedPrecondition", "answer FailedPrecondition"],
+                [
+                    "event waits",
+                    "close FailedPrecondition",
+                    "answer FailedPrecondition",
+                    "update FailedPrecondition",
+                ],
             ),
         ] {
             let (mut waiters, mut answers) = one_of_each();
@@ -327,16 +415,17 @@ mod tests {
     fn readers_are_woken_by_what_they_have_not_seen() {
         let (mut waiters, mut answers) = one_of_each();
         waiters.notify(|_| Some((true, 6)));
-        assert_eq!(heard(&mut answers), ["event waits", "close waits", "answer waits"], "nothing was stored");
+        let all_wait = ["event waits", "close waits", "answer waits", "update waits"];
+        assert_eq!(heard(&mut answers), all_wait, "nothing was stored");
         waiters.mark(7);
         waiters.notify(|_| Some((true, 5)));
-        assert_eq!(heard(&mut answers), ["event waits", "close waits", "answer waits"]);
+        assert_eq!(heard(&mut answers), all_wait);
         waiters.mark(7);
         waiters.notify(|_| Some((true, 6)));
         answers.remove(0);
         waiters.mark(7);
         waiters.notify(|_| Some((false, 9)));
-        assert_eq!(heard(&mut answers), ["close looks again", "answer waits"]);
+        assert_eq!(heard(&mut answers), ["close looks again", "answer waits", "update looks again"]);
     }
 
     #[test]

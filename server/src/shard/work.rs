@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use durably_proto::temporal::api::{
     enums::v1::QueryRejectCondition,
     query::v1::WorkflowQuery,
+    update::v1::Request as UpdateRequest,
     workflowservice::v1::{DescribeWorkflowExecutionResponse, RespondQueryTaskCompletedRequest},
 };
 
@@ -17,7 +18,7 @@ use super::{
     runs::Target,
     start::{StartCall, Started},
     tasks::{GrantSender, TaskRef},
-    waiters::Heard,
+    waiters::{Heard, WaitStage},
 };
 use crate::engine::{Input, Output, Poller, Time, state::TaskToken};
 
@@ -70,6 +71,31 @@ pub(super) enum Work {
         target: Target,
         query: Box<WorkflowQuery>,
         reject: QueryRejectCondition,
+        reply: Reply<Heard>,
+    },
+    /// Somebody asks for an update, and waits until it has come as far as `stage`.
+    Update {
+        target: Target,
+        /// The run must be of the chain that began with this one; empty: of any.
+        first_run_id: String,
+        request: Box<UpdateRequest>,
+        stage: WaitStage,
+        reply: Reply<Heard>,
+    },
+    /// A start, unless the workflow is there, and then an update. The second reply comes only if the start has not failed.
+    StartWithUpdate {
+        namespace_id: Arc<str>,
+        call: Box<StartCall>,
+        request: Box<UpdateRequest>,
+        stage: WaitStage,
+        started: Reply<Started>,
+        reply: Reply<Heard>,
+    },
+    /// Waits for an update that somebody has asked for.
+    AwaitUpdate {
+        target: Target,
+        update_id: String,
+        stage: WaitStage,
         reply: Reply<Heard>,
     },
     /// A worker's answer to a query that was a task of its own.
@@ -134,6 +160,9 @@ impl Work {
             Self::View { .. } => "view",
             Self::Watch { .. } => "watch",
             Self::Query { .. } => "query",
+            Self::Update { .. } => "update",
+            Self::StartWithUpdate { .. } => "start with update",
+            Self::AwaitUpdate { .. } => "await update",
             Self::AnswerQuery { .. } => "answer query",
             Self::ForgetVanishedQueries => "forget vanished queries",
             Self::HasWorker { .. } => "has worker",
@@ -153,13 +182,17 @@ impl Work {
     /// Which run it is about.
     fn subject(&self) -> Subject<'_> {
         match self {
-            Self::Start { call, .. } => Subject::Workflow(&call.request.workflow_id),
+            Self::Start { call, .. } | Self::StartWithUpdate { call, .. } => {
+                Subject::Workflow(&call.request.workflow_id)
+            }
             Self::Input { target, .. }
             | Self::RequestCancel { target, .. }
             | Self::Terminate { target, .. }
             | Self::Describe { target, .. }
             | Self::View { target, .. }
             | Self::Query { target, .. }
+            | Self::Update { target, .. }
+            | Self::AwaitUpdate { target, .. }
             | Self::HasWorker { target, .. } => Subject::Workflow(&target.workflow_id),
             Self::AnswerQuery { token, .. } => Subject::Workflow(&token.workflow_id),
             Self::Receive(letter) => Subject::Workflow(letter.workflow_id()),

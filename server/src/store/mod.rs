@@ -105,6 +105,8 @@ row_kinds! {
     Receipt = 5,
     /// A child workflow.
     Child = 6,
+    /// An update that was accepted, also when it has its outcome.
+    Update = 7,
 }
 
 /// A row of a run's state: the part that grows with what is pending. `id` is unique within run and kind.

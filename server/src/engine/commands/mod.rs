@@ -35,11 +35,16 @@ use durably_proto::temporal::api::{
     common::v1::SearchAttributes,
     enums::v1::{CommandType, WorkflowTaskFailedCause as Cause},
     history::v1::{HistoryEvent, history_event},
+    protocol::v1::Message,
     sdk::v1::{EventGroupMarker, UserMetadata},
     taskqueue::v1::TaskQueue,
 };
 
-use super::{Context, Execution, external::SERVER};
+use super::{
+    Context, Execution,
+    external::SERVER,
+    updates::{Reply, UpdatePlan},
+};
 use crate::{RESERVED_QUEUES, store::Field};
 
 /// Why a completed workflow task is recorded as failed instead.
@@ -75,6 +80,7 @@ struct Plan<'a> {
     /// Signals and cancellations for other runs.
     messages: usize,
     children: usize,
+    updates: UpdatePlan<'a>,
     /// The event of the command at hand.
     event_id: i64,
 }
@@ -114,6 +120,8 @@ enum Offered {
     SignalExternal(SignalExternalWorkflowExecutionCommandAttributes),
     CancelExternal(RequestCancelExternalWorkflowExecutionCommandAttributes),
     StartChild(StartChildWorkflowExecutionCommandAttributes),
+    /// What a protocol message says, at the place of the command that names it.
+    Update(Box<Reply>),
 }
 
 /// A command that [`check`] has passed.
@@ -123,26 +131,45 @@ pub(super) struct Checked {
     extra: Extra,
 }
 
+impl Checked {
+    fn update(reply: Reply) -> Self {
+        let extra = Extra { user_metadata: None, markers: Vec::new() };
+        Self { kind: CommandType::ProtocolMessage, offered: Offered::Update(Box::new(reply)), extra }
+    }
+
+    /// Of an update: it leaves no trace.
+    pub(super) fn is_rejection(&self) -> bool {
+        matches!(&self.offered, Offered::Update(reply) if reply.is_rejection())
+    }
+
+    /// How many events it becomes. (What else comes of it stands behind all commands.)
+    fn events(&self) -> i64 {
+        if let Offered::Update(reply) = &self.offered { reply.events() } else { 1 }
+    }
+}
+
 /// `first_event_id` is the event that the first command will be recorded as.
 pub(super) fn check(
     run: &Execution,
     commands: Vec<Command>,
+    messages: Vec<Message>,
     first_event_id: i64,
 ) -> Result<Vec<Checked>, Refused> {
-    let count = commands.len() as i64;
-    let commands: Vec<_> = commands.into_iter().map(read).collect();
-    let mut plan = Plan::default();
-    for (event_id, command) in (first_event_id..).zip(&commands) {
-        plan.event_id = event_id;
+    let commands = read_all(commands, messages);
+    let mut plan = Plan { event_id: first_event_id, ..Plan::default() };
+    let mut left = commands.len();
+    for command in &commands {
+        left -= 1;
         // The first that cannot be read is the first that is refused.
-        let Ok(Checked { kind, offered, .. }) = command else { break };
-        if closes(offered) && !run.pending.buffer.is_empty() && !hands_over(offered, run) {
+        let Ok(checked) = command else { break };
+        let Checked { kind, offered, .. } = checked;
+        if closes(offered) && has_unseen(offered, run) {
             // The workflow did not see everything yet: it must decide again.
             return Err(Refused::new(Cause::UnhandledCommand, ""));
         }
         check_one(run, offered, &mut plan)?;
-        let is_last = event_id + 1 == first_event_id + count;
-        if closes(offered) && !is_last {
+        plan.event_id += checked.events();
+        if closes(offered) && left > 0 {
             return Err(Refused::new(
                 bad_attributes(*kind),
                 format!("invalid command sequence: {kind:?} must be the last command."),
@@ -152,8 +179,37 @@ pub(super) fn check(
     commands.into_iter().collect()
 }
 
-fn read(command: Command) -> Result<Checked, Refused> {
+/// The commands with the messages that belong to them. Messages that no command names stand behind all commands but one
+/// that ends the run.
+fn read_all(commands: Vec<Command>, messages: Vec<Message>) -> Vec<Result<Checked, Refused>> {
+    let mut replies: Vec<(String, Message)> =
+        messages.into_iter().map(|message| (message.id.clone(), message)).collect();
+    let mut all: Vec<_> = commands.into_iter().map(|command| read(command, &mut replies)).collect();
+    let is_end = |last: &Result<Checked, Refused>| last.as_ref().is_ok_and(|last| closes(&last.offered));
+    let end = all.pop_if(|last| is_end(last));
+    all.extend(replies.into_iter().map(|(_, message)| read_message(message)));
+    all.extend(end);
+    all
+}
+
+fn read_message(message: Message) -> Result<Checked, Refused> {
+    let reply = Reply::read(message).map_err(|problem| Refused::new(BAD_MESSAGE, problem))?;
+    Ok(Checked::update(reply))
+}
+
+const BAD_MESSAGE: Cause = Cause::BadUpdateWorkflowExecutionMessage;
+
+fn read(command: Command, messages: &mut Vec<(String, Message)>) -> Result<Checked, Refused> {
     let attributes = attributes_of(command.command_type, command.attributes)?;
+    if let A::ProtocolMessageCommandAttributes(named) = &attributes {
+        let place = messages.iter().position(|(id, _)| *id == named.message_id).ok_or_else(|| {
+            Refused::new(
+                BAD_MESSAGE,
+                format!("ProtocolMessageCommand referenced absent message {}", named.message_id),
+            )
+        })?;
+        return read_message(messages.remove(place).1);
+    }
     let kind = kind(&attributes);
     let extra = Extra { user_metadata: command.user_metadata, markers: command.event_group_markers };
     Ok(Checked { kind, offered: offered(attributes)?, extra })
@@ -249,8 +305,9 @@ fn offered(attributes: A) -> Result<Offered, Refused> {
         A::SignalExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::SignalExternal(a)),
         A::StartChildWorkflowExecutionCommandAttributes(a) => Ok(Offered::StartChild(a)),
         A::RequestCancelExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::CancelExternal(a)),
+        // Read with its message.
         A::ProtocolMessageCommandAttributes(_) => {
-            Err(unsupported(Cause::BadUpdateWorkflowExecutionMessage, "updates"))
+            Err(unsupported(BAD_MESSAGE, "commands without their message"))
         }
         A::ScheduleNexusOperationCommandAttributes(_) => {
             Err(unsupported(Cause::BadScheduleNexusOperationAttributes, "Nexus operations"))
@@ -280,6 +337,9 @@ fn check_one<'a>(run: &Execution, command: &'a Offered, plan: &mut Plan<'a>) -> 
         Offered::SignalExternal(a) => signal_external::check(a, run, plan),
         Offered::CancelExternal(a) => cancel_external::check(a, run, plan),
         Offered::StartChild(a) => start_child::check(a, run, plan),
+        Offered::Update(reply) => {
+            run.check_reply(reply, &mut plan.updates).map_err(|problem| Refused::new(BAD_MESSAGE, problem))
+        }
     }
 }
 
@@ -298,8 +358,16 @@ fn closes(command: &Offered) -> bool {
         | Offered::ModifyProperties(_)
         | Offered::SignalExternal(_)
         | Offered::CancelExternal(_)
-        | Offered::StartChild(_) => false,
+        | Offered::StartChild(_)
+        | Offered::Update(_) => false,
     }
+}
+
+/// Whether the workflow, which wants to end, has not seen what belongs to this run of it. Updates make it think again once;
+/// if it still wants to, those who keep asking are not to keep it from ending.
+fn has_unseen(command: &Offered, run: &Execution) -> bool {
+    let events = !run.pending.buffer.is_empty() && !hands_over(command, run);
+    events || (run.requested.has_unsent() && !run.close_deferred)
 }
 
 /// Whether what the workflow has not seen goes to the run that follows this one (decision 142).
@@ -338,6 +406,7 @@ pub(super) fn apply(
             Offered::SignalExternal(a) => signal_external::apply(a, extra, run, &applied, cx),
             Offered::CancelExternal(a) => cancel_external::apply(a, extra, run, &applied, cx),
             Offered::StartChild(a) => start_child::apply(a, extra, run, &applied, cx),
+            Offered::Update(reply) => run.apply_reply(*reply, cx),
         }
     }
     // Results come behind all commands; a run that has ended hears of none.

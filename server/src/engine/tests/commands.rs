@@ -79,6 +79,15 @@ pub(super) fn command(words: &[&str]) -> Command {
     Command { command_type, attributes: Some(attributes), ..Default::default() }
 }
 
+/// The command that stands for a message.
+pub(super) fn protocol_message(message_id: &str) -> Command {
+    let attributes = C::ProtocolMessageCommandAttributes(ProtocolMessageCommandAttributes {
+        message_id: message_id.into(),
+    });
+    let command_type = CommandType::ProtocolMessage as i32;
+    Command { command_type, attributes: Some(attributes), ..Default::default() }
+}
+
 fn child(
     id: &str,
     policy: Option<&str>,

@@ -11,3 +11,4 @@ mod stored;
 mod tables;
 mod transcripts;
 mod two_runs;
+mod updates;

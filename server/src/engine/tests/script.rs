@@ -10,13 +10,21 @@ use durably_proto::temporal::api::{
     enums::v1::*,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
     history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes},
+    protocol::v1::message::SequencingId,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
-    workflowservice::v1::{RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest},
+    workflowservice::v1::{
+        RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskFailedRequest,
+        respond_workflow_task_completed_request::Capabilities,
+    },
 };
 use prost::Message as _;
 
-use super::{brief::brief, commands::command};
+use super::{
+    brief::brief,
+    commands::{command, protocol_message},
+    updates::{reply, stage_of, update_request},
+};
 use crate::{
     engine::{
         Body, Context, Dispatch, Effects, Execution, Input, LoadError, Message, NewRun, Outcome, Output,
@@ -149,6 +157,7 @@ impl Script {
                 id: word(0).parse().unwrap(),
                 query: WorkflowQuery { query_type: "q".into(), ..Default::default() },
             },
+            "update" => Input::Update(Box::new(update_request(word(0)))),
             "reset-sticky" => Input::ResetSticky,
             _ => return self.parse_activity(verb, &words),
         })
@@ -290,6 +299,9 @@ impl Script {
         match output {
             Ok(Output::Done | Output::QueryAccepted) => {}
             Ok(Output::Stale) => self.log.push_str("  stale\n"),
+            Ok(Output::Update(stage)) => {
+                let _ = writeln!(self.log, "  update: {}", stage_of(&stage));
+            }
             Ok(Output::Received(outcome)) => {
                 let _ = writeln!(self.log, "  received: {outcome:?}");
                 self.outcome = Some(outcome);
@@ -310,6 +322,9 @@ impl Script {
                 let _ = writeln!(self.log, "  cancel_requested={cancel_requested}");
             }
             Ok(Output::WorkflowTaskCompleted(completed)) => {
+                if let Some(event_id) = completed.reset_to {
+                    let _ = writeln!(self.log, "  nothing is left of it: back to {event_id}");
+                }
                 if let Some(refused) = &completed.refused {
                     let _ = writeln!(self.log, "  refused: {refused}");
                 }
@@ -348,6 +363,10 @@ impl Script {
                 format!(" queries {:?}", task.queries.keys().collect::<Vec<_>>())
             },
         );
+        for message in &task.messages {
+            let Some(SequencingId::EventId(after)) = message.sequencing_id else { panic!("no event id") };
+            let _ = writeln!(self.log, "  <- {} after event {after}", message.id);
+        }
         self.queries = task.queries.keys().cloned().collect();
         self.workflow_token = Some(TaskToken::decode(task.task_token.as_ref()).unwrap());
     }
@@ -371,6 +390,10 @@ impl Script {
             let _ =
                 writeln!(self.log, "  -> message {} to {}", message.from.event_id, message.to.workflow_id);
             self.messages.push(message);
+        }
+        for (id, came) in effects.updates {
+            let came = came.map_or_else(|error| format!("{:?}", error.kind()), |stage| stage_of(&stage));
+            let _ = writeln!(self.log, "  -> update {id}: {came}");
         }
         for query in effects.direct_queries {
             let _ = writeln!(self.log, "  -> query {} to {}", query.id, query.sticky.unwrap_or(query.queue));
@@ -492,6 +515,20 @@ impl Script {
                     request.return_new_workflow_task = true;
                 }
                 "return-new" => request.return_new_workflow_task = true,
+                "can-forget" => {
+                    request.capabilities = Some(Capabilities {
+                        discard_speculative_workflow_task_with_events: true,
+                        ..Default::default()
+                    });
+                }
+                "accept" | "bare-accept" | "answer" | "reject" => {
+                    let message = reply(word(0), word(1));
+                    // Official workers name rejections in no command.
+                    if word(0) != "reject" {
+                        request.commands.push(protocol_message(&message.id));
+                    }
+                    request.messages.push(message);
+                }
                 "answers" => {
                     let answer = WorkflowQueryResult {
                         result_type: QueryResultType::Answered as i32,

@@ -48,6 +48,15 @@ impl Shard {
             }
             Work::Watch { seq, from, close_only, reply } => self.watch(seq, from, close_only, reply),
             Work::Query { target, query, reject, reply } => self.query(&target, *query, reject, reply),
+            Work::Update { target, first_run_id, request, stage, reply } => {
+                self.update(&target, &first_run_id, request, stage, reply);
+            }
+            Work::StartWithUpdate { namespace_id, call, request, stage, started, reply } => {
+                self.start_with_update(&namespace_id, *call, request, stage, started, reply);
+            }
+            Work::AwaitUpdate { target, update_id, stage, reply } => {
+                self.await_update(&target, update_id, stage, reply);
+            }
             Work::AnswerQuery { token, request, reply } => {
                 let answered = self.respond_query(&token, *request);
                 self.batch.reply(reply, answered);
@@ -113,7 +122,7 @@ impl Shard {
         Ok(self.run(seq)?.describe())
     }
 
-    fn check_first_run(&self, seq: i64, first_run_id: &str) -> Result<(), ServiceError> {
+    pub(super) fn check_first_run(&self, seq: i64, first_run_id: &str) -> Result<(), ServiceError> {
         let run = self.run(seq)?;
         if is_of_chain(&run.start_attributes().first_execution_run_id, first_run_id) {
             return Ok(());

@@ -192,6 +192,9 @@ impl Shard {
         for (id, answer) in effects.answers {
             self.answer_query(id, answer);
         }
+        for (update_id, came) in effects.updates {
+            self.update_came(seq, &update_id, came);
+        }
         for query in effects.direct_queries {
             self.ask_directly(seq, &query);
         }

@@ -22,7 +22,9 @@ impl Executions {
         let query = Box::new(request.query.unwrap_or_default());
         match self.ask(target, |target, reply| Work::Query { target, query, reject, reply }).await? {
             Heard::Answered(answer) => Ok(answer),
-            Heard::Changed => Err(ServiceError::internal("a query came back without an answer")),
+            Heard::Changed | Heard::Update(_) => {
+                Err(ServiceError::internal("a query came back without an answer"))
+            }
         }
     }
 

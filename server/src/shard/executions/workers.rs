@@ -38,7 +38,7 @@ impl Executions {
         Ok(RespondWorkflowTaskCompletedResponse {
             workflow_task,
             activity_tasks: completed.eager_activities,
-            ..Default::default()
+            reset_history_event_id: completed.reset_to.unwrap_or_default(),
         })
     }
 

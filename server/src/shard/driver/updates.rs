@@ -1,0 +1,151 @@
+//! Updates on their way: to the run, and what comes of them to whoever asked.
+
+use durably_proto::temporal::api::update::v1::Request;
+
+use super::Shard;
+use crate::{
+    ServiceError,
+    engine::{Admission, Input, Output, Terms, UpdateStage, admit},
+    shard::{
+        reply::Reply,
+        runs::Target,
+        start::{StartCall, Started},
+        waiters::{Heard, UpdateStatus, WaitStage},
+    },
+};
+
+impl Shard {
+    pub(super) fn update(
+        &mut self,
+        target: &Target,
+        first_run_id: &str,
+        request: Box<Request>,
+        stage: WaitStage,
+        reply: Reply<Heard>,
+    ) {
+        let found = self.find(target).and_then(|seq| {
+            self.check_first_run(seq, first_run_id)?;
+            Ok(seq)
+        });
+        match found {
+            Ok(seq) => self.update_run(seq, request, stage, reply),
+            Err(error) => self.batch.reply(reply, Err(error)),
+        }
+    }
+
+    fn update_run(&mut self, seq: i64, request: Box<Request>, stage: WaitStage, reply: Reply<Heard>) {
+        let update_id = id_of(&request);
+        match self.apply(seq, Input::Update(request)) {
+            Ok(Output::Update(came)) => self.answer_or_wait(seq, update_id, came, stage, reply),
+            // The run is being read back.
+            Ok(_) => self.batch.reply(reply, Ok(Heard::Changed)),
+            Err(error) => self.batch.reply(reply, Err(error)),
+        }
+    }
+
+    /// A start that comes to nothing where the workflow is there and may be used, and an update of whichever run there is
+    /// then.
+    pub(super) fn start_with_update(
+        &mut self,
+        namespace_id: &str,
+        call: StartCall,
+        request: Box<Request>,
+        stage: WaitStage,
+        started: Reply<Started>,
+        reply: Reply<Heard>,
+    ) {
+        let target = Target::named(namespace_id, &call.request.workflow_id, "");
+        let start = match self.updatable(&target, &call, &id_of(&request)) {
+            Ok(Some(existing)) => Ok(existing),
+            Ok(None) => self.start(namespace_id, call),
+            Err(error) => Err(error),
+        };
+        let seq = match &start {
+            Ok(start) => self.find(&Target::named(namespace_id, &target.workflow_id, &start.run_id)),
+            Err(error) => Err(error.clone()),
+        };
+        self.batch.reply(started, start);
+        match seq {
+            Ok(seq) => self.update_run(seq, request, stage, reply),
+            Err(error) => self.batch.reply(reply, Err(error)),
+        }
+    }
+
+    /// The run that the update is for without a start: one that has it already, or that is open and may be used.
+    fn updatable(
+        &mut self,
+        target: &Target,
+        call: &StartCall,
+        update_id: &str,
+    ) -> Result<Option<Started>, ServiceError> {
+        self.check_alive()?;
+        let Some(seq) = self.in_the_way(target)? else { return Ok(None) };
+        let run = self.run(seq)?;
+        let admission = admit(Some((run.status(), run.start_request_id())), Terms::of(&call.request, false));
+        let may_be_used = run.is_open() && matches!(admission, Admission::UseExisting | Admission::Repeated);
+        let has_it = match run.update_stage(update_id) {
+            Some(UpdateStage::Completed(_)) => true,
+            Some(UpdateStage::Admitted | UpdateStage::Accepted) => run.is_open(),
+            None => false,
+        };
+        Ok((may_be_used || has_it).then(|| Started {
+            run_id: run.key().run_id.to_string(),
+            first_execution_run_id: run.start_attributes().first_execution_run_id.clone(),
+            is_new: admission == Admission::Repeated,
+            status: run.status(),
+            eager: None,
+        }))
+    }
+
+    pub(super) fn await_update(
+        &mut self,
+        target: &Target,
+        update_id: String,
+        stage: WaitStage,
+        reply: Reply<Heard>,
+    ) {
+        let found = self.find(target).and_then(|seq| {
+            let came = self.run(seq)?.update_stage(&update_id).ok_or_else(|| {
+                ServiceError::not_found(format!("update \"{update_id}\" not found"))
+                    .with("workflow_id", &*target.workflow_id)
+            })?;
+            Ok((seq, came))
+        });
+        match found {
+            Ok((seq, came)) => self.answer_or_wait(seq, update_id, came, stage, reply),
+            Err(error) => self.batch.reply(reply, Err(error)),
+        }
+    }
+
+    fn answer_or_wait(
+        &mut self,
+        seq: i64,
+        update_id: String,
+        came: UpdateStage,
+        stage: WaitStage,
+        reply: Reply<Heard>,
+    ) {
+        if !stage.is_reached(&came) {
+            return self.waiters.await_update(seq, update_id, stage, reply);
+        }
+        let status = self.run(seq).map(|run| UpdateStatus { seq, run: run.key().clone(), stage: came });
+        self.batch.reply(reply, status.map(Heard::Update));
+    }
+
+    /// The update has come further, or never will.
+    pub(super) fn update_came(&mut self, seq: i64, update_id: &str, came: Result<UpdateStage, ServiceError>) {
+        let told = self.waiters.take_update(seq, update_id, came.as_ref().ok());
+        if told.is_empty() {
+            return;
+        }
+        let status =
+            came.and_then(|stage| Ok(UpdateStatus { seq, run: self.run(seq)?.key().clone(), stage }));
+        for reply in told {
+            self.batch.reply(reply, status.clone().map(Heard::Update));
+        }
+    }
+}
+
+fn id_of(request: &Request) -> String {
+    request.meta.as_ref().map_or_else(String::new, |meta| meta.update_id.clone())
+}
