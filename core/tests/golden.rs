@@ -12,9 +12,12 @@ mod support;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use durably_core::workflow::{HistoryPage, Query, Run, Step};
+use durably_core::workflow::{HistoryPage, Message, Query, Run, Step, WorkflowTask};
 use durably_proto::durably::core::v1::WorkflowActivation;
-use support::drive::{self, live_tasks, pages, query_task, response, settle, task_with};
+use durably_proto::temporal::api::enums::v1::EventType;
+use durably_proto::temporal::api::history::v1::HistoryEvent;
+use support::drive::{self, LiveTask, live_tasks, pages, query_task, response, settle, task_with};
+use support::events::push_line;
 use support::script::{Script, parse};
 use support::text;
 
@@ -61,11 +64,15 @@ fn transcribe(script: &Script, name: &str) -> String {
             .map(|(_, query)| Query { id: format!("q-{query}"), name: query.clone(), ..Query::default() })
             .collect();
         let _ = writeln!(out, "task {}", task.started_event_id);
+        let with_updates = |from| {
+            let mut whole = task_with(&script.history, task, from, queries.clone());
+            whole.messages.extend(updates(script, index + 1, false, task.started_event_id - 1));
+            whole
+        };
         let steps = if let Some(run) = &mut run {
-            run.handle_task(task_with(&script.history, task, previous, queries.clone()))
+            run.handle_task(with_updates(previous))
         } else {
-            let (started, steps) =
-                Run::start(&script.options, task_with(&script.history, task, 0, queries.clone()));
+            let (started, steps) = Run::start(&script.options, with_updates(0));
             run = Some(started);
             steps
         };
@@ -74,11 +81,12 @@ fn transcribe(script: &Script, name: &str) -> String {
         out.push_str(&lines(&live));
         previous = task.started_event_id;
 
-        let anew = task_with(&script.history, task, 0, queries);
+        let anew = with_updates(0);
         let (mut fresh, steps) = Run::start(&script.options, anew.clone());
         let replayed = settle(&mut fresh, steps, &mut sdk, &mut |_| HistoryPage::default());
         assert_eq!(response(&live), response(&replayed), "{name}: task {} anew", task.started_event_id);
         paged(script, &anew, &live, name);
+        out.push_str(&dropped(script, index + 1, task, run.as_mut().unwrap()));
     }
     for (_, query) in script.queries.iter().filter(|(task, _)| *task == 0) {
         let cached = run.as_mut().expect("a query needs a task before it");
@@ -98,8 +106,60 @@ fn transcribe(script: &Script, name: &str) -> String {
     out
 }
 
+/// The updates that the script has for this task, or for behind it.
+fn updates(script: &Script, task: usize, is_after: bool, event_id: i64) -> Vec<Message> {
+    let asked = script.updates.iter().filter(|asked| asked.task == task && asked.is_after == is_after);
+    let words = asked.map(|asked| asked.words.iter().map(String::as_str).collect::<Vec<_>>());
+    words.map(|words| drive::update(words[0], words[1], words.get(2), event_id)).collect()
+}
+
+/// A task behind `task` that brings nothing but updates, and that the server drops because none is accepted.
+fn dropped(script: &Script, number: usize, task: &LiveTask, run: &mut Run) -> String {
+    let started = task.started_event_id as usize;
+    let recorded = script.history[started..].iter().take_while(|event| is_recorded(event)).count();
+    let mut history = script.history[..started + recorded].to_vec();
+    push_line(&mut history, "task-scheduled");
+    push_line(&mut history, "task-started");
+    let speculative =
+        LiveTask { started_event_id: history.len() as i64, previous_started_event_id: task.started_event_id };
+    let messages = updates(script, number, true, speculative.started_event_id - 1);
+    if messages.is_empty() {
+        return String::new();
+    }
+    let mut sdk = |activation: &WorkflowActivation| script.code.answer(activation);
+    let mut work = |mut task: WorkflowTask, run: Option<&mut Run>| {
+        task.messages.clone_from(&messages);
+        match run {
+            Some(run) => {
+                let steps = run.handle_task(task);
+                settle(run, steps, &mut sdk, &mut pages(&history, 1000))
+            }
+            None => {
+                let (mut run, steps) = Run::start(&script.options, task);
+                settle(&mut run, steps, &mut sdk, &mut pages(&history, 1000))
+            }
+        }
+    };
+    let live = work(task_with(&history, &speculative, task.started_event_id, Vec::new()), Some(run));
+    let anew = work(task_with(&history, &speculative, 0, Vec::new()), None);
+    assert_eq!(response(&live), response(&anew), "task {} anew", speculative.started_event_id);
+    format!("task {}, which the server drops\n{}", speculative.started_event_id, lines(&live))
+}
+
+/// Whether the event is a task's completion or of its commands.
+fn is_recorded(event: &HistoryEvent) -> bool {
+    matches!(
+        event.event_type(),
+        EventType::WorkflowTaskCompleted
+            | EventType::TimerStarted
+            | EventType::ActivityTaskScheduled
+            | EventType::WorkflowExecutionUpdateAccepted
+            | EventType::WorkflowExecutionUpdateCompleted
+    )
+}
+
 /// The same task with its history in pages of several sizes, and with nothing but its end.
-fn paged(script: &Script, anew: &durably_core::workflow::WorkflowTask, live: &[Step], name: &str) {
+fn paged(script: &Script, anew: &WorkflowTask, live: &[Step], name: &str) {
     let upto = &script.history[..anew.started_event_id as usize];
     for size in [1, 2, 3, 5] {
         let mut sdk = |activation: &WorkflowActivation| script.code.answer(activation);

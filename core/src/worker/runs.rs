@@ -271,7 +271,10 @@ impl Runs {
             }
             Input::Task(polled) => match &mut inner.run {
                 Some(run) if !run.is_busy() => {
+                    // So it is again if the server has dropped its first task.
+                    let is_first = polled.task.previous_started_event_id == 0 && polled.task.query.is_none();
                     let steps = run.handle_task(polled.task);
+                    inner.is_new |= is_first;
                     inner.slot = Some(polled.slot);
                     inner.generation += 1;
                     steps

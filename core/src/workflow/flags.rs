@@ -25,6 +25,10 @@ impl CoreFlag {
     const ALL: [CoreFlag; 2] = [CoreFlag::IdAndTypeDeterminismChecks, CoreFlag::MoveTerminalCommands];
 }
 
+/// Go's official SDK uses this flag of its own (`lang_used_flags`) where answers to updates have their places among the
+/// commands. Here they always have; it is recorded so that our histories replay there.
+pub(crate) const GO_ORDERS_UPDATES: u32 = 3;
+
 /// Who has made histories in which dialect: official SDKs and ours, by the names that they record in the first task.
 const DIALECTS: [(&str, HistoryDialect); 7] = [
     ("temporal-go", HistoryDialect::ByEventId),

@@ -10,6 +10,7 @@ use durably_proto::temporal::api::history::v1::{
     WorkflowTaskFailedEventAttributes,
 };
 use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
+use durably_proto::temporal::api::update::v1::Request;
 use prost_types::Timestamp;
 
 use super::machines::{self, MachineEvent};
@@ -42,6 +43,8 @@ pub(crate) enum Kind {
     CancelRequested {
         cause: String,
     },
+    /// Somebody's update was taken over by a reset: it is asked for here, and no message comes for it.
+    UpdateAdmitted(Box<Request>),
     /// A command of the workflow's code was recorded.
     Command(MachineEvent),
     /// Something happened to what the command recorded in event `origin` began.
@@ -102,6 +105,7 @@ impl Event {
             | Kind::TaskTimedOut
             | Kind::Signaled(_)
             | Kind::CancelRequested { .. }
+            | Kind::UpdateAdmitted(_)
             | Kind::Response { .. }
             | Kind::Ignored => false,
         }
@@ -183,11 +187,8 @@ pub(super) fn lacking(attributes: &Attributes) -> &'static str {
         | A::WorkflowPropertiesModifiedEventAttributes(_) => {
             "search attributes and memos set by a workflow need a newer version of this worker"
         }
-        A::WorkflowExecutionUpdateAcceptedEventAttributes(_)
-        | A::WorkflowExecutionUpdateRejectedEventAttributes(_)
-        | A::WorkflowExecutionUpdateCompletedEventAttributes(_)
-        | A::WorkflowExecutionUpdateAdmittedEventAttributes(_) => {
-            "updates need a newer version of this worker"
+        A::WorkflowExecutionUpdateRejectedEventAttributes(_) => {
+            "an update that is rejected leaves no event; a newer version of this worker may know why this one did"
         }
         A::NexusOperationScheduledEventAttributes(_)
         | A::NexusOperationStartedEventAttributes(_)
@@ -208,7 +209,7 @@ pub(super) fn lacking(attributes: &Attributes) -> &'static str {
 mod tests {
     use durably_proto::temporal::api::history::v1::{
         ActivityTaskScheduledEventAttributes, NexusOperationScheduledEventAttributes,
-        WorkflowExecutionUpdateAcceptedEventAttributes, WorkflowTaskStartedEventAttributes,
+        UpsertWorkflowSearchAttributesEventAttributes, WorkflowTaskStartedEventAttributes,
     };
 
     use super::*;
@@ -233,13 +234,13 @@ mod tests {
 
     #[test]
     fn what_is_still_to_come_is_named() {
-        let update = Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(
-            WorkflowExecutionUpdateAcceptedEventAttributes::default(),
+        let upserted = Attributes::UpsertWorkflowSearchAttributesEventAttributes(
+            UpsertWorkflowSearchAttributesEventAttributes::default(),
         );
         let nexus = Attributes::NexusOperationScheduledEventAttributes(
             NexusOperationScheduledEventAttributes::default(),
         );
-        for (attributes, name) in [(update, "updates"), (nexus, "Nexus operations")] {
+        for (attributes, name) in [(upserted, "search attributes"), (nexus, "Nexus operations")] {
             let error = Event::decode(event(5, Some(attributes))).unwrap_err();
             assert!(error.message.starts_with(name), "{error}");
         }

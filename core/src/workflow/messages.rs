@@ -4,11 +4,9 @@
 //! protocol's package; it is decoded here, once.
 
 use durably_proto::depth;
-use durably_proto::temporal::api::failure::v1::failure::FailureInfo;
-use durably_proto::temporal::api::failure::v1::{ApplicationFailureInfo, Failure};
 use durably_proto::temporal::api::protocol::v1::message::SequencingId;
-use durably_proto::temporal::api::update::v1::{Rejection, Request};
-use prost::{Message as _, Name as _};
+use durably_proto::temporal::api::update::v1::Request;
+use prost::Name as _;
 
 /// What goes to the server with a completed task.
 pub use durably_proto::temporal::api::protocol::v1::Message as OutgoingMessage;
@@ -54,34 +52,16 @@ impl Message {
     }
 }
 
-impl UpdateRequest {
-    /// The answer of a worker that has no updates: whoever asked hears of it, and the run goes on.
-    pub(super) fn reject(self) -> OutgoingMessage {
-        let name = self.request.input.as_ref().map(|input| input.name.as_str()).unwrap_or_default();
-        let info = ApplicationFailureInfo { r#type: "UpdateNotSupported".to_owned(), ..Default::default() };
-        let failure = Failure {
-            message: format!(
-                "the update `{name}` was rejected: this version of the worker has no updates. Send a signal and ask for \
-                 what came of it with a query, or use a newer version"
-            ),
-            source: "durably-core".to_owned(),
-            failure_info: Some(FailureInfo::ApplicationFailureInfo(info)),
-            ..Default::default()
-        };
-        let rejection = Rejection {
-            rejected_request_message_id: self.id.clone(),
-            rejected_request_sequencing_event_id: self.event_id,
-            rejected_request: Some(self.request),
-            failure: Some(failure),
-        };
-        OutgoingMessage {
-            id: format!("{}/reject", self.id),
-            protocol_instance_id: self.protocol_instance_id,
-            body: Some(prost_types::Any {
-                type_url: format!("type.googleapis.com/{}", Rejection::full_name()),
-                value: rejection.encode_to_vec(),
-            }),
-            sequencing_id: None,
-        }
+/// An answer to what a protocol's instance asked.
+pub(super) fn outgoing(id: &str, instance_id: &str, body: &impl prost::Name) -> OutgoingMessage {
+    OutgoingMessage {
+        id: id.to_owned(),
+        protocol_instance_id: instance_id.to_owned(),
+        body: Some(prost_types::Any { type_url: body_type(body), value: body.encode_to_vec() }),
+        sequencing_id: None,
     }
+}
+
+fn body_type<M: prost::Name>(_: &M) -> String {
+    format!("type.googleapis.com/{}", M::full_name())
 }

@@ -13,8 +13,9 @@ use durably_proto::temporal::api::command::v1::command::Attributes as CommandAtt
 use durably_proto::temporal::api::sdk::v1::UserMetadata;
 
 use super::machines::{
-    self, BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Naming, Sequence,
+    self, BadCommand, Effects, Inherited, Issued, Machine, MachineEvent, Naming, Sequence, update,
 };
+use super::messages::{OutgoingMessage, UpdateRequest};
 use super::mismatch::{Change, Mismatch};
 
 /// Why the cursor can't go on.
@@ -31,6 +32,8 @@ type Key = u64;
 struct Tracked {
     machine: Machine,
     seq: Option<(Sequence, u32)>,
+    /// Empty for what is no update.
+    update_id: String,
     /// The event that recorded the machine's first command; 0 before.
     origin: i64,
 }
@@ -61,6 +64,11 @@ pub(crate) struct Cursor {
     next_key: Key,
     by_seq: HashMap<(Sequence, u32), Key>,
     by_origin: HashMap<i64, Key>,
+    by_update: HashMap<String, Key>,
+    /// Updates that the code has been told of, and has not answered.
+    unanswered: Vec<Key>,
+    /// What goes to the server with the commands of the task under way.
+    outbox: Vec<OutgoingMessage>,
     /// The highest number that the SDK gave out, per kind.
     last_seq: BTreeMap<Sequence, u32>,
     unsent: Vec<Unsent>,
@@ -80,6 +88,9 @@ impl Cursor {
             next_key: 0,
             by_seq: HashMap::new(),
             by_origin: HashMap::new(),
+            by_update: HashMap::new(),
+            unanswered: Vec::new(),
+            outbox: Vec::new(),
             last_seq: BTreeMap::new(),
             unsent: Vec::new(),
             begun: Vec::new(),
@@ -144,9 +155,69 @@ impl Cursor {
                     self.send_begun(shown.as_ref(), location);
                 }
             }
+            Issued::Respond { update_id, event } => {
+                self.respond(&update_id, event, user_metadata, location, jobs)?;
+            }
             Issued::Answer { query_id } => {
                 return Err(bad(&format!(
                     "query {query_id:?} was answered in an activation that didn't ask it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// An update is asked for. `accepted_at`: the event that records that it was accepted; 0 if the code decides. `None` if
+    /// the code knows of it already.
+    pub(crate) fn begin_update(&mut self, asked: UpdateRequest, accepted_at: i64) -> Option<Job> {
+        let by_event_id = self.dialect == HistoryDialect::ByEventId;
+        let (update_id, machine, job) = update::begin(asked, accepted_at, by_event_id);
+        if self.by_update.contains_key(&update_id) {
+            return None;
+        }
+        let key = self.track(None, machine);
+        if let Some(tracked) = self.tracked.get_mut(&key) {
+            tracked.update_id.clone_from(&update_id);
+        }
+        self.by_update.insert(update_id, key);
+        self.unanswered.push(key);
+        Some(job)
+    }
+
+    /// The code's answer to an update.
+    fn respond(
+        &mut self,
+        update_id: &str,
+        event: update::Event,
+        user_metadata: Option<UserMetadata>,
+        location: &str,
+        jobs: &mut impl FnMut(Job),
+    ) -> Result<(), CursorError> {
+        let found = self.by_update.get(update_id).copied();
+        let Some((key, Machine::Update(machine))) =
+            found.and_then(|key| Some((key, &self.tracked.get(&key)?.machine)))
+        else {
+            return Err(bad(&format!(
+                "an answer is for the update `{update_id}`, which is over or was never asked for"
+            )));
+        };
+        machine.check(&event).map_err(CursorError::BadCommand)?;
+        self.deliver(key, MachineEvent::Update(event), user_metadata, location, false, jobs).map_err(
+            |mut mismatch| {
+                location.clone_into(&mut mismatch.location);
+                CursorError::Mismatch(mismatch)
+            },
+        )
+    }
+
+    /// The code has done all that it does for now: it must have accepted or rejected each update that it was told of.
+    pub(crate) fn check_updates_answered(&mut self) -> Result<(), CursorError> {
+        for key in std::mem::take(&mut self.unanswered) {
+            if let Some(Machine::Update(machine)) = self.tracked.get(&key).map(|tracked| &tracked.machine)
+                && let Some((id, name)) = machine.unanswered()
+            {
+                return Err(bad(&format!(
+                    "update `{id}` ({name}) was neither accepted nor rejected in the completion of the activation that brought it"
                 )));
             }
         }
@@ -173,7 +244,7 @@ impl Cursor {
         let key = self.next_key;
         self.next_key += 1;
         self.local_work += usize::from(machine.awaits_local_work());
-        self.tracked.insert(key, Tracked { machine, seq, origin: 0 });
+        self.tracked.insert(key, Tracked { machine, seq, update_id: String::new(), origin: 0 });
         key
     }
 
@@ -209,6 +280,9 @@ impl Cursor {
         self.local_work -= usize::from(tracked.machine.awaits_local_work());
         if let Some(seq) = tracked.seq {
             self.by_seq.remove(&seq);
+        }
+        if !tracked.update_id.is_empty() {
+            self.by_update.remove(&tracked.update_id);
         }
         self.by_origin.remove(&tracked.origin);
     }
@@ -246,6 +320,7 @@ impl Cursor {
             self.forget(key);
         }
         effects.jobs.into_iter().for_each(jobs);
+        self.outbox.append(&mut effects.messages);
         self.begun.extend(effects.begun.into_iter().map(|(machine, command)| (key, machine, command)));
         self.push_unsent(key, effects.commands, user_metadata, location);
         Ok(())
@@ -273,6 +348,9 @@ impl Cursor {
     /// The workflow task ends: what is unsent is sent, or was sent long ago if this is a replay. Commands whose machine
     /// has ended meanwhile were withdrawn before anybody saw them.
     pub(crate) fn handle_task_end(&mut self, is_replaying: bool) -> Vec<Command> {
+        if is_replaying {
+            self.outbox.clear();
+        }
         let mut commands = Vec::new();
         for mut unsent in std::mem::take(&mut self.unsent) {
             let Some(tracked) = self.tracked.get(&unsent.key) else { continue };
@@ -288,6 +366,11 @@ impl Cursor {
             self.unrecorded.push_back(Unrecorded { key: unsent.key, location: unsent.location });
         }
         commands
+    }
+
+    /// What goes out with the commands of the task that has ended.
+    pub(crate) fn take_messages(&mut self) -> Vec<OutgoingMessage> {
+        std::mem::take(&mut self.outbox)
     }
 
     /// The history shows the next command.

@@ -312,14 +312,17 @@ impl Run {
         size_of::<Run>().saturating_add(self.state.weight()).saturating_add(sdk_bytes)
     }
 
-    /// Whether the task's history goes on where this run stands, or has nothing to add.
-    fn continues_with(&self, task: &WorkflowTask) -> bool {
+    /// Whether the task's history goes on where this run stands, or has nothing to add; or did so before a task that the
+    /// server has dropped, and then the run goes back to there.
+    fn continues_with(&mut self, task: &WorkflowTask) -> bool {
         let last_started = self.state.last_started_id();
         let Some(first) = task.history.first() else {
             // A query: it may be answered from any state that is not older than what it asks about.
             return task.previous_started_event_id <= last_started;
         };
-        first.event_id <= self.state.received_id() + 1 && task.previous_started_event_id == last_started
+        let is_next = task.previous_started_event_id == last_started
+            || self.state.roll_back(task.previous_started_event_id);
+        is_next && first.event_id <= self.state.received_id() + 1
     }
 
     /// Starts to work on a task.
@@ -518,7 +521,7 @@ impl Run {
         Step::RespondCompleted(TaskCompleted {
             task_token,
             commands: vec![command],
-            messages: self.state.take_messages(),
+            messages: Vec::new(),
             query_results: queries.into_iter().map(unanswered).collect(),
             sdk_metadata: None,
             run_ended: true,

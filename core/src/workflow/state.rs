@@ -8,18 +8,20 @@ use durably_proto::durably::core::v1::{
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::history::v1::HistoryEvent;
 use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
+use durably_proto::temporal::api::update::v1::Request;
 use prost_types::Timestamp;
 
-use super::flags::{CoreFlag, Flags, recorded_dialect};
+use super::flags::{CoreFlag, Flags, GO_ORDERS_UPDATES, recorded_dialect};
 use super::history::{Event, Kind, Malformed, TaskStarted};
 use super::initialize::{self, Identity};
 use super::jobs::Jobs;
+use super::machines::update::Accepted;
 use super::machines::{self, Inherited, MachineEvent, Sequence};
-use super::messages::{Message, OutgoingMessage};
+use super::messages::{Message, OutgoingMessage, UpdateRequest};
 use super::problem::Problem;
 use super::replay::Cursor;
 use super::seed::randomness_seed;
-use super::timeline::{Cut, Timeline};
+use super::timeline::{Cut, Cutting, Timeline};
 
 /// What an open workflow task at the end of the history is to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,14 @@ pub(crate) enum Progress {
     CaughtUp,
 }
 
+/// How the run was before a task that the server may drop, with its two events: one that brought nothing but updates.
+#[derive(Clone, Debug)]
+struct Speculation {
+    last_started_id: i64,
+    /// Before the task recorded any.
+    flags: Option<Flags>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct RunState {
     identity: Identity,
@@ -57,7 +67,11 @@ pub(crate) struct RunState {
     timeline: Timeline,
     cursor: Cursor,
     jobs: Jobs,
-    outbox: Vec<OutgoingMessage>,
+    /// Updates that came with the open task.
+    asked: Vec<UpdateRequest>,
+    /// Updates that the task at hand accepted when it was no replay, with the events that say so.
+    accepted: Vec<(i64, Accepted)>,
+    speculation: Option<Speculation>,
     flags: Flags,
     inherited: Inherited,
     clock: Option<Timestamp>,
@@ -85,7 +99,9 @@ impl RunState {
             timeline: Timeline::new(),
             cursor: Cursor::new(dialect),
             jobs: Jobs::default(),
-            outbox: Vec::new(),
+            asked: Vec::new(),
+            accepted: Vec::new(),
+            speculation: None,
             flags: Flags::default(),
             inherited: Inherited::default(),
             clock: None,
@@ -165,10 +181,14 @@ impl RunState {
                 self.in_task = false;
                 let commands = self.cursor.handle_task_end(self.is_replaying);
                 if !self.is_replaying {
+                    if !commands.is_empty() {
+                        self.speculation = None;
+                    }
                     return Ok(Progress::TaskDone(commands));
                 }
             }
-            match self.timeline.next_cut() {
+            let cutting = self.cutting(open_task);
+            match self.timeline.next_cut(cutting) {
                 Cut::NeedsPage => return Ok(Progress::NeedsPage),
                 Cut::End => return Ok(Progress::CaughtUp),
                 Cut::Tail { length } => {
@@ -183,7 +203,7 @@ impl RunState {
                     }
                     OpenTask::Work | OpenTask::Replay => {
                         self.is_replaying = open_task == OpenTask::Replay;
-                        self.apply_task(length)?;
+                        self.apply_open_task(length)?;
                     }
                 },
                 Cut::Task { length, completed: Some(completed) } => {
@@ -194,9 +214,15 @@ impl RunState {
                         self.observe(&metadata);
                     }
                     self.is_replaying = true;
-                    let ahead = self.timeline.recorded_behind(completed).filter_map(MachineEvent::look_ahead);
-                    ahead.for_each(|job| self.jobs.push(job));
+                    for (event_id, event) in self.timeline.recorded_behind(completed) {
+                        event.look_ahead().into_iter().for_each(|job| self.jobs.push(job));
+                        let accepted = event.accepted_update().map(|accepted| (event_id, accepted.clone()));
+                        self.accepted.extend(accepted);
+                    }
                     self.apply_task(length)?;
+                    for (event_id, accepted) in std::mem::take(&mut self.accepted) {
+                        self.ask_update(accepted.to_request(None), event_id);
+                    }
                 }
             }
         }
@@ -215,9 +241,10 @@ impl RunState {
 
     /// Takes what came with a task beside its history.
     pub(crate) fn handle_messages(&mut self, messages: Vec<Message>) -> Result<(), Problem> {
+        self.asked.clear();
         for message in messages {
             match message {
-                Message::Update(update) => self.outbox.push(update.reject()),
+                Message::Update(update) => self.asked.push(*update),
                 Message::Unknown(kind) => return Err(self.remember(Problem::UnknownMessage(kind))),
             }
         }
@@ -226,7 +253,40 @@ impl RunState {
 
     /// What goes out with the open task's commands.
     pub(crate) fn take_messages(&mut self) -> Vec<OutgoingMessage> {
-        std::mem::take(&mut self.outbox)
+        self.cursor.take_messages()
+    }
+
+    /// Goes back to where the run was before its last task, if the server can have dropped that: it does so when a task that
+    /// it made for updates alone came to rejections only. `last_started_id` is the start of the last task that it has kept.
+    pub(crate) fn roll_back(&mut self, last_started_id: i64) -> bool {
+        let before = self.speculation.take_if(|before| before.last_started_id == last_started_id);
+        let Some(before) = before else { return false };
+        self.last_started_id = last_started_id;
+        // The task's schedule and its start.
+        self.applied_id -= 2;
+        self.timeline.unsee(2);
+        if let Some(flags) = before.flags {
+            self.flags = flags;
+        }
+        true
+    }
+
+    /// What is to be known of the task at hand and the history's dialect before it is cut.
+    fn cutting(&mut self, open_task: OpenTask) -> Cutting {
+        if !self.is_dialect_recorded
+            && let Some(dialect) = self.timeline.next_metadata().and_then(recorded_dialect)
+        {
+            self.set_dialect(dialect);
+        }
+        // Go's official SDK has never merged tasks.
+        let merges = self.dialect == HistoryDialect::BySequence;
+        Cutting { merges, has_updates: open_task == OpenTask::Work && !self.asked.is_empty() }
+    }
+
+    fn set_dialect(&mut self, dialect: HistoryDialect) {
+        self.is_dialect_recorded = true;
+        self.dialect = dialect;
+        self.cursor.set_dialect(dialect);
     }
 
     /// What a completed task recorded. A run keeps the dialect that it began in, whoever goes on with it.
@@ -235,9 +295,41 @@ impl RunState {
         if !self.is_dialect_recorded
             && let Some(dialect) = recorded_dialect(metadata)
         {
-            self.is_dialect_recorded = true;
-            self.dialect = dialect;
-            self.cursor.set_dialect(dialect);
+            self.set_dialect(dialect);
+        }
+    }
+
+    /// Applies what ends with the open task's start, and asks the code for the updates that came with it: behind everything
+    /// that has happened before.
+    fn apply_open_task(&mut self, length: usize) -> Result<(), Problem> {
+        let last_started_id = self.last_started_id;
+        self.apply_task(length)?;
+        let is_for_updates = self.jobs.is_empty() && !self.is_replaying;
+        self.speculation = is_for_updates.then_some(Speculation { last_started_id, flags: None });
+        for update in std::mem::take(&mut self.asked) {
+            self.ask_update(update, 0);
+        }
+        Ok(())
+    }
+
+    fn ask_update(&mut self, asked: UpdateRequest, accepted_at: i64) {
+        if let Some(job) = self.cursor.begin_update(asked, accepted_at) {
+            self.jobs.push(job);
+        }
+    }
+
+    /// An update that a reset has taken over. In a replay the code is asked only if it accepted it.
+    fn handle_admitted(&mut self, event_id: i64, request: Request) {
+        let update_id = request.meta.as_ref().map(|meta| meta.update_id.clone()).unwrap_or_default();
+        if !self.is_replaying {
+            let id = format!("{update_id}/request");
+            let asked = UpdateRequest { id, protocol_instance_id: update_id, event_id, request };
+            return self.ask_update(asked, 0);
+        }
+        if let Some(place) = self.accepted.iter().position(|(_, accepted)| accepted.instance_id == update_id)
+        {
+            let (accepted_at, accepted) = self.accepted.remove(place);
+            self.ask_update(accepted.to_request(Some(request)), accepted_at);
         }
     }
 
@@ -327,6 +419,7 @@ impl RunState {
                 self.inherited.run_id = run_id;
             }
             Kind::Signaled(signaled) => jobs.push(Job::Signal(initialize::signal(*signaled))),
+            Kind::UpdateAdmitted(request) => self.handle_admitted(id, *request),
             Kind::CancelRequested { cause } => jobs.push(Job::Cancel(CancelReceived { reason: cause })),
             Kind::Command(event) => {
                 self.cursor.handle_recorded(id, event, compare_ids, &mut |job| jobs.push(job))?;
@@ -349,6 +442,11 @@ impl RunState {
     pub(crate) fn handle_success(&mut self, success: ActivationSuccess) -> Result<(), Problem> {
         if !self.is_replaying {
             self.flags.use_lang(&success.used_flags);
+            if self.dialect == HistoryDialect::ByEventId
+                && success.commands.iter().any(machines::answers_update)
+            {
+                self.flags.use_lang(&[GO_ORDERS_UPDATES]);
+            }
         }
         let commands = self.order_commands(success.commands);
         for command in commands {
@@ -356,6 +454,11 @@ impl RunState {
             let jobs = &mut self.jobs;
             let handled = self.cursor.handle_command(command, &self.inherited, &mut |job| jobs.push(job));
             handled.map_err(|error| self.remember(error.into()))?;
+        }
+        // Nobody waits for a run that has ended.
+        if !self.has_ended {
+            let answered = self.cursor.check_updates_answered();
+            answered.map_err(|error| self.remember(error.into()))?;
         }
         Ok(())
     }
@@ -405,6 +508,9 @@ impl RunState {
 
     /// The flags that the completion of the open task has to record.
     pub(crate) fn take_metadata(&mut self) -> Option<WorkflowTaskCompletedMetadata> {
+        if let Some(speculation) = &mut self.speculation {
+            speculation.flags = Some(self.flags.clone());
+        }
         self.flags.record()
     }
 

@@ -2,10 +2,13 @@
 //!
 //! The cuts decide what one activation brings, so they must be Temporal's: an activation brings everything up to the
 //! start of a workflow task that was completed (or is the one to work on now). A task that failed or timed out left
-//! nothing behind, so its events merge into the next one's; so do those of a task that was completed without commands
-//! and immediately followed by another one, which is how a worker buys time for a local activity.
+//! nothing behind, so its events merge into the next one's. In the dialect of most SDKs so do those of a task that was
+//! completed without commands and immediately followed by another one, which is how a worker buys time for a local
+//! activity; but for the last one before an update, which is what the other task was for.
 
 use std::collections::VecDeque;
+
+use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
 
 use super::history::{Event, Kind, Malformed};
 use super::machines::MachineEvent;
@@ -18,6 +21,15 @@ pub(crate) struct Timeline {
     next_id: i64,
     /// No page follows.
     is_complete: bool,
+}
+
+/// What is to be known for cutting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cutting {
+    /// Tasks that only bought time merge.
+    pub(crate) merges: bool,
+    /// Updates came with the open task.
+    pub(crate) has_updates: bool,
 }
 
 /// The next thing to work through.
@@ -65,6 +77,19 @@ impl Timeline {
         self.next_id - 1
     }
 
+    /// The last events, all of which were worked through, are none any more.
+    pub(crate) fn unsee(&mut self, count: i64) {
+        self.next_id -= count;
+    }
+
+    /// What the next task that was completed has recorded of its worker.
+    pub(crate) fn next_metadata(&self) -> Option<&WorkflowTaskCompletedMetadata> {
+        self.events.iter().find_map(|event| match &event.kind {
+            Kind::TaskCompleted(metadata) => metadata.as_deref(),
+            _ => None,
+        })
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -78,14 +103,27 @@ impl Timeline {
     }
 
     /// Where the next activation ends.
-    pub(crate) fn next_cut(&self) -> Cut {
+    pub(crate) fn next_cut(&self, cutting: Cutting) -> Cut {
+        // Tasks that only bought time: their starts and completions.
+        let mut idle: Vec<(usize, usize)> = Vec::new();
+        let cut = |(started, completed): (usize, usize)| Cut::Task {
+            length: started + 1,
+            completed: Some(completed),
+        };
         let mut index = 0;
         while let Some(event) = self.events.get(index) {
             if matches!(event.kind, Kind::TaskStarted(_)) {
                 match self.outcome(index) {
-                    Outcome::Open => return Cut::Task { length: index + 1, completed: None },
-                    Outcome::Completed(completed) => {
-                        return Cut::Task { length: index + 1, completed: Some(completed) };
+                    Outcome::Open => {
+                        let last = idle.pop().filter(|_| cutting.has_updates);
+                        return last.map_or(Cut::Task { length: index + 1, completed: None }, cut);
+                    }
+                    Outcome::Idle(completed) if cutting.merges => idle.push((index, completed)),
+                    Outcome::Completed(completed) | Outcome::Idle(completed) => {
+                        let last = self.update_behind(completed).and_then(|asked_at| {
+                            idle.iter().rev().find(|(started, _)| self.id_at(*started) < asked_at).copied()
+                        });
+                        return cut(last.unwrap_or((index, completed)));
                     }
                     Outcome::Void => {}
                     Outcome::NeedsPage => return Cut::NeedsPage,
@@ -100,12 +138,22 @@ impl Timeline {
         }
     }
 
-    /// The events of the commands that the task completed at `completed` came to.
-    pub(crate) fn recorded_behind(&self, completed: usize) -> impl Iterator<Item = &MachineEvent> {
+    /// The events of the commands that the task completed at `completed` came to, with their ids.
+    pub(crate) fn recorded_behind(&self, completed: usize) -> impl Iterator<Item = (i64, &MachineEvent)> {
         self.events.range(completed + 1..).map_while(|event| match &event.kind {
-            Kind::Command(event) => Some(event),
+            Kind::Command(command) => Some((event.id, command)),
             _ => None,
         })
+    }
+
+    /// If the task completed at `completed` came first of all to an update: after which event that was asked for.
+    fn update_behind(&self, completed: usize) -> Option<i64> {
+        let (_, first) = self.recorded_behind(completed).next()?;
+        Some(first.accepted_update()?.asked_at())
+    }
+
+    fn id_at(&self, index: usize) -> i64 {
+        self.events.get(index).map_or(0, |event| event.id)
     }
 
     /// Whether what a page brings could still be of that task's commands.
@@ -121,7 +169,7 @@ impl Timeline {
                 Kind::TaskCompleted(_) => {
                     let completed = index + 1 + offset;
                     return match self.events.get(completed + 1).map(|next| &next.kind) {
-                        Some(Kind::TaskScheduled) => Outcome::Void,
+                        Some(Kind::TaskScheduled) => Outcome::Idle(completed),
                         // Markers tell the code what it will find: they must be there before it runs.
                         Some(_) if self.may_record_more(completed) => Outcome::NeedsPage,
                         Some(_) => Outcome::Completed(completed),
@@ -139,6 +187,8 @@ impl Timeline {
 enum Outcome {
     Open,
     Completed(usize),
+    /// It was completed without commands, and the next one followed at once.
+    Idle(usize),
     /// It left nothing behind.
     Void,
     NeedsPage,
@@ -149,13 +199,14 @@ mod tests {
     use prost_types::Timestamp;
 
     use super::super::history::TaskStarted;
-    use super::super::machines::timer;
+    use super::super::machines::{timer, update};
     use super::*;
 
-    /// One letter per event: S scheduled, T started, C completed, F failed, O timed out, c command, x anything else, # closed.
+    /// One letter per event: S scheduled, T started, C completed, F failed, O timed out, c command, u an update that was asked for
+    /// when the task was scheduled, x anything else, # closed.
     fn timeline(script: &str, is_complete: bool) -> Timeline {
         let mut timeline = Timeline::new();
-        for (index, letter) in script.chars().enumerate() {
+        for (index, letter) in script.char_indices() {
             let kind = match letter {
                 'S' => Kind::TaskScheduled,
                 'T' => Kind::TaskStarted(TaskStarted {
@@ -170,6 +221,10 @@ mod tests {
                 'c' => {
                     Kind::Command(MachineEvent::Timer(timer::Event::Started { timer_id: index.to_string() }))
                 }
+                'u' => {
+                    let asked_at = script[..index].rfind('S').unwrap() as i64 + 1;
+                    Kind::Command(MachineEvent::Update(update::Event::accepted_at(asked_at)))
+                }
                 _ => Kind::Ignored,
             };
             timeline.push(Event { id: index as i64 + 1, kind }).unwrap();
@@ -180,10 +235,14 @@ mod tests {
 
     /// The lengths of the pieces, and how the cutting ends.
     fn cuts(script: &str, is_complete: bool) -> String {
+        cuts_by(script, is_complete, Cutting { merges: true, has_updates: false })
+    }
+
+    fn cuts_by(script: &str, is_complete: bool, cutting: Cutting) -> String {
         let mut timeline = timeline(script, is_complete);
         let mut out = Vec::new();
         loop {
-            let cut = timeline.next_cut();
+            let cut = timeline.next_cut(cutting);
             let (length, text) = match cut {
                 Cut::Task { length, completed } => {
                     (length, format!("{length}{}", if completed.is_some() { "" } else { "?" }))
@@ -210,6 +269,30 @@ mod tests {
         assert_eq!(cuts("xSTC", true), "3 tail 1");
         assert_eq!(cuts("xSTCxxST#", true), "3 tail 6", "a task that the end cut short is none");
         assert_eq!(cuts("", true), "");
+    }
+
+    #[test]
+    fn a_task_that_only_bought_time_does_not_merge_into_that_of_an_update() {
+        assert_eq!(cuts("xSTCSTCux", true), "3 3 tail 3");
+        assert_eq!(cuts("xSTCSTCSTCux", true), "6 3 tail 3", "but with those before it");
+        assert_eq!(cuts("xSTFSTCux", true), "6 tail 3", "a failed one does: the update was for the next");
+        assert_eq!(cuts("xSTCSTCcux", true), "6 tail 4", "what came before the update was there before it");
+        assert_eq!(cuts("xSTCSTC", false), "more", "whether one follows can't be told");
+        assert_eq!(cuts("xSTCST", true), "6?");
+        let with_updates = Cutting { merges: true, has_updates: true };
+        assert_eq!(
+            cuts_by("xSTCST", true, with_updates),
+            "3 3?",
+            "those of the open task have left no event yet"
+        );
+        assert_eq!(cuts_by("xST", true, with_updates), "3?");
+    }
+
+    #[test]
+    fn no_completed_task_merges_in_the_dialect_of_go() {
+        let by_event_id = Cutting { merges: false, has_updates: false };
+        assert_eq!(cuts_by("xSTCSTCSTFSTCux", true, by_event_id), "3 3 6 tail 3");
+        assert_eq!(cuts_by("xSTCST", true, by_event_id), "3 3?");
     }
 
     #[test]

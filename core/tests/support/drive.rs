@@ -1,13 +1,16 @@
 //! Drives runs as a worker would: live from the cache, anew at each task, and in full; in one piece and in pages.
 
 use bytes::Bytes;
-use durably_core::workflow::{HistoryPage, Query, Run, RunOptions, Step, WorkflowTask};
+use durably_core::workflow::{
+    HistoryPage, Message, Query, Run, RunOptions, Step, UpdateRequest, WorkflowTask,
+};
 use durably_proto::durably::core::v1::{
     HistoryDialect, ReplayHistory, WorkflowActivation, WorkflowCompletion,
 };
 use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
 
+use super::events::update_request;
 use super::text;
 
 /// Answers activations.
@@ -98,8 +101,41 @@ pub(crate) fn task_with(
         started_event_id: task.started_event_id,
         history: history[from..to].to_vec(),
         queries,
+        messages: accepted_behind(history, to),
         ..WorkflowTask::default()
     }
+}
+
+/// What had come with the task that started at `started`: the updates that it accepted.
+fn accepted_behind(history: &[HistoryEvent], started: usize) -> Vec<Message> {
+    let recorded = history.get(started + 1..).unwrap_or_default().iter().map_while(|event| {
+        let attributes = event.attributes.as_ref()?;
+        (!matches!(attributes, Attributes::WorkflowTaskScheduledEventAttributes(_))).then_some(attributes)
+    });
+    recorded
+        .filter_map(|attributes| match attributes {
+            Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(accepted) => {
+                let request = accepted.accepted_request.clone()?;
+                Some(Message::Update(Box::new(UpdateRequest {
+                    id: accepted.accepted_request_message_id.clone(),
+                    protocol_instance_id: accepted.protocol_instance_id.clone(),
+                    event_id: accepted.accepted_request_sequencing_event_id,
+                    request,
+                })))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// A message that asks for an update, as the server sends it with the task that is scheduled by this event.
+pub(crate) fn update(name: &str, id: &str, argument: Option<&&str>, event_id: i64) -> Message {
+    Message::Update(Box::new(UpdateRequest {
+        id: format!("{id}/request"),
+        protocol_instance_id: id.to_owned(),
+        event_id,
+        request: update_request(name, id, argument),
+    }))
 }
 
 /// A query task. `history` is empty for a cached run.
@@ -124,7 +160,10 @@ pub(crate) fn query_task(
 /// What the completed task said, if one was.
 pub(crate) fn response(steps: &[Step]) -> Option<String> {
     steps.iter().find_map(|step| match step {
-        Step::RespondCompleted(task) => Some(text::commands(&task.commands)),
+        Step::RespondCompleted(task) => {
+            let messages: Vec<String> = task.messages.iter().map(text::message).collect();
+            Some(format!("{} + {}", text::commands(&task.commands), messages.join("; ")))
+        }
         Step::FailTask(task) => Some(format!("failed: {}", task.failure.message)),
         _ => None,
     })

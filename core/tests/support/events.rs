@@ -12,6 +12,7 @@ use durably_proto::temporal::api::history::v1::history_event::Attributes;
 use durably_proto::temporal::api::history::v1::*;
 use durably_proto::temporal::api::sdk::v1::WorkflowTaskCompletedMetadata;
 use durably_proto::temporal::api::taskqueue::v1::TaskQueue;
+use durably_proto::temporal::api::update::v1::{Input, Meta, Request};
 use prost_types::Timestamp;
 
 pub(crate) fn payload(text: &str) -> Payload {
@@ -31,7 +32,12 @@ pub(crate) fn push_line(history: &mut Vec<HistoryEvent>, line: &str) {
         return;
     }
     let id = history.len() as i64 + 1;
-    let (event_type, attributes, may_ignore) = decode_line(line);
+    let (event_type, mut attributes, may_ignore) = decode_line(line);
+    if let Some(Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(accepted)) = &mut attributes {
+        let is_schedule = |event: &&HistoryEvent| event.event_type == EventType::WorkflowTaskScheduled as i32;
+        let scheduled = history.iter().rfind(is_schedule);
+        accepted.accepted_request_sequencing_event_id = scheduled.map_or(0, |event| event.event_id);
+    }
     history.push(HistoryEvent {
         event_id: id,
         event_time: Some(Timestamp { seconds: id, nanos: 0 }),
@@ -53,6 +59,7 @@ fn decode_line(line: &str) -> (EventType, Option<Attributes>, bool) {
         name if name.starts_with("timer-") => timer_event(name, &args, origin),
         name if name.starts_with("child-") => child_event(name, &args, origin),
         name if name.starts_with("external-") => external_event(name, &args, origin),
+        name if name.starts_with("update-") => update_event(name, &args),
         "unknown" => return (EventType::Unspecified, None, args.contains(&"ignorable")),
         name => workflow_event(name, &args),
     };
@@ -373,6 +380,50 @@ fn external_event(name: &str, args: &[&str], initiated_event_id: i64) -> (EventT
                     initiated_event_id,
                     cause: CancelExternalWorkflowExecutionFailedCause::ExternalWorkflowExecutionNotFound
                         as i32,
+                    ..Default::default()
+                },
+            ),
+        ),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+pub(crate) fn update_request(name: &str, id: &str, argument: Option<&&str>) -> Request {
+    let input = Input { name: name.to_owned(), args: payloads(argument), ..Input::default() };
+    let meta = Meta { update_id: id.to_owned(), identity: "someone".to_owned() };
+    Request { meta: Some(meta), input: Some(input), ..Request::default() }
+}
+
+/// `update-accepted NAME ID [ARGUMENT]` (`update-accepted - ID` if it was admitted before), `update-completed ID`, and
+/// `update-admitted NAME ID [ARGUMENT]`.
+fn update_event(name: &str, args: &[&str]) -> (EventType, Attributes) {
+    let id = args.get(1).copied().unwrap_or_default();
+    match name {
+        "update-accepted" => (
+            EventType::WorkflowExecutionUpdateAccepted,
+            Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(
+                WorkflowExecutionUpdateAcceptedEventAttributes {
+                    protocol_instance_id: id.to_owned(),
+                    accepted_request_message_id: format!("{id}/request"),
+                    accepted_request: (args[0] != "-").then(|| update_request(args[0], id, args.get(2))),
+                    ..Default::default()
+                },
+            ),
+        ),
+        "update-completed" => (
+            EventType::WorkflowExecutionUpdateCompleted,
+            Attributes::WorkflowExecutionUpdateCompletedEventAttributes(
+                WorkflowExecutionUpdateCompletedEventAttributes {
+                    meta: update_request("", args[0], None).meta,
+                    ..Default::default()
+                },
+            ),
+        ),
+        "update-admitted" => (
+            EventType::WorkflowExecutionUpdateAdmitted,
+            Attributes::WorkflowExecutionUpdateAdmittedEventAttributes(
+                WorkflowExecutionUpdateAdmittedEventAttributes {
+                    request: Some(update_request(args[0], id, args.get(2))),
                     ..Default::default()
                 },
             ),

@@ -11,6 +11,9 @@
 //! ask
 //!   2 status          (the second live task carries the query "status")
 //!   end status        (a query task at the end)
+//! updates             (that the code rejects; the others are in the history)
+//!   2 rename u1 x     (comes with the second live task)
+//!   after 2 rename u2 (comes with a task of its own behind that, which the server drops)
 //! only replay         (the code is not what wrote the history)
 //! by event id         (the history is of this dialect)
 //! nondeterminism fails (the run instead of its task)
@@ -22,6 +25,7 @@ use std::sync::Arc;
 use durably_core::workflow::RunOptions;
 use durably_proto::durably::core::v1::activity_resolution::Status;
 use durably_proto::durably::core::v1::signal_external_workflow::Target;
+use durably_proto::durably::core::v1::update_answer::Answer;
 use durably_proto::durably::core::v1::workflow_command::Command;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::*;
@@ -38,8 +42,19 @@ pub(crate) struct Script {
     pub(crate) code: Code,
     /// Task number (0: a query task at the end) and query type.
     pub(crate) queries: Vec<(usize, String)>,
+    pub(crate) updates: Vec<Asked>,
     pub(crate) only_replay: bool,
     pub(crate) options: RunOptions,
+}
+
+/// An update that leaves no trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) task: usize,
+    /// It comes behind the task.
+    pub(crate) is_after: bool,
+    /// Name, id, and argument if there is one.
+    pub(crate) words: Vec<String>,
 }
 
 /// Job in words, commands in words, line of the script.
@@ -71,6 +86,15 @@ pub(crate) fn parse(text: &str) -> Script {
             "ask" => {
                 let (task, query) = words.split_once(' ').expect("`task query`");
                 script.queries.push((task.parse().unwrap_or(0), query.to_owned()));
+            }
+            "updates" => {
+                let (is_after, rest) = match words.strip_prefix("after ") {
+                    Some(rest) => (true, rest),
+                    None => (false, words),
+                };
+                let mut words = rest.split_whitespace().map(str::to_owned);
+                let task = words.next().and_then(|task| task.parse().ok()).expect("`task name id`");
+                script.updates.push(Asked { task, is_after, words: words.collect() });
             }
             "nondeterminism fails" => fail_by_nondeterminism(&mut script.options, words),
             other => panic!("line {}: not in a section: {other}", number + 1),
@@ -134,6 +158,14 @@ fn external(workflow_id: &str) -> ExternalWorkflow {
     ExternalWorkflow { workflow_id: workflow_id.to_owned(), ..ExternalWorkflow::default() }
 }
 
+fn failure(words: &[&str]) -> Failure {
+    Failure { message: words.join(" "), ..Failure::default() }
+}
+
+fn update_answer(id: &str, answer: Answer) -> Command {
+    Command::UpdateAnswer(UpdateAnswer { id: id.to_owned(), answer: Some(answer) })
+}
+
 /// A job as rules name it.
 fn job_words(job: &Job) -> String {
     match job {
@@ -149,6 +181,7 @@ fn job_words(job: &Job) -> String {
             format!("activity {} {how}", job.seq)
         }
         Job::Signal(job) => format!("signal {}", job.name),
+        Job::Update(job) => format!("update {} {}", job.name, job.id),
         Job::Cancel(_) => "cancel".to_owned(),
         Job::UpdateRandomSeed(_) => "seed".to_owned(),
         Job::Query(_) | Job::Evict(_) => String::new(),
@@ -158,7 +191,7 @@ fn job_words(job: &Job) -> String {
 
 /// `schedule SEQ TYPE [wait|abandon]`, `cancel-activity SEQ`, `timer SEQ`, `cancel-timer SEQ`, `complete`, `fail TEXT`,
 /// `cancelled`, `continue-as-new [TYPE]`, `answer`, `nothing`; `child SEQ TYPE ID|- [abandon|try|wait|requested]`,
-/// `cancel-child SEQ [REASON]`, `signal SEQ NAME ID`, `signal-child SEQ NAME ID`, `cancel-signal SEQ`, `cancel-external SEQ ID`.
+/// `accept ID`, `reject ID TEXT`, `succeed ID [VALUE]`, `fail-update ID TEXT`; `cancel-child SEQ [REASON]`, `signal SEQ NAME ID`, `signal-child SEQ NAME ID`, `cancel-signal SEQ`, `cancel-external SEQ ID`.
 fn command_of(text: &str) -> Command {
     let words: Vec<&str> = text.split_whitespace().collect();
     let seq = words.get(1).and_then(|word| word.parse().ok()).unwrap_or(0);
@@ -218,6 +251,12 @@ fn command_of(text: &str) -> Command {
             workflow: Some(external(words[2])),
             reason: String::new(),
         }),
+        "accept" => update_answer(words[1], Answer::Accepted(UpdateAccepted {})),
+        "reject" => update_answer(words[1], Answer::Rejected(failure(&words[2..]))),
+        "succeed" => {
+            update_answer(words[1], Answer::Succeeded(payload(words.get(2).copied().unwrap_or_default())))
+        }
+        "fail-update" => update_answer(words[1], Answer::Failed(failure(&words[2..]))),
         "answer" => Command::QueryAnswer(QueryAnswer::default()),
         other => panic!("no such command: {other}"),
     }

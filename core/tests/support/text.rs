@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use durably_core::workflow::Step;
+use durably_core::workflow::{OutgoingMessage, Step};
 use durably_proto::durably::core::v1::activity_resolution::Status;
 use durably_proto::durably::core::v1::child_workflow_resolution::Status as ChildStatus;
 use durably_proto::durably::core::v1::resolve_child_workflow_start::Status as StartStatus;
@@ -12,6 +12,9 @@ use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::command::v1::command::Attributes;
 use durably_proto::temporal::api::common::v1::Payload;
 use durably_proto::temporal::api::failure::v1::Failure;
+use durably_proto::temporal::api::update::v1::outcome::Value;
+use durably_proto::temporal::api::update::v1::{Acceptance, Rejection, Response};
+use prost::Message as _;
 
 fn data(payload: Option<&Payload>) -> String {
     payload.map(|payload| format!(" {}", String::from_utf8_lossy(&payload.data))).unwrap_or_default()
@@ -40,6 +43,10 @@ pub(crate) fn job(job: &Job) -> String {
             None => format!("activity {} nothing", job.seq),
         },
         Job::Signal(job) => format!("signal {}{}", job.name, data(job.arguments.first())),
+        Job::Update(job) => {
+            let again = if job.run_validator { "" } else { " (accepted before)" };
+            format!("update {} {}{}{again}", job.name, job.id, data(job.arguments.first()))
+        }
         Job::Query(job) => format!("query {} {}", if job.id.is_empty() { "-" } else { &job.id }, job.name),
         Job::Cancel(job) => format!("cancel {}", job.reason).trim().to_owned(),
         Job::UpdateRandomSeed(job) => format!("seed {:016x}", job.randomness_seed),
@@ -152,8 +159,44 @@ pub(crate) fn command(command: &Command) -> String {
             controlled(&a.control),
             if a.reason.is_empty() { String::new() } else { format!(": {}", a.reason) }
         ),
+        Attributes::ProtocolMessageCommandAttributes(a) => format!("ProtocolMessage {}", a.message_id),
         other => format!("{other:?}"),
     }
+}
+
+/// An answer to an update.
+pub(crate) fn message(message: &OutgoingMessage) -> String {
+    let body = message.body.as_ref().expect("messages have a body");
+    let value = &body.value[..];
+    let what = match body.type_url.rsplit('.').next() {
+        Some("Acceptance") => {
+            let accepted = Acceptance::decode(value).expect("it is an acceptance");
+            assert!(accepted.accepted_request.is_some(), "the server may have forgotten the request");
+            format!(
+                "accepts {} @{}",
+                accepted.accepted_request_message_id, accepted.accepted_request_sequencing_event_id
+            )
+        }
+        Some("Rejection") => {
+            let rejected = Rejection::decode(value).expect("it is a rejection");
+            assert!(rejected.rejected_request.is_some(), "the server may have forgotten the request");
+            let failure = rejected.failure.as_ref().map(chain).unwrap_or_default();
+            format!(
+                "rejects {} @{}: {failure}",
+                rejected.rejected_request_message_id, rejected.rejected_request_sequencing_event_id
+            )
+        }
+        Some("Response") => {
+            match Response::decode(value).expect("it is a response").outcome.and_then(|outcome| outcome.value)
+            {
+                Some(Value::Success(result)) => format!("succeeds{}", data(result.payloads.first())),
+                Some(Value::Failure(failure)) => format!("fails: {}", chain(&failure)),
+                None => "comes to nothing".to_owned(),
+            }
+        }
+        other => format!("{other:?}"),
+    };
+    format!("{} {what}", message.id)
 }
 
 fn only_child(is_only_child: bool) -> &'static str {
@@ -189,6 +232,9 @@ pub(crate) fn step(step: &Step) -> String {
             for (id, result) in &task.query_results {
                 let answer = result.answer.as_ref().and_then(|answer| answer.payloads.first());
                 let _ = write!(text, "\n  query {id}:{}{}", data(answer), result.error_message);
+            }
+            for each in &task.messages {
+                let _ = write!(text, "\n  message {}", message(each));
             }
             if task.run_ended {
                 text.push_str("\n  the run has ended");

@@ -4,7 +4,7 @@
 //! large, have some of them. To add one: its messages in `workflow.proto`, its file here (machine, decoding of its events,
 //! making of its command, tests), its lines in the lists below, and the SDK's call.
 //! Still to come, and refused by name until then (`lacking` in `history.rs`): patch (`MarkerRecorded` "core_patch"), local activity
-//! ("core_local_activity"), update, search attributes, workflow properties, nexus.
+//! ("core_local_activity"), search attributes, workflow properties, nexus.
 //!
 //! A machine stands for one thing that the workflow's code asked for. It is an enum whose variants are named for what
 //! they await; `handle(self, event, &mut Effects)` moves it on or says why history and code can't both be right. A machine
@@ -18,7 +18,10 @@ pub(crate) mod continue_as_new;
 #[cfg(test)]
 pub(crate) mod probe;
 pub(crate) mod signal_external;
+#[cfg(test)]
+pub(crate) mod table;
 pub(crate) mod timer;
+pub(crate) mod update;
 
 use std::fmt;
 
@@ -33,6 +36,7 @@ use durably_proto::temporal::api::history::v1::history_event::Attributes;
 
 use super::history::{Decoded, lacking};
 use super::initialize::{self, Identity};
+use super::messages::OutgoingMessage;
 use super::mismatch::{Change, Mismatch};
 
 /// A command of the workflow's code that breaks the contract. Fails the task.
@@ -48,6 +52,7 @@ pub(crate) enum MachineEvent {
     Child(child_workflow::Event),
     SignalExternal(signal_external::Event),
     Timer(timer::Event),
+    Update(update::Event),
     Close(close::Event),
     #[cfg(test)]
     Probe(probe::Event),
@@ -60,6 +65,7 @@ pub(crate) enum Machine {
     Child(child_workflow::ChildMachine),
     SignalExternal(signal_external::SignalExternalMachine),
     Timer(timer::TimerMachine),
+    Update(update::UpdateMachine),
     Close(close::CloseMachine),
     #[cfg(test)]
     Probe(probe::ProbeMachine),
@@ -74,6 +80,8 @@ pub(crate) struct Effects {
     pub(crate) jobs: Vec<Job>,
     /// To be sent behind everything issued so far, and to be recorded as events of this machine, in their order.
     pub(crate) commands: Vec<CommandAttributes>,
+    /// What goes to the server beside the commands; nothing does in a replay.
+    pub(crate) messages: Vec<OutgoingMessage>,
     /// To be sent behind those, and to be recorded as events of these machines. An event of the history wants it only for
     /// as long as its machine isn't finished before the code gets to work.
     pub(crate) begun: Vec<(Machine, CommandAttributes)>,
@@ -106,6 +114,8 @@ pub(crate) enum Issued {
     Begin { seq: Option<(Sequence, u32)>, machine: Machine, commands: Vec<CommandAttributes> },
     /// Something that exists has to hear of it.
     Tell { seq: (Sequence, u32), event: MachineEvent },
+    /// The answer to an update.
+    Respond { update_id: String, event: update::Event },
     /// The answer to a query: not for machines.
     Answer { query_id: String },
 }
@@ -192,13 +202,13 @@ fn decoder(attributes: &Attributes) -> Option<fn(i64, Attributes) -> Decoded> {
         | A::WorkflowExecutionContinuedAsNewEventAttributes(_) => {
             Some(|_, attributes| close::decode(attributes))
         }
+        A::WorkflowExecutionUpdateAcceptedEventAttributes(_)
+        | A::WorkflowExecutionUpdateCompletedEventAttributes(_)
+        | A::WorkflowExecutionUpdateAdmittedEventAttributes(_) => Some(update::decode),
         A::MarkerRecordedEventAttributes(_)
         | A::UpsertWorkflowSearchAttributesEventAttributes(_)
         | A::WorkflowPropertiesModifiedEventAttributes(_)
-        | A::WorkflowExecutionUpdateAcceptedEventAttributes(_)
         | A::WorkflowExecutionUpdateRejectedEventAttributes(_)
-        | A::WorkflowExecutionUpdateCompletedEventAttributes(_)
-        | A::WorkflowExecutionUpdateAdmittedEventAttributes(_)
         | A::NexusOperationScheduledEventAttributes(_)
         | A::NexusOperationStartedEventAttributes(_)
         | A::NexusOperationCompletedEventAttributes(_)
@@ -249,9 +259,7 @@ pub(crate) fn issue(
         CodeCommand::CancelWorkflow(command) => Ok(close::cancel(command)),
         CodeCommand::ContinueAsNew(command) => Ok(continue_as_new::continue_as_new(command, inherited)),
         CodeCommand::QueryAnswer(answer) => Ok(Issued::Answer { query_id: answer.id }),
-        CodeCommand::UpdateAnswer(answer) => {
-            Err(BadCommand(format!("there is no update `{}` to answer", answer.id)))
-        }
+        CodeCommand::UpdateAnswer(answer) => update::answer(answer),
         CodeCommand::StartChildWorkflow(command) => child_workflow::start(command, inherited, naming),
         CodeCommand::CancelChildWorkflow(command) => {
             let event = MachineEvent::Child(child_workflow::Event::Cancel { reason: command.reason });
@@ -292,6 +300,11 @@ pub(crate) fn is_terminal(command: &WorkflowCommand) -> bool {
         )
         | None => false,
     }
+}
+
+/// Whether it is an answer to an update.
+pub(crate) fn answers_update(command: &WorkflowCommand) -> bool {
+    matches!(command.command, Some(CodeCommand::UpdateAnswer(_)))
 }
 
 /// The API's number for a command.
@@ -343,6 +356,9 @@ impl Machine {
             (Machine::Timer(machine), MachineEvent::Timer(event)) => {
                 machine.handle(event, effects).map(Machine::Timer)
             }
+            (Machine::Update(machine), MachineEvent::Update(event)) => {
+                machine.handle(event, effects).map(Machine::Update)
+            }
             (Machine::Close(machine), MachineEvent::Close(event)) => {
                 machine.handle(event, effects).map(Machine::Close)
             }
@@ -357,6 +373,7 @@ impl Machine {
                 | Machine::Child(_)
                 | Machine::SignalExternal(_)
                 | Machine::Timer(_)
+                | Machine::Update(_)
                 | Machine::Close(_)),
                 event,
             ) => Err(Mismatch::new(Change::Kind, &event, &machine)),
@@ -373,6 +390,7 @@ impl Machine {
             | Machine::Child(_)
             | Machine::SignalExternal(_)
             | Machine::Timer(_)
+            | Machine::Update(_)
             | Machine::Close(_) => {}
             #[cfg(test)]
             Machine::Probe(_) => {}
@@ -391,6 +409,7 @@ impl Machine {
                 matches!(machine, signal_external::SignalExternalMachine::Finished)
             }
             Machine::Timer(machine) => matches!(machine, timer::TimerMachine::Finished),
+            Machine::Update(machine) => matches!(machine, update::UpdateMachine::Finished),
             Machine::Close(machine) => matches!(machine, close::CloseMachine::Finished),
             #[cfg(test)]
             Machine::Probe(machine) => matches!(machine, probe::ProbeMachine::Finished),
@@ -405,6 +424,7 @@ impl Machine {
             | Machine::Child(_)
             | Machine::SignalExternal(_)
             | Machine::Timer(_)
+            | Machine::Update(_)
             | Machine::Close(_) => false,
             #[cfg(test)]
             Machine::Probe(machine) => machine.awaits_local_work(),
@@ -419,6 +439,7 @@ impl Machine {
             | Machine::Child(_)
             | Machine::SignalExternal(_)
             | Machine::Timer(_)
+            | Machine::Update(_)
             | Machine::Close(_) => false,
             #[cfg(test)]
             Machine::Probe(machine) => machine.is_optional(),
@@ -441,7 +462,8 @@ impl MachineEvent {
             | MachineEvent::CancelExternal(_)
             | MachineEvent::Child(_)
             | MachineEvent::SignalExternal(_)
-            | MachineEvent::Timer(_) => false,
+            | MachineEvent::Timer(_)
+            | MachineEvent::Update(_) => false,
             #[cfg(test)]
             MachineEvent::Probe(_) => false,
         }
@@ -455,9 +477,18 @@ impl MachineEvent {
             | MachineEvent::Child(_)
             | MachineEvent::SignalExternal(_)
             | MachineEvent::Timer(_)
+            | MachineEvent::Update(_)
             | MachineEvent::Close(_) => false,
             #[cfg(test)]
             MachineEvent::Probe(event) => event.is_optional(),
+        }
+    }
+
+    /// The update that this event records as accepted: the code has to be asked for it before that.
+    pub(crate) fn accepted_update(&self) -> Option<&update::Accepted> {
+        match self {
+            MachineEvent::Update(update::Event::Accepted(accepted)) => Some(accepted),
+            _ => None,
         }
     }
 
@@ -469,6 +500,7 @@ impl MachineEvent {
             | MachineEvent::Child(_)
             | MachineEvent::SignalExternal(_)
             | MachineEvent::Timer(_)
+            | MachineEvent::Update(_)
             | MachineEvent::Close(_) => None,
             #[cfg(test)]
             MachineEvent::Probe(event) => event.look_ahead(),
@@ -485,6 +517,7 @@ impl fmt::Display for Machine {
             Machine::Child(machine) => machine.fmt(f),
             Machine::SignalExternal(machine) => machine.fmt(f),
             Machine::Timer(machine) => machine.fmt(f),
+            Machine::Update(machine) => machine.fmt(f),
             Machine::Close(machine) => machine.fmt(f),
             #[cfg(test)]
             Machine::Probe(machine) => machine.fmt(f),
@@ -500,84 +533,10 @@ impl fmt::Display for MachineEvent {
             MachineEvent::Child(event) => event.fmt(f),
             MachineEvent::SignalExternal(event) => event.fmt(f),
             MachineEvent::Timer(event) => event.fmt(f),
+            MachineEvent::Update(event) => event.fmt(f),
             MachineEvent::Close(event) => event.fmt(f),
             #[cfg(test)]
             MachineEvent::Probe(event) => event.fmt(f),
-        }
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod table {
-    //! Exhaustive (state × event) tables, written as snapshots: diagram, coverage and regression test in one.
-
-    use std::fmt::{Debug, Display};
-
-    use super::*;
-
-    /// One line per pair: what the machine becomes and what it wants done, or the mismatch.
-    pub(crate) fn render<M: Clone + Debug, E: Clone + Display>(
-        states: &[M],
-        events: &[E],
-        handle: impl Fn(M, E, &mut Effects) -> Result<M, Box<Mismatch>>,
-    ) -> String {
-        let mut lines = Vec::new();
-        for state in states {
-            lines.push(format!("{state:?}"));
-            for event in events {
-                let mut effects = Effects { compare_ids: true, ..Effects::default() };
-                let outcome = match handle(state.clone(), event.clone(), &mut effects) {
-                    Ok(next) => {
-                        let mut parts = vec![format!("{next:?}")];
-                        parts.extend(effects.jobs.iter().map(|job| format!("job {}", brief(job))));
-                        let begun = effects.begun.iter().map(|(_, command)| command);
-                        let commands = effects.commands.iter().chain(begun);
-                        parts.extend(commands.map(|command| format!("command {command:?}")));
-                        parts.join("; ")
-                    }
-                    Err(mismatch) => format!("mismatch ({:?})", mismatch.change),
-                };
-                lines.push(format!("    {event} -> {outcome}"));
-            }
-        }
-        lines.join("\n")
-    }
-
-    fn brief(job: &Job) -> String {
-        use durably_proto::durably::core::v1::activity_resolution::Status;
-        use durably_proto::durably::core::v1::child_workflow_resolution::Status as ChildStatus;
-        use durably_proto::durably::core::v1::resolve_child_workflow_start::Status as StartStatus;
-        match job {
-            Job::ResolveActivity(job) => {
-                let status = job.result.as_ref().and_then(|result| result.status.as_ref());
-                let status = match status {
-                    Some(Status::Completed(_)) => "completed",
-                    Some(Status::Failed(_)) => "failed",
-                    Some(Status::Cancelled(_)) => "cancelled",
-                    None => "nothing",
-                };
-                format!("resolve activity {} {status}", job.seq)
-            }
-            Job::FireTimer(job) => format!("fire timer {}", job.seq),
-            Job::ResolveChildWorkflowStart(job) => {
-                let status = match job.status {
-                    Some(StartStatus::Started(_)) => "started",
-                    Some(StartStatus::Failed(_)) => "failed",
-                    Some(StartStatus::Cancelled(_)) => "cancelled",
-                    None => "nothing",
-                };
-                format!("resolve start of child {} {status}", job.seq)
-            }
-            Job::ResolveChildWorkflow(job) => {
-                let status = match job.result.as_ref().and_then(|result| result.status.as_ref()) {
-                    Some(ChildStatus::Completed(_)) => "completed",
-                    Some(ChildStatus::Failed(_)) => "failed",
-                    Some(ChildStatus::Cancelled(_)) => "cancelled",
-                    None => "nothing",
-                };
-                format!("resolve child {} {status}", job.seq)
-            }
-            other => format!("{other:?}"),
         }
     }
 }

@@ -3,12 +3,10 @@
 
 use durably_proto::temporal::api::command::v1::command::Attributes as CommandAttributes;
 use durably_proto::temporal::api::common::v1::{WorkflowExecution, WorkflowType};
-use durably_proto::temporal::api::failure::v1::failure::FailureInfo;
 use durably_proto::temporal::api::history::v1::*;
 use durably_proto::temporal::api::protocol::v1::message::SequencingId;
 use durably_proto::temporal::api::update::v1;
 use durably_proto::temporal::api::workflowservice::v1::PollWorkflowTaskQueueResponse;
-use prost::Message as _;
 use prost_types::{Any, Timestamp};
 
 use super::*;
@@ -206,29 +204,6 @@ fn message(kind: &str, body: &impl prost::Message) -> OutgoingMessage {
         sequencing_id: Some(SequencingId::EventId(2)),
         body: Some(Any { type_url: format!("type.googleapis.com/{kind}"), value: body.encode_to_vec() }),
     }
-}
-
-#[test]
-fn an_update_is_rejected_by_a_message_and_the_run_goes_on() {
-    let input = v1::Input { name: "rename".to_owned(), ..Default::default() };
-    let request = v1::Request { input: Some(input), ..Default::default() };
-    let update = message("temporal.api.update.v1.Request", &request);
-    let task = WorkflowTask::decode(polled(vec![update])).unwrap().unwrap();
-    let (mut run, _) = Run::start(&RunOptions::default(), task);
-    let steps = complete(&mut run);
-    let [Step::RespondCompleted(done)] = &steps[..] else { panic!("{steps:?}") };
-    let [answer] = &done.messages[..] else { panic!("{done:?}") };
-    assert_eq!(answer.protocol_instance_id, "update-1");
-    let body = answer.body.as_ref().unwrap();
-    assert_eq!(body.type_url, "type.googleapis.com/temporal.api.update.v1.Rejection");
-    let rejection = v1::Rejection::decode(&body.value[..]).unwrap();
-    assert_eq!(rejection.rejected_request_message_id, "update-1/request");
-    assert_eq!(rejection.rejected_request_sequencing_event_id, 2);
-    assert_eq!(rejection.rejected_request, Some(request));
-    let failure = rejection.failure.unwrap();
-    assert!(failure.message.contains("`rename`"), "{}", failure.message);
-    assert!(matches!(failure.failure_info, Some(FailureInfo::ApplicationFailureInfo(_))));
-    assert!(!run.is_busy());
 }
 
 #[test]
