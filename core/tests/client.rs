@@ -23,9 +23,8 @@ struct Script {
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-#[allow(clippy::large_enum_variant, reason = "a few in a test")]
 enum Answer {
-    Is(StartWorkflowExecutionResponse),
+    Is(Vec<u8>),
     Fails(Code),
     Never,
 }
@@ -33,7 +32,13 @@ enum Answer {
 struct Request {
     path: String,
     headers: http::HeaderMap,
-    message: StartWorkflowExecutionRequest,
+    body: bytes::Bytes,
+}
+
+impl Request {
+    fn message<M: prost::Message + Default>(&self) -> M {
+        M::decode(&self.body[..]).expect("it is what the call is for")
+    }
 }
 
 impl Script {
@@ -44,15 +49,14 @@ impl Script {
     async fn answer(self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let message = StartWorkflowExecutionRequest::decode(&body[5..]).expect("it is a start");
+        let body = body.slice(5..);
         let path = head.uri.path().to_owned();
-        self.requests.lock().unwrap().push(Request { path, headers: head.headers, message });
+        self.requests.lock().unwrap().push(Request { path, headers: head.headers, body });
         let answer = self.answers.lock().unwrap().pop_front().expect("the script goes on");
         match answer {
             Answer::Fails(code) => Ok(Status::new(code, "scripted").into_http()),
             Answer::Never => std::future::pending().await,
-            Answer::Is(response) => {
-                let message = response.encode_to_vec();
+            Answer::Is(message) => {
                 let mut frame = vec![0];
                 frame.extend((message.len() as u32).to_be_bytes());
                 frame.extend(message);
@@ -103,17 +107,17 @@ fn started() -> StartWorkflowExecutionResponse {
 
 #[tokio::test]
 async fn a_call_is_retried_until_it_succeeds() {
-    let script =
-        Script::new([Answer::Fails(Code::Unavailable), Answer::Fails(Code::Internal), Answer::Is(started())]);
+    let script = Script::new([
+        Answer::Fails(Code::Unavailable),
+        Answer::Fails(Code::Internal),
+        Answer::Is(started().encode_to_vec()),
+    ]);
     let client = script.client(ConnectOptions::default()).await;
     assert_eq!(call(&client, start(true)).await, Ok(started()));
     let requests = script.requests.lock().unwrap();
     assert_eq!(requests.len(), 3);
-    assert!(!requests[0].message.request_id.is_empty());
-    assert_eq!(
-        requests[0].message, requests[2].message,
-        "the request id is the same, so the server starts once"
-    );
+    assert!(!requests[0].message::<StartWorkflowExecutionRequest>().request_id.is_empty());
+    assert_eq!(requests[0].body, requests[2].body, "the request id is the same, so the server starts once");
 }
 
 #[tokio::test]
@@ -147,7 +151,7 @@ async fn the_deadline_covers_the_whole_call() {
 
 #[tokio::test]
 async fn a_call_carries_the_clients_metadata_and_fields() {
-    let script = Script::new([Answer::Is(started())]);
+    let script = Script::new([Answer::Is(started().encode_to_vec())]);
     let options = ConnectOptions {
         namespace: "orders".into(),
         identity: "me".into(),
@@ -174,8 +178,218 @@ async fn a_call_carries_the_clients_metadata_and_fields() {
         assert_eq!(request.headers[key], value);
     }
     assert!(request.headers.contains_key("grpc-timeout"));
-    assert_eq!(request.message.namespace, "orders");
-    assert_eq!(request.message.identity, "me");
+    let message: StartWorkflowExecutionRequest = request.message();
+    assert_eq!((message.namespace.as_str(), message.identity.as_str()), ("orders", "me"));
+}
+
+mod updates {
+    use durably_proto::temporal::api::{
+        common::v1::{Payloads, WorkflowExecution},
+        enums::v1::UpdateWorkflowExecutionLifecycleStage as Stage,
+        update::v1::{Input, Meta, Outcome, Request, UpdateRef, WaitPolicy, outcome},
+        workflowservice::v1::{
+            ExecuteMultiOperationRequest, ExecuteMultiOperationResponse, PollWorkflowExecutionUpdateRequest,
+            PollWorkflowExecutionUpdateResponse, UpdateWorkflowExecutionRequest,
+            UpdateWorkflowExecutionResponse, execute_multi_operation_request as ask,
+            execute_multi_operation_response as answer,
+        },
+    };
+
+    use super::*;
+
+    fn policy(stage: Stage) -> Option<WaitPolicy> {
+        Some(WaitPolicy { lifecycle_stage: stage as i32 })
+    }
+
+    fn update_of(stage: Stage) -> UpdateWorkflowExecutionRequest {
+        UpdateWorkflowExecutionRequest {
+            workflow_execution: Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() }),
+            wait_policy: policy(stage),
+            request: Some(Request {
+                meta: Some(Meta::default()),
+                input: Some(Input { name: "rename".into(), ..Default::default() }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn a_call(method: &str, request: &impl prost::Message) -> Call {
+        Call {
+            method: method.into(),
+            request: request.encode_to_vec().into(),
+            retry: true,
+            ..Default::default()
+        }
+    }
+
+    fn update(stage: Stage) -> Call {
+        a_call("UpdateWorkflowExecution", &update_of(stage))
+    }
+
+    fn outcome() -> Option<Outcome> {
+        Some(Outcome { value: Some(outcome::Value::Success(Payloads::default())) })
+    }
+
+    fn updated(stage: Stage) -> UpdateWorkflowExecutionResponse {
+        let execution = WorkflowExecution { workflow_id: "w".into(), run_id: "r".into() };
+        UpdateWorkflowExecutionResponse {
+            update_ref: Some(UpdateRef { workflow_execution: Some(execution), update_id: "u1".into() }),
+            outcome: outcome().filter(|_| stage == Stage::Completed),
+            stage: stage as i32,
+            ..Default::default()
+        }
+    }
+
+    fn polled(stage: Stage) -> Answer {
+        let outcome = outcome().filter(|_| stage == Stage::Completed);
+        let response =
+            PollWorkflowExecutionUpdateResponse { outcome, stage: stage as i32, ..Default::default() };
+        Answer::Is(response.encode_to_vec())
+    }
+
+    fn is(response: &impl prost::Message) -> Answer {
+        Answer::Is(response.encode_to_vec())
+    }
+
+    /// What a call comes to, and which methods it asked for.
+    async fn answered<R: prost::Message + Default>(
+        script: &Script,
+        call: Call,
+    ) -> (Result<R, CallError>, String) {
+        let client = script.client(ConnectOptions::default()).await;
+        let result = match client.call(call).await.result.unwrap() {
+            call_result::Result::Response(bytes) => Ok(R::decode(bytes).unwrap()),
+            call_result::Result::Error(error) => Err(error),
+        };
+        let requests = script.requests.lock().unwrap();
+        let methods = requests.iter().map(|request| request.path.rsplit('/').next().unwrap());
+        (result, methods.collect::<Vec<_>>().join(" "))
+    }
+
+    #[tokio::test]
+    async fn an_update_is_asked_for_until_it_is_accepted_and_then_for_its_outcome() {
+        let script = Script::new([
+            is(&updated(Stage::Admitted)),
+            Answer::Fails(Code::DeadlineExceeded),
+            Answer::Fails(Code::Unavailable),
+            is(&updated(Stage::Accepted)),
+            polled(Stage::Accepted),
+            Answer::Fails(Code::Unavailable),
+            polled(Stage::Completed),
+        ]);
+        let (response, asked) = answered(&script, update(Stage::Completed)).await;
+        assert_eq!(response, Ok(updated(Stage::Completed)));
+        let (once, poll) = ("UpdateWorkflowExecution", "PollWorkflowExecutionUpdate");
+        assert_eq!(asked, [once, once, once, once, poll, poll, poll].join(" "));
+        let requests = script.requests.lock().unwrap();
+        assert_eq!(
+            requests[0].body, requests[3].body,
+            "the update's id is the same, so it is asked for once"
+        );
+        let first: UpdateWorkflowExecutionRequest = requests[0].message();
+        assert!(!first.request.unwrap().meta.unwrap().update_id.is_empty());
+        let poll: PollWorkflowExecutionUpdateRequest = requests[4].message();
+        assert_eq!(
+            (poll.update_ref, poll.namespace.as_str()),
+            (updated(Stage::Accepted).update_ref, "default")
+        );
+        assert_eq!(poll.wait_policy, policy(Stage::Completed));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_its_acceptance_does_not_poll() {
+        for stage in [Stage::Accepted, Stage::Unspecified] {
+            let script = Script::new([is(&updated(Stage::Admitted)), is(&updated(Stage::Accepted))]);
+            let (response, asked) = answered(&script, update(stage)).await;
+            assert_eq!(response, Ok(updated(Stage::Accepted)));
+            assert_eq!(asked, "UpdateWorkflowExecution UpdateWorkflowExecution");
+        }
+        let script = Script::new([is(&updated(Stage::Completed))]);
+        let (response, _) = answered(&script, update(Stage::Accepted)).await;
+        assert_eq!(response, Ok(updated(Stage::Completed)), "a rejected one is as far as it comes");
+    }
+
+    #[tokio::test]
+    async fn without_retry_an_update_is_asked_for_once() {
+        let script = Script::new([is(&updated(Stage::Admitted))]);
+        let call = Call { retry: false, ..update(Stage::Completed) };
+        let (response, asked) = answered(&script, call).await;
+        assert_eq!((response, asked.as_str()), (Ok(updated(Stage::Admitted)), "UpdateWorkflowExecution"));
+    }
+
+    #[tokio::test]
+    async fn a_poll_waits_if_it_says_so() {
+        let poll = |wait_policy| {
+            let request = PollWorkflowExecutionUpdateRequest { wait_policy, ..Default::default() };
+            a_call("PollWorkflowExecutionUpdate", &request)
+        };
+        for (wait_policy, calls) in [(None, 1), (policy(Stage::Accepted), 2), (policy(Stage::Completed), 3)] {
+            let script = Script::new([Stage::Admitted, Stage::Accepted, Stage::Completed].map(polled));
+            let (response, asked) =
+                answered::<PollWorkflowExecutionUpdateResponse>(&script, poll(wait_policy)).await;
+            assert_eq!(asked.split(' ').count(), calls, "{wait_policy:?}");
+            assert_eq!(response.unwrap().stage, calls as i32);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_server_refuses_is_not_asked_again_and_a_deadline_ends_the_wait() {
+        let script = Script::new([is(&updated(Stage::Admitted)), Answer::Fails(Code::NotFound)]);
+        let (response, _) =
+            answered::<UpdateWorkflowExecutionResponse>(&script, update(Stage::Accepted)).await;
+        assert_eq!(response.unwrap_err().code, Code::NotFound as i32);
+        let script = Script::new([is(&updated(Stage::Accepted)), Answer::Never]);
+        let timeout = Duration::from_millis(50).try_into().ok();
+        let call = Call { timeout, ..update(Stage::Completed) };
+        let (response, _) = answered::<UpdateWorkflowExecutionResponse>(&script, call).await;
+        let error = response.unwrap_err();
+        assert_eq!(error.code, Code::DeadlineExceeded as i32);
+        assert_eq!(error.message, "the update did not come to the stage COMPLETED within 50ms");
+    }
+
+    fn said(stage: Stage, started: bool) -> ExecuteMultiOperationResponse {
+        let start = StartWorkflowExecutionResponse { started, ..super::started() };
+        let parts = [
+            answer::response::Response::StartWorkflow(start),
+            answer::response::Response::UpdateWorkflow(updated(stage)),
+        ];
+        let responses = parts.map(|part| answer::Response { response: Some(part) }).to_vec();
+        ExecuteMultiOperationResponse { responses }
+    }
+
+    #[tokio::test]
+    async fn a_start_with_an_update_is_one_start_however_often_it_is_asked_for() {
+        let start = StartWorkflowExecutionRequest { workflow_id: "w".into(), ..Default::default() };
+        let parts = [
+            ask::operation::Operation::StartWorkflow(start),
+            ask::operation::Operation::UpdateWorkflow(update_of(Stage::Completed)),
+        ];
+        let operations = parts.map(|part| ask::Operation { operation: Some(part) }).to_vec();
+        let request = ExecuteMultiOperationRequest { operations, ..Default::default() };
+        let script = Script::new([
+            is(&said(Stage::Admitted, true)),
+            Answer::Fails(Code::Unavailable),
+            is(&said(Stage::Accepted, false)),
+            polled(Stage::Completed),
+        ]);
+        let (response, asked) = answered(&script, a_call("ExecuteMultiOperation", &request)).await;
+        assert_eq!(
+            response,
+            Ok(said(Stage::Completed, true)),
+            "the first answer says whether it was started"
+        );
+        let once = "ExecuteMultiOperation";
+        assert_eq!(asked, [once, once, once, "PollWorkflowExecutionUpdate"].join(" "));
+        let requests = script.requests.lock().unwrap();
+        assert_eq!(requests[0].body, requests[2].body);
+        let sent: ExecuteMultiOperationRequest = requests[0].message();
+        let Some(ask::operation::Operation::StartWorkflow(start)) = &sent.operations[0].operation else {
+            panic!()
+        };
+        assert!(!start.request_id.is_empty());
+        assert_eq!((start.namespace.as_str(), sent.namespace.as_str()), ("default", "default"));
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ mod support;
 
 use std::fmt::Write as _;
 
-use durably_core::workflow::{HistoryPage, Query, Run, Step, TaskCompleted};
+use durably_core::workflow::{HistoryPage, Query, Run, Step, TaskCompleted, WorkflowTask};
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::*;
 use durably_proto::temporal::api::history::v1::{History, HistoryEvent};
@@ -45,9 +45,14 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
         server.start_task();
         let started = server.history.len() as i64;
         let task = LiveTask { started_event_id: started, previous_started_event_id: previous };
-        let full = task_with(&server.history, &task, 0, Vec::new());
+        let with_updates = |from| {
+            let task = task_with(&server.history, &task, from, Vec::new());
+            WorkflowTask { messages: server.messages(), ..task }
+        };
+        let full = with_updates(0);
+        let messages = full.messages.clone();
         let steps = if let Some(run) = &mut cached {
-            run.handle_task(task_with(&server.history, &task, previous, Vec::new()))
+            run.handle_task(with_updates(previous))
         } else {
             program = Program::new(seed);
             let (run, steps) = Run::start(&options(dialect), full.clone());
@@ -65,7 +70,11 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
         let anew = settle(&mut fresh, steps, &mut Program::new(seed), &mut |_| HistoryPage::default());
         assert_eq!(response(&live), response(&anew), "{dialect:?}, seed {seed}, task {started}, anew");
 
-        server.complete_task(&done.commands);
+        if server.drop_task(&done.commands) {
+            server.let_things_happen();
+            continue;
+        }
+        server.complete_task(&done.commands, &done.messages);
         previous = started;
         if server.is_closed {
             break;
@@ -88,6 +97,7 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
             2 => {
                 // The cache has lost track: the run starts over by itself.
                 let lost = task_with(&server.history, &task, started - 1, Vec::new());
+                let lost = WorkflowTask { messages, ..lost };
                 let steps = run.handle_task(lost);
                 let mut again = Program::new(seed);
                 let upto = server.history[..started as usize].to_vec();
@@ -183,7 +193,7 @@ impl Sdk for Nonsense {
             return completion;
         }
         let seq = self.1.below(6) as u32;
-        let command = match self.1.below(11) {
+        let command = match self.1.below(12) {
             0 => Some(CodeCommand::CancelTimer(CancelTimer { seq })),
             1 => Some(CodeCommand::RequestCancelActivity(RequestCancelActivity { seq })),
             2 => Some(CodeCommand::StartTimer(StartTimer { seq, start_to_fire_timeout: None })),
@@ -203,6 +213,15 @@ impl Sdk for Nonsense {
                 seq,
                 ..SignalExternalWorkflow::default()
             })),
+            10 => {
+                let answer = match self.1.below(4) {
+                    0 => None,
+                    1 => Some(update_answer::Answer::Accepted(UpdateAccepted {})),
+                    2 => Some(update_answer::Answer::Rejected(Default::default())),
+                    _ => Some(update_answer::Answer::Failed(Default::default())),
+                };
+                Some(CodeCommand::UpdateAnswer(UpdateAnswer { id: format!("u{seq}"), answer }))
+            }
             9 => Some(CodeCommand::CancelSignalExternalWorkflow(CancelSignalExternalWorkflow { seq })),
             _ => None,
         };
@@ -265,7 +284,7 @@ fn pages_of(history: &[HistoryEvent], size: usize, token: &bytes::Bytes) -> Hist
     pages(history, size)(token)
 }
 
-fn random_task(history: &[HistoryEvent], inputs: &mut Random) -> durably_core::workflow::WorkflowTask {
+fn random_task(history: &[HistoryEvent], inputs: &mut Random) -> WorkflowTask {
     let from = inputs.below(history.len() + 1);
     let from = if inputs.chance(60) { 0 } else { from };
     let to = from + inputs.below(history.len() - from + 1);
@@ -275,6 +294,9 @@ fn random_task(history: &[HistoryEvent], inputs: &mut Random) -> durably_core::w
     }
     if inputs.chance(30) {
         task.queries.push(Query { id: "q".into(), name: "status".into(), ..Query::default() });
+    }
+    for _ in 0..inputs.below(3) {
+        task.messages.push(drive::update("change", &format!("u{}", inputs.below(6)), None, to as i64 - 1));
     }
     if inputs.chance(30) {
         task.next_page_token = to.to_string().into();

@@ -29,7 +29,7 @@ pub(super) async fn await_workflow(
 ) -> Result<WorkflowResult, CallError> {
     let timeout = duration(request.timeout.as_ref());
     let client = client.in_namespace(&request.namespace)?;
-    let skips = client.inner.skipping.is_wanted(&request);
+    let skips = client.inner.skipping.is_wanted(request.clock());
     let waiting = Waiting::new(&client, &request)?.wait(request);
     let waiting = async {
         match timeout {

@@ -17,6 +17,8 @@ use prost_types::{DescriptorProto, FileDescriptorSet, field_descriptor_proto::Ty
 pub(crate) const WORKFLOW_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 /// What the core does itself for an embedded server.
 pub(crate) const EMBEDDED_SERVICE: &str = "durably.core.v1.Embedded";
+/// What waits though its name doesn't say so.
+const WAITS_FOR_UPDATE: &[&str] = &["UpdateWorkflowExecution", "ExecuteMultiOperation"];
 const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
 /// Paths of the calls that the core makes by itself.
@@ -32,10 +34,12 @@ macro_rules! own_calls {
 own_calls! {
     DESCRIBE_NAMESPACE = "DescribeNamespace";
     DESCRIBE_WORKFLOW_EXECUTION = "DescribeWorkflowExecution";
+    EXECUTE_MULTI_OPERATION = "ExecuteMultiOperation";
     GET_SYSTEM_INFO = "GetSystemInfo";
     GET_WORKFLOW_EXECUTION_HISTORY = "GetWorkflowExecutionHistory";
     POLL_ACTIVITY_TASK_QUEUE = "PollActivityTaskQueue";
     POLL_WORKFLOW_TASK_QUEUE = "PollWorkflowTaskQueue";
+    POLL_WORKFLOW_EXECUTION_UPDATE = "PollWorkflowExecutionUpdate";
     RECORD_ACTIVITY_TASK_HEARTBEAT = "RecordActivityTaskHeartbeat";
     RESPOND_ACTIVITY_TASK_CANCELED = "RespondActivityTaskCanceled";
     RESPOND_ACTIVITY_TASK_COMPLETED = "RespondActivityTaskCompleted";
@@ -44,6 +48,7 @@ own_calls! {
     RESPOND_WORKFLOW_TASK_COMPLETED = "RespondWorkflowTaskCompleted";
     RESPOND_WORKFLOW_TASK_FAILED = "RespondWorkflowTaskFailed";
     SHUTDOWN_WORKER = "ShutdownWorker";
+    UPDATE_WORKFLOW_EXECUTION = "UpdateWorkflowExecution";
 }
 
 /// Requests whose `namespace` says what they are about, not where they belong: an empty one means something else.
@@ -124,7 +129,7 @@ fn describe(service: &str, method: &str, request: Option<&DescriptorProto>) -> M
         identity: field("identity", Type::String),
         request_id: field("request_id", Type::String),
         long_poll: match wait {
-            0 if method.starts_with("Poll") || method == "UpdateWorkflowExecution" => LongPoll::Always,
+            0 if method.starts_with("Poll") || WAITS_FOR_UPDATE.contains(&method) => LongPoll::Always,
             0 => LongPoll::Never,
             number => LongPoll::If(number),
         },

@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod methods;
 pub(crate) mod retry;
 mod skipping;
+mod updates;
 mod wire;
 
 use std::{
@@ -159,7 +160,7 @@ impl Client {
         })?;
         let (inner, scope) = (&*self.inner, &*self.scope);
         let filled = method
-            .fill(call.request, &scope.namespace, &inner.identity, || {
+            .fill(call.request.clone(), &scope.namespace, &inner.identity, || {
                 uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
             })
             .map_err(|error| malformed(&call.method, &error))?;
@@ -168,8 +169,16 @@ impl Client {
             metadata.insert("temporal-namespace", namespace);
         }
         connect::add_metadata(&mut metadata, &call.metadata)?;
+        let given = duration(call.timeout.as_ref());
+        if call.retry
+            && let Some(awaiting) = updates::Awaiting::of(&call.method, &filled.request)?
+        {
+            let skips = awaiting.awaits_outcome() && inner.skipping.is_wanted(call.clock());
+            let waiting = updates::wait(self, &metadata, awaiting, given);
+            return if skips { skipping::while_skipping(self, waiting).await } else { waiting.await };
+        }
         let default_timeout = if filled.is_long_poll { LONG_POLL_TIMEOUT } else { CALL_TIMEOUT };
-        let timeout = duration(call.timeout.as_ref()).unwrap_or(default_timeout);
+        let timeout = given.unwrap_or(default_timeout);
         let plan = Plan {
             path: &method.path,
             metadata: &metadata,

@@ -53,6 +53,11 @@ impl RetryPolicy {
         Self { max_elapsed: None, max_retries: None, is_long_poll: true, ..self.clone() }
     }
 
+    /// For a long poll that is given up as other calls are, however long it had waited before it failed.
+    pub(crate) fn for_long_calls(&self) -> Self {
+        Self { max_retries: self.max_retries, ..self.for_long_polls() }
+    }
+
     /// The same, except that a server which is away ends it.
     pub(crate) fn while_reached(self) -> Self {
         Self { ends_when_away: true, ..self }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use durably_proto::{
-    durably::core::v1::{AwaitWorkflow, CallError, SleepRequest, await_workflow::Clock},
+    durably::core::v1::{CallError, SleepRequest, await_workflow::Clock},
     temporal::api::testservice::v1 as service,
 };
 use tokio::{
@@ -63,8 +63,8 @@ impl Skipping {
     }
 
     /// Whether time skips while this is awaited.
-    pub(super) fn is_wanted(&self, request: &AwaitWorkflow) -> bool {
-        match request.clock() {
+    pub(super) fn is_wanted(&self, clock: Clock) -> bool {
+        match clock {
             Clock::ByConnection => self.by_default,
             Clock::Skipping => true,
             Clock::Real => false,

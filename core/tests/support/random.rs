@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use durably_core::workflow::{Message, OutgoingMessage};
 use durably_proto::durably::core::v1::signal_external_workflow::Target;
+use durably_proto::durably::core::v1::update_answer::Answer;
 use durably_proto::durably::core::v1::workflow_command::Command as CodeCommand;
 use durably_proto::durably::core::v1::workflow_job::Job;
 use durably_proto::durably::core::v1::*;
 use durably_proto::temporal::api::command::v1::Command;
 use durably_proto::temporal::api::command::v1::command::Attributes;
+use durably_proto::temporal::api::common::v1::Payload;
 use durably_proto::temporal::api::failure::v1::Failure;
 use durably_proto::temporal::api::history::v1::HistoryEvent;
 use prost_types::Duration;
 
-use super::drive::Sdk;
+use super::drive::{self, Sdk};
 use super::events::push_line;
 use super::text;
 
@@ -49,6 +52,8 @@ pub(crate) struct Program {
     signals: u32,
     cancellations: u32,
     open: Vec<CodeCommand>,
+    /// Accepted, and without an outcome.
+    updates: Vec<String>,
     jobs_left: usize,
 }
 
@@ -57,14 +62,27 @@ impl Program {
         let mut random = Random(seed);
         let jobs_left = 3 + random.below(25);
         let (activities, timers, children, signals, cancellations) = (0, 0, 0, 0, 0);
-        let open = Vec::new();
-        Program { random, activities, timers, children, signals, cancellations, open, jobs_left }
+        let (open, updates) = (Vec::new(), Vec::new());
+        Program { random, activities, timers, children, signals, cancellations, open, updates, jobs_left }
     }
 
     fn react(&mut self, job: &Job, commands: &mut Vec<CodeCommand>) {
+        if let Job::Update(job) = job
+            && job.name == "bad"
+        {
+            // It leaves no trace here, either.
+            let rejected = Answer::Rejected(Failure { message: "bad".to_owned(), ..Failure::default() });
+            assert!(job.run_validator, "nothing that was rejected is replayed");
+            return commands.push(update_answer(&job.id, rejected));
+        }
         let mut hasher = DefaultHasher::new();
-        text::job(job).hash(&mut hasher);
+        match job {
+            // A replay asks in other words.
+            Job::Update(job) => (&job.name, &job.id).hash(&mut hasher),
+            job => text::job(job).hash(&mut hasher),
+        }
         self.random.0 ^= hasher.finish();
+        self.update(job, commands);
         match job {
             Job::FireTimer(job) => self.forget(|open| is_timer(open, job.seq)),
             Job::ResolveActivity(job) => self.forget(|open| is_activity(open, job.seq)),
@@ -85,6 +103,22 @@ impl Program {
         }
         if self.jobs_left == 0 || self.open.is_empty() {
             commands.push(self.end());
+        }
+    }
+
+    /// Accepts an update, and comes to the outcome of some.
+    fn update(&mut self, job: &Job, commands: &mut Vec<CodeCommand>) {
+        if let Job::Update(job) = job {
+            commands.push(update_answer(&job.id, Answer::Accepted(UpdateAccepted {})));
+            self.updates.push(job.id.clone());
+        }
+        if !self.updates.is_empty() && self.random.chance(50) {
+            let id = self.updates.remove(self.random.below(self.updates.len()));
+            let outcome = match self.random.below(2) {
+                0 => Answer::Succeeded(Payload::default()),
+                _ => Answer::Failed(Failure::default()),
+            };
+            commands.push(update_answer(&id, outcome));
         }
     }
 
@@ -191,6 +225,10 @@ impl Program {
     }
 }
 
+fn update_answer(id: &str, answer: Answer) -> CodeCommand {
+    CodeCommand::UpdateAnswer(UpdateAnswer { id: id.to_owned(), answer: Some(answer) })
+}
+
 fn is_timer(command: &CodeCommand, seq: u32) -> bool {
     matches!(command, CodeCommand::StartTimer(timer) if timer.seq == seq)
 }
@@ -247,6 +285,11 @@ pub(crate) struct Server {
     /// Timer id to started event.
     timers: BTreeMap<String, i64>,
     others: Others,
+    /// Updates that nobody has answered: name and id.
+    asked: Vec<(String, String)>,
+    next_update: u32,
+    /// The task is made for updates alone, and nothing else is known to the run.
+    is_speculative: bool,
 }
 
 /// What the run has told other ones, by the events that began it.
@@ -335,6 +378,9 @@ impl Server {
             activities: BTreeMap::new(),
             timers: BTreeMap::new(),
             others: Others::default(),
+            asked: Vec::new(),
+            next_update: 1,
+            is_speculative: false,
         };
         server.push("started Random");
         server
@@ -346,7 +392,13 @@ impl Server {
 
     /// Schedules and starts a task, after failing some.
     pub(crate) fn start_task(&mut self) {
-        while self.random.chance(15) {
+        let updates = usize::from(self.is_speculative) + self.random.below(10) / 8;
+        for _ in 0..updates {
+            let name = if self.random.chance(40) { "bad" } else { "change" };
+            self.asked.push((name.to_owned(), format!("u{}", self.next_update)));
+            self.next_update += 1;
+        }
+        while !self.is_speculative && self.random.chance(15) {
             self.push("task-scheduled");
             self.push("task-started");
             let end = if self.random.chance(50) { "task-failed" } else { "task-timed-out" };
@@ -359,9 +411,31 @@ impl Server {
         self.push("task-started");
     }
 
+    /// What comes with the task that was started last.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        let scheduled = self.history.len() as i64 - 1;
+        self.asked.iter().map(|(name, id)| drive::update(name, id, None, scheduled)).collect()
+    }
+
+    /// Takes the events of a task back that came to nothing. Returns whether it did.
+    pub(crate) fn drop_task(&mut self, commands: &[Command]) -> bool {
+        let drops = self.is_speculative && commands.is_empty() && self.random.chance(80);
+        if drops {
+            self.history.truncate(self.history.len() - 2);
+            self.asked.clear();
+        }
+        drops
+    }
+
     /// Records a completed task's commands, and what happened while the task ran.
-    pub(crate) fn complete_task(&mut self, commands: &[Command]) {
+    pub(crate) fn complete_task(&mut self, commands: &[Command], messages: &[OutgoingMessage]) {
         self.push("task-completed");
+        for (name, id) in &self.asked {
+            let answer = if name == "bad" { "/reject" } else { "/accept" };
+            let said =
+                messages.iter().filter(|said| said.protocol_instance_id == *id && said.id.ends_with(answer));
+            assert_eq!(said.count(), 1, "the first answer to {name} {id}");
+        }
         for command in commands {
             let id = self.history.len() as i64 + 1;
             match command.attributes.as_ref().unwrap() {
@@ -389,12 +463,31 @@ impl Server {
                 Attributes::ContinueAsNewWorkflowExecutionCommandAttributes(_) => {
                     self.close("continued-as-new");
                 }
+                Attributes::ProtocolMessageCommandAttributes(a) => {
+                    let said =
+                        messages.iter().filter(|message| message.id == a.message_id).collect::<Vec<_>>();
+                    let [said] = said[..] else { panic!("{} names no message, or two", a.message_id) };
+                    let line = self.update_event(said);
+                    self.push(&line);
+                }
                 other => {
                     let line = self.others.record(id, other);
                     self.push(&line.unwrap_or_else(|| panic!("unexpected command {other:?}")));
                 }
             }
         }
+        self.asked.clear();
+    }
+
+    /// The event of an answer that has a command.
+    fn update_event(&self, said: &OutgoingMessage) -> String {
+        let id = &said.protocol_instance_id;
+        if said.id.ends_with("/complete") {
+            return format!("update-completed {id}");
+        }
+        let asked =
+            self.asked.iter().find(|(_, asked)| asked == id).expect("only what is asked for is accepted");
+        format!("update-accepted {} {id}", asked.0)
     }
 
     fn close(&mut self, how: &str) {
@@ -404,6 +497,10 @@ impl Server {
 
     /// Lets time pass: at least one thing happens.
     pub(crate) fn let_things_happen(&mut self) {
+        self.is_speculative = self.random.chance(15);
+        if self.is_speculative {
+            return;
+        }
         for _ in 0..=self.random.below(3) {
             self.let_one_thing_happen();
         }
