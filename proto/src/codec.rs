@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes};
 use prost::{Message, Name};
 use tonic::{
     Status,
@@ -55,16 +55,22 @@ impl<U: Message + Name + Default> Decoder for BoundedDecoder<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         // Takes the buffer's own memory: nothing is copied.
-        let encoded = buffer.copy_to_bytes(buffer.remaining());
-        // The text is the one by which SDKs know what is too large, and don't send it again.
-        room::check_request(&U::full_name(), &encoded).map_err(|too_large| {
-            Status::resource_exhausted(format!("grpc: received message larger than max: {too_large}"))
-        })?;
-        let decoded = if encoded.len() > SHARED && room::is_request(&U::full_name()) {
-            depth::decode_apart(&encoded)
-        } else {
-            depth::decode(encoded)
-        };
-        decoded.map(Some).map_err(|error| Status::internal(error.to_string()))
+        read(buffer.copy_to_bytes(buffer.remaining())).map(Some)
     }
+}
+
+/// Reads a message as the stubs do, for one that comes another way. Errors are those of a stub: RESOURCE_EXHAUSTED for a
+/// request that takes too much memory, INTERNAL for what is not such a message.
+pub fn read<U: Message + Name + Default>(encoded: Bytes) -> Result<U, Status> {
+    let name = U::full_name();
+    // The text is the one by which SDKs know what is too large, and don't send it again.
+    room::check_request(&name, &encoded).map_err(|too_large| {
+        Status::resource_exhausted(format!("grpc: received message larger than max: {too_large}"))
+    })?;
+    let decoded = if encoded.len() > SHARED && room::is_request(&name) {
+        depth::decode_apart(&encoded)
+    } else {
+        depth::decode(encoded)
+    };
+    decoded.map_err(|error| Status::internal(error.to_string()))
 }

@@ -11,7 +11,7 @@
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/all.rs"));
 }
-mod codec;
+pub mod codec;
 pub mod depth;
 pub mod parts;
 pub mod room;

@@ -1,6 +1,6 @@
 //! Waiting for a workflow's end: long polls for its close event, from run to run. Where time can skip, it does meanwhile.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use durably_proto::{
     durably::core::v1::{AwaitWorkflow, CallError, WorkflowResult, workflow_result},
@@ -18,7 +18,7 @@ use http::uri::PathAndQuery;
 use tonic::{Code, metadata::MetadataMap};
 
 use super::{
-    CALL_TIMEOUT, Client, LONG_POLL_TIMEOUT, Plan, connect::add_metadata, decode, error::call_error, methods,
+    CALL_TIMEOUT, Client, LONG_POLL_TIMEOUT, Plan, connect::add_metadata, error::call_error, methods, read,
     skipping::while_skipping,
 };
 use crate::{client::retry::RetryPolicy, convert::duration};
@@ -45,7 +45,7 @@ pub(super) async fn await_workflow(
 
 struct Waiting<'a> {
     client: &'a Client,
-    metadata: MetadataMap,
+    metadata: Cow<'a, MetadataMap>,
     retry: RetryPolicy,
 }
 
@@ -58,7 +58,7 @@ struct Close {
 
 impl<'a> Waiting<'a> {
     fn new(client: &'a Client, request: &AwaitWorkflow) -> Result<Self, CallError> {
-        let mut metadata = client.scope.metadata.clone();
+        let mut metadata = Cow::Borrowed(&client.scope.metadata);
         add_metadata(&mut metadata, &request.metadata)?;
         Ok(Self { client, metadata, retry: client.retry_policy().for_long_polls() })
     }
@@ -129,7 +129,7 @@ impl<'a> Waiting<'a> {
     ) -> Result<Response, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + prost::Name + Default,
+        Response: prost::Message + prost::Name + Default + 'static,
     {
         let plan = Plan {
             path: &PathAndQuery::from_static(path),
@@ -138,8 +138,8 @@ impl<'a> Waiting<'a> {
             attempt_timeout,
             retry: Some(&self.retry),
         };
-        let response = self.client.carry_out(plan, request.encode_to_vec().into()).await?;
-        decode(path, response)
+        let answer = self.client.carry_out(plan, request.encode_to_vec().into()).await?;
+        read(path, answer)
     }
 }
 

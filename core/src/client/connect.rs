@@ -1,6 +1,6 @@
 //! From `ConnectOptions` to a `Client`: defaults, metadata, the first question to the server.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use durably_proto::{
     durably::core::v1::{CallError, ConnectOptions},
@@ -111,13 +111,14 @@ fn metadata(options: &ConnectOptions) -> Result<MetadataMap, CallError> {
     if !options.api_key.is_empty() {
         add("authorization", &format!("Bearer {}", options.api_key))?;
     }
+    let mut metadata = Cow::Owned(metadata);
     add_metadata(&mut metadata, &options.metadata)?;
-    Ok(metadata)
+    Ok(metadata.into_owned())
 }
 
 /// Adds the SDK's own metadata. Values are never part of an error: they may be secrets.
 pub(super) fn add_metadata(
-    metadata: &mut MetadataMap,
+    metadata: &mut Cow<'_, MetadataMap>,
     extra: &BTreeMap<String, String>,
 ) -> Result<(), CallError> {
     for (key, value) in extra {
@@ -125,7 +126,7 @@ pub(super) fn add_metadata(
         let name = MetadataKey::from_bytes(key.as_bytes())
             .map_err(|_| bad("the key must be lower-case ASCII and must not end in -bin"))?;
         let value = value.parse().map_err(|_| bad("the value must be printable ASCII"))?;
-        metadata.insert(name, value);
+        metadata.to_mut().insert(name, value);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod updates;
 mod wire;
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,7 +39,7 @@ use crate::{
     },
     convert::duration,
     observer::{Observer, Seen},
-    transport::Transport,
+    transport::{Answer, Transport},
     worker::steps::Steps,
 };
 
@@ -164,9 +165,9 @@ impl Client {
                 uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
             })
             .map_err(|error| malformed(&call.method, &error))?;
-        let mut metadata = scope.metadata.clone();
+        let mut metadata = Cow::Borrowed(&scope.metadata);
         if let Some(Ok(namespace)) = filled.namespace.map(|n| n.parse()) {
-            metadata.insert("temporal-namespace", namespace);
+            metadata.to_mut().insert("temporal-namespace", namespace);
         }
         connect::add_metadata(&mut metadata, &call.metadata)?;
         let given = duration(call.timeout.as_ref());
@@ -186,7 +187,7 @@ impl Client {
             attempt_timeout: timeout,
             retry: call.retry.then_some(&inner.retry),
         };
-        self.carry_out(plan, filled.request).await
+        Ok(self.carry_out(plan, filled.request).await?.encode())
     }
 
     /// Sleeps by the server's clock, for a `SleepRequest`.
@@ -300,7 +301,7 @@ impl Client {
     ) -> Result<Response, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + prost::Name + Default,
+        Response: prost::Message + prost::Name + Default + 'static,
     {
         let path = PathAndQuery::from_static(path);
         let plan = Plan {
@@ -310,11 +311,11 @@ impl Client {
             attempt_timeout: timeout,
             retry,
         };
-        let response = self.carry_out(plan, request.encode_to_vec().into()).await?;
-        decode(path.as_str(), response)
+        let answer = self.carry_out(plan, request.encode_to_vec().into()).await?;
+        read(path.as_str(), answer)
     }
 
-    async fn carry_out(&self, plan: Plan<'_>, request: Bytes) -> Result<Bytes, CallError> {
+    async fn carry_out(&self, plan: Plan<'_>, request: Bytes) -> Result<Answer, CallError> {
         let started = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -323,9 +324,8 @@ impl Client {
             };
             let remaining = plan.timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
             let timeout = remaining.map_or(plan.attempt_timeout, |r| r.min(plan.attempt_timeout));
-            let (path, metadata) = (plan.path.clone(), plan.metadata.clone());
             let begun = Instant::now();
-            let result = wire::unary(transport, path, metadata, request.clone(), timeout).await;
+            let result = wire::unary(transport, plan.path, plan.metadata, &request, timeout).await;
             let code = match &result {
                 Ok(_) => Code::Ok,
                 Err(status) if is_connection_error(status) => Code::Unavailable,
@@ -359,12 +359,11 @@ fn malformed(method: &str, error: &prost::DecodeError) -> CallError {
     call_error(Code::InvalidArgument, message)
 }
 
-fn decode<Response: prost::Message + prost::Name + Default>(
+fn read<Response: prost::Message + prost::Name + Default + 'static>(
     path: &str,
-    response: Bytes,
+    answer: Answer,
 ) -> Result<Response, CallError> {
-    // Another server may keep failures that nest deeper than what can be read here.
-    durably_proto::depth::decode(response).map_err(|error| {
+    answer.read().map_err(|error| {
         call_error(Code::Internal, format!("the server's answer to {path} is malformed: {error}"))
     })
 }

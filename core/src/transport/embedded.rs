@@ -12,15 +12,17 @@ use std::{
         Arc, LazyLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
+use bytes::Bytes;
 use durably_proto::durably::core::v1::{CallError, ConnectOptions};
-use durably_server::{Handle, Joined, OpenError, Server, ServerOptions, State, open_or_join};
+use durably_server::{Handle, Joined, OpenError, Server, ServerOptions, Service, State, open_or_join};
 use parking_lot::Mutex;
 use tonic::{Code, body::Body};
 use tower::{BoxError, Service as _};
 
-use super::Transport;
+use super::{Answer, Answered, Carried, Carrier, Carry, Transport};
 use crate::client::error::call_error;
 
 /// Servers of state files that this process has open. The lock is held while a file is opened, so that two clients that
@@ -57,6 +59,20 @@ struct Shared {
     is_shut_down: AtomicBool,
 }
 
+/// The way to a server in this process.
+struct Here(Service);
+
+impl Carry for Here {
+    fn carry(&self, request: http::Request<Body>) -> Carried {
+        Carrier(self.0.clone()).carry(request)
+    }
+
+    fn answer(&self, path: &str, request: &Bytes, timeout: Duration) -> Option<Answered> {
+        let answer = self.0.answer(path, request, timeout)?;
+        Some(Box::pin(async move { answer.await.map(Answer::Message) }))
+    }
+}
+
 type Registry = HashMap<PathBuf, Weak<Shared>>;
 
 impl Embedded {
@@ -85,7 +101,7 @@ impl Embedded {
     }
 
     fn here(path: PathBuf, options: ServerOptions, shared: Arc<Shared>) -> Self {
-        let transport = Transport::new(shared.server.service());
+        let transport = Transport(Arc::new(Here(shared.server.service())));
         let place =
             Place { shared: Some(shared), transport: transport.clone(), generation: 0, is_closed: false };
         Self { transport, seat: Arc::new(Seat { path, options, place: Mutex::new(place) }) }
@@ -162,7 +178,7 @@ impl Seat {
         }
         let (shared, transport) = match find(&mut open, &self.path, &self.options).await {
             Ok(Found::Open(shared) | Found::Opened(shared)) => {
-                let transport = Transport::new(shared.server.service());
+                let transport = Transport(Arc::new(Here(shared.server.service())));
                 (Some(shared), transport)
             }
             Ok(Found::Elsewhere(joined)) => (None, Transport::new(joined)),

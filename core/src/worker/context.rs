@@ -130,7 +130,7 @@ impl Context {
     ) -> Result<Response, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + prost::Name + Default,
+        Response: prost::Message + prost::Name + Default + 'static,
     {
         let started = tokio::time::Instant::now();
         loop {

@@ -22,7 +22,7 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The RPC.
     const PATH: &'static str;
     type Request: prost::Message + Send + Sync;
-    type Response: prost::Message + prost::Name + Default;
+    type Response: prost::Message + prost::Name + Default + 'static;
 
     fn request(&self) -> Self::Request;
 
@@ -126,7 +126,7 @@ impl Poller {
     async fn poll<Request, Response>(&self, path: &'static str, request: &Request) -> Outcome<Response>
     where
         Request: prost::Message,
-        Response: prost::Message + prost::Name + Default,
+        Response: prost::Message + prost::Name + Default + 'static,
     {
         let mut backoff = Backoff::default();
         loop {
@@ -171,7 +171,7 @@ impl Poller {
     async fn poll_once<Request, Response>(&self, path: &'static str, request: &Request) -> Outcome<Response>
     where
         Request: prost::Message,
-        Response: prost::Message + prost::Name + Default,
+        Response: prost::Message + prost::Name + Default + 'static,
     {
         let poll =
             self.context.client.rpc::<_, Response>(path, request, LONG_POLL_TIMEOUT, Some(&self.reached));

@@ -11,6 +11,7 @@
 mod activity_tasks;
 mod filter;
 mod health;
+mod in_process;
 mod namespaces;
 mod service;
 mod system;
@@ -31,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tonic::Request;
+use tonic::{Request, Status};
 
 use crate::{
     error::{ErrorKind, ServiceError},
@@ -40,6 +41,7 @@ use crate::{
     shard::{Executions, PollContext},
 };
 
+pub use in_process::Answer;
 use namespaces::Namespaces;
 pub use service::Service;
 
@@ -74,11 +76,11 @@ impl Frontend {
         &self.shared.executions
     }
 
-    fn accept<T>(&self, request: &Request<T>) -> Result<Caller, ServiceError> {
+    fn accept(&self, caller: Caller) -> Result<Caller, ServiceError> {
         if self.shared.stopping.load(Ordering::Acquire) {
             return Err(ServiceError::unavailable("the server is stopping; call again, it may be back soon"));
         }
-        Ok(Caller::of(request))
+        Ok(caller)
     }
 }
 
@@ -90,6 +92,12 @@ fn log(rpc: &str, error: &ServiceError) {
         ErrorKind::Unavailable => tracing::warn!(rpc, %error, "call failed"),
         _ => tracing::debug!(rpc, %error, "call refused"),
     }
+}
+
+/// The status for a call that failed, which is logged.
+fn refused(rpc: &str, error: ServiceError) -> Status {
+    log(rpc, &error);
+    error.into()
 }
 
 /// What is known of a call besides its message.

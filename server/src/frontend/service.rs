@@ -1,7 +1,7 @@
 //! The table of RPCs, and [`Service`], which routes a gRPC call to the service it names.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
@@ -16,7 +16,11 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use tonic::{Code, body::Body, codec::CompressionEncoding};
 
-use super::{Frontend, health::Health};
+use super::{
+    Caller, Frontend,
+    health::Health,
+    in_process::{self, Handler},
+};
 use crate::{
     error::ErrorKind,
     forward::{Call, Forwarder, Forwarding, Recorded},
@@ -24,10 +28,21 @@ use crate::{
 };
 
 /// Implements a generated service trait: each line names an RPC, and the inherent method of [`Frontend`] with that
-/// name answers it. `$offered` lists the names, so that the rest can be refused with a message of our own.
+/// name answers it. `$offered` lists the names, so that the rest can be refused with a message of our own, and how each
+/// answers a call that comes over no socket.
 macro_rules! rpcs {
     ($offered:ident, $service:path { $($rpc:ident($request:ty) -> $response:ty;)* }) => {
-        const $offered: &[&str] = &[$(stringify!($rpc)),*];
+        const $offered: &[(&str, Handler)] = &[$((stringify!($rpc), |frontend, deadline, encoded| {
+            Box::pin(in_process::answer(
+                frontend,
+                deadline,
+                encoded,
+                stringify!($rpc),
+                |frontend: Frontend, caller, request: $request| async move {
+                    frontend.$rpc(caller, request).await
+                },
+            ))
+        })),*];
 
         #[tonic::async_trait]
         impl $service for Frontend {
@@ -35,7 +50,7 @@ macro_rules! rpcs {
                 async fn $rpc(&self, request: tonic::Request<$request>)
                     -> Result<tonic::Response<$response>, tonic::Status>
                 {
-                    let caller = self.accept(&request)?;
+                    let caller = self.accept(Caller::of(&request))?;
                     let (_, extensions, message) = request.into_parts();
                     match caller.bounded(Frontend::$rpc(self, caller, message)).await {
                         Ok(response) => Ok(tonic::Response::new(response)),
@@ -45,8 +60,7 @@ macro_rules! rpcs {
                             {
                                 forwarding.set(address);
                             }
-                            super::log(stringify!($rpc), &error);
-                            Err(error.into())
+                            Err(super::refused(stringify!($rpc), error))
                         }
                     }
                 }
@@ -136,12 +150,13 @@ pub(super) const MAX_REQUEST: usize = 16 * 1024 * 1024;
 /// All gRPC services as one tower service, for sockets and for callers in this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
+    frontend: Frontend,
     workflow: WorkflowServiceServer<Frontend>,
     operator: OperatorServiceServer<Frontend>,
     test: TestServiceServer<Frontend>,
     health: Health,
-    /// Paths that something answers, but for those of the health service.
-    offered: Arc<HashSet<String>>,
+    /// What answers a path, but for those of the health service.
+    offered: Arc<HashMap<String, Handler>>,
     /// For a state that other servers have too.
     forwarder: Option<Forwarder>,
 }
@@ -156,19 +171,23 @@ impl Service {
         // Official SDKs compress what they send. Answers go out as they are: over a local socket, and with payloads
         // that are often encrypted, compressing costs more than it saves, and every client reads plain answers.
         Self {
+            frontend: frontend.clone(),
             workflow: WorkflowServiceServer::new(frontend.clone())
                 .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(MAX_REQUEST),
             operator: OperatorServiceServer::new(frontend.clone())
                 .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(MAX_REQUEST),
-            test: TestServiceServer::new(frontend.clone()).accept_compressed(CompressionEncoding::Gzip),
+            test: TestServiceServer::new(frontend.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(MAX_REQUEST),
             health: Health::new(frontend.executions(), WORKFLOW.trim_matches('/')).await,
             offered: Arc::new(
                 [(WORKFLOW, WORKFLOW_RPCS), (OPERATOR, OPERATOR_RPCS), (TEST, TEST_RPCS)]
                     .into_iter()
                     .flat_map(|(service, rpcs)| {
-                        rpcs.iter().map(move |rpc| format!("{service}{}", camel_case(rpc)))
+                        rpcs.iter()
+                            .map(move |(rpc, handler)| (format!("{service}{}", camel_case(rpc)), *handler))
                     })
                     .collect(),
             ),
@@ -177,6 +196,18 @@ impl Service {
                 .is_shared()
                 .then(|| Forwarder::new(frontend.executions().clone())),
         }
+    }
+
+    pub(super) fn frontend(&self) -> Frontend {
+        self.frontend.clone()
+    }
+
+    /// What answers a path without more of this service than the table.
+    pub(super) fn handler(&self, path: &str) -> Option<Handler> {
+        if self.forwarder.is_some() {
+            return None;
+        }
+        self.offered.get(path).copied()
     }
 }
 
@@ -203,17 +234,21 @@ fn explain_unreadable(answer: Response<Body>) -> Response<Body> {
         return answer;
     }
     let Some(status) = tonic::Status::from_header_map(answer.headers()) else { return answer };
+    explain(&status).map_or(answer, tonic::Status::into_http)
+}
+
+/// The status for a request that could not be read, given the one that reading it ended with; `None` if that will do.
+pub(super) fn explain(status: &tonic::Status) -> Option<tonic::Status> {
     match status.code() {
-        Code::OutOfRange => tonic::Status::resource_exhausted(format!(
+        Code::OutOfRange => Some(tonic::Status::resource_exhausted(format!(
             "grpc: received message larger than max: {}. Store large data elsewhere and pass a reference",
             status.message()
-        ))
-        .into_http(),
+        ))),
         Code::Internal if status.message().starts_with("failed to decode Protobuf message") => {
             let message = format!("the request is not the message of this RPC: {}", status.message());
-            tonic::Status::invalid_argument(message).into_http()
+            Some(tonic::Status::invalid_argument(message))
         }
-        _ => answer,
+        _ => None,
     }
 }
 
@@ -235,7 +270,7 @@ where
         if path.starts_with(HEALTH) {
             return self.health.call(request);
         }
-        if !self.offered.contains(path) {
+        if !self.offered.contains_key(path) {
             let known = [WORKFLOW, OPERATOR, TEST].iter().find_map(|service| path.strip_prefix(service));
             return refuse(match known {
                 Some(rpc) => format!("{rpc} is not offered by this server yet; do without it"),
@@ -281,7 +316,7 @@ mod tests {
     #[test]
     fn every_listed_rpc_is_one_of_its_service() {
         let set = prost_types::FileDescriptorSet::decode(durably_proto::DESCRIPTORS).unwrap();
-        let mut paths = HashSet::new();
+        let mut paths = std::collections::HashSet::new();
         for file in &set.file {
             for service in &file.service {
                 for method in &service.method {
@@ -290,7 +325,7 @@ mod tests {
             }
         }
         for (service, rpcs) in [(WORKFLOW, WORKFLOW_RPCS), (OPERATOR, OPERATOR_RPCS), (TEST, TEST_RPCS)] {
-            for rpc in rpcs {
+            for (rpc, _) in rpcs {
                 let path = format!("{service}{}", camel_case(rpc));
                 assert!(paths.contains(&path), "{rpc} would be {path}, which the API does not have");
             }
