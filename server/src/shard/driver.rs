@@ -277,10 +277,12 @@ impl Shard {
             let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
             self.keep_lease();
             self.handle_all(work);
-            // Whoever is about to send more, and only lacks a processor, still gets into this commit (decision 088).
-            thread::yield_now();
-            let more = self.inbox.empty();
-            self.handle_all(more);
+            if self.shared.store.is_on_disk() {
+                // Whoever is about to send more, and only lacks a processor, still gets into this commit (decision 088).
+                thread::yield_now();
+                let more = self.inbox.empty();
+                self.handle_all(more);
+            }
             self.fire_timers();
             self.clean();
             self.finish_batch();

@@ -310,6 +310,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn is_on_disk(&self) -> bool {
+        false
+    }
+
     fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
         let leases = &mut self.tables.write().leases;
         if leases.is_empty() {

@@ -22,7 +22,7 @@ const STICKY_MEMORY: i64 = 10 * SECOND;
 
 impl Shard {
     /// Starts tasks of this batch whose pollers wait already, so that the start is part of the same commit.
-    pub(super) fn start_waiting(&mut self) {
+    pub(in crate::shard) fn start_waiting(&mut self) {
         let mut later = Vec::new();
         while !self.batch.offers.is_empty() {
             for (seq, dispatch) in std::mem::take(&mut self.batch.offers) {
@@ -35,23 +35,22 @@ impl Shard {
     }
 
     fn start_for_waiting_poller(&mut self, seq: i64, dispatch: &Dispatch) -> bool {
-        loop {
-            let Some(slot) = self.runs.get(seq) else { return true };
-            let (queue, kind, task) = first_queue(dispatch);
-            let key = queue_key(&slot.run.key().namespace_id, queue, kind);
-            let Some(reserved) = self.shared.matching.reserve(&key) else { return false };
-            let task = TaskRef { shard: self.index, seq, kind: task };
-            let (delivery, reply) = Delivery::new(task.clone(), reserved.poller.poll, self.inbox.clone());
-            let poller = Poller {
-                identity: reserved.poller.identity.clone(),
-                request_id: fresh_id(),
-                in_process: reserved.poller.in_process,
-            };
-            if reserved.give(Offer::Started(delivery)).is_ok() {
-                self.take_task(&task, poller, reply);
-                return true;
-            }
-        }
+        let Some(slot) = self.runs.get(seq) else { return true };
+        let (queue, kind, task) = first_queue(dispatch);
+        let key = queue_key(&slot.run.key().namespace_id, queue, kind);
+        let Some(reserved) = self.shared.matching.reserve(&key) else { return false };
+        let task = TaskRef { shard: self.index, seq, kind: task };
+        let (delivery, reply) = Delivery::new(task.clone(), reserved.poller.poll, self.inbox.clone());
+        let poller = Poller {
+            identity: reserved.poller.identity.clone(),
+            request_id: fresh_id(),
+            in_process: reserved.poller.in_process,
+        };
+        self.take_task(&task, poller, reply);
+        // The poller hears of it when its grant is there: told now, it would wake up twice. If it is gone by then,
+        // the delivery takes the task back.
+        self.batch.when_durable(move |_| drop(reserved.give(Offer::Started(delivery))));
+        true
     }
 
     /// Lets tasks out to the queues. A workflow task whose sticky worker is gone goes to the normal queue.

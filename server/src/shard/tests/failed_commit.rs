@@ -17,7 +17,7 @@ use crate::{
     shard::{reply::Reply, runs::Target, start::StartCall, tasks::queue_key, waiters::Heard, work::Work},
 };
 
-fn begin(world: &mut World, id: &str) -> i64 {
+pub(super) fn begin(world: &mut World, id: &str) -> i64 {
     let request = StartWorkflowExecutionRequest {
         workflow_id: id.into(),
         workflow_type: Some(WorkflowType { name: "order".into() }),

@@ -219,6 +219,10 @@ impl Store for SqliteStore {
         self.in_use.check_written()
     }
 
+    fn is_on_disk(&self) -> bool {
+        true
+    }
+
     fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
         leases::shards(&mut *self.writer()?, of_new)
     }

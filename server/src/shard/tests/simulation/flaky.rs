@@ -58,6 +58,10 @@ impl Store for Flaky {
     fn last_seq(&self) -> Result<i64, StoreError> {
         self.store.last_seq()
     }
+    fn is_on_disk(&self) -> bool {
+        self.store.is_on_disk()
+    }
+
     fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
         self.store.shards(of_new)
     }
