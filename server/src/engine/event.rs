@@ -1,11 +1,11 @@
 //! History events: their type from their attributes, and batches of them in encoded form.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use durably_proto::temporal::api::{
     enums::v1::EventType,
-    history::v1::{History, HistoryEvent, history_event::Attributes},
+    history::v1::{HistoryEvent, history_event::Attributes},
 };
-use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, message, skip_field};
 use std::collections::VecDeque;
 
 /// One line per kind of event, in pairs of attributes and type: a kind that is missing does not compile. `results` come
@@ -121,9 +121,12 @@ event_types! {
     }
 }
 
+/// The field of a `History` that its events are in.
+const EVENTS: u32 = 1;
+
 /// Appends one event to an encoded `History`.
 pub(super) fn encode_into(event: &HistoryEvent, batch: &mut BytesMut) {
-    prost::encoding::message::encode(1, event, batch);
+    message::encode(EVENTS, event, batch);
 }
 
 /// A run of consecutive events as one encoded `History`; how they are stored and kept in memory.
@@ -180,12 +183,20 @@ impl Tail {
 
 /// Decodes the events with `from <= id < end` of an encoded batch.
 pub(super) fn collect(
-    batch: Bytes,
+    mut batch: Bytes,
     from: i64,
     end: i64,
     into: &mut Vec<HistoryEvent>,
 ) -> Result<(), prost::DecodeError> {
-    let history = History::decode(batch)?;
-    into.extend(history.events.into_iter().filter(|event| event.event_id >= from && event.event_id < end));
+    // As `History::decode` does it, but for the list in between: events are large to move.
+    while batch.has_remaining() {
+        let (field, wire_type) = decode_key(&mut batch)?;
+        if field != EVENTS {
+            skip_field(wire_type, field, &mut batch, DecodeContext::default())?;
+            continue;
+        }
+        message::merge_repeated(wire_type, into, &mut batch, DecodeContext::default())?;
+        into.pop_if(|event| event.event_id < from || event.event_id >= end);
+    }
     Ok(())
 }

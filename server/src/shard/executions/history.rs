@@ -213,16 +213,32 @@ struct Page {
 impl Page {
     /// Adds an event. Breaks where the page would grow too large; the first event always stays.
     fn add(&mut self, event: HistoryEvent) -> ControlFlow<()> {
-        self.bytes += event.encoded_len();
-        if self.bytes > PAGE_BYTES && !self.events.is_empty() {
-            return ControlFlow::Break(());
-        }
+        let is_first = self.events.is_empty();
+        self.count(&event, is_first)?;
         self.events.push(event);
         ControlFlow::Continue(())
     }
 
-    fn extend(&mut self, events: Vec<HistoryEvent>) -> ControlFlow<()> {
-        events.into_iter().try_for_each(|event| self.add(event))
+    fn extend(&mut self, mut events: Vec<HistoryEvent>) -> ControlFlow<()> {
+        let is_empty = self.events.is_empty();
+        let beyond =
+            (0..).zip(&events).position(|(n, event)| self.count(event, is_empty && n == 0).is_break());
+        events.truncate(beyond.unwrap_or(events.len()));
+        if is_empty {
+            // Most pages are this and nothing else, and events are large to move.
+            self.events = events;
+        } else {
+            self.events.append(&mut events);
+        }
+        if beyond.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn count(&mut self, event: &HistoryEvent, is_first: bool) -> ControlFlow<()> {
+        self.bytes += event.encoded_len();
+        if self.bytes > PAGE_BYTES && !is_first {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 
     /// Adds stored events. Breaks where the page is full, or nobody waits for it any more.
