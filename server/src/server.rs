@@ -162,7 +162,7 @@ impl Server {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// All gRPC services as one tower service, for callers in this process.
+    /// All gRPC services as one tower service, for callers in this process; [`Service::answer`] costs them less.
     pub fn service(&self) -> Service {
         self.inner.service.clone()
     }
