@@ -117,8 +117,8 @@ pub(crate) fn connect(
 #[pymethods]
 impl Client {
     /// One call of a gRPC service; delivers the response message. `request` is the request message, or bytes for a
-    /// service outside the descriptors, which then delivers bytes. `timeout` is in seconds.
-    #[pyo3(signature = (mailbox, id, service, method, request, timeout=None, metadata=None, retry=true))]
+    /// service outside the descriptors, which then delivers bytes. `timeout` is in seconds, `clock` an `AwaitWorkflow.Clock`.
+    #[pyo3(signature = (mailbox, id, service, method, request, timeout=None, metadata=None, retry=true, clock=0))]
     #[expect(
         clippy::too_many_arguments,
         reason = "it is a message spelled as arguments, to save building it in Python"
@@ -133,6 +133,7 @@ impl Client {
         timeout: Option<f64>,
         metadata: Option<BTreeMap<String, String>>,
         retry: bool,
+        clock: i32,
     ) -> PyResult<Running> {
         let (request, response) = if let Ok(bytes) = request.cast::<PyBytes>() {
             (bytes.as_bytes().to_vec(), None)
@@ -147,7 +148,7 @@ impl Client {
             timeout: timeout.map(duration).transpose()?,
             metadata: metadata.unwrap_or_default(),
             retry,
-            ..Default::default()
+            clock,
         };
         let core = self.core()?.clone();
         self.spawn(mailbox, id, async move {

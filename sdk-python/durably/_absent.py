@@ -13,7 +13,6 @@ from durably.exceptions import ApplicationError
 
 _WITH_START = "signal-with-start inside a workflow"
 _LOCAL = "local activities"
-_UPDATES = "updates"
 _PATCHES = "patching"
 _UPSERTS = "changing search attributes and memo"
 _NEXUS = "Nexus"
@@ -30,14 +29,6 @@ WORKFLOW = {
     "start_local_activity": _LOCAL,
     "start_local_activity_class": _LOCAL,
     "start_local_activity_method": _LOCAL,
-    "UnfinishedUpdateHandlersWarning": _UPDATES,
-    "UpdateInfo": _UPDATES,
-    "current_update_info": _UPDATES,
-    "get_dynamic_update_handler": _UPDATES,
-    "get_update_handler": _UPDATES,
-    "set_dynamic_update_handler": _UPDATES,
-    "set_update_handler": _UPDATES,
-    "update": _UPDATES,
     "deprecate_patch": _PATCHES,
     "patched": _PATCHES,
     "upsert_memo": _UPSERTS,

@@ -79,6 +79,10 @@ class Mailbox:
         loop = asyncio.get_running_loop()
         mailbox = _mailboxes.get(loop)
         if mailbox is None:
+            if hasattr(loop, "runtime"):
+                from durably.worker._guard import violation
+
+                raise violation("a client's call", "do it in an activity; to other workflows, workflows send signals")
             mailbox = _mailboxes[loop] = Mailbox(loop)
         return mailbox
 
@@ -155,11 +159,13 @@ async def call(
     timeout: float | None = None,
     metadata: Mapping[str, str] | None = None,
     retry: bool = True,
+    clock: int = 0,
 ) -> Any:
-    """One unary call; returns the response message (bytes if ``request`` is bytes). ``timeout`` is in seconds."""
+    """One unary call; returns the response message (bytes if ``request`` is bytes). ``timeout`` is in seconds, ``clock`` an
+    ``AwaitWorkflow.Clock``."""
     return await Mailbox.current().result(
         lambda mailbox, number: client.call(
-            mailbox, number, service, method, request, timeout, dict(metadata) if metadata else None, retry
+            mailbox, number, service, method, request, timeout, dict(metadata) if metadata else None, retry, clock
         )
     )
 

@@ -302,6 +302,7 @@ class ServiceClient:
                 timeout=as_timedelta(timeout).total_seconds() if timeout is not None else None,
                 metadata=metadata,
                 retry=retry,
+                clock=AwaitWorkflow.Clock.REAL if self._keeps_real_time else AwaitWorkflow.Clock.BY_CONNECTION,
             )
         except _core.BridgeError as error:
             raise RPCError._from_bridge(error) from None

@@ -90,6 +90,16 @@ def describe(command: Any) -> str:
     if command.start_timer is not None:
         duration = command.start_timer.start_to_fire_timeout
         return f"timer {command.start_timer.seq} {duration.seconds + duration.nanos / 1e9}"
+    if command.update_answer is not None:
+        answer = command.update_answer
+        kind = answer.WhichOneof("answer")
+        said = {
+            "accepted": lambda: "",
+            "succeeded": lambda: answer.succeeded.data.decode(),
+            "rejected": lambda: answer.rejected.message,
+            "failed": lambda: answer.failed.message,
+        }
+        return f"{answer.id} {kind} {said[kind]()}".strip()
     for name in command._fields:
         value = getattr(command, name)
         if value is not None and name not in ("user_metadata", "location"):
@@ -186,3 +196,8 @@ def cancel_delivered(seq: int, failure: Any = None) -> Any:
     return msg.WorkflowJob(
         resolve_request_cancel_external_workflow=msg.ResolveRequestCancelExternalWorkflow(seq=seq, failure=failure)
     )
+
+
+def update(name: str, *args: Any, id: str = "u", replayed: bool = False) -> Any:
+    received = msg.UpdateReceived(id=id, name=name, arguments=[payload(a) for a in args], run_validator=not replayed)
+    return msg.WorkflowJob(update=received)

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import dataclasses
 import enum
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -13,6 +14,7 @@ import pytest
 
 from durably import _messages as msg
 from durably import converter, exceptions
+from durably.api.sdk.v1 import WorkflowDefinition, WorkflowInteractionDefinition, WorkflowMetadata
 from durably.common import RawValue, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 CONVERTER = converter.DefaultPayloadConverter()
@@ -335,3 +337,20 @@ def test_a_forgotten_await_is_named(wrap: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError, match=r".*charge is not awaited: `await` is missing"):
         converter.default().payload_converter.to_payloads([wrap(forgotten)])
     forgotten.close()
+
+
+def test_messages_of_our_own_need_no_protobuf_runtime() -> None:
+    definition = WorkflowDefinition(
+        type="Order", update_definitions=[WorkflowInteractionDefinition(name="change", description="Changes it")]
+    )
+    value = WorkflowMetadata(definition=definition, current_details="here")
+    payload = CONVERTER.to_payload(value)
+    assert payload.metadata == {"encoding": b"json/protobuf", "messageType": b"temporal.api.sdk.v1.WorkflowMetadata"}
+    assert json.loads(payload.data) == {
+        "definition": {"type": "Order", "updateDefinitions": [{"name": "change", "description": "Changes it"}]},
+        "currentDetails": "here",
+    }
+    for hint in (None, WorkflowMetadata):
+        assert CONVERTER.from_payload(payload, hint) == value
+    binary = converter.BinaryProtoPayloadConverter().to_payload(value)
+    assert CONVERTER.from_payload(binary) == value

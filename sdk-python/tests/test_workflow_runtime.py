@@ -334,7 +334,9 @@ def test_continue_as_new() -> None:
     assert new.memo.fields["k"].data == b"1"
 
 
-def test_commands_after_the_end_are_dropped() -> None:
+def test_commands_after_the_end_are_sent_too() -> None:
+    """As by the official SDK, whose histories have them: the core sends the end behind them."""
+
     @workflow.defn
     class Ends:
         @workflow.run
@@ -347,7 +349,7 @@ def test_commands_after_the_end_are_dropped() -> None:
 
     run = Run(Ends)
     run.start()
-    assert run.trace == ["complete_workflow"]
+    assert run.trace == ["complete_workflow", "timer 1 1.0"]
 
 
 def test_queries_only_read() -> None:

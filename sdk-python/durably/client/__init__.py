@@ -8,10 +8,13 @@ from durably.client._activity_handle import AsyncActivityHandle, AsyncActivityID
 from durably.client._client import Client, ClientConfig
 from durably.client._errors import (
     AsyncActivityCancelledError,
+    RPCTimeoutOrCancelledError,
     WorkflowContinuedAsNewError,
     WorkflowFailureError,
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from durably.client._executions import (
     WorkflowExecution,
@@ -23,6 +26,8 @@ from durably.client._executions import (
 )
 from durably.client._history import WorkflowHistory, WorkflowHistoryEventAsyncIterator, WorkflowHistoryEventFilterType
 from durably.client._start import StartWorkflowOptions
+from durably.client._updates import WorkflowUpdateHandle, WorkflowUpdateStage
+from durably.client._with_start import WithStartWorkflowOperation
 from durably.client._workflow_handle import WorkflowHandle
 from durably.exceptions import WorkflowAlreadyStartedError
 from durably.service import KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode, ServiceClient, TLSConfig
@@ -36,10 +41,12 @@ __all__ = [
     "KeepAliveConfig",
     "RPCError",
     "RPCStatusCode",
+    "RPCTimeoutOrCancelledError",
     "RetryConfig",
     "ServiceClient",
     "StartWorkflowOptions",
     "TLSConfig",
+    "WithStartWorkflowOperation",
     "WorkflowAlreadyStartedError",
     "WorkflowContinuedAsNewError",
     "WorkflowExecution",
@@ -55,4 +62,8 @@ __all__ = [
     "WorkflowHistoryEventFilterType",
     "WorkflowQueryFailedError",
     "WorkflowQueryRejectedError",
+    "WorkflowUpdateFailedError",
+    "WorkflowUpdateHandle",
+    "WorkflowUpdateRPCTimeoutOrCancelledError",
+    "WorkflowUpdateStage",
 ]

@@ -15,6 +15,7 @@ from durably.api.workflowservice.v1 import CountWorkflowExecutionsRequest
 from durably.client._activity_handle import AsyncActivityHandle, AsyncActivityIDReference
 from durably.client._executions import WorkflowExecutionAsyncIterator, WorkflowExecutionCount
 from durably.client._start import StartWorkflowOptions, name_and_result_type, start_request
+from durably.client._with_start import UpdatesWithStart
 from durably.client._workflow_handle import WorkflowHandle
 from durably.exceptions import WorkflowAlreadyStartedError
 from durably.runtime import Runtime
@@ -46,7 +47,7 @@ class ClientConfig(TypedDict, total=False):
     default_workflow_query_reject_condition: common.QueryRejectCondition | None
 
 
-class Client:
+class Client(UpdatesWithStart):
     """Starts workflows and talks to them. Make one with `Client.connect`.
 
     A client may be used from any event loop of the process, but not across a fork. Closing is only needed for an

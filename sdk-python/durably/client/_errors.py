@@ -52,6 +52,32 @@ class WorkflowQueryFailedError(TemporalError):
         self.message = message
 
 
+class WorkflowUpdateFailedError(TemporalError):
+    """The update was rejected, its handler failed, or its workflow closed before it; `cause` says which and why."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__("Workflow update failed")
+        # Not by `raise … from`: the cause is part of the value, wherever it is raised.
+        self.__cause__ = cause
+
+    @property
+    def cause(self) -> BaseException:
+        """Why."""
+        assert self.__cause__ is not None
+        return self.__cause__
+
+
+class RPCTimeoutOrCancelledError(TemporalError):
+    """A call that waits timed out or was cancelled."""
+
+
+class WorkflowUpdateRPCTimeoutOrCancelledError(RPCTimeoutOrCancelledError):
+    """The wait for an update timed out or was cancelled. The update itself may go on."""
+
+    def __init__(self) -> None:
+        super().__init__("Timeout or cancellation waiting for update")
+
+
 class AsyncActivityCancelledError(TemporalError):
     """The activity whose heartbeat was reported should stop."""
 

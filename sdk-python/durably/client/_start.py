@@ -26,12 +26,7 @@ class _Required(TypedDict):
     task_queue: str
 
 
-class StartWorkflowOptions(_Required, total=False):
-    """Keyword options of `Client.start_workflow` and `Client.execute_workflow`. `id` and `task_queue` are required.
-
-    Time-outs are timedeltas; None, the default, means none (the server's 10 s for `task_timeout`).
-    """
-
+class _StartOptions(_Required, total=False):
     execution_timeout: timedelta | float | None
     """Longest time for all runs of the chain: retries, cron and continue-as-new included."""
     run_timeout: timedelta | float | None
@@ -40,8 +35,6 @@ class StartWorkflowOptions(_Required, total=False):
     """Longest time for one workflow task."""
     id_reuse_policy: common.WorkflowIDReusePolicy
     """When the id belongs to a closed workflow. Default ALLOW_DUPLICATE."""
-    id_conflict_policy: common.WorkflowIDConflictPolicy
-    """When the id belongs to a running workflow. Default FAIL, by way of UNSPECIFIED."""
     retry_policy: common.RetryPolicy | None
     """Retry of the workflow itself. Default: none."""
     cron_schedule: str
@@ -54,6 +47,19 @@ class StartWorkflowOptions(_Required, total=False):
     """More lines for tools, Markdown."""
     start_delay: timedelta | float | None
     """Wait before the first workflow task; a signal ends it. Not with `cron_schedule`."""
+    priority: common.Priority
+    versioning_override: Any
+    """Not part of this release; only None is accepted."""
+
+
+class StartWorkflowOptions(_StartOptions, total=False):
+    """Keyword options of `Client.start_workflow` and `Client.execute_workflow`. `id` and `task_queue` are required.
+
+    Time-outs are timedeltas; None, the default, means none (the server's 10 s for `task_timeout`).
+    """
+
+    id_conflict_policy: common.WorkflowIDConflictPolicy
+    """When the id belongs to a running workflow. Default FAIL, by way of UNSPECIFIED."""
     start_signal: str | None
     """Send this signal, and start the workflow if it is not running (signal-with-start)."""
     start_signal_args: Sequence[Any]
@@ -63,9 +69,13 @@ class StartWorkflowOptions(_Required, total=False):
     """Deadline of this call."""
     request_eager_start: bool
     """A hint: begin on a worker of this client at once. The server decides; this release always lets it dispatch."""
-    priority: common.Priority
-    versioning_override: Any
-    """Not part of this release; only None is accepted."""
+
+
+class WithStartWorkflowOptions(_StartOptions):
+    """Keyword options of `WithStartWorkflowOperation`. `id`, `task_queue` and `id_conflict_policy` are required."""
+
+    id_conflict_policy: common.WorkflowIDConflictPolicy
+    """When the id belongs to a running workflow."""
 
 
 async def start_request(

@@ -1,4 +1,4 @@
-"""A handle on one workflow: result, signals, queries, cancellation, termination, description, history."""
+"""A handle on one workflow: result, signals, queries, updates, cancellation, termination, description, history."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from durably.client._history import (
     WorkflowHistoryEventFilterType,
     execution_of,
 )
+from durably.client._updates import UpdatableHandle
 from durably.service import RPCError, RPCStatusCode
 from durably.types import (
     LocalReturnType,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from durably.client._client import Client
 
 
-class WorkflowHandle(Generic[SelfType, ReturnType]):
+class WorkflowHandle(UpdatableHandle[SelfType], Generic[SelfType, ReturnType]):
     """One workflow, running or not. From `Client.start_workflow` or `Client.get_workflow_handle`."""
 
     def __init__(

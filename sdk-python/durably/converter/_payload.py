@@ -16,7 +16,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+from durably import _bridge
 from durably import _messages as msg
+from durably.api import Message
 from durably.common import RawValue
 from durably.converter._types import JSONTypeConverter, decoder_for, value_to_type
 
@@ -181,20 +183,29 @@ def _is_protobuf(value: Any) -> bool:
 
 
 def _protobuf_class(payload: Any, type_hint: Any) -> Any:
-    """The message class that a payload names."""
+    """The message class that a payload names: of the user's protobuf runtime, or one of `durably.api`."""
     name = payload.metadata.get("messageType", b"<unknown>").decode()
     hinted = getattr(type_hint, "DESCRIPTOR", None)
     if hinted is not None and hinted.full_name == name:
         return type_hint
+    if isinstance(type_hint, type) and issubclass(type_hint, Message) and type_hint.full_name == name:
+        return type_hint
+    reason: Exception
     try:
         pool = _protobuf("descriptor_pool").Default()
-        factory = _protobuf("message_factory")
+        return _protobuf("message_factory").GetMessageClass(pool.FindMessageTypeByName(name))
     except ImportError as err:
-        raise RuntimeError(f"Payload holds the protobuf message {name}; install protobuf to decode it") from err
-    try:
-        return factory.GetMessageClass(pool.FindMessageTypeByName(name))
+        reason, advice = err, f"Payload holds the protobuf message {name}; install protobuf to decode it"
     except KeyError as err:
-        raise RuntimeError(f"Unknown Protobuf type {name}; import its generated module before decoding") from err
+        reason, advice = err, f"Unknown Protobuf type {name}; import its generated module before decoding"
+    try:
+        return _bridge.message_class(name)
+    except KeyError:
+        raise RuntimeError(advice) from reason
+
+
+def _message_payload(encoding: str, name: str, data: bytes) -> Any:
+    return msg.Payload(metadata={"encoding": encoding.encode(), "messageType": name.encode()}, data=data)
 
 
 def _protobuf(module: str) -> Any:
@@ -203,7 +214,8 @@ def _protobuf(module: str) -> Any:
 
 
 class JSONProtoPayloadConverter(EncodingPayloadConverter):
-    """`json/protobuf`: protobuf messages as protobuf's JSON. Works with any protobuf runtime the user installed."""
+    """`json/protobuf`: protobuf messages as protobuf's JSON. Works with any protobuf runtime the user installed, and without
+    one for the messages of `durably.api`."""
 
     def __init__(self, ignore_unknown_fields: bool = False) -> None:
         self._ignore_unknown_fields = ignore_unknown_fields
@@ -213,14 +225,17 @@ class JSONProtoPayloadConverter(EncodingPayloadConverter):
         return "json/protobuf"
 
     def to_payload(self, value: Any) -> Any | None:
+        if isinstance(value, Message):
+            return _message_payload("json/protobuf", value.full_name, value.to_json().encode())
         if not _is_protobuf(value):
             return None
         text = json.dumps(_protobuf("json_format").MessageToDict(value), separators=(",", ":"), sort_keys=True)
-        metadata = {"encoding": b"json/protobuf", "messageType": value.DESCRIPTOR.full_name.encode()}
-        return msg.Payload(metadata=metadata, data=text.encode())
+        return _message_payload("json/protobuf", value.DESCRIPTOR.full_name, text.encode())
 
     def from_payload(self, payload: Any, type_hint: Any | None = None) -> Any:
         message = _protobuf_class(payload, type_hint)()
+        if isinstance(message, Message):
+            return type(message).from_json(payload.data.decode())
         json_format = _protobuf("json_format")
         try:
             return json_format.Parse(payload.data, message, ignore_unknown_fields=self._ignore_unknown_fields)
@@ -236,13 +251,16 @@ class BinaryProtoPayloadConverter(EncodingPayloadConverter):
         return "binary/protobuf"
 
     def to_payload(self, value: Any) -> Any | None:
+        if isinstance(value, Message):
+            return _message_payload("binary/protobuf", value.full_name, value.SerializeToString())
         if not _is_protobuf(value):
             return None
-        metadata = {"encoding": b"binary/protobuf", "messageType": value.DESCRIPTOR.full_name.encode()}
-        return msg.Payload(metadata=metadata, data=value.SerializeToString())
+        return _message_payload("binary/protobuf", value.DESCRIPTOR.full_name, value.SerializeToString())
 
     def from_payload(self, payload: Any, type_hint: Any | None = None) -> Any:
         message = _protobuf_class(payload, type_hint)()
+        if isinstance(message, Message):
+            return type(message).FromString(payload.data)
         try:
             message.ParseFromString(payload.data)
         except Exception as err:

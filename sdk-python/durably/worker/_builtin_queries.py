@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from durably import _messages as msg
 from durably.api.sdk import v1 as sdk
 
 _OUR_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -40,26 +39,19 @@ def stack_trace(tasks: Iterable[Any]) -> str:
 
 
 def metadata(instance: Any) -> Any:
-    """The payload of a `temporal.api.sdk.v1.WorkflowMetadata` message."""
+    """A `temporal.api.sdk.v1.WorkflowMetadata` message: the handlers by kind and name, dynamic ones with none."""
 
-    def interactions(handlers: Any) -> list[Any]:
-        named = sorted(handlers.items(), key=lambda item: item[0] or "")
-        return [
-            sdk.WorkflowInteractionDefinition(name=name or "", description=handler.description or "")
-            for name, handler in named
-        ]
+    def interactions(handlers: Any, names: Iterable[str] = ()) -> list[Any]:
+        described = {name or "": handler.description or "" for name, handler in handlers.items()}
+        described = {**dict.fromkeys(names, ""), **described}
+        return [sdk.WorkflowInteractionDefinition(name=n, description=d) for n, d in sorted(described.items())]
 
-    queries = interactions(instance.handlers.queries)
-    queries += [sdk.WorkflowInteractionDefinition(name=name) for name in NAMES]
-    message = sdk.WorkflowMetadata(
+    return sdk.WorkflowMetadata(
         definition=sdk.WorkflowDefinition(
             type=instance.info().workflow_type,
-            query_definitions=queries,
+            query_definitions=interactions(instance.handlers.queries, NAMES),
             signal_definitions=interactions(instance.handlers.signals),
+            update_definitions=interactions(instance.handlers.updates),
         ),
         current_details=instance.current_details,
-    )
-    return msg.Payload(
-        metadata={"encoding": b"json/protobuf", "messageType": b"temporal.api.sdk.v1.WorkflowMetadata"},
-        data=message.to_json().encode(),
     )

@@ -18,8 +18,6 @@ from durably.workflow._children import ChildWorkflowOptions
 from durably.workflow._definition import _Definition
 from durably.workflow._runtime import Info
 
-TERMINAL = ("complete_workflow", "fail_workflow", "cancel_workflow", "continue_as_new")
-
 _SKIPPED_FOLDERS = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep for path in (os.path.dirname(__file__), asyncio.__file__)
 )
@@ -170,13 +168,3 @@ def continue_as_new(
     if search_attributes is not None:
         command.search_attributes = _search_attributes(search_attributes)
     return command
-
-
-def until_closed(commands: Sequence[Any]) -> list[Any]:
-    """Drop what follows the command that ends the run, answers to queries excepted."""
-    kept, closed = [], False
-    for command in commands:
-        if not closed or command.query_answer is not None:
-            kept.append(command)
-        closed = closed or any(getattr(command, kind) is not None for kind in TERMINAL)
-    return kept

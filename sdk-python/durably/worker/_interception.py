@@ -56,6 +56,18 @@ class HandleQueryInput:
 
 
 @dataclass
+class HandleUpdateInput:
+    """A call of an update's validator, and then of its handler."""
+
+    id: str
+    update: str
+    args: Sequence[Any]
+    headers: Mapping[str, Any]
+    handler: Any
+    """Its definition."""
+
+
+@dataclass
 class SignalChildWorkflowInput:
     """A signal to a child of the run."""
 
@@ -94,6 +106,14 @@ class Inbound:
     async def handle_query(self, input: HandleQueryInput) -> Any:
         """Runs a query handler, which must not wait for anything."""
         return await self.next.handle_query(input)
+
+    def handle_update_validator(self, input: HandleUpdateInput) -> None:
+        """Runs an update's validator, if there is one and this is no replay; what it raises turns the update away."""
+        self.next.handle_update_validator(input)
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        """Runs an update handler."""
+        return await self.next.handle_update_handler(input)
 
 
 class Outbound:
@@ -142,6 +162,17 @@ class LastInbound(Inbound):
     async def handle_query(self, input: HandleQueryInput) -> Any:
         return await self._call(input.handler, input.args)
 
+    def handle_update_validator(self, input: HandleUpdateInput) -> None:
+        handler = input.handler
+        args = (self._run.instance, *input.args) if handler.is_method else input.args
+        result = handler.validator(*args)
+        if asyncio.iscoroutine(result):
+            result.close()
+            raise TypeError(f"the validator of update {input.update} returns a coroutine, which nobody awaits")
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        return await self._call(input.handler, input.args)
+
     async def _call(self, handler: Any, args: Sequence[Any]) -> Any:
         result = handler.fn(self._run.instance, *args) if handler.is_method else handler.fn(*args)
         return await result if asyncio.iscoroutine(result) else result
@@ -181,6 +212,11 @@ def signal_input(job: Any, handler: Any, args: Sequence[Any]) -> HandleSignalInp
 def query_input(job: Any, handler: Any, args: Sequence[Any]) -> HandleQueryInput:
     """From a `QueryReceived`."""
     return HandleQueryInput(job.id, job.name, args, job.headers, handler)
+
+
+def update_input(job: Any, handler: Any, args: Sequence[Any]) -> HandleUpdateInput:
+    """From an `UpdateReceived`."""
+    return HandleUpdateInput(job.id, job.name, args, job.headers, handler)
 
 
 def main_input(start: Any, definition: Any, args: Sequence[Any]) -> ExecuteWorkflowInput:

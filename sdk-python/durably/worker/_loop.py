@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.tasks
+import contextlib
 import contextvars
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from durably.workflow._exceptions import CutOff
+from durably.workflow._exceptions import CutOff, ReadOnlyContextError
 
 if TYPE_CHECKING:
     # For type checkers AbstractEventLoop is abstract; at run time it isn't, and most of it must never be called here.
@@ -163,6 +164,22 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
         """Set the future's result as soon as `fn` returns true after some callback has run."""
         self._conditions.append((fn, future))
 
+    def run_next(self, coro: Any, name: str) -> None:
+        """Make a task whose first step comes before everything that is ready."""
+        self.create_task(coro, name=name)
+        self._ready.appendleft(self._ready.pop())
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While this is open nothing can be made to run: what only reads must leave no trace that a replay would miss."""
+        hashes, tasks = self._hash, self._task_count
+        self.call_soon = self.create_task = _refuse_to_run  # type: ignore[method-assign, assignment]
+        try:
+            yield
+        finally:
+            del self.call_soon, self.create_task
+            self._hash, self._task_count = hashes, tasks
+
     def push_ready(self, handle: Any) -> None:
         """Queue a timer's callback."""
         self._ready.append(handle)
@@ -292,6 +309,12 @@ class WorkflowLoop(_AbstractEventLoop):  # type: ignore[misc]
         self._ready.clear()
         self._tasks = []
         self._asyncgens = []
+
+
+def _refuse_to_run(target: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    if asyncio.iscoroutine(target):
+        target.close()
+    raise ReadOnlyContextError("While in read-only function, action attempted: schedule task")
 
 
 # Coroutines that refuse to end. Collected as garbage, they would go on in whatever workflow happens to run then.

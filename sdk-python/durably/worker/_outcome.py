@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from durably import _messages as msg
 from durably.exceptions import FailureError, is_cancelled_exception
-from durably.worker import _commands as commands
 from durably.workflow._exceptions import (
     ContinueAsNew,
     CutOff,
     Evicted,
     NondeterminismError,
     UnfinishedSignalHandlersWarning,
+    UnfinishedUpdateHandlersWarning,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Outcome:
         self._run = run
         self._failure_types = (*run.options.failure_exception_types, *run.definition.failure_exception_types)
         self._closed = False
+        self._closes_now = False
         self.cancel_requested = False
         self.task_error: BaseException | None = None
         """Why the present activation fails the workflow task, if it does."""
@@ -53,7 +54,12 @@ class Outcome:
             self.close("cancel_workflow", msg.CancelWorkflow())
         elif isinstance(error, asyncio.CancelledError) or self.is_failure(error):
             self.close("fail_workflow", msg.FailWorkflow(failure=self.failure_of(error)))
-        elif self.task_error is None:
+        else:
+            self.fail_task(error)
+
+    def fail_task(self, error: BaseException) -> None:
+        """Fail the present workflow task, unless it has failed already."""
+        if self.task_error is None:
             self.task_error = error
 
     def is_failure(self, error: BaseException) -> bool:
@@ -75,13 +81,30 @@ class Outcome:
         if self._closed:
             return
         self._closed = True
-        warned = run.handlers.unfinished()
-        if warned and not run.is_replaying:
+        self._closes_now = True
+
+    def warn_of_unfinished(self) -> None:
+        """Tell of handlers that are still running now that a step has ended the run."""
+        closes, self._closes_now = self._closes_now, False
+        run = self._run
+        if not closes or run.is_replaying:
+            return
+        updates, signals = run.handlers.unfinished()
+        mending = (
+            "end with `await workflow.wait_condition(workflow.all_handlers_finished)` to let them finish, or give "
+            "@workflow.{} unfinished_policy=HandlerUnfinishedPolicy.ABANDON."
+        )
+        if updates:
             warnings.warn(
-                f"Workflow {run.info().workflow_id} finished while signal handlers are still running: "
-                f"{', '.join(warned)}. They are abandoned; end with "
-                "`await workflow.wait_condition(workflow.all_handlers_finished)` to let them finish, or give "
-                "@workflow.signal unfinished_policy=HandlerUnfinishedPolicy.ABANDON.",
+                f"Workflow {run.workflow_id} finished while update handlers are still running: {', '.join(updates)}. They are "
+                f"abandoned, and those who wait for their answers get an error; {mending.format('update')}",
+                UnfinishedUpdateHandlersWarning,
+                stacklevel=2,
+            )
+        if signals:
+            warnings.warn(
+                f"Workflow {run.workflow_id} finished while signal handlers are still running: {', '.join(signals)}. They are "
+                f"abandoned; {mending.format('signal')}",
                 UnfinishedSignalHandlersWarning,
                 stacklevel=2,
             )
@@ -95,9 +118,8 @@ class Outcome:
                 failure=self._run.options.failure_of(error), nondeterminism=nondeterminism
             )
             return msg.WorkflowCompletion(run_id=run_id, failure=failure)
-        issued = self._run.commands.issued
         success = msg.ActivationSuccess(
-            commands=commands.until_closed(issued) if self._closed else issued,
+            commands=self._run.commands.issued,
             used_flags=self._run.flags.used,
             cache_bytes=weight,
         )

@@ -1,8 +1,8 @@
 """One cached run: applies the jobs of an activation, lets the workflow's code go on, and collects its commands.
 
 `activate` is the whole boundary to the core. The order of what happens inside it is part of what histories rely on:
-signals first, then the start of the main method and resolutions, then queries. What the run consists of is beside it:
-`_handlers` calls signal and query handlers, `_scheduled` keeps timers and activities, `_related` children and messages to
+signals and updates first, then the start of the main method and resolutions, then queries. What the run consists of is beside it:
+`_handlers` calls signal and query handlers, `_updates` those of updates, `_scheduled` keeps timers and activities, `_related` children and messages to
 other workflows, `_commands` what is asked for, `_outcome` how it ends, and `_interception` the chains through which calls enter and leave the user's code.
 """
 
@@ -33,6 +33,7 @@ from durably.worker._loop import TimerHandle, WorkflowLoop
 from durably.worker._outcome import Outcome
 from durably.worker._related import Related
 from durably.worker._scheduled import Scheduled, too_new
+from durably.worker._updates import Updates
 from durably.worker._workflow_info import make_info
 from durably.workflow._activities import ActivityHandle, ActivityOptions
 from durably.workflow._children import ChildWorkflowHandle, ChildWorkflowOptions
@@ -93,6 +94,7 @@ class WorkflowInstance(Runtime):
         self.scheduled = Scheduled(self)
         self.related = Related(self)
         self.handlers = Handlers(self)
+        self.updates = Updates(self)
         self.outcome = Outcome(self)
         self.inbound: interception.Inbound = interception.LastInbound(self)
         self.outbound: interception.Outbound = interception.LastOutbound(self)
@@ -119,6 +121,7 @@ class WorkflowInstance(Runtime):
         self.commands.issued = []
         self.flags.begin(activation)
         self.outcome.task_error = None
+        self.updates.accepted = False
         jobs = activation.jobs
         run_id = activation.run_id
         if jobs and jobs[-1].evict is not None:
@@ -129,6 +132,7 @@ class WorkflowInstance(Runtime):
         with self._on_its_loop():
             try:
                 self._context.run(self._apply, jobs)
+                self.outcome.warn_of_unfinished()
             except CutOff:
                 raise
             except BaseException as err:
@@ -166,19 +170,25 @@ class WorkflowInstance(Runtime):
     def _apply(self, jobs: Sequence[Any]) -> None:
         if self.instance is None:
             self._make_instance()
-        signals, queries, others = [], [], []
+        messages, queries, others = [], [], []
         for job in jobs:
-            if job.signal is not None:
-                signals.append(job.signal)
+            if job.signal is not None or job.update is not None:
+                messages.append(job)
             elif job.query is not None:
                 queries.append(job.query)
             else:
                 others.append(job)
         run = self.loop.run_until_blocked
-        if signals:
-            for signal in signals:
-                self.handlers.deliver_signal(signal)
-            run(True)
+        if messages:
+            for job in messages:
+                if job.signal is not None:
+                    self.handlers.deliver_signal(job.signal)
+                else:
+                    self.updates.deliver(job.update)
+            run(False)
+            # Of updates that were turned away nothing stays, so that conditions must not be looked at because of them.
+            if self.updates.accepted or any(job.update is None for job in jobs):
+                run(True)
         if others and self.outcome.task_error is None:
             for job in others:
                 self._apply_job(job)
@@ -255,7 +265,7 @@ class WorkflowInstance(Runtime):
         self.scheduled.clear()
         self.related.clear()
         self.loop.runtime = _NO_TIMERS
-        del self.commands, self.scheduled, self.related, self.handlers, self.outcome, self.inbound, self.outbound
+        del self.commands, self.scheduled, self.related, self.handlers, self.updates, self.outcome, self.inbound, self.outbound
         self._main = self._start = self.instance = None
 
     # -- What the workflow can do
@@ -265,6 +275,18 @@ class WorkflowInstance(Runtime):
             raise Evicted
         if self.read_only:
             raise ReadOnlyContextError(f"While in read-only function, action attempted: {action}")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While this is open the run's code may only read, and leaves no trace in it: also its random numbers are others."""
+        drawn, self.random = self.random, random.Random(self.random_seed)
+        self.read_only = True
+        try:
+            with self.loop.reading():
+                yield
+        finally:
+            self.read_only = False
+            self.random = drawn
 
     def start_timer(self, seconds: float, handle: TimerHandle) -> None:
         self.scheduled.start_timer(seconds, handle)
@@ -313,8 +335,14 @@ class WorkflowInstance(Runtime):
     def get_handler(self, kind: str, name: str | None) -> Callable[..., Any] | None:
         return self.handlers.get(kind, name)
 
-    def set_handler(self, kind: str, name: str | None, handler: Callable[..., Any] | None) -> None:
-        self.handlers.set(kind, name, handler)
+    def set_handler(
+        self,
+        kind: str,
+        name: str | None,
+        handler: Callable[..., Any] | None,
+        validator: Callable[..., Any] | None = None,
+    ) -> None:
+        self.handlers.set(kind, name, handler, validator)
 
     def all_handlers_finished(self) -> bool:
         return self.handlers.all_finished()

@@ -11,7 +11,7 @@ Define one with `@workflow.defn` on a class and `@workflow.run` on an `async def
 asyncio is at hand as usual: tasks, gather, TaskGroup, timeouts, queues, locks. So are `time`, `random`, `uuid` and
 `datetime.now`, which answer deterministically. What talks to the world belongs in activities.
 
-Not in this release: updates, local activities, patching, upserts of search attributes and memo, Nexus, metrics. Whoever
+Not in this release: local activities, patching, upserts of search attributes and memo, Nexus, metrics. Whoever
 uses one of their names fails the run with an error that says so.
 """
 
@@ -38,22 +38,14 @@ from durably.workflow._children import (
     execute_child_workflow,
     start_child_workflow,
 )
-from durably.workflow._definition import (
-    HandlerUnfinishedPolicy,
-    _Definition as _Definition,
-    _QueryDefinition as _QueryDefinition,
-    _SignalDefinition as _SignalDefinition,
-    defn,
-    init,
-    query,
-    run,
-    signal,
-)
+from durably.workflow._definition import _Definition as _Definition
+from durably.workflow._definition import defn, init, run
 from durably.workflow._exceptions import (
     ContinueAsNewError,
     NondeterminismError,
     ReadOnlyContextError,
     UnfinishedSignalHandlersWarning,
+    UnfinishedUpdateHandlersWarning,
 )
 from durably.workflow._external import (
     ExternalWorkflowHandle,
@@ -64,13 +56,16 @@ from durably.workflow._functions import (
     all_handlers_finished,
     cancellation_reason,
     continue_as_new,
+    current_update_info,
     get_current_details,
     get_dynamic_query_handler,
     get_dynamic_signal_handler,
+    get_dynamic_update_handler,
     get_last_completion_result,
     get_last_failure,
     get_query_handler,
     get_signal_handler,
+    get_update_handler,
     has_last_completion_result,
     in_workflow,
     info,
@@ -86,8 +81,10 @@ from durably.workflow._functions import (
     set_current_details,
     set_dynamic_query_handler,
     set_dynamic_signal_handler,
+    set_dynamic_update_handler,
     set_query_handler,
     set_signal_handler,
+    set_update_handler,
     sleep,
     time,
     time_ns,
@@ -95,8 +92,13 @@ from durably.workflow._functions import (
     uuid4,
     wait_condition,
 )
+from durably.workflow._handlers import HandlerUnfinishedPolicy, UpdateMethodMultiParam
+from durably.workflow._handlers import _QueryDefinition as _QueryDefinition
+from durably.workflow._handlers import _SignalDefinition as _SignalDefinition
+from durably.workflow._handlers import _UpdateDefinition as _UpdateDefinition
+from durably.workflow._handlers import query, signal, update
 from durably.workflow._log import LoggerAdapter, logger
-from durably.workflow._runtime import Info, ParentInfo, RootInfo
+from durably.workflow._runtime import Info, ParentInfo, RootInfo, UpdateInfo
 
 __all__ = [
     "ActivityCancellationType",
@@ -116,10 +118,14 @@ __all__ = [
     "ReadOnlyContextError",
     "RootInfo",
     "UnfinishedSignalHandlersWarning",
+    "UnfinishedUpdateHandlersWarning",
+    "UpdateInfo",
+    "UpdateMethodMultiParam",
     "all_handlers_finished",
     "as_completed",
     "cancellation_reason",
     "continue_as_new",
+    "current_update_info",
     "defn",
     "execute_activity",
     "execute_activity_class",
@@ -128,12 +134,14 @@ __all__ = [
     "get_current_details",
     "get_dynamic_query_handler",
     "get_dynamic_signal_handler",
+    "get_dynamic_update_handler",
     "get_external_workflow_handle",
     "get_external_workflow_handle_for",
     "get_last_completion_result",
     "get_last_failure",
     "get_query_handler",
     "get_signal_handler",
+    "get_update_handler",
     "has_last_completion_result",
     "in_workflow",
     "info",
@@ -153,8 +161,10 @@ __all__ = [
     "set_current_details",
     "set_dynamic_query_handler",
     "set_dynamic_signal_handler",
+    "set_dynamic_update_handler",
     "set_query_handler",
     "set_signal_handler",
+    "set_update_handler",
     "signal",
     "sleep",
     "start_activity",
@@ -164,6 +174,7 @@ __all__ = [
     "time",
     "time_ns",
     "unsafe",
+    "update",
     "uuid4",
     "wait",
     "wait_condition",

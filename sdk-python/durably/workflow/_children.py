@@ -25,7 +25,7 @@ from durably.types import (
     SelfType,
 )
 from durably.workflow._activities import _AsyncioTask
-from durably.workflow._checks import check_type, check_types
+from durably.workflow._checks import check_type, check_types, no_such_attribute
 from durably.workflow._definition import _Definition
 from durably.workflow._functions import uuid4
 from durably.workflow._runtime import Runtime
@@ -103,6 +103,11 @@ class ChildWorkflowHandle(_AsyncioTask[ReturnType], Generic[SelfType, ReturnType
     def first_execution_run_id(self) -> str | None:
         """The child's first run, if it continues as new or is retried."""
         raise NotImplementedError
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return no_such_attribute(self, name)
 
     @overload
     async def signal(self, signal: MethodSyncOrAsyncNoParam[SelfType, None]) -> None: ...
@@ -229,6 +234,7 @@ async def _start(
         priority=priority,
     )
     check_types("workflow.start_child_workflow", vars(options), _TYPES, _OPTIONAL)
+    Runtime.current().check_writable("start child workflow")
     if not options.id:
         options.id = str(uuid4())
     return await runtime.start_child_workflow(options)

@@ -6,34 +6,22 @@ Everything is read once, when the class is defined: names, type hints, handlers.
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast, overload
 
 from durably import common
 from durably._signature import Signature, keyword_only_without_default, signature_of
+from durably.workflow import _handlers
+from durably.workflow._handlers import _QueryDefinition, _SignalDefinition, _UpdateDefinition
 
 ClassType = TypeVar("ClassType", bound=type[Any])
 CallableType = TypeVar("CallableType", bound=Callable[..., Any])
 CallableAsyncType = TypeVar("CallableAsyncType", bound=Callable[..., Awaitable[Any]])
-CallableSyncOrAsyncReturnNoneType = TypeVar(
-    "CallableSyncOrAsyncReturnNoneType", bound=Callable[..., "Awaitable[None] | None"]
-)
 
 _RUN = "__durably_run"
 _INIT = "__durably_init"
-_SIGNAL = "__durably_signal_definition"
-_QUERY = "__durably_query_definition"
 _WORKFLOW = "__durably_workflow_definition"
-
-
-class HandlerUnfinishedPolicy(IntEnum):
-    """What to do about a handler that is still running when the workflow ends."""
-
-    WARN_AND_ABANDON = 1
-    ABANDON = 2
 
 
 @overload
@@ -104,169 +92,6 @@ def run(fn: CallableAsyncType) -> CallableAsyncType:
     return cast(CallableAsyncType, fn)
 
 
-@overload
-def signal(fn: CallableSyncOrAsyncReturnNoneType) -> CallableSyncOrAsyncReturnNoneType: ...
-
-
-@overload
-def signal(
-    *,
-    name: str | None = None,
-    dynamic: bool | None = False,
-    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
-    description: str | None = None,
-) -> Callable[[CallableSyncOrAsyncReturnNoneType], CallableSyncOrAsyncReturnNoneType]: ...
-
-
-def signal(
-    fn: Any = None,
-    *,
-    name: str | None = None,
-    dynamic: bool | None = False,
-    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
-    description: str | None = None,
-) -> Any:
-    """Mark a method, plain or `async def`, as a signal handler.
-
-    Args:
-        fn: The method, when used without parentheses.
-        name: Name of the signal. Default: the method's name.
-        dynamic: Handle every signal that has no handler of its own. Parameters: `self, name: str,
-            args: Sequence[common.RawValue]`.
-        unfinished_policy: What to do if it is still running when the workflow ends.
-        description: Shown by tools.
-    """
-
-    def decorate(fn: Any) -> Any:
-        definition = _SignalDefinition._make(fn, name, bool(dynamic), description, unfinished_policy)
-        setattr(fn, _SIGNAL, definition)
-        return fn
-
-    return decorate if fn is None else decorate(fn)
-
-
-@overload
-def query(fn: CallableType) -> CallableType: ...
-
-
-@overload
-def query(
-    *, name: str | None = None, dynamic: bool | None = False, description: str | None = None
-) -> Callable[[CallableType], CallableType]: ...
-
-
-def query(
-    fn: Any = None, *, name: str | None = None, dynamic: bool | None = False, description: str | None = None
-) -> Any:
-    """Mark a method as a query handler. It may only read: no commands, no changes.
-
-    Args:
-        fn: The method, when used without parentheses.
-        name: Name of the query. Default: the method's name.
-        dynamic: Handle every query that has no handler of its own. Parameters: `self, name: str,
-            args: Sequence[common.RawValue]`.
-        description: Shown by tools.
-    """
-
-    def decorate(fn: Any) -> Any:
-        if inspect.iscoroutinefunction(fn):
-            warnings.warn("Queries as async def functions are deprecated", DeprecationWarning, stacklevel=3)
-        setattr(fn, _QUERY, _QueryDefinition._make(fn, name, bool(dynamic), description))
-        return fn
-
-    return decorate if fn is None else decorate(fn)
-
-
-def _handler_signature(kind: str, fn: Any, name: str | None, dynamic: bool, bound: bool | None) -> Signature:
-    keyword = keyword_only_without_default(fn)
-    if keyword is not None:
-        raise TypeError(f"{kind} handler cannot have keyword-only arguments, has {keyword!r}")
-    if dynamic and name is not None:
-        raise RuntimeError("Cannot provide name and dynamic boolean")
-    if name is not None and name.startswith("__temporal_"):
-        raise ValueError(f"{kind} name cannot start with reserved prefix '__temporal_'")
-    signature = signature_of(fn, bound=bound)
-    if dynamic and (len(signature.arg_types) != 2 or signature.arg_types[0] is not str):
-        raise RuntimeError(
-            f"Dynamic {kind.lower()} handler must have 3 arguments: self, name: str, args: Sequence[RawValue]"
-        )
-    return signature
-
-
-@dataclass(frozen=True)
-class _SignalDefinition:
-    """A signal handler."""
-
-    name: str | None
-    """None: dynamic."""
-    fn: Callable[..., Any]
-    is_method: bool
-    """Whether `fn` takes the workflow object first."""
-    signature: Signature
-    unfinished_policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON
-    description: str | None = None
-
-    @staticmethod
-    def from_fn(fn: Callable[..., Any]) -> _SignalDefinition | None:
-        """The definition of a decorated method."""
-        return getattr(fn, _SIGNAL, None)
-
-    @staticmethod
-    def must_name_from_fn_or_str(signal: str | Callable[..., Any]) -> str:
-        """Name of the signal that a decorated method or a string stands for."""
-        if isinstance(signal, str):
-            return signal
-        definition = _SignalDefinition.from_fn(signal)
-        if definition is None:
-            raise RuntimeError(f"Signal definition not found on {signal!r}, is it decorated with @workflow.signal?")
-        if definition.name is None:
-            raise RuntimeError("Cannot invoke dynamic signal definition; give the signal's name as a string")
-        return definition.name
-
-    @staticmethod
-    def _make(
-        fn: Any,
-        name: str | None,
-        dynamic: bool,
-        description: str | None = None,
-        policy: HandlerUnfinishedPolicy = HandlerUnfinishedPolicy.WARN_AND_ABANDON,
-        *,
-        is_method: bool = True,
-    ) -> _SignalDefinition:
-        signature = _handler_signature("Signal", fn, name, dynamic, bound=not is_method)
-        handler_name = None if dynamic else name or fn.__name__
-        return _SignalDefinition(handler_name, fn, is_method, signature, policy, description)
-
-
-@dataclass(frozen=True)
-class _QueryDefinition:
-    """A query handler."""
-
-    name: str | None
-    """None: dynamic."""
-    fn: Callable[..., Any]
-    is_method: bool
-    signature: Signature
-    description: str | None = None
-
-    @property
-    def ret_type(self) -> Any:
-        """Type hint of the answer, or None."""
-        return self.signature.ret_type
-
-    @staticmethod
-    def from_fn(fn: Callable[..., Any]) -> _QueryDefinition | None:
-        """The definition of a decorated method."""
-        return getattr(fn, _QUERY, None)
-
-    @staticmethod
-    def _make(
-        fn: Any, name: str | None, dynamic: bool, description: str | None = None, *, is_method: bool = True
-    ) -> _QueryDefinition:
-        signature = _handler_signature("Query", fn, name, dynamic, bound=not is_method)
-        return _QueryDefinition(None if dynamic else name or fn.__name__, fn, is_method, signature, description)
-
-
 @dataclass(frozen=True)
 class _Definition:
     """A workflow class as worker and client see it."""
@@ -277,10 +102,10 @@ class _Definition:
     run_fn: Callable[..., Awaitable[Any]]
     signals: Mapping[str | None, _SignalDefinition]
     queries: Mapping[str | None, _QueryDefinition]
+    updates: Mapping[str | None, _UpdateDefinition]
     failure_exception_types: tuple[type[BaseException], ...]
     signature: Signature
     init_with_args: bool = False
-    updates: Mapping[str | None, Any] = field(default_factory=dict)
 
     @property
     def arg_types(self) -> list[Any]:
@@ -344,8 +169,10 @@ class _Definition:
             raise ValueError("Class already contains workflow definition")
         issues: list[str] = []
         run_fn = _find_run(cls, issues)
-        signals = _find_handlers(cls, _SIGNAL, "signal", issues)
-        queries = _find_handlers(cls, _QUERY, "query", issues)
+        signals = _handlers.find_handlers(cls, _handlers.SIGNAL, "signal", issues)
+        queries = _handlers.find_handlers(cls, _handlers.QUERY, "query", issues)
+        updates = _handlers.find_handlers(cls, _handlers.UPDATE, "update", issues)
+        issues += filter(None, (update.validator_issue() for update in updates.values()))
         init_with_args = getattr(cls.__init__, _INIT, False) and _INIT in vars(cls.__init__)
         signature = None
         if run_fn is not None:
@@ -363,6 +190,7 @@ class _Definition:
             run_fn=run_fn,
             signals=signals,
             queries=queries,
+            updates=updates,
             failure_exception_types=failure_exception_types,
             signature=signature,
             init_with_args=bool(init_with_args),
@@ -390,21 +218,3 @@ def _find_run(cls: type[Any], issues: list[str]) -> Any:
     else:
         issues.append("Missing @workflow.run method")
     return None
-
-
-def _find_handlers(cls: type[Any], attribute: str, kind: str, issues: list[str]) -> dict[str | None, Any]:
-    found: dict[str | None, Any] = {}
-    for name in dir(cls):
-        member = inspect.getattr_static(cls, name)
-        definition = getattr(member, attribute, None)
-        if definition is None:
-            if not name.startswith("__") and any(hasattr(vars(b).get(name), attribute) for b in cls.__mro__[1:]):
-                issues.append(f"@workflow.{kind} defined on a base class's {name} but not on the override")
-            continue
-        if definition.name in found:
-            label = definition.name or "<dynamic>"
-            other = found[definition.name].fn.__name__
-            issues.append(f"Multiple {kind} methods found for {label} (at least on {name} and {other})")
-        else:
-            found[definition.name] = definition
-    return found

@@ -17,7 +17,7 @@ class NondeterminismError(TemporalError):
 
 
 class ReadOnlyContextError(TemporalError):
-    """A query handler tried to change something: it may only read the workflow's state."""
+    """A query handler or an update's validator tried to change something: they may only read the workflow's state."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -55,3 +55,8 @@ class DeadlockError(TemporalError):
 
 class UnfinishedSignalHandlersWarning(RuntimeWarning):
     """The workflow ended while a signal handler was still running; await `all_handlers_finished` before ending."""
+
+
+class UnfinishedUpdateHandlersWarning(RuntimeWarning):
+    """The workflow ended while an update handler was still running, and whoever waits for its answer gets an error instead;
+    await `all_handlers_finished` before ending."""

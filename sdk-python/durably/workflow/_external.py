@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Concatenate, Generic, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, overload
 
 from durably import _absent
 from durably._arguments import UNSET, all_args
@@ -14,8 +14,8 @@ from durably.types import (
     ParamType,
     SelfType,
 )
-from durably.workflow._checks import check_type
-from durably.workflow._definition import _SignalDefinition
+from durably.workflow._checks import check_type, no_such_attribute
+from durably.workflow._handlers import _SignalDefinition
 from durably.workflow._runtime import Runtime
 
 
@@ -36,6 +36,11 @@ class ExternalWorkflowHandle(Generic[SelfType]):
     def run_id(self) -> str | None:
         """The run that is meant; None means the newest when a call arrives."""
         return self._run_id
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return no_such_attribute(self, name)
 
     @overload
     async def signal(self, signal: MethodSyncOrAsyncNoParam[SelfType, None]) -> None: ...

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from durably import _absent, common, converter
 from durably._arguments import UNSET, all_args
 from durably.api.time import as_timedelta
-from durably.workflow._runtime import Info, Runtime
+from durably.workflow._runtime import Info, Runtime, UpdateInfo, current_update
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -25,6 +25,11 @@ def in_workflow() -> bool:
 def info() -> Info:
     """What is known about the run."""
     return Runtime.current().info()
+
+
+def current_update_info() -> UpdateInfo | None:
+    """The update on whose behalf the caller runs: in its handler and validator, and in tasks that these start. None elsewhere."""
+    return current_update.get()
 
 
 def instance() -> Any:
@@ -49,7 +54,14 @@ def time_ns() -> int:
 
 def random() -> _random.Random:
     """The run's random generator. Deterministic, so never use it for secrets."""
-    return Runtime.current().random
+    return _writable_random()
+
+
+def _writable_random() -> _random.Random:
+    # A number drawn for a query, or for an update that is then turned away, would be missing in a replay.
+    runtime = Runtime.current()
+    runtime.check_writable("random")
+    return runtime.random
 
 
 def random_seed() -> int:
@@ -60,12 +72,12 @@ def random_seed() -> int:
 def new_random(name: str | None = None) -> _random.Random:
     """Another generator, seeded from the run's."""
     _absent.refuse("workflow.new_random", {"name": name})
-    return _random.Random(Runtime.current().random.getrandbits(64))
+    return _random.Random(_writable_random().getrandbits(64))
 
 
 def uuid4() -> _uuid.UUID:
     """A version 4 UUID from the run's random generator."""
-    return _uuid.UUID(bytes=Runtime.current().random.getrandbits(16 * 8).to_bytes(16, "big"), version=4)
+    return _uuid.UUID(bytes=_writable_random().getrandbits(16 * 8).to_bytes(16, "big"), version=4)
 
 
 async def sleep(duration: float | timedelta, *, summary: str | None = None, **absent: Any) -> None:
@@ -207,7 +219,7 @@ def set_current_details(description: str) -> None:
 
 
 def all_handlers_finished() -> bool:
-    """Whether no signal handler is running. Await it with `wait_condition` before the workflow ends."""
+    """Whether no signal or update handler is running. Await it with `wait_condition` before the workflow ends."""
     return Runtime.current().all_handlers_finished()
 
 
@@ -256,6 +268,39 @@ def set_dynamic_query_handler(handler: Callable[..., Any] | None) -> None:
     Runtime.current().set_handler("query", None, handler)
 
 
+def get_update_handler(name: str) -> Callable[..., Any] | None:
+    """The handler of the update, bound to the workflow object, or None."""
+    return Runtime.current().get_handler("update", name)
+
+
+def set_update_handler(
+    name: str, handler: Callable[..., Any] | None, *, validator: Callable[..., Any] | None = None
+) -> None:
+    """Set or remove (None) the handler of an update.
+
+    Args:
+        name: Name of the update.
+        handler: Takes the update's arguments and returns its answer.
+        validator: Takes the same; what it raises turns the update away. Default: all are accepted.
+
+    Raises:
+        ValueError: The validator is an `async def` function.
+    """
+    Runtime.current().set_handler("update", name, handler, validator)
+
+
+def get_dynamic_update_handler() -> Callable[..., Any] | None:
+    """The handler of updates without a handler of their own, or None."""
+    return Runtime.current().get_handler("update", None)
+
+
+def set_dynamic_update_handler(
+    handler: Callable[..., Any] | None, *, validator: Callable[..., Any] | None = None
+) -> None:
+    """Set or remove (None) the handler `(name: str, args: Sequence[RawValue])` of all other updates, and their validator."""
+    Runtime.current().set_handler("update", None, handler, validator)
+
+
 class unsafe:
     """What workflow code should rarely need."""
 
@@ -269,13 +314,13 @@ class unsafe:
 
     @staticmethod
     def is_replaying_history_events() -> bool:
-        """As `is_replaying`, but false while a query is answered."""
+        """As `is_replaying`, but false while a query is answered or an update validated."""
         runtime = Runtime.current()
         return runtime.is_replaying and not runtime.read_only
 
     @staticmethod
     def is_read_only() -> bool:
-        """Whether a query is being answered."""
+        """Whether a query is being answered or an update validated."""
         return Runtime.current().read_only
 
     @staticmethod

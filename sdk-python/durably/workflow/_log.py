@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
-from durably.workflow._runtime import Runtime
+from durably.workflow._runtime import Runtime, current_update
 
 # Before 3.11, logging counts one of its own frames too when it looks for the caller.
 _OUR_FRAMES = 1 if sys.version_info >= (3, 11) else 2
@@ -35,6 +35,9 @@ class LoggerAdapter(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic
         runtime = Runtime.maybe_current()
         if runtime is not None:
             details = runtime.info()._logger_details()
+            update = current_update.get()
+            if update is not None:
+                details = {**details, **update._logger_details}
             if self.workflow_info_on_message:
                 msg = f"{msg} ({dict(details)})"
             extra = dict(kwargs.get("extra") or {})

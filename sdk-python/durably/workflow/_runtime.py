@@ -7,6 +7,7 @@ that no context variable has to be kept, and code outside a workflow finds none.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,24 @@ class RootInfo:
 
     run_id: str
     workflow_id: str
+
+
+@dataclass(frozen=True)
+class UpdateInfo:
+    """An update that is being handled."""
+
+    id: str
+    """Its id, unique within the run."""
+    name: str
+    """Name of the update."""
+
+    @property
+    def _logger_details(self) -> Mapping[str, Any]:
+        return {"update_id": self.id, "update_name": self.name}
+
+
+current_update: contextvars.ContextVar[UpdateInfo | None] = contextvars.ContextVar("durably_current_update", default=None)
+"""The update on whose behalf code runs: its validator, its handler, and tasks that these start."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +201,13 @@ class Runtime(ABC):
     def get_handler(self, kind: str, name: str | None) -> Callable[..., Any] | None: ...
 
     @abstractmethod
-    def set_handler(self, kind: str, name: str | None, handler: Callable[..., Any] | None) -> None: ...
+    def set_handler(
+        self,
+        kind: str,
+        name: str | None,
+        handler: Callable[..., Any] | None,
+        validator: Callable[..., Any] | None = None,
+    ) -> None: ...
 
     @abstractmethod
     def all_handlers_finished(self) -> bool: ...
@@ -196,7 +221,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def check_writable(self, action: str) -> None:
-        """Raise `ReadOnlyContextError` inside a query handler."""
+        """Raise `ReadOnlyContextError` inside a query handler or a validator."""
 
 
 class _NotInWorkflowEventLoopError(RuntimeError):
