@@ -82,6 +82,15 @@ class Run:
         return failed[0]
 
 
+def started(kind: type[Any], *args: Any) -> Run:
+    """A run that has begun, with an empty trace."""
+    run = Run(kind, *args)
+    run.start()
+    assert run.completion.success is not None, run.completion
+    run.trace.clear()
+    return run
+
+
 def describe(command: Any) -> str:
     """A command in one line, for comparing runs."""
     if command.schedule_activity is not None:
