@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from durably import activity, workflow
+from durably.client import WorkflowHandle
 
 TEN = timedelta(seconds=10)
 
@@ -56,3 +57,18 @@ class Mistaken:
     @workflow.signal  # error
     def answers(self) -> int:
         return 1
+
+    @workflow.update
+    async def change(self, days: int) -> str:
+        return ""
+
+    @change.validator  # error
+    def validate_change(self, days: str) -> None: ...
+
+
+async def calls(handle: WorkflowHandle[Mistaken, str]) -> None:
+    await handle.execute_update(Mistaken.change, "x")  # error
+    await handle.execute_update(Mistaken.change)  # error
+    await handle.start_update(Mistaken.change, 5)  # error
+    number: int = await handle.execute_update(Mistaken.change, 5)  # error
+    await handle.execute_update(Mistaken.change, 5, wait_for_stage=number)  # error

@@ -11,8 +11,14 @@ from typing import Any
 from typing_extensions import assert_type
 
 from durably import activity, workflow
-from durably.client import Client, WorkflowHandle
-from durably.common import RawValue, RetryPolicy, SearchAttributeKey
+from durably.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowHandle,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
+)
+from durably.common import RawValue, RetryPolicy, SearchAttributeKey, WorkflowIDConflictPolicy
 from durably.exceptions import ActivityError, ApplicationError
 from durably.worker import Worker
 
@@ -158,6 +164,26 @@ class OrderWorkflow:
     def anything(self, name: str, args: Sequence[RawValue]) -> int:
         return len(args)
 
+    @workflow.update
+    async def change(self, days: int) -> str:
+        info = workflow.current_update_info()
+        return info.id if info is not None else ""
+
+    @change.validator
+    def validate_change(self, days: int) -> None:
+        workflow.set_update_handler("late", self.status, validator=lambda: None)
+
+    @workflow.update(name="Stop", description="Ends it", unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    def stop(self) -> None: ...
+
+    @workflow.update(name="move")
+    async def move(self, street: str, number: int) -> bool:
+        return True
+
+    @workflow.update(dynamic=True)
+    def any_change(self, name: str, args: Sequence[RawValue]) -> int:
+        return len(args)
+
 
 async def main() -> None:
     client = await Client.connect("embedded:")
@@ -168,6 +194,28 @@ async def main() -> None:
         await handle.signal(OrderWorkflow.approve, "ann")
         await handle.signal(OrderWorkflow.other)
         assert_type(await handle.query(OrderWorkflow.status), str)
+        assert_type(await handle.execute_update(OrderWorkflow.change, 5), str)
+        assert_type(await handle.execute_update(OrderWorkflow.stop), None)
+        assert_type(await handle.execute_update(OrderWorkflow.move, args=["street", 1], rpc_timeout=5), bool)
+        assert_type(await handle.execute_update("change", 5, result_type=str), Any)
+        stage = WorkflowUpdateStage.ACCEPTED
+        update = await handle.start_update(OrderWorkflow.change, 5, wait_for_stage=stage, id="u")
+        assert_type(update, WorkflowUpdateHandle[str])
+        assert_type(await update.result(rpc_timeout=TEN), str)
+        assert_type(handle.get_update_handle_for(OrderWorkflow.move, "u"), WorkflowUpdateHandle[bool])
+        assert_type(handle.get_update_handle("u"), WorkflowUpdateHandle[Any])
+        start = WithStartWorkflowOperation(
+            OrderWorkflow.run, Order("1"), id="1", task_queue="q", id_conflict_policy=WorkflowIDConflictPolicy.FAIL
+        )
+        changed = await client.execute_update_with_start_workflow(
+            OrderWorkflow.change, 5, start_workflow_operation=start
+        )
+        assert_type(changed, str)
+        started = await client.start_update_with_start_workflow(
+            OrderWorkflow.stop, start_workflow_operation=start, wait_for_stage=stage
+        )
+        assert_type(started, WorkflowUpdateHandle[None])
+        assert_type(await start.workflow_handle(), WorkflowHandle[OrderWorkflow, str])
         result = await client.execute_workflow(OrderWorkflow.run, Order("1"), id="1", task_queue="q")
         assert_type(result, str)
     assert_type(SearchAttributeKey.for_int("n"), SearchAttributeKey[int])
