@@ -15,6 +15,7 @@ use durably_proto::temporal::api::{
         PollWorkflowTaskQueueResponse, RespondQueryTaskCompletedRequest, RespondQueryTaskCompletedResponse,
         RespondWorkflowTaskCompletedRequest, RespondWorkflowTaskCompletedResponse,
         RespondWorkflowTaskFailedRequest, RespondWorkflowTaskFailedResponse,
+        respond_workflow_task_completed_request::Capabilities,
     },
 };
 use tonic::Code;
@@ -89,6 +90,8 @@ impl Responder {
             namespace: self.context.client.namespace().to_owned(),
             worker_version_stamp: self.version_stamp(),
             sdk_metadata: self.sdk_metadata(sdk_metadata, is_new),
+            // A task that only rejected updates leaves nothing behind, though it had events that were news to us.
+            capabilities: Some(Capabilities { discard_speculative_workflow_task_with_events: true }),
             ..Default::default()
         };
         let client = &self.context.client;
