@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import TARGET
+from test_task_failures import records
 
 from durably import activity, converter, workflow
 from durably.api.common.v1 import Payload
@@ -185,14 +186,11 @@ async def test_a_mistake_in_a_handler_can_be_mended(client: Client, queue: str) 
             return self.balanse  # type: ignore[attr-defined,no-any-return]
 
     handle = await client.start_workflow(Account.run, id=queue, task_queue=queue, task_timeout=timedelta(seconds=1))
-    async with worker(client, queue, [Mistaken]):
-        waiting = asyncio.create_task(handle.execute_update(Account.add, 5))
-        events = handle.fetch_history_events(wait_new_event=True)
-        # The mistake fails a workflow task.
-        async for event in events:
-            if event.workflow_task_failed_event_attributes is not None:
-                assert "balanse" in event.workflow_task_failed_event_attributes.failure.message
-                break
+    with records() as log:
+        async with worker(client, queue, [Mistaken]):
+            waiting = asyncio.create_task(handle.execute_update(Account.add, 5))
+            said = await log.some("failed, and is retried until it succeeds")
+            assert "balanse" in said.getMessage()
     async with worker(client, queue):
         assert await waiting == 5
         await handle.terminate()
