@@ -10,6 +10,7 @@ import os
 from datetime import timedelta
 
 from relatives import RELATIVES
+from updates import UPDATED
 
 SDK = os.environ.get("SDK", "durably")
 workflow = importlib.import_module(f"{SDK}.workflow")
@@ -127,5 +128,5 @@ class Again:
         return "done"
 
 
-WORKFLOWS = [Order, Cancellations, CleansUp, Again, *RELATIVES]
+WORKFLOWS = [Order, Cancellations, CleansUp, Again, *RELATIVES, *UPDATED]
 ACTIVITIES = [charge, refuse, deliver]

@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+import updates
 from programs import ACTIVITIES, SDK, WORKFLOWS
 
 
@@ -42,6 +43,7 @@ async def main(target: str, folder: Path) -> None:
             await asyncio.sleep(0.15)
         await started["CleansUp-1"].cancel()
         await started["CleansUpChildren-1"].cancel()
+        started["Updated-2"] = await updates.record(client, queue)
         for workflow_id, handle in started.items():
             try:
                 print(workflow_id, await handle.result())
