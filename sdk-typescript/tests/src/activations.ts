@@ -6,16 +6,22 @@ import { bundleWorkflowCode } from '@durably/worker';
 import { WorkflowContext } from '@durably/worker/lib/workflow/context';
 import { workflowsPath } from './worker';
 
-const logger = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 const NOW = { timestamp: { seconds: 1, nanos: 0 }, isReplaying: false, availableFlags: [], historyLength: 3 };
 
 export class Activations {
-  private constructor(private readonly context: WorkflowContext) {}
+  private constructor(
+    private readonly context: WorkflowContext,
+    /** What runs have logged. */
+    readonly logged: { message: string }[],
+  ) {}
 
   /** For the workflows of a module. */
   static async of(module: string): Promise<Activations> {
     const { code } = await bundleWorkflowCode({ workflowsPath: workflowsPath(module) });
-    return new Activations(new WorkflowContext({ code, logger, timeout: 0 }));
+    const logged: { message: string }[] = [];
+    const log = (_level: string, message: string) => void logged.push({ message });
+    const logger = { log, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+    return new Activations(new WorkflowContext({ code, logger, timeout: 0 }), logged);
   }
 
   /** A run that has not begun, and the jobs with which it does. */
@@ -28,10 +34,19 @@ export class Activations {
 
   /** What the run answers with. Its task must not fail. */
   answer(run: any, jobs: object[], options: object = {}): { commands: any[]; usedFlags: number[] } {
-    this.context.activate(run, { runId: 'r', jobs, ...NOW, ...options } as any, false);
-    const { commands, usedFlags, failed } = this.context.conclude(run);
+    const { commands, usedFlags, failed } = this.concluded(run, jobs, options);
     assert.equal(failed?.failure.message, undefined);
     return { commands: [...commands], usedFlags: [...usedFlags] };
+  }
+
+  /** Why the run's task fails. It must. */
+  failure(run: any, jobs: object[]): string {
+    return this.concluded(run, jobs).failed?.failure.message ?? assert.fail('the task did not fail');
+  }
+
+  private concluded(run: any, jobs: object[], options: object = {}) {
+    this.context.activate(run, { runId: 'r', jobs, ...NOW, ...options } as any, false);
+    return this.context.conclude(run);
   }
 }
 

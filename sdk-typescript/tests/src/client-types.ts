@@ -1,7 +1,13 @@
 /** What the compiler accepts and refuses of calls to the client. Compiled, never run. */
 
-import type { Client, WorkflowHandleWithFirstExecutionRunId } from '@durably/client';
-import { defineQuery, defineSignal } from '@durably/workflow';
+import {
+  type Client,
+  WithStartWorkflowOperation,
+  type WorkflowHandleWithFirstExecutionRunId,
+  type WorkflowUpdateHandle,
+  WorkflowUpdateStage,
+} from '@durably/client';
+import { defineQuery, defineSignal, defineUpdate, setHandler } from '@durably/workflow';
 
 const approve = defineSignal<[string, number]>('approve');
 const stop = defineSignal('stop');
@@ -59,4 +65,46 @@ export async function queries({ workflow }: Client): Promise<void> {
   // @ts-expect-error the argument is missing
   await handle.query(count);
   for await (const { workflowId, status: is } of workflow.list({ query: '' })) void [workflowId, is.name === 'RUNNING'];
+}
+
+const add = defineUpdate<number, [number]>('add');
+const reset = defineUpdate<void>('reset');
+
+export async function updates({ workflow }: Client): Promise<void> {
+  const handle = workflow.getHandle('w');
+  const sum: number = await handle.executeUpdate(add, { args: [1] });
+  const none: void = await handle.executeUpdate(reset);
+  const started: WorkflowUpdateHandle<number> = await handle.startUpdate(add, { args: [1], updateId: 'u', waitForStage: 'ACCEPTED' });
+  await handle.startUpdate(reset, { waitForStage: WorkflowUpdateStage.ACCEPTED });
+  const found: number = await handle.getUpdateHandle<number>('u', { workflowRunId: 'r' }).result();
+  const untyped: unknown = await handle.executeUpdate('by name', { args: [1, 'two'] });
+  void [sum, none, await started.result(), found, untyped];
+  // @ts-expect-error the argument is missing
+  await handle.executeUpdate(add);
+  // @ts-expect-error the argument is no number
+  await handle.executeUpdate(add, { args: ['1'] });
+  // @ts-expect-error there is no such argument
+  await handle.executeUpdate(reset, { args: [1] });
+  // @ts-expect-error it must say until when it waits
+  await handle.startUpdate(add, { args: [1] });
+  // @ts-expect-error nobody can wait for that
+  await handle.startUpdate(reset, { waitForStage: 'ADMITTED' });
+  const startWorkflowOperation = new WithStartWorkflowOperation(order, { ...ids, args: ['a'], workflowIdConflictPolicy: 'FAIL' });
+  const same: number = await workflow.executeUpdateWithStart(add, { args: [1], startWorkflowOperation });
+  const other = await workflow.startUpdateWithStart(reset, { waitForStage: 'ACCEPTED', startWorkflowOperation });
+  const result: number = await (await startWorkflowOperation.workflowHandle()).result();
+  void [same, other.updateId, result];
+  // @ts-expect-error what becomes of a workflow that runs already is missing
+  new WithStartWorkflowOperation(order, { ...ids, args: ['a'] });
+}
+
+/** Handlers may leave arguments out that they don't need, and so may validators. */
+export async function handles(): Promise<void> {
+  setHandler(add, async (amount) => amount, { validator: () => {}, description: 'adds', unfinishedPolicy: 'ABANDON' });
+  setHandler(add, (amount) => amount, { validator: (amount) => void amount.toFixed() });
+  setHandler(reset, () => {});
+  // @ts-expect-error its result is no number
+  setHandler(add, async () => 'one');
+  // @ts-expect-error signals have no validator
+  setHandler(stop, () => {}, { validator: () => {} });
 }

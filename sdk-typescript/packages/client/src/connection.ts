@@ -16,6 +16,8 @@ import type {
   WorkflowService,
 } from './types';
 
+/** What waits for an update: as long as the server lets it when the user calls it by name, and to the end for a client. */
+const WAITS_FOR_UPDATE: readonly string[] = ['UpdateWorkflowExecution', 'PollWorkflowExecutionUpdate', 'ExecuteMultiOperation'];
 
 /**
  * A connection to a server. Clients, and namespaces, may share it.
@@ -155,6 +157,16 @@ export class Connection implements ConnectionLike {
     );
   }
 
+  /** Calls made in `fn` wait until an update has come as far as they say. @internal */
+  waitingForUpdate<R>(clock: number | undefined, fn: () => Promise<R>): Promise<R> {
+    return this.inContext({ update: { clock } }, fn);
+  }
+
+  /** Who calls, as histories show it. @internal */
+  identity(): Promise<string> {
+    return this.carryOut(async ({ identity }) => identity);
+  }
+
   /** Copies the state file of an embedded server; see {@link Client.backup}. */
   async backup(path: string): Promise<void> {
     await this.call('durably.core.v1.Embedded', 'BackUp', BackUpRequest.encode({ path }));
@@ -166,9 +178,12 @@ export class Connection implements ConnectionLike {
   }
 
   private async call(service: string, method: string, request: Uint8Array): Promise<Buffer> {
-    const { retry } = this;
+    const { update } = this.callContextStorage.getStore() ?? {};
+    const waits = WAITS_FOR_UPDATE.includes(method);
+    const retry = this.retry && (update !== undefined || !waits);
+    const clock = waits ? update?.clock : undefined;
     return this.carryOut((client, { timeout, metadata, signal }) =>
-      client.call({ service, method, request, timeout, metadata, retry }, { signal }),
+      client.call({ service, method, request, timeout, metadata, retry, clock }, { signal }),
     );
   }
 

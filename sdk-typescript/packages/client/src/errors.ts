@@ -72,6 +72,28 @@ export class WorkflowFailedError extends Error {
 }
 named(WorkflowFailedError, 'WorkflowFailedError');
 
+/** The update was turned away, or its handler has failed; {@link cause} says how. */
+export class WorkflowUpdateFailedError extends Error {
+  constructor(
+    message: string,
+    override readonly cause: Error | undefined,
+  ) {
+    super(message);
+  }
+}
+named(WorkflowUpdateFailedError, 'WorkflowUpdateFailedError');
+
+/** The call of an update, or the wait for its end, took too long or was given up. That says nothing of the update itself. */
+export class WorkflowUpdateRPCTimeoutOrCancelledError extends Error {
+  override readonly cause?: Error;
+
+  constructor(message: string, opts?: { cause: Error }) {
+    super(message);
+    this.cause = opts?.cause;
+  }
+}
+named(WorkflowUpdateRPCTimeoutOrCancelledError, 'WorkflowUpdateRPCTimeoutOrCancelledError');
+
 /** The run continued as new, and its result was asked for with `followRuns: false`. */
 export class WorkflowContinuedAsNewError extends Error {
   constructor(

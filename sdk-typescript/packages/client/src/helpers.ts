@@ -11,8 +11,14 @@ import {
 import { searchAttributesFromPayloads, typedSearchAttributesFromPayloads } from '@durably/common/lib/search-attributes';
 import { decodeMapFromPayloads, decodeOptionalSinglePayload } from '@durably/common/lib/internal-non-workflow';
 import { optionalTsToDate, requiredTsToDate } from '@durably/common/lib/time';
-import { decode, type temporal } from '@durably/proto';
-import { type GrpcServiceError, ServiceError, isGrpcServiceError, status } from './errors';
+import { decode, encode, type google, type temporal } from '@durably/proto';
+import {
+  GrpcServiceError,
+  ServiceError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+  isGrpcServiceError,
+  status,
+} from './errors';
 import type {
   CountWorkflowExecution,
   DescribeWorkflowExecutionResponse,
@@ -104,14 +110,47 @@ export function rethrowGrpcError(error: unknown, message: string, about?: Workfl
   throw new ServiceError(`${message}: ${error.details}`, { cause: error });
 }
 
+/** As `rethrowGrpcError`, for calls of updates: an end of the wait is not the update's. */
+export function rethrowUpdateError(error: unknown, message: string, about?: WorkflowExecution): never {
+  if (isGrpcServiceError(error) && (error.code === status.DEADLINE_EXCEEDED || error.code === status.CANCELLED)) {
+    throw new WorkflowUpdateRPCTimeoutOrCancelledError(error.details, { cause: error });
+  }
+  rethrowGrpcError(error, message, about);
+}
+
+/**
+ * Of a call of several operations, the error of the one that has failed: the others only say that they were given up for it.
+ * Any other error as it is.
+ */
+export function errorOfOperation(error: unknown): unknown {
+  if (!isGrpcServiceError(error)) return error;
+  for (const { typeUrl, value } of detailsOf(error)) {
+    if (messageName(typeUrl) !== 'temporal.api.errordetails.v1.MultiOperationExecutionFailure') continue;
+    const { statuses } = decode(
+      'temporal.api.errordetails.v1.MultiOperationExecutionFailure',
+      value,
+    ) as temporal.api.errordetails.v1.MultiOperationExecutionFailure;
+    const isAborted = (detail: google.protobuf.Any | undefined) =>
+      messageName(detail?.typeUrl ?? '') === 'temporal.api.failure.v1.MultiOperationExecutionAborted';
+    const failed = statuses.find(({ code, details }) => code !== status.OK && !isAborted(details[0]));
+    if (failed) return new GrpcServiceError(failed.code, failed.message, encode('google.rpc.Status', failed));
+  }
+  return error;
+}
+
+function detailsOf(error: GrpcServiceError): google.protobuf.Any[] {
+  if (!error.statusDetails?.length) return [];
+  return (decode('google.rpc.Status', error.statusDetails) as { details: google.protobuf.Any[] }).details;
+}
+
+function messageName(typeUrl: string): string {
+  return typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
+}
+
 /** Throws what the error's details say, if they say it more exactly than its code. */
 export function rethrowKnownErrorTypes(error: GrpcServiceError): void {
-  if (!error.statusDetails?.length) return;
-  const { details } = decode('google.rpc.Status', error.statusDetails) as {
-    details: { typeUrl: string; value: Uint8Array }[];
-  };
-  for (const { typeUrl, value } of details) {
-    const type = typeUrl.slice(typeUrl.lastIndexOf('/') + 1);
+  for (const { typeUrl, value } of detailsOf(error)) {
+    const type = messageName(typeUrl);
     if (type === 'temporal.api.errordetails.v1.NamespaceNotFoundFailure') {
       const failure = decode(type, value) as temporal.api.errordetails.v1.NamespaceNotFoundFailure;
       throw new NamespaceNotFoundError(failure.namespace);

@@ -41,3 +41,9 @@ export * from './workflow-client';
 export * from './workflow-handle';
 export { type AsyncWorkflowListIterable, type IntoHistoriesOptions, type ListOptions } from './workflow-list';
 export * from './workflow-options';
+export {
+  type GetWorkflowUpdateHandleOptions,
+  WithStartWorkflowOperation,
+  type WorkflowUpdateHandle,
+  WorkflowUpdateStage,
+} from './workflow-update';

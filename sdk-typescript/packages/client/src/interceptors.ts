@@ -1,13 +1,14 @@
 /** Interceptors: functions around the calls that a client makes. */
 
 import type { Headers, Next } from '@durably/common';
+import type { temporal } from '@durably/proto';
 import type {
   DescribeWorkflowExecutionResponse,
   RequestCancelWorkflowExecutionResponse,
   TerminateWorkflowExecutionResponse,
   WorkflowExecution,
 } from './types';
-import type { CompiledWorkflowOptions } from './workflow-options';
+import type { CompiledWorkflowOptions, WorkflowUpdateOptions } from './workflow-options';
 
 export type { Headers, Next };
 
@@ -22,6 +23,45 @@ export interface WorkflowStartInput {
 export interface WorkflowStartOutput {
   readonly runId: string;
   readonly eagerlyStarted: boolean;
+}
+
+/** Input of {@link WorkflowClientInterceptor.startUpdate}. */
+export interface WorkflowStartUpdateInput {
+  readonly updateName: string;
+  readonly args: unknown[];
+  readonly workflowExecution: WorkflowExecution;
+  readonly firstExecutionRunId?: string;
+  readonly headers: Headers;
+  readonly options: WorkflowUpdateOptions;
+}
+
+/** Output of {@link WorkflowClientInterceptor.startUpdate}. */
+export interface WorkflowStartUpdateOutput {
+  readonly updateId: string;
+  /** The run that got the update. */
+  readonly workflowRunId: string;
+  /** Absent if the update has not ended. */
+  readonly outcome?: temporal.api.update.v1.IOutcome;
+}
+
+/** Input of {@link WorkflowClientInterceptor.startUpdateWithStart}. */
+export interface WorkflowStartUpdateWithStartInput {
+  readonly workflowType: string;
+  readonly workflowStartOptions: CompiledWorkflowOptions;
+  readonly workflowStartHeaders: Headers;
+  readonly updateName: string;
+  readonly updateArgs: unknown[];
+  readonly updateOptions: WorkflowUpdateOptions;
+  readonly updateHeaders: Headers;
+}
+
+/** Output of {@link WorkflowClientInterceptor.startUpdateWithStart}. */
+export interface WorkflowStartUpdateWithStartOutput {
+  /** The run that got the update. */
+  readonly workflowExecution: WorkflowExecution;
+  readonly updateId: string;
+  /** Absent if the update has not ended. */
+  readonly updateOutcome?: temporal.api.update.v1.IOutcome;
 }
 
 /** Input of {@link WorkflowClientInterceptor.signal}. */
@@ -75,6 +115,12 @@ export interface WorkflowClientInterceptor {
   /** @deprecated Use `startWithDetails`. */
   start?: (input: WorkflowStartInput, next: Next<this, 'start'>) => Promise<string>;
   startWithDetails?: (input: WorkflowStartInput, next: Next<this, 'startWithDetails'>) => Promise<WorkflowStartOutput>;
+  /** Sends an update, and waits for as long as the caller does; polls for its outcome are not seen here. */
+  startUpdate?: (input: WorkflowStartUpdateInput, next: Next<this, 'startUpdate'>) => Promise<WorkflowStartUpdateOutput>;
+  startUpdateWithStart?: (
+    input: WorkflowStartUpdateWithStartInput,
+    next: Next<this, 'startUpdateWithStart'>,
+  ) => Promise<WorkflowStartUpdateWithStartOutput>;
   signal?: (input: WorkflowSignalInput, next: Next<this, 'signal'>) => Promise<void>;
   /** Returns the run id. */
   signalWithStart?: (input: WorkflowSignalWithStartInput, next: Next<this, 'signalWithStart'>) => Promise<string>;

@@ -86,6 +86,8 @@ export interface CallContext {
   deadline?: number | Date;
   metadata?: Metadata;
   abortSignal?: AbortSignal;
+  /** The call is the client's own, for which the core waits until an update has come as far as it says. @internal */
+  update?: { readonly clock: number | undefined };
 }
 
 /** What clients need of a connection. */

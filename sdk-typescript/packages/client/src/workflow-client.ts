@@ -1,12 +1,12 @@
 /** Starts workflows and talks to them. */
 
-import { addMissingOfHandle, addMissingOfWorkflowClient } from './missing-features';
 import { toJson } from '@durably/proto';
 import {
   type BaseWorkflowHandle,
   type History,
   type QueryDefinition,
   type SignalDefinition,
+  type UpdateDefinition,
   type WithWorkflowArgs,
   type Workflow,
   WorkflowExecutionAlreadyStartedError,
@@ -29,11 +29,22 @@ import type {
   WorkflowSignalWithStartInput,
   WorkflowStartInput,
   WorkflowStartOutput,
+  WorkflowStartUpdateInput,
+  WorkflowStartUpdateWithStartInput,
   WorkflowTerminateInput,
 } from './interceptors';
 import { type AsyncWorkflowListIterable, type ListOptions, WorkflowList } from './workflow-list';
 import { resultOf } from './workflow-result';
 import { signalWithStartRequest, startRequest } from './workflow-start';
+import {
+  COMPLETED_STAGE,
+  type WithStartWorkflowOperation,
+  type WorkflowUpdateHandle,
+  type WorkflowUpdateStage,
+  compileUpdate,
+  encodeWorkflowUpdateStage,
+} from './workflow-update';
+import { type SentUpdate, UpdateCalls } from './workflow-update-calls';
 import {
   type CountWorkflowExecution,
   type DescribeWorkflowExecutionResponse,
@@ -54,6 +65,7 @@ import {
   type WorkflowOptions,
   type WorkflowSignalWithStartOptions,
   type WorkflowStartOptions,
+  type WorkflowUpdateOptions,
   compileWorkflowOptions,
 } from './workflow-options';
 
@@ -178,6 +190,84 @@ export class WorkflowClient extends BaseClient {
   }
 
   /**
+   * Starts a workflow unless it runs already, sends it an update, and waits for the update's result. Both happen, or
+   * neither does. {@link WithStartWorkflowOperation.workflowHandle} has the workflow, also when the update fails.
+   *
+   * @throws WorkflowExecutionAlreadyStartedError if the id is taken, and the conflict policy doesn't allow to use that run.
+   * @throws WorkflowUpdateFailedError if the update is turned away or fails.
+   * @throws WorkflowUpdateRPCTimeoutOrCancelledError if the wait was given up; the update goes on.
+   */
+  async executeUpdateWithStart<T extends Workflow, Ret, Args extends any[]>(
+    updateDef: UpdateDefinition<Ret, Args> | string,
+    updateOptions: WorkflowUpdateOptions & { args?: Args; startWorkflowOperation: WithStartWorkflowOperation<T> },
+  ): Promise<Ret> {
+    const sent = await this.sendUpdateWithStart(updateDef, { ...updateOptions, waitForStage: 'COMPLETED' });
+    return await this.updates.handle<Ret>(sent).result();
+  }
+
+  /** As {@link executeUpdateWithStart}, but waits only until the workflow has accepted the update or turned it away. */
+  async startUpdateWithStart<T extends Workflow, Ret, Args extends any[]>(
+    updateDef: UpdateDefinition<Ret, Args> | string,
+    updateOptions: WorkflowUpdateOptions & {
+      args?: Args;
+      waitForStage: 'ACCEPTED';
+      startWorkflowOperation: WithStartWorkflowOperation<T>;
+    },
+  ): Promise<WorkflowUpdateHandle<Ret>> {
+    return this.updates.handle<Ret>(await this.sendUpdateWithStart(updateDef, updateOptions));
+  }
+
+  private async sendUpdateWithStart<T extends Workflow>(
+    definition: UpdateDefinition<any, any> | string,
+    given: WorkflowUpdateOptions & {
+      args?: unknown[];
+      waitForStage: WorkflowUpdateStage;
+      startWorkflowOperation: WithStartWorkflowOperation<T>;
+    },
+  ): Promise<SentUpdate> {
+    const { updateName, args: updateArgs, options } = compileUpdate(definition, given);
+    const { startWorkflowOperation: operation, waitForStage, ...updateOptions } = options;
+    const stage = encodeWorkflowUpdateStage(waitForStage);
+    const { workflowTypeOrFunc, options: startOptions } = operation;
+    const { resolve, reject } = operation.begin();
+    const { workflowId, followRuns } = startOptions;
+    try {
+      const interceptors = this.interceptorsFor(workflowId);
+      const send = composeInterceptors(interceptors, 'startUpdateWithStart', (input: WorkflowStartUpdateWithStartInput) =>
+        this.updates.startWithStart(input, stage, (firstExecutionRunId) =>
+          resolve(this.handle<T>({ workflowId, firstExecutionRunId, followRuns })),
+        ),
+      );
+      const sent = await send({
+        workflowType: extractWorkflowType(workflowTypeOrFunc),
+        workflowStartOptions: compileWorkflowOptions(startOptions as WorkflowOptions & { args?: unknown[] }),
+        workflowStartHeaders: {},
+        updateName,
+        updateArgs,
+        updateOptions,
+        updateHeaders: {},
+      });
+      const { updateId, workflowExecution, updateOutcome: outcome } = sent;
+      return await this.reached(stage, { updateId, workflowExecution, outcome });
+    } catch (error) {
+      // Does nothing if the workflow has started.
+      reject(error);
+      throw error;
+    }
+  }
+
+  /** The update, with its outcome if that was to be awaited: a server may answer before. */
+  private async reached(stage: number, sent: SentUpdate): Promise<SentUpdate> {
+    if (sent.outcome || stage < COMPLETED_STAGE) return sent;
+    return { ...sent, outcome: await this.updates.outcome(sent.updateId, sent.workflowExecution) };
+  }
+
+  /** Made when it is needed: subclasses say what their clock does. */
+  private get updates(): UpdateCalls {
+    return new UpdateCalls(this.connection, this.options, this.clock);
+  }
+
+  /**
    * Waits until the workflow closes and returns its result, for as long as it takes.
    *
    * @throws WorkflowFailedError if the workflow failed, timed out, or was cancelled or terminated; see its `cause`.
@@ -237,6 +327,17 @@ export class WorkflowClient extends BaseClient {
     const workflowExecution = { workflowId, runId };
     const through = <K extends keyof WorkflowClientInterceptor>(name: K, handler: (input: any) => Promise<any>) =>
       composeInterceptors(interceptors, name, handler as never) as (input: any) => Promise<any>;
+    const sendUpdate = async (
+      definition: UpdateDefinition<any, any> | string,
+      given: (WorkflowUpdateOptions & { waitForStage?: WorkflowUpdateStage }) | undefined,
+      until?: 'COMPLETED',
+    ): Promise<SentUpdate> => {
+      const { updateName, args, options: { waitForStage, ...options } } = compileUpdate(definition, given);
+      const stage = encodeWorkflowUpdateStage(until ?? waitForStage);
+      const input: WorkflowStartUpdateInput = { workflowExecution, firstExecutionRunId, updateName, args, headers: {}, options };
+      const { updateId, workflowRunId, outcome } = await through('startUpdate', (changed) => this.updates.start(changed, stage))(input);
+      return this.reached(stage, { updateId, workflowExecution: { workflowId, runId: workflowRunId }, outcome });
+    };
     const handle: BaseWorkflowHandle<T> & WorkflowHandle<T> = {
       client: this,
       workflowId,
@@ -256,6 +357,14 @@ export class WorkflowClient extends BaseClient {
           args,
           headers: {},
         }),
+      executeUpdate: async <Ret>(definition: UpdateDefinition<Ret, any> | string, options?: WorkflowUpdateOptions) =>
+        this.updates.handle<Ret>(await sendUpdate(definition, options, 'COMPLETED')).result(),
+      startUpdate: async <Ret>(
+        definition: UpdateDefinition<Ret, any> | string,
+        options: WorkflowUpdateOptions & { waitForStage: WorkflowUpdateStage },
+      ) => this.updates.handle<Ret>(await sendUpdate(definition, options)),
+      getUpdateHandle: (updateId, options) =>
+        this.updates.handle({ updateId, workflowExecution: { workflowId, runId: options?.workflowRunId ?? runId } }),
       cancel: () => through('cancel', (input) => this.cancelHandler(input))({ workflowExecution, firstExecutionRunId }),
       terminate: (reason) =>
         through('terminate', (input) => this.terminateHandler(input))({
@@ -269,7 +378,6 @@ export class WorkflowClient extends BaseClient {
       },
       fetchHistory: () => this.history(workflowId, runId),
     };
-    addMissingOfHandle(handle);
     return handle;
   }
 
@@ -386,5 +494,3 @@ function throwIfStarted(error: unknown, workflowId: string, workflowType: string
     throw new WorkflowExecutionAlreadyStartedError('Workflow execution already started', workflowId, workflowType);
   }
 }
-
-addMissingOfWorkflowClient(WorkflowClient.prototype);

@@ -1,15 +1,46 @@
 /** Handles on workflows, and the options of getting and awaiting them. */
 
-import type { BaseWorkflowHandle, History, QueryDefinition, Workflow } from '@durably/common';
+import type { BaseWorkflowHandle, History, QueryDefinition, UpdateDefinition, Workflow } from '@durably/common';
 import type {
   RequestCancelWorkflowExecutionResponse,
   TerminateWorkflowExecutionResponse,
   WorkflowExecutionDescription,
 } from './types';
 import type { WorkflowClient } from './workflow-client';
+import type { WorkflowUpdateOptions } from './workflow-options';
+import type { GetWorkflowUpdateHandleOptions, WorkflowUpdateHandle } from './workflow-update';
 
 /** One workflow, running or not. From {@link WorkflowClient.start} or {@link WorkflowClient.getHandle}. */
 export interface WorkflowHandle<T extends Workflow = Workflow> extends BaseWorkflowHandle<T> {
+  /**
+   * Sends an update, and waits for its result for as long as it takes.
+   *
+   * @throws {@link WorkflowUpdateFailedError} if it is turned away or fails.
+   * @throws {@link WorkflowUpdateRPCTimeoutOrCancelledError} if the wait was given up; the update goes on.
+   * @throws WorkflowNotFoundError if there is no such workflow, or it ends before the update.
+   */
+  executeUpdate<Ret, Args extends [any, ...any[]], Name extends string = string>(
+    def: UpdateDefinition<Ret, Args, Name> | string,
+    options: WorkflowUpdateOptions & { args: Args },
+  ): Promise<Ret>;
+  executeUpdate<Ret, Args extends [], Name extends string = string>(
+    def: UpdateDefinition<Ret, Args, Name> | string,
+    options?: WorkflowUpdateOptions & { args?: Args },
+  ): Promise<Ret>;
+  /**
+   * Sends an update, and waits until the workflow has accepted it or turned it away. The handle's `result` tells what
+   * comes of it, also that it was turned away. Otherwise as {@link executeUpdate}.
+   */
+  startUpdate<Ret, Args extends [any, ...any[]], Name extends string = string>(
+    def: UpdateDefinition<Ret, Args, Name> | string,
+    options: WorkflowUpdateOptions & { args: Args; waitForStage: 'ACCEPTED' },
+  ): Promise<WorkflowUpdateHandle<Ret>>;
+  startUpdate<Ret, Args extends [], Name extends string = string>(
+    def: UpdateDefinition<Ret, Args, Name> | string,
+    options: WorkflowUpdateOptions & { args?: Args; waitForStage: 'ACCEPTED' },
+  ): Promise<WorkflowUpdateHandle<Ret>>;
+  /** A handle on an update that was sent before, by anybody; the server is not asked whether it exists. */
+  getUpdateHandle<Ret>(updateId: string, options?: GetWorkflowUpdateHandleOptions): WorkflowUpdateHandle<Ret>;
   /** Asks the workflow. A worker must be running, also for a closed workflow. */
   query<Ret, Args extends any[] = []>(def: QueryDefinition<Ret, Args> | string, ...args: Args): Promise<Ret>;
   /** Ends the workflow at once; its code is not asked. */

@@ -54,6 +54,14 @@ export function compileWorkflowOptions(options: WorkflowOptions & { args?: reado
   };
 }
 
+/** Options of an update. */
+export interface WorkflowUpdateOptions {
+  /**
+   * Names the update within its run: another one with this id is the same update, which is handled once. Default: a random one.
+   */
+  readonly updateId?: string;
+}
+
 export type WorkflowSignalWithStartOptions<SignalArgs extends any[] = []> = SignalArgs extends [any, ...any[]]
   ? WorkflowSignalWithStartOptionsWithArgs<SignalArgs>
   : WorkflowSignalWithStartOptionsWithoutArgs<SignalArgs>;

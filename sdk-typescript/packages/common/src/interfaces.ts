@@ -31,6 +31,14 @@ export interface QueryDefinition<Ret, Args extends any[] = [], Name extends stri
   [resultBrand]?: Ret;
 }
 
+/** An update by name, with the types of its result and arguments. See `defineUpdate`. */
+export interface UpdateDefinition<Ret, Args extends any[] = [], Name extends string = string> {
+  type: 'update';
+  name: Name;
+  [argsBrand]?: Args;
+  [resultBrand]?: Ret;
+}
+
 /** What happens to a handler that still runs when the workflow ends. */
 export const HandlerUnfinishedPolicy = Object.freeze({
   /** Log a warning and abandon it. The default. */

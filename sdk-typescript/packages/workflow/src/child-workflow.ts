@@ -25,7 +25,7 @@ import { checkList, checkObject, checkText } from './runtime/checks';
 import { currentRun } from './runtime/current';
 import type { Run } from './runtime/run';
 import { nameUnknown } from './runtime/unknown-options';
-import { sendSignal } from './signals';
+import { notOfClients, sendSignal } from './signals';
 import { uuid4 } from './workflow';
 
 /** What happens to a child, and to who waits for it, when the scope in which it was started is cancelled. */
@@ -126,7 +126,7 @@ export async function startChild<T extends Workflow>(
   const { workflowId, begun } = start(run, workflow, options);
   const [started, completed] = await begun;
   const firstExecutionRunId = await started;
-  return {
+  return notOfClients({
     workflowId,
     firstExecutionRunId,
     async result(): Promise<WorkflowResultType<T>> {
@@ -135,7 +135,7 @@ export async function startChild<T extends Workflow>(
     async signal<Args extends any[]>(definition: SignalDefinition<Args> | string, ...args: Args): Promise<void> {
       return sendSignal({ childWorkflowId: workflowId }, definition, args);
     },
-  };
+  });
 }
 
 /**

@@ -4,7 +4,7 @@ import type { SignalDefinition } from '@durably/common';
 import { CancellationScope } from './cancellation-scope';
 import { checkRequiredText, checkText } from './runtime/checks';
 import { currentRun } from './runtime/current';
-import { sendSignal } from './signals';
+import { notOfClients, sendSignal } from './signals';
 
 /** Another workflow. To ask it something or await its result, use a client in an activity. */
 export interface ExternalWorkflowHandle {
@@ -26,10 +26,10 @@ export function getExternalWorkflowHandle(workflowId: string, runId?: string): E
   checkRequiredText('The workflowId of getExternalWorkflowHandle', workflowId);
   checkText('The runId of getExternalWorkflowHandle', runId);
   const workflow = { workflowId, runId };
-  return {
+  return notOfClients({
     workflowId,
     runId,
-    signal: (definition, ...args) => sendSignal({ workflow }, definition, args),
+    signal: (definition: SignalDefinition<any> | string, ...args: unknown[]) => sendSignal({ workflow }, definition, args),
     cancel: () => run.children.cancelWorkflow(workflow, CancellationScope.current()),
-  };
+  });
 }

@@ -29,6 +29,7 @@ export {
   TimeoutFailure,
   TimeoutType,
   type UntypedActivities,
+  type UpdateDefinition,
   ValueError,
   type Workflow,
   WorkflowIdConflictPolicy,
@@ -63,6 +64,7 @@ export {
 } from './child-workflow';
 export { ContinueAsNew, DeterminismViolationError, UnhandledRejectionError } from './errors';
 export { type ExternalWorkflowHandle, getExternalWorkflowHandle } from './external-workflow';
-export type { ParentWorkflowInfo, RootWorkflowInfo, UnsafeWorkflowInfo, WorkflowInfo } from './info';
+export type { ParentWorkflowInfo, RootWorkflowInfo, UnsafeWorkflowInfo, UpdateInfo, WorkflowInfo } from './info';
+export * from './handlers';
 export { Trigger } from './trigger';
 export * from './workflow';

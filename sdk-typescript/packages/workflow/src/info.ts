@@ -55,3 +55,10 @@ export interface UnsafeWorkflowInfo {
   readonly now: () => number;
   readonly isReplaying: boolean;
 }
+
+/** What a handler of an update may know about it. */
+export interface UpdateInfo {
+  /** Unique within the workflow: given by the client, or made there. */
+  readonly id: string;
+  readonly name: string;
+}

@@ -1,4 +1,4 @@
-/** Sending signals to other workflows. */
+/** Sending signals to other workflows, and what can't be sent. */
 
 import type { SignalDefinition } from '@durably/common';
 import type { durably } from '@durably/proto';
@@ -18,6 +18,20 @@ export function sendSignal(target: Target, definition: SignalDefinition<any> | s
     const payloads = argumentsOf(`Signal ${signalName}`, args, run.payloadConverter);
     return run.signalWorkflow({ ...target, signalName, arguments: payloads, headers: {} }, CancellationScope.current());
   });
+}
+
+/** What only clients can do to a workflow, whether the caller knows the types or not. */
+const OF_CLIENTS = ['executeUpdate', 'startUpdate', 'getUpdateHandle', 'query'];
+
+/** The handle of another workflow, which says so when it is used as a client's. */
+export function notOfClients<T extends object>(handle: T): T {
+  for (const name of OF_CLIENTS) {
+    const value = (): never => {
+      throw new TypeError(`${name}: a workflow can't send updates or queries to another one. Send it a signal, or use a client in an activity`);
+    };
+    Object.defineProperty(handle, name, { value, configurable: true });
+  }
+  return handle;
 }
 
 function nameOf(definition: unknown): string {

@@ -1,14 +1,11 @@
-/** What workflows do beside calling activities. */
+/** What workflows do beside calling activities and handling messages. */
 
 import {
   type Duration,
-  type HandlerUnfinishedPolicy,
   type Logger,
-  type QueryDefinition,
   type RetryPolicy,
   type SearchAttributePair,
   type SearchAttributes,
-  type SignalDefinition,
   type TypedSearchAttributes,
   type Workflow,
   compileRetryPolicy,
@@ -18,14 +15,12 @@ import {
 import { loggerOf } from '@durably/common/lib/logger';
 import { searchAttributesToPayloads } from '@durably/common/lib/search-attributes';
 import { msOptionalToTs, msToNumber } from '@durably/common/lib/time';
-import type { temporal } from '@durably/proto';
 import { CancellationScope } from './cancellation-scope';
 import { ContinueAsNew } from './errors';
 import type { WorkflowInfo } from './info';
 import { currentRun, maybeCurrentRun } from './runtime/current';
 import { host } from './runtime/globals';
 import { nameUnknown } from './runtime/unknown-options';
-import type { DefaultHandler } from './runtime/handlers';
 import { uuidOf } from './runtime/random';
 
 export interface TimerOptions {
@@ -74,96 +69,6 @@ export function uuid4(): string {
   return uuidOf(currentRun('Workflow.uuid4()').random);
 }
 
-/** A signal that workflows handle and clients send. */
-export function defineSignal<Args extends any[] = [], Name extends string = string>(name: Name): SignalDefinition<Args, Name> {
-  return { type: 'signal', name };
-}
-
-/** A query that workflows answer and clients ask. */
-export function defineQuery<Ret, Args extends any[] = [], Name extends string = string>(
-  name: Name,
-): QueryDefinition<Ret, Args, Name> {
-  return { type: 'query', name };
-}
-
-/** Where the workflow waits, as stack traces: a query that each workflow answers, as the two that follow. */
-export const stackTraceQuery = defineQuery<string>('__stack_trace');
-/** The same in parts. */
-export const enhancedStackTraceQuery = defineQuery<EnhancedStackTrace>('__enhanced_stack_trace');
-/** The names of its handlers, and its current details. */
-export const workflowMetadataQuery = defineQuery<temporal.api.sdk.v1.IWorkflowMetadata>('__temporal_workflow_metadata');
-
-export interface EnhancedStackTrace {
-  sdk: { name: string; version: string };
-  stacks: { locations: { file_path?: string; line?: number; column?: number; function_name?: string }[] }[];
-  /** By their paths; none here. */
-  sources: Record<string, { line_offset: number; content: string }[]>;
-}
-
-/** What handles a definition: signals may wait, queries answer at once. */
-export type Handler<Ret, Args extends any[], T extends SignalDefinition<Args> | QueryDefinition<Ret, Args>> =
-  T extends SignalDefinition<infer A>
-    ? (...args: A) => void | Promise<void>
-    : T extends QueryDefinition<infer R, infer A>
-      ? (...args: A) => R
-      : never;
-
-export interface SignalHandlerOptions {
-  description?: string;
-  unfinishedPolicy?: HandlerUnfinishedPolicy;
-}
-
-export interface QueryHandlerOptions {
-  description?: string;
-}
-
-/** Sets, replaces or (with undefined) removes the handler. Signals that have waited for one are handled at once. */
-export function setHandler<Ret, Args extends any[], T extends QueryDefinition<Ret, Args>>(
-  definition: T,
-  handler: Handler<Ret, Args, T> | undefined,
-  options?: QueryHandlerOptions,
-): void;
-export function setHandler<Ret, Args extends any[], T extends SignalDefinition<Args>>(
-  definition: T,
-  handler: Handler<Ret, Args, T> | undefined,
-  options?: SignalHandlerOptions,
-): void;
-export function setHandler(
-  definition: { type: string; name: string },
-  handler: ((...args: any[]) => unknown) | undefined,
-  options?: SignalHandlerOptions,
-): void {
-  const { handlers } = currentRun('Workflow.setHandler(...)');
-  if (definition.type !== 'signal' && definition.type !== 'query') {
-    throw new TypeError(`Invalid definition type: ${definition.type}`);
-  }
-  const map = definition.type === 'signal' ? handlers.signals : handlers.queries;
-  if (handler === undefined || handler === null) map.delete(definition.name);
-  else if (typeof handler !== 'function') throw new TypeError(`The handler of ${definition.name} must be a function`);
-  else {
-    const { description, unfinishedPolicy = 'WARN_AND_ABANDON' } = options ?? {};
-    map.set(definition.name, { handler, description, unfinishedPolicy });
-    if (definition.type === 'signal') handlers.deliverBuffered();
-  }
-}
-
-/** Handles the signals that have no handler of their own. */
-export function setDefaultSignalHandler(handler: DefaultHandler | undefined): void {
-  const { handlers } = currentRun('Workflow.setDefaultSignalHandler(...)');
-  handlers.defaultSignal = handler;
-  if (handler) handlers.deliverBuffered();
-}
-
-/** Answers the queries that have no handler of their own. */
-export function setDefaultQueryHandler(handler: DefaultHandler | undefined): void {
-  currentRun('Workflow.setDefaultQueryHandler(...)').handlers.defaultQuery = handler;
-}
-
-/** Whether no signal handler is under way: `await condition(allHandlersFinished)` before a workflow ends. */
-export function allHandlersFinished(): boolean {
-  return currentRun('allHandlersFinished()').handlers.running.size === 0;
-}
-
 /** What tools show as the workflow's present state, in Markdown. */
 export function setCurrentDetails(details: string): void {
   currentRun('setCurrentDetails(...)').currentDetails = details;
@@ -205,8 +110,11 @@ export function makeContinueAsNewFunc<F extends Workflow>(
       retryPolicy: retry && compileRetryPolicy(retry),
     });
   };
-  // Whatever is in between, it ends by what the last link throws.
-  return (...args) => run.outbound('continueAsNew', last)({ args, headers: {}, options });
+  return (...args) => {
+    run.readOnly.check();
+    // Whatever is in between, it ends by what the last link throws.
+    return run.outbound('continueAsNew', last)({ args, headers: {}, options });
+  };
 }
 
 /** Ends this run and starts the next with the arguments and an empty history. Never returns: let what it throws pass. */

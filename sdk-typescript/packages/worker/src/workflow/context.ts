@@ -176,6 +176,8 @@ export class WorkflowContext {
         this.step(() => run.apply(jobs));
         this.settleConditions(run, deadline);
       }
+      const { updates } = run.handlers;
+      if (updates.areBuffered) this.step(() => updates.rejectBuffered());
     } catch (error) {
       const stack = sampler?.stop();
       if (error instanceof DeadlockError && stack) {

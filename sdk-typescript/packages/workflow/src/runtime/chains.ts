@@ -13,10 +13,20 @@ export type Headers = Record<string, Payload>;
 /** What becomes of a child: the id of its first run when it has started, and then its result. */
 export type StartedChild = [started: Promise<string>, completed: Promise<unknown>];
 
+export interface UpdateInput {
+  updateId: string;
+  name: string;
+  args: unknown[];
+  headers: Headers;
+}
+
 /** What comes in: each calls a function of the user's. */
 export interface Inbound {
   execute(input: { args: unknown[]; headers: Headers }): Promise<unknown>;
   handleSignal(input: { signalName: string; args: unknown[]; headers: Headers }): Promise<void>;
+  /** Only of updates that have a validator, and when they are asked for the first time. */
+  validateUpdate(input: UpdateInput): void;
+  handleUpdate(input: UpdateInput): Promise<unknown>;
   handleQuery(input: { queryName: string; queryId: string; args: unknown[]; headers: Headers }): Promise<unknown>;
 }
 

@@ -38,7 +38,7 @@ export class Children implements Pick<Outbound, 'startChildWorkflowExecution' | 
 
   startChildWorkflowExecution(input: Parameters<Outbound['startChildWorkflowExecution']>[0]): Promise<StartedChild> {
     const { commands } = this.run;
-    commands.checkWritable();
+    this.run.readOnly.check();
     const { child, scope, summary, details } = input;
     const seq = ++this.last.child;
     const at = new Error();
@@ -95,7 +95,7 @@ export class Children implements Pick<Outbound, 'startChildWorkflowExecution' | 
 
   signalWorkflow({ signal, scope }: Parameters<Outbound['signalWorkflow']>[0]): Promise<void> {
     const { commands } = this.run;
-    commands.checkWritable();
+    this.run.readOnly.check();
     const seq = ++this.last.signal;
     const at = new Error();
     return new Promise((resolve, reject) => {
@@ -114,7 +114,7 @@ export class Children implements Pick<Outbound, 'startChildWorkflowExecution' | 
   /** Asks another workflow to end as cancelled. When the scope is cancelled, the code waits no longer; the request stands. */
   cancelWorkflow(workflow: durably.core.v1.IExternalWorkflow, scope: CancellationScope): Promise<void> {
     const { commands } = this.run;
-    commands.checkWritable();
+    this.run.readOnly.check();
     const seq = ++this.last.cancel;
     const at = new Error();
     return new Promise((resolve, reject) => {

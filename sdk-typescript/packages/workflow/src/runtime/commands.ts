@@ -6,7 +6,6 @@
 import { msToTs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import type { CancellationScope } from '../cancellation-scope';
-import { DeterminismViolationError } from '../errors';
 import type { Outbound } from './chains';
 import { host } from './globals';
 import type { Command } from './host';
@@ -52,13 +51,9 @@ export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity
     this.issued.push(command);
   }
 
-  checkWritable(): void {
-    if (this.run.isQuerying) throw new DeterminismViolationError('Query handlers only read: they cannot wait or start anything');
-  }
-
   /** Resolves after the time; rejects when the scope is cancelled. */
   startTimer({ millis, scope, summary }: Parameters<Outbound['startTimer']>[0]): Promise<void> {
-    this.checkWritable();
+    this.run.readOnly.check();
     const seq = ++this.last.timer;
     const at = new Error();
     return new Promise((resolve, reject) => {
@@ -85,7 +80,7 @@ export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity
   }
 
   scheduleActivity({ activity, scope, summary }: Parameters<Outbound['scheduleActivity']>[0]): Promise<unknown> {
-    this.checkWritable();
+    this.run.readOnly.check();
     const seq = ++this.last.activity;
     const at = new Error();
     return new Promise((resolve, reject) => {
@@ -115,7 +110,7 @@ export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity
 
   /** Resolves when the function returns true; it is asked whenever something has happened. */
   waitFor(fn: () => boolean, scope: CancellationScope): Promise<void> {
-    this.checkWritable();
+    this.run.readOnly.check();
     return new Promise((resolve, reject) => {
       if (isCancelled(scope, reject)) return;
       const seq = ++this.last.condition;

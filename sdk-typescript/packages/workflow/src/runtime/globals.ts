@@ -2,6 +2,7 @@
 
 import { CancellationScope } from '../cancellation-scope';
 import { DeterminismViolationError } from '../errors';
+import type { UpdateInfo } from '../info';
 import { AbortController, AbortSignal } from './abort';
 import { currentRun, maybeCurrentRun } from './current';
 import type { AsyncStorage, Host } from './host';
@@ -9,9 +10,13 @@ import { webClasses } from './web';
 
 let theHost: Host | undefined;
 let storage: AsyncStorage<CancellationScope> | undefined;
+let updates: AsyncStorage<UpdateInfo> | undefined;
 
 /** The machine's clock, for `unsafe.now`. */
 export const machineNow: () => number = Object.freeze(Date.now.bind(Date));
+
+/** The engine's random numbers, for code that only reads: no replay runs it again. */
+export const machineRandom: () => number = Object.freeze(Math.random.bind(Math));
 
 export function host(): Host {
   if (theHost === undefined) throw new Error('the workflow context has no host');
@@ -23,10 +28,17 @@ export function scopeStorage(): AsyncStorage<CancellationScope> {
   return storage;
 }
 
+/** Which update the calling code handles. */
+export function updateStorage(): AsyncStorage<UpdateInfo> {
+  if (updates === undefined) throw new DeterminismViolationError('Workflow APIs may only be used from a Workflow Execution');
+  return updates;
+}
+
 /** Replaces globals of the context. Called once, before any code of users. */
 export function installGlobals(host: Host): void {
   theHost = host;
   storage = new host.AsyncLocalStorage<CancellationScope>();
+  updates = new host.AsyncLocalStorage<UpdateInfo>();
   const globals = globalThis as Record<string, unknown>;
   globals['Date'] = deterministicDate(Date);
   Math.random = () => currentRun('Math.random').random();

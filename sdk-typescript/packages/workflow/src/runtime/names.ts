@@ -19,8 +19,6 @@ const ADVICE: Readonly<Record<string, string>> = {
 const NOT_THERE: readonly string[] = [
   'createEventGroup',
   'createNexusServiceClient',
-  'currentUpdateInfo',
-  'defineUpdate',
   'defineWorkflowOptions',
   'deprecatePatch',
   'getRandomStream',
@@ -28,7 +26,6 @@ const NOT_THERE: readonly string[] = [
   'proxyLocalActivities',
   'proxySinks',
   'scheduleLocalActivity',
-  'setDefaultUpdateHandler',
   'setWorkflowOptions',
   'upsertMemo',
   'upsertSearchAttributes',

@@ -19,6 +19,8 @@ export class Outcome {
   isClosed = false;
   /** The run was asked to cancel itself. */
   isCancelled = false;
+  /** The run ends with this activation, and not by failing. */
+  private mayAbandon = false;
   private taskError: { error: unknown } | undefined;
   private rejection: { reason: unknown } | undefined;
 
@@ -90,6 +92,7 @@ export class Outcome {
 
   /** A promise of this run was rejected, and nobody cared. */
   rejectionUnhandled(reason: unknown): void {
+    if (this.run.readOnly.isAnswered(reason)) return;
     this.rejection ??= { reason: readable(reason) };
   }
 
@@ -110,15 +113,33 @@ export class Outcome {
     if (this.isClosed) return;
     this.run.commands.push(command);
     this.isClosed = true;
+    // Who fails has not forgotten them.
+    this.mayAbandon = !command.failWorkflow;
+  }
+
+  /** At the end of the activation in which the run has: until then handlers may have finished too. */
+  warnOfUnfinished(): void {
+    if (!this.mayAbandon) return;
+    this.mayAbandon = false;
+    if (this.run.isReplaying) return;
     const unfinished = this.run.handlers.unfinished();
-    if (unfinished.length > 0 && !this.run.isReplaying) {
-      host().log(
-        'WARN',
-        `Workflow finished while signal handlers are still running: ${unfinished.join(', ')}. They are abandoned; end ` +
-          'with `await condition(allHandlersFinished)` to let them finish, or set their unfinishedPolicy to ABANDON.',
-        this.run.logAttributes(),
-      );
-    }
+    const updates = unfinished.filter(({ id }) => id !== undefined).map(({ name, id }) => ({ name, id }));
+    const counts = new Map<string, number>();
+    for (const { name, id } of unfinished) if (id === undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const signals = [...counts].map(([name, count]) => ({ name, count }));
+    const loss = 'what it had left to do is not done, and whoever sent it gets an error instead of a result';
+    if (updates.length > 0) this.warnOf('an update', loss, updates);
+    if (signals.length > 0) this.warnOf('a signal', 'what it had left to do is not done', signals);
+  }
+
+  private warnOf(what: string, loss: string, unfinished: object[]): void {
+    host().log(
+      'WARN',
+      `[TMPRL1102] Workflow finished while ${what} handler was still running: ${loss}. End with ` +
+        '`await condition(allHandlersFinished)` to let handlers finish, or set the handler with the option ' +
+        `\`unfinishedPolicy: HandlerUnfinishedPolicy.ABANDON\` if that is meant. Unfinished: ${JSON.stringify(unfinished)}`,
+      this.run.logAttributes(),
+    );
   }
 
   /** Whether `failedTask` has to be asked, which may take long: it calls the user's converters. */

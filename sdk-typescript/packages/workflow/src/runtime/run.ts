@@ -19,24 +19,24 @@ import type { WorkflowInfo } from '../info';
 import { type Inbound, type Outbound, type StartedChild, promised } from './chains';
 import { Children } from './children';
 import { Commands } from './commands';
-import { host, machineNow } from './globals';
+import { host, machineNow, machineRandom } from './globals';
 import { Handlers } from './handlers';
 import type { Activation, Conclusion, Failure, Job, RunOptions } from './host';
 import { type FixedInfo, makeInfo } from './make-info';
 import { Outcome } from './outcome';
 import { type Random, randomOf } from './random';
+import { ReadOnly } from './read-only';
 
 /** Of the official SDK: all jobs of an activation are applied before any continuation runs. */
 const SINGLE_BATCH = 2;
 
 export class Run {
   now = 0;
-  random: Random;
   isReplaying = false;
-  isQuerying = false;
   currentDetails = '';
   payloadConverter: PayloadConverter = defaultPayloadConverter;
   failureConverter: FailureConverter = defaultFailureConverter;
+  readonly readOnly = new ReadOnly();
   readonly commands = new Commands(this);
   readonly children = new Children(this);
   readonly handlers = new Handlers(this);
@@ -48,6 +48,7 @@ export class Run {
   };
   /** Made while this run is current, as everything that asks for the current run. */
   rootScope!: CancellationScope;
+  private seeded: Random;
   private workflow: ((...args: unknown[]) => unknown) | undefined;
   private fixed: FixedInfo | undefined;
   private readonly start: durably.core.v1.InitializeWorkflow;
@@ -64,7 +65,12 @@ export class Run {
     const start = activation.jobs.find((job) => job.initialize)?.initialize;
     if (start === undefined) throw new TypeError(`run ${runId} is not known here, and the activation doesn't start it`);
     this.start = start;
-    this.random = randomOf(start.randomnessSeed);
+    this.seeded = randomOf(start.randomnessSeed);
+  }
+
+  /** What draws from it shifts all that follows: what a replay doesn't run again draws elsewhere. */
+  get random(): Random {
+    return this.readOnly.isInForce ? machineRandom : this.seeded;
   }
 
   // -- The user's code
@@ -179,10 +185,12 @@ export class Run {
     this.usedFlags = [];
     for (const flag of activation.availableFlags) this.flags.add(flag);
     if (!this.ensureLoaded()) return [];
-    const signals = activation.jobs.filter((job) => job.signal);
-    const others = activation.jobs.filter((job) => !job.signal);
-    this.isQuerying = others.some((job) => job.query);
-    if (signals.length === 0 || this.hasFlag(SINGLE_BATCH)) return [activation.jobs];
+    // The main function begins when all that came with its start was handled: signals and updates go before it.
+    const jobs = [...activation.jobs.filter((job) => !job.initialize), ...activation.jobs.filter((job) => job.initialize)];
+    const signals = jobs.filter((job) => job.signal);
+    const others = jobs.filter((job) => !job.signal);
+    this.readOnly.begin(others.some((job) => job.query) ? 'Query handlers' : undefined);
+    if (signals.length === 0 || this.hasFlag(SINGLE_BATCH)) return [jobs];
     return others.length === 0 ? [signals] : [signals, others];
   }
 
@@ -207,18 +215,20 @@ export class Run {
     else if (job.resolveSignalExternalWorkflow) this.children.resolveSignal(job.resolveSignalExternalWorkflow);
     else if (job.resolveRequestCancelExternalWorkflow) this.children.resolveCancel(job.resolveRequestCancelExternalWorkflow);
     else if (job.signal) this.handlers.signal(job.signal);
+    else if (job.update) this.handlers.updates.update(job.update);
     else if (job.query) this.handlers.query(job.query);
     else if (job.initialize) this.startMain(job.initialize);
     else if (job.cancel) {
       this.outcome.isCancelled = true;
       this.rootScope.cancelWith(new CancelledFailure('Workflow cancelled'));
-    } else if (job.updateRandomSeed) this.random = randomOf(job.updateRandomSeed.randomnessSeed);
+    } else if (job.updateRandomSeed) this.seeded = randomOf(job.updateRandomSeed.randomnessSeed);
     else this.outcome.failTask(new TypeError('the core sent a job that this SDK does not know; update @durably/worker'));
   }
 
   /** What the activation came to. Calls the user's converters if its task failed. */
   conclude(): Conclusion {
     const failed = this.outcome.failedTask();
+    if (!failed) this.outcome.warnOfUnfinished();
     return { commands: this.commands.all, usedFlags: this.usedFlags, failed, pending: this.commands.pending };
   }
 

@@ -3,7 +3,7 @@
 import { sleep } from '@durably/workflow';
 import * as workflow from '@durably/workflow';
 
-export const update = (workflow as unknown as { defineUpdate(name: string): object }).defineUpdate('update');
+export const local = (workflow as unknown as { proxyLocalActivities(options: object): object }).proxyLocalActivities({});
 
 export async function waits(): Promise<void> {
   await sleep('1 hour');
