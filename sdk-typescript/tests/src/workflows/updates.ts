@@ -121,7 +121,6 @@ export async function validatesOddly(): Promise<string> {
     },
     condition: () => void condition(() => false),
     activity: () => echo(1),
-    timeout: () => setTimeout(() => {}, 1),
     child: () => void executeChild('echoes', { args: [1] }),
     signal: () => void child.signal(told, 'x'),
     'signal elsewhere': () => void getExternalWorkflowHandle('w').signal(told, 'x'),
