@@ -25,6 +25,8 @@ import {
 } from '@temporalio/workflow';
 import type * as activities from './activities';
 
+export { changes, echoes } from './updates';
+
 const options = { startToCloseTimeout: '10 seconds', heartbeatTimeout: '2 seconds' } as const;
 const { charge, refuse } = proxyActivities<typeof activities>(options);
 
