@@ -119,6 +119,13 @@ test('a failure fails the update, and any other error the task', async () => {
   assert.deepEqual(other.answer([update('1', 'fails', ['new'])]), ['1 accepted', 'continueAsNew']);
 });
 
+test('what goes on in the activation in which the run ends still counts', async () => {
+  const { answer, activations } = await begun('goesOn');
+  const answered = answer([update('1', 'slow', ['x'])]);
+  assert.deepEqual(answered.filter((one) => one !== 'completeWorkflow'), ['1 accepted', 'startTimer', '1: "x"']);
+  assert.deepEqual(activations.logged, [], 'its handler has ended');
+});
+
 test('an update knows its id and name, wherever its code runs', async () => {
   const { answer, activations, run } = await begun('nests');
   answer([update('u-1', 'slow', ['x']), signal('told')]);
@@ -156,7 +163,12 @@ test('tools are told the handlers with their descriptions', async () => {
 test('where an update waits is part of the stack trace', async () => {
   const { answer, asked } = await begun('waits');
   answer([update('1', 'slow', ['a'])]);
-  assert.match(asked('__stack_trace'), /updates\.ts:\d+[^]*updates\.ts:\d+/);
+  const stacks = asked('__stack_trace').split('\n\n');
+  assert.equal(stacks.length, 2);
+  for (const stack of stacks) assert.match(stack, /^    at .*updates\.ts:\d+:\d+\)?$/);
+  const { locations } = asked('__enhanced_stack_trace').stacks[1];
+  assert.match(locations[0].file_path, /updates\.ts$/);
+  assert.deepEqual([locations[0].function_name.split(' ')[0], typeof locations[0].line], ['Run.waits', 'number']);
 });
 
 test('whoever leaves handlers behind is warned, once, by name and id', async () => {

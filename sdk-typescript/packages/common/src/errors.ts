@@ -43,15 +43,3 @@ export class NamespaceNotFoundError extends Error {
   }
 }
 named(NamespaceNotFoundError, 'NamespaceNotFoundError');
-
-/** The workflow's id is taken, and the id policies don't allow another start. */
-export class WorkflowExecutionAlreadyStartedError extends Error {
-  constructor(
-    message: string,
-    public readonly workflowId: string,
-    public readonly workflowType: string,
-  ) {
-    super(message);
-  }
-}
-named(WorkflowExecutionAlreadyStartedError, 'WorkflowExecutionAlreadyStartedError');

@@ -183,6 +183,18 @@ export class ChildWorkflowFailure extends TemporalFailure {
 }
 named(ChildWorkflowFailure, 'ChildWorkflowFailure');
 
+/** The workflow's id is taken, and the id policies don't allow another start. A workflow that lets it pass fails. */
+export class WorkflowExecutionAlreadyStartedError extends TemporalFailure {
+  constructor(
+    message: string,
+    public readonly workflowId: string,
+    public readonly workflowType: string,
+  ) {
+    super(message);
+  }
+}
+named(WorkflowExecutionAlreadyStartedError, 'WorkflowExecutionAlreadyStartedError');
+
 /** What a thrown value says: of what is no error, as much as can be told. */
 function messageOf(thrown: unknown): string {
   if (typeof thrown !== 'object' || thrown === null) return String(thrown);

@@ -38,7 +38,6 @@ export {
   NamespaceNotFoundError,
   PayloadConverterError,
   ValueError,
-  WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
 } from './errors';
 export {
@@ -56,6 +55,7 @@ export {
   TerminatedFailure,
   TimeoutFailure,
   TimeoutType,
+  WorkflowExecutionAlreadyStartedError,
   ensureApplicationFailure,
   ensureTemporalFailure,
   isCancellation,

@@ -33,9 +33,19 @@ export const enhancedStackTraceQuery = defineQuery<EnhancedStackTrace>('__enhanc
 /** The names of its handlers with their descriptions, and its current details. */
 export const workflowMetadataQuery = defineQuery<temporal.api.sdk.v1.IWorkflowMetadata>('__temporal_workflow_metadata');
 
+export interface StackTraceFileLocation {
+  file_path?: string;
+  /** Lines and columns are counted from 1. */
+  line?: number;
+  column?: number;
+  function_name?: string;
+  /** Whether it is a frame of the SDK; those are left out. */
+  internal_code: boolean;
+}
+
 export interface EnhancedStackTrace {
   sdk: { name: string; version: string };
-  stacks: { locations: { file_path?: string; line?: number; column?: number; function_name?: string }[] }[];
+  stacks: { locations: StackTraceFileLocation[] }[];
   /** By their paths; none here. */
   sources: Record<string, { line_offset: number; content: string }[]>;
 }

@@ -188,6 +188,18 @@ export async function leaves(how: 'return' | 'fail' | 'new' | 'wait'): Promise<v
   if (how === 'new') await continueAsNew<typeof leaves>('wait');
 }
 
+/** Its handler goes on when the main function has ended. */
+export async function goesOn(): Promise<void> {
+  let ended = false;
+  setHandler(slow, async (name) => {
+    ended = true;
+    for (let i = 0; i < 20; i++) await null;
+    void sleep(1000);
+    return name;
+  });
+  await condition(() => ended);
+}
+
 /** Handlers inside of handlers know which update is theirs. */
 export async function nests(): Promise<unknown[]> {
   const seen: unknown[] = [currentUpdateInfo()];

@@ -5,7 +5,8 @@
  * How many turns a promise takes here is that of the official SDK: what follows it keeps its place in histories.
  */
 
-import { NamespaceNotFoundError, WorkflowExecutionAlreadyStartedError } from '@durably/common/lib/errors';
+import { NamespaceNotFoundError } from '@durably/common/lib/errors';
+import { WorkflowExecutionAlreadyStartedError } from '@durably/common/lib/failure';
 import type { durably } from '@durably/proto';
 import type { CancellationScope } from '../cancellation-scope';
 import type { Outbound, StartedChild } from './chains';

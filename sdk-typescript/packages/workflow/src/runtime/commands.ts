@@ -3,6 +3,7 @@
  * asks of other workflows is in `children`.
  */
 
+import { cutoffStackTrace } from '@durably/common/lib/converter/failure-converter';
 import { msToTs } from '@durably/common/lib/time';
 import type { durably } from '@durably/proto';
 import type { CancellationScope } from '../cancellation-scope';
@@ -42,9 +43,8 @@ export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity
     this.issued.push(command);
   }
 
-  /** Adds a command of the code's; `at` tells where. */
+  /** Adds a command of the code's; `at` tells where. Also when the run has ended: what goes on in the same activation counts. */
   issue(command: Command, at: Error, summary?: string, details?: string): void {
-    if (this.run.outcome.isClosed) return;
     if (this.run.isReplaying) command.location = host().locate(at.stack);
     const shown = (text: string | undefined) => (text ? this.run.payloadConverter.toPayload(text) : undefined);
     if (summary || details) command.userMetadata = { summary: shown(summary), details: shown(details) };
@@ -150,9 +150,10 @@ export class Commands implements Pick<Outbound, 'startTimer' | 'scheduleActivity
     return settled;
   }
 
-  /** Where the run waits, as stack traces of the user's code. */
+  /** Where the run waits, as stack traces of the user's code; each once. */
   stacks(): string[] {
     const all = [...this.activities.values(), ...this.run.children.pending, ...this.timers.values(), ...this.conditions.values()];
-    return all.map(({ at }) => host().mapStack(at.stack ?? ''));
+    const stacks = all.map(({ at }) => cutoffStackTrace(host().mapStack(at.stack ?? '')));
+    return [...new Set(stacks)].filter((stack) => stack !== '');
   }
 }

@@ -3,6 +3,7 @@
 import type { HandlerUnfinishedPolicy, Payload } from '@durably/common';
 import { about, arrayFromPayloads, defaultPayloadConverter } from '@durably/common/lib/converter/payload-converter';
 import { DeterminismViolationError } from '../errors';
+import type { StackTraceFileLocation } from '../handlers';
 import { promised } from './chains';
 import { ReferenceErrorMessage } from './names';
 import { checkUnreserved, isReserved } from './reserved';
@@ -135,7 +136,7 @@ export class Handlers {
         handler: () => ({
           sdk: { name: 'typescript', version: '0.1.0' },
           stacks: this.run.commands.stacks().map((stack) => ({
-            locations: stack.split('\n').map((line) => ({ function_name: line.trim() })),
+            locations: stack.split('\n').map(locationOf),
           })),
           sources: {},
         }),
@@ -165,6 +166,18 @@ export class Handlers {
   unfinished(): Running[] {
     return [...this.running].filter((one) => one.unfinishedPolicy === 'WARN_AND_ABANDON');
   }
+}
+
+/** The parts of a frame: `at fn (file:1:2)`, or `at file:1:2`. */
+function locationOf(frame: string): StackTraceFileLocation {
+  const [, name, file, line, column] = /^\s*at (?:(.*) \()?(.*?)(?::(\d+):(\d+))?\)?$/.exec(frame) ?? [];
+  return {
+    file_path: file,
+    function_name: name,
+    line: line === undefined ? undefined : Number(line),
+    column: column === undefined ? undefined : Number(column),
+    internal_code: false,
+  };
 }
 
 function immediate(query: string, value: unknown): unknown {
