@@ -5,11 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Client } from '@durably/client';
+import { Client, WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@durably/client';
 import { TestWorkflowEnvironment } from '@durably/testing';
 import { NativeConnection, Worker } from '@durably/worker';
 import * as activities from '../activities';
 import { ship } from './children';
+import { cart, checkOut, put } from './updates';
 import { greeting } from './workflows';
 
 async function main(): Promise<string> {
@@ -63,4 +64,35 @@ test('an order has children', async (t) => {
   const options = { args: ['tea', [5, 0, 7]] as [string, number[]], workflowId: 'ship-tea', taskQueue: 'test' };
   const told = await worker.runUntil(environment.client.workflow.execute(ship, options));
   assert.equal(told, 'tea is on its way, 1 of 3 invoices failed');
+});
+
+test('a cart is filled', async (t) => {
+  const environment = await TestWorkflowEnvironment.createTimeSkipping();
+  t.after(() => environment.teardown());
+  const { client, nativeConnection: connection } = environment;
+  const workflowsPath = require.resolve('./updates');
+  const activities = { reserve: async (item: string) => `${item}, reserved` };
+  const worker = await Worker.create({ connection, taskQueue: 'test', workflowsPath, activities });
+  await worker.runUntil(async () => {
+    // snippet: client
+    const handle = await client.workflow.start(cart, { workflowId: 'cart-ann', taskQueue: 'test' });
+    assert.equal(await handle.executeUpdate(put, { args: ['tea'] }), 1);
+    await assert.rejects(handle.executeUpdate(put, { args: [''] }), WorkflowUpdateFailedError);
+    const sent = await handle.startUpdate(put, { args: ['milk'], updateId: 'order-7', waitForStage: 'ACCEPTED' });
+    assert.equal(await sent.result(), 2); // or later, anywhere: handle.getUpdateHandle('order-7').result()
+
+    // In one call: the update, and the start of the workflow if it doesn't run yet.
+    const startWorkflowOperation = new WithStartWorkflowOperation(cart, {
+      workflowId: 'cart-bob',
+      taskQueue: 'test',
+      workflowIdConflictPolicy: 'USE_EXISTING',
+    });
+    assert.equal(await client.workflow.executeUpdateWithStart(put, { args: ['jam'], startWorkflowOperation }), 1);
+    // end snippet
+    await handle.signal(checkOut);
+    assert.deepEqual(await handle.result(), ['tea, reserved', 'milk, reserved']);
+    const other = await startWorkflowOperation.workflowHandle();
+    await other.signal(checkOut);
+    assert.deepEqual(await other.result(), ['jam, reserved']);
+  });
 });
