@@ -186,6 +186,16 @@ type Client interface {
 	QueryWorkflow(ctx context.Context, workflowID, runID, queryType string, args ...any) (converter.EncodedValue, error)
 	QueryWorkflowWithOptions(ctx context.Context, request *QueryWorkflowWithOptionsRequest) (
 		*QueryWorkflowWithOptionsResponse, error)
+	// UpdateWorkflow sends an update and waits until it has come as far as the options say. A rejection, and an error of the
+	// handler, is what the handle's Get returns.
+	UpdateWorkflow(ctx context.Context, options UpdateWorkflowOptions) (WorkflowUpdateHandle, error)
+	// UpdateWithStartWorkflow is UpdateWorkflow of a workflow that is started before if need be; the start says what happens
+	// if it is running.
+	UpdateWithStartWorkflow(ctx context.Context, options UpdateWithStartWorkflowOptions) (WorkflowUpdateHandle, error)
+	// NewWithStartWorkflowOperation says how UpdateWithStartWorkflow starts a workflow. Its WorkflowIDConflictPolicy is required.
+	NewWithStartWorkflowOperation(options StartWorkflowOptions, workflow any, args ...any) WithStartWorkflowOperation
+	// GetWorkflowUpdateHandle is a handle to an update that was sent earlier, by whomever. It asks nobody.
+	GetWorkflowUpdateHandle(options GetWorkflowUpdateHandleOptions) WorkflowUpdateHandle
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (
 		*workflowservice.DescribeWorkflowExecutionResponse, error)
 	DescribeTaskQueue(ctx context.Context, taskqueue string, taskqueueType enumspb.TaskQueueType) (

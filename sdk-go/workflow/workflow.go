@@ -134,16 +134,6 @@ func NewMutex(ctx Context) Mutex { return flow.NewMutex(ctx) }
 // NewSemaphore makes a Semaphore of n.
 func NewSemaphore(ctx Context, n int64) Semaphore { return flow.NewSemaphore(ctx, n) }
 
-// GetSignalChannel is where the signals of a name arrive, however early they came.
-func GetSignalChannel(ctx Context, signalName string) ReceiveChannel {
-	return flow.GetSignalChannel(ctx, signalName)
-}
-
-// SetQueryHandler answers queries of a type with handler: a function of any arguments that returns a value and an error.
-func SetQueryHandler(ctx Context, queryType string, handler any) error {
-	return flow.SetQueryHandler(ctx, queryType, handler)
-}
-
 // ExecuteActivity starts an activity, named by its function or its name. Its options come from WithActivityOptions.
 func ExecuteActivity(ctx Context, activity any, args ...any) Future {
 	return flow.ExecuteActivity(ctx, activity, args...)

@@ -42,6 +42,20 @@ func Connect(ctx context.Context, options *core.ConnectOptions) (*bridge.Client,
 	return connected, Error(err)
 }
 
+type waitingKey struct{}
+
+// Waiting makes calls that wait for an update last until it has come as far as they say. Without it they end when the server
+// has had enough, as calls by the RPC's name do.
+func Waiting(ctx context.Context) context.Context { return context.WithValue(ctx, waitingKey{}, true) }
+
+func waitsForUpdate(method string) bool {
+	switch method {
+	case "UpdateWorkflowExecution", "PollWorkflowExecutionUpdate", "ExecuteMultiOperation":
+		return true
+	}
+	return false
+}
+
 // Invoke carries out a unary call, with the core's retries.
 func (c *Connection) Invoke(ctx context.Context, path string, request, response any, _ ...grpc.CallOption) error {
 	encoded, err := proto.Marshal(request.(proto.Message))
@@ -49,7 +63,8 @@ func (c *Connection) Invoke(ctx context.Context, path string, request, response 
 		return err
 	}
 	service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	call := &core.Call{Service: service, Method: method, Request: encoded, Timeout: remaining(ctx), Retry: true}
+	retry := !waitsForUpdate(method) || ctx.Value(waitingKey{}) != nil
+	call := &core.Call{Service: service, Method: method, Request: encoded, Timeout: remaining(ctx), Retry: retry}
 	if outgoing, ok := metadata.FromOutgoingContext(ctx); ok {
 		call.Metadata = map[string]string{}
 		for key, values := range outgoing {

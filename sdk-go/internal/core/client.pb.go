@@ -502,6 +502,7 @@ type Call struct {
 	Timeout       *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	Metadata      map[string]string      `protobuf:"bytes,5,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Retry         bool                   `protobuf:"varint,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	Clock         AwaitWorkflow_Clock    `protobuf:"varint,7,opt,name=clock,proto3,enum=durably.core.v1.AwaitWorkflow_Clock" json:"clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -576,6 +577,13 @@ func (x *Call) GetRetry() bool {
 		return x.Retry
 	}
 	return false
+}
+
+func (x *Call) GetClock() AwaitWorkflow_Clock {
+	if x != nil {
+		return x.Clock
+	}
+	return AwaitWorkflow_BY_CONNECTION
 }
 
 type CallResult struct {
@@ -1246,14 +1254,15 @@ const file_durably_core_v1_client_proto_rawDesc = "" +
 	"namespaces\x12\x16\n" +
 	"\x06listen\x18\x02 \x01(\tR\x06listen\x12#\n" +
 	"\rtime_skipping\x18\x03 \x01(\bR\ftimeSkipping\x12\x1b\n" +
-	"\tfail_fast\x18\x04 \x01(\bR\bfailFast\"\x9b\x02\n" +
+	"\tfail_fast\x18\x04 \x01(\bR\bfailFast\"\xd7\x02\n" +
 	"\x04Call\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\fR\arequest\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12?\n" +
 	"\bmetadata\x18\x05 \x03(\v2#.durably.core.v1.Call.MetadataEntryR\bmetadata\x12\x14\n" +
-	"\x05retry\x18\x06 \x01(\bR\x05retry\x1a;\n" +
+	"\x05retry\x18\x06 \x01(\bR\x05retry\x12:\n" +
+	"\x05clock\x18\a \x01(\x0e2$.durably.core.v1.AwaitWorkflow.ClockR\x05clock\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
@@ -1361,23 +1370,24 @@ var file_durably_core_v1_client_proto_depIdxs = []int32{
 	19, // 9: durably.core.v1.KeepAliveOptions.timeout:type_name -> google.protobuf.Duration
 	19, // 10: durably.core.v1.Call.timeout:type_name -> google.protobuf.Duration
 	16, // 11: durably.core.v1.Call.metadata:type_name -> durably.core.v1.Call.MetadataEntry
-	12, // 12: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
-	19, // 13: durably.core.v1.SleepRequest.duration:type_name -> google.protobuf.Duration
-	19, // 14: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
-	17, // 15: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
-	0,  // 16: durably.core.v1.AwaitWorkflow.clock:type_name -> durably.core.v1.AwaitWorkflow.Clock
-	20, // 17: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
-	21, // 18: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
-	20, // 19: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
-	18, // 20: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
-	22, // 21: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
-	22, // 22: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
-	20, // 23: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	0,  // 12: durably.core.v1.Call.clock:type_name -> durably.core.v1.AwaitWorkflow.Clock
+	12, // 13: durably.core.v1.CallResult.error:type_name -> durably.core.v1.CallError
+	19, // 14: durably.core.v1.SleepRequest.duration:type_name -> google.protobuf.Duration
+	19, // 15: durably.core.v1.AwaitWorkflow.timeout:type_name -> google.protobuf.Duration
+	17, // 16: durably.core.v1.AwaitWorkflow.metadata:type_name -> durably.core.v1.AwaitWorkflow.MetadataEntry
+	0,  // 17: durably.core.v1.AwaitWorkflow.clock:type_name -> durably.core.v1.AwaitWorkflow.Clock
+	20, // 18: durably.core.v1.WorkflowResult.completed:type_name -> temporal.api.common.v1.Payloads
+	21, // 19: durably.core.v1.WorkflowResult.failed:type_name -> temporal.api.failure.v1.Failure
+	20, // 20: durably.core.v1.WorkflowResult.cancelled:type_name -> temporal.api.common.v1.Payloads
+	18, // 21: durably.core.v1.WorkflowResult.terminated:type_name -> durably.core.v1.WorkflowResult.Terminated
+	22, // 22: durably.core.v1.WorkflowResult.timed_out:type_name -> temporal.api.enums.v1.RetryState
+	22, // 23: durably.core.v1.WorkflowResult.retry_state:type_name -> temporal.api.enums.v1.RetryState
+	20, // 24: durably.core.v1.WorkflowResult.Terminated.details:type_name -> temporal.api.common.v1.Payloads
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_client_proto_init() }

@@ -189,7 +189,7 @@ func (x Evict_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Evict_Reason.Descriptor instead.
 func (Evict_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{18, 0}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{19, 0}
 }
 
 type WorkflowActivation struct {
@@ -308,6 +308,7 @@ type WorkflowJob struct {
 	//	*WorkflowJob_ResolveChildWorkflow
 	//	*WorkflowJob_ResolveSignalExternalWorkflow
 	//	*WorkflowJob_ResolveRequestCancelExternalWorkflow
+	//	*WorkflowJob_Update
 	Job           isWorkflowJob_Job `protobuf_oneof:"job"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -458,6 +459,15 @@ func (x *WorkflowJob) GetResolveRequestCancelExternalWorkflow() *ResolveRequestC
 	return nil
 }
 
+func (x *WorkflowJob) GetUpdate() *UpdateReceived {
+	if x != nil {
+		if x, ok := x.Job.(*WorkflowJob_Update); ok {
+			return x.Update
+		}
+	}
+	return nil
+}
+
 type isWorkflowJob_Job interface {
 	isWorkflowJob_Job()
 }
@@ -510,6 +520,10 @@ type WorkflowJob_ResolveRequestCancelExternalWorkflow struct {
 	ResolveRequestCancelExternalWorkflow *ResolveRequestCancelExternalWorkflow `protobuf:"bytes,12,opt,name=resolve_request_cancel_external_workflow,json=resolveRequestCancelExternalWorkflow,proto3,oneof"`
 }
 
+type WorkflowJob_Update struct {
+	Update *UpdateReceived `protobuf:"bytes,14,opt,name=update,proto3,oneof"`
+}
+
 func (*WorkflowJob_Initialize) isWorkflowJob_Job() {}
 
 func (*WorkflowJob_FireTimer) isWorkflowJob_Job() {}
@@ -533,6 +547,8 @@ func (*WorkflowJob_ResolveChildWorkflow) isWorkflowJob_Job() {}
 func (*WorkflowJob_ResolveSignalExternalWorkflow) isWorkflowJob_Job() {}
 
 func (*WorkflowJob_ResolveRequestCancelExternalWorkflow) isWorkflowJob_Job() {}
+
+func (*WorkflowJob_Update) isWorkflowJob_Job() {}
 
 type InitializeWorkflow struct {
 	state                       protoimpl.MessageState     `protogen:"open.v1"`
@@ -1656,6 +1672,90 @@ func (x *QueryReceived) GetHeaders() map[string]*v1.Payload {
 	return nil
 }
 
+type UpdateReceived struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Arguments     []*v1.Payload          `protobuf:"bytes,3,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	Headers       map[string]*v1.Payload `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Identity      string                 `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`
+	RunValidator  bool                   `protobuf:"varint,6,opt,name=run_validator,json=runValidator,proto3" json:"run_validator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateReceived) Reset() {
+	*x = UpdateReceived{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateReceived) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateReceived) ProtoMessage() {}
+
+func (x *UpdateReceived) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateReceived.ProtoReflect.Descriptor instead.
+func (*UpdateReceived) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UpdateReceived) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateReceived) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateReceived) GetArguments() []*v1.Payload {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
+func (x *UpdateReceived) GetHeaders() map[string]*v1.Payload {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *UpdateReceived) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *UpdateReceived) GetRunValidator() bool {
+	if x != nil {
+		return x.RunValidator
+	}
+	return false
+}
+
 type CancelReceived struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1665,7 +1765,7 @@ type CancelReceived struct {
 
 func (x *CancelReceived) Reset() {
 	*x = CancelReceived{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1777,7 @@ func (x *CancelReceived) String() string {
 func (*CancelReceived) ProtoMessage() {}
 
 func (x *CancelReceived) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[16]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1790,7 @@ func (x *CancelReceived) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReceived.ProtoReflect.Descriptor instead.
 func (*CancelReceived) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{16}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelReceived) GetReason() string {
@@ -1709,7 +1809,7 @@ type UpdateRandomSeed struct {
 
 func (x *UpdateRandomSeed) Reset() {
 	*x = UpdateRandomSeed{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1821,7 @@ func (x *UpdateRandomSeed) String() string {
 func (*UpdateRandomSeed) ProtoMessage() {}
 
 func (x *UpdateRandomSeed) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[17]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1834,7 @@ func (x *UpdateRandomSeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRandomSeed.ProtoReflect.Descriptor instead.
 func (*UpdateRandomSeed) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{17}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpdateRandomSeed) GetRandomnessSeed() uint64 {
@@ -1754,7 +1854,7 @@ type Evict struct {
 
 func (x *Evict) Reset() {
 	*x = Evict{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1866,7 @@ func (x *Evict) String() string {
 func (*Evict) ProtoMessage() {}
 
 func (x *Evict) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[18]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1879,7 @@ func (x *Evict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evict.ProtoReflect.Descriptor instead.
 func (*Evict) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{18}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Evict) GetReason() Evict_Reason {
@@ -1810,7 +1910,7 @@ type WorkflowCompletion struct {
 
 func (x *WorkflowCompletion) Reset() {
 	*x = WorkflowCompletion{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +1922,7 @@ func (x *WorkflowCompletion) String() string {
 func (*WorkflowCompletion) ProtoMessage() {}
 
 func (x *WorkflowCompletion) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[19]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +1935,7 @@ func (x *WorkflowCompletion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCompletion.ProtoReflect.Descriptor instead.
 func (*WorkflowCompletion) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{19}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WorkflowCompletion) GetRunId() string {
@@ -1897,7 +1997,7 @@ type ActivationSuccess struct {
 
 func (x *ActivationSuccess) Reset() {
 	*x = ActivationSuccess{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2009,7 @@ func (x *ActivationSuccess) String() string {
 func (*ActivationSuccess) ProtoMessage() {}
 
 func (x *ActivationSuccess) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[20]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2022,7 @@ func (x *ActivationSuccess) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationSuccess.ProtoReflect.Descriptor instead.
 func (*ActivationSuccess) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{20}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ActivationSuccess) GetCommands() []*WorkflowCommand {
@@ -1956,7 +2056,7 @@ type ActivationFailure struct {
 
 func (x *ActivationFailure) Reset() {
 	*x = ActivationFailure{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2068,7 @@ func (x *ActivationFailure) String() string {
 func (*ActivationFailure) ProtoMessage() {}
 
 func (x *ActivationFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[21]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2081,7 @@ func (x *ActivationFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivationFailure.ProtoReflect.Descriptor instead.
 func (*ActivationFailure) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{21}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ActivationFailure) GetFailure() *v11.Failure {
@@ -2018,6 +2118,7 @@ type WorkflowCommand struct {
 	//	*WorkflowCommand_SignalExternalWorkflow
 	//	*WorkflowCommand_RequestCancelExternalWorkflow
 	//	*WorkflowCommand_CancelSignalExternalWorkflow
+	//	*WorkflowCommand_UpdateAnswer
 	Command       isWorkflowCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2025,7 +2126,7 @@ type WorkflowCommand struct {
 
 func (x *WorkflowCommand) Reset() {
 	*x = WorkflowCommand{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2138,7 @@ func (x *WorkflowCommand) String() string {
 func (*WorkflowCommand) ProtoMessage() {}
 
 func (x *WorkflowCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[22]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2151,7 @@ func (x *WorkflowCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkflowCommand.ProtoReflect.Descriptor instead.
 func (*WorkflowCommand) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{22}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WorkflowCommand) GetUserMetadata() *v13.UserMetadata {
@@ -2200,6 +2301,15 @@ func (x *WorkflowCommand) GetCancelSignalExternalWorkflow() *CancelSignalExterna
 	return nil
 }
 
+func (x *WorkflowCommand) GetUpdateAnswer() *UpdateAnswer {
+	if x != nil {
+		if x, ok := x.Command.(*WorkflowCommand_UpdateAnswer); ok {
+			return x.UpdateAnswer
+		}
+	}
+	return nil
+}
+
 type isWorkflowCommand_Command interface {
 	isWorkflowCommand_Command()
 }
@@ -2260,6 +2370,10 @@ type WorkflowCommand_CancelSignalExternalWorkflow struct {
 	CancelSignalExternalWorkflow *CancelSignalExternalWorkflow `protobuf:"bytes,30,opt,name=cancel_signal_external_workflow,json=cancelSignalExternalWorkflow,proto3,oneof"`
 }
 
+type WorkflowCommand_UpdateAnswer struct {
+	UpdateAnswer *UpdateAnswer `protobuf:"bytes,24,opt,name=update_answer,json=updateAnswer,proto3,oneof"`
+}
+
 func (*WorkflowCommand_StartTimer) isWorkflowCommand_Command() {}
 
 func (*WorkflowCommand_CancelTimer) isWorkflowCommand_Command() {}
@@ -2288,6 +2402,8 @@ func (*WorkflowCommand_RequestCancelExternalWorkflow) isWorkflowCommand_Command(
 
 func (*WorkflowCommand_CancelSignalExternalWorkflow) isWorkflowCommand_Command() {}
 
+func (*WorkflowCommand_UpdateAnswer) isWorkflowCommand_Command() {}
+
 type StartTimer struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	Seq                uint32                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -2298,7 +2414,7 @@ type StartTimer struct {
 
 func (x *StartTimer) Reset() {
 	*x = StartTimer{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2426,7 @@ func (x *StartTimer) String() string {
 func (*StartTimer) ProtoMessage() {}
 
 func (x *StartTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[23]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2439,7 @@ func (x *StartTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTimer.ProtoReflect.Descriptor instead.
 func (*StartTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{23}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StartTimer) GetSeq() uint32 {
@@ -2349,7 +2465,7 @@ type CancelTimer struct {
 
 func (x *CancelTimer) Reset() {
 	*x = CancelTimer{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[24]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2477,7 @@ func (x *CancelTimer) String() string {
 func (*CancelTimer) ProtoMessage() {}
 
 func (x *CancelTimer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[24]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2490,7 @@ func (x *CancelTimer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTimer.ProtoReflect.Descriptor instead.
 func (*CancelTimer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{24}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelTimer) GetSeq() uint32 {
@@ -2406,7 +2522,7 @@ type ScheduleActivity struct {
 
 func (x *ScheduleActivity) Reset() {
 	*x = ScheduleActivity{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[25]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2418,7 +2534,7 @@ func (x *ScheduleActivity) String() string {
 func (*ScheduleActivity) ProtoMessage() {}
 
 func (x *ScheduleActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[25]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2431,7 +2547,7 @@ func (x *ScheduleActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleActivity.ProtoReflect.Descriptor instead.
 func (*ScheduleActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{25}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ScheduleActivity) GetSeq() uint32 {
@@ -2541,7 +2657,7 @@ type RequestCancelActivity struct {
 
 func (x *RequestCancelActivity) Reset() {
 	*x = RequestCancelActivity{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[26]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2669,7 @@ func (x *RequestCancelActivity) String() string {
 func (*RequestCancelActivity) ProtoMessage() {}
 
 func (x *RequestCancelActivity) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[26]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2682,7 @@ func (x *RequestCancelActivity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestCancelActivity.ProtoReflect.Descriptor instead.
 func (*RequestCancelActivity) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{26}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RequestCancelActivity) GetSeq() uint32 {
@@ -2602,7 +2718,7 @@ type StartChildWorkflow struct {
 
 func (x *StartChildWorkflow) Reset() {
 	*x = StartChildWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[27]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2614,7 +2730,7 @@ func (x *StartChildWorkflow) String() string {
 func (*StartChildWorkflow) ProtoMessage() {}
 
 func (x *StartChildWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[27]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2627,7 +2743,7 @@ func (x *StartChildWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartChildWorkflow.ProtoReflect.Descriptor instead.
 func (*StartChildWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{27}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartChildWorkflow) GetSeq() uint32 {
@@ -2766,7 +2882,7 @@ type CancelChildWorkflow struct {
 
 func (x *CancelChildWorkflow) Reset() {
 	*x = CancelChildWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[28]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2894,7 @@ func (x *CancelChildWorkflow) String() string {
 func (*CancelChildWorkflow) ProtoMessage() {}
 
 func (x *CancelChildWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[28]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2907,7 @@ func (x *CancelChildWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelChildWorkflow.ProtoReflect.Descriptor instead.
 func (*CancelChildWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{28}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CancelChildWorkflow) GetSeq() uint32 {
@@ -2825,7 +2941,7 @@ type SignalExternalWorkflow struct {
 
 func (x *SignalExternalWorkflow) Reset() {
 	*x = SignalExternalWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[29]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2837,7 +2953,7 @@ func (x *SignalExternalWorkflow) String() string {
 func (*SignalExternalWorkflow) ProtoMessage() {}
 
 func (x *SignalExternalWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[29]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2850,7 +2966,7 @@ func (x *SignalExternalWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalExternalWorkflow.ProtoReflect.Descriptor instead.
 func (*SignalExternalWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{29}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SignalExternalWorkflow) GetSeq() uint32 {
@@ -2933,7 +3049,7 @@ type ExternalWorkflow struct {
 
 func (x *ExternalWorkflow) Reset() {
 	*x = ExternalWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[30]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3061,7 @@ func (x *ExternalWorkflow) String() string {
 func (*ExternalWorkflow) ProtoMessage() {}
 
 func (x *ExternalWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[30]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3074,7 @@ func (x *ExternalWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExternalWorkflow.ProtoReflect.Descriptor instead.
 func (*ExternalWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{30}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExternalWorkflow) GetNamespace() string {
@@ -2991,7 +3107,7 @@ type CancelSignalExternalWorkflow struct {
 
 func (x *CancelSignalExternalWorkflow) Reset() {
 	*x = CancelSignalExternalWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[31]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3119,7 @@ func (x *CancelSignalExternalWorkflow) String() string {
 func (*CancelSignalExternalWorkflow) ProtoMessage() {}
 
 func (x *CancelSignalExternalWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[31]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3132,7 @@ func (x *CancelSignalExternalWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelSignalExternalWorkflow.ProtoReflect.Descriptor instead.
 func (*CancelSignalExternalWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{31}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CancelSignalExternalWorkflow) GetSeq() uint32 {
@@ -3037,7 +3153,7 @@ type RequestCancelExternalWorkflow struct {
 
 func (x *RequestCancelExternalWorkflow) Reset() {
 	*x = RequestCancelExternalWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[32]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3165,7 @@ func (x *RequestCancelExternalWorkflow) String() string {
 func (*RequestCancelExternalWorkflow) ProtoMessage() {}
 
 func (x *RequestCancelExternalWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[32]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3178,7 @@ func (x *RequestCancelExternalWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestCancelExternalWorkflow.ProtoReflect.Descriptor instead.
 func (*RequestCancelExternalWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{32}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RequestCancelExternalWorkflow) GetSeq() uint32 {
@@ -3095,7 +3211,7 @@ type CompleteWorkflow struct {
 
 func (x *CompleteWorkflow) Reset() {
 	*x = CompleteWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[33]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3223,7 @@ func (x *CompleteWorkflow) String() string {
 func (*CompleteWorkflow) ProtoMessage() {}
 
 func (x *CompleteWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[33]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3236,7 @@ func (x *CompleteWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteWorkflow.ProtoReflect.Descriptor instead.
 func (*CompleteWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{33}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CompleteWorkflow) GetResult() *v1.Payload {
@@ -3139,7 +3255,7 @@ type FailWorkflow struct {
 
 func (x *FailWorkflow) Reset() {
 	*x = FailWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[34]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3267,7 @@ func (x *FailWorkflow) String() string {
 func (*FailWorkflow) ProtoMessage() {}
 
 func (x *FailWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[34]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3280,7 @@ func (x *FailWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FailWorkflow.ProtoReflect.Descriptor instead.
 func (*FailWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{34}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FailWorkflow) GetFailure() *v11.Failure {
@@ -3183,7 +3299,7 @@ type CancelWorkflow struct {
 
 func (x *CancelWorkflow) Reset() {
 	*x = CancelWorkflow{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[35]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3311,7 @@ func (x *CancelWorkflow) String() string {
 func (*CancelWorkflow) ProtoMessage() {}
 
 func (x *CancelWorkflow) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[35]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3324,7 @@ func (x *CancelWorkflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWorkflow.ProtoReflect.Descriptor instead.
 func (*CancelWorkflow) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{35}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CancelWorkflow) GetDetails() *v1.Payloads {
@@ -3235,7 +3351,7 @@ type ContinueAsNew struct {
 
 func (x *ContinueAsNew) Reset() {
 	*x = ContinueAsNew{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[36]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3363,7 @@ func (x *ContinueAsNew) String() string {
 func (*ContinueAsNew) ProtoMessage() {}
 
 func (x *ContinueAsNew) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[36]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3376,7 @@ func (x *ContinueAsNew) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContinueAsNew.ProtoReflect.Descriptor instead.
 func (*ContinueAsNew) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{36}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ContinueAsNew) GetWorkflowType() string {
@@ -3340,7 +3456,7 @@ type QueryAnswer struct {
 
 func (x *QueryAnswer) Reset() {
 	*x = QueryAnswer{}
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[37]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3352,7 +3468,7 @@ func (x *QueryAnswer) String() string {
 func (*QueryAnswer) ProtoMessage() {}
 
 func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_durably_core_v1_workflow_proto_msgTypes[37]
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3365,7 +3481,7 @@ func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
 func (*QueryAnswer) Descriptor() ([]byte, []int) {
-	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{37}
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *QueryAnswer) GetId() string {
@@ -3416,6 +3532,164 @@ func (*QueryAnswer_Succeeded) isQueryAnswer_Answer() {}
 
 func (*QueryAnswer_Failed) isQueryAnswer_Answer() {}
 
+type UpdateAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Types that are valid to be assigned to Answer:
+	//
+	//	*UpdateAnswer_Accepted
+	//	*UpdateAnswer_Rejected
+	//	*UpdateAnswer_Succeeded
+	//	*UpdateAnswer_Failed
+	Answer        isUpdateAnswer_Answer `protobuf_oneof:"answer"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateAnswer) Reset() {
+	*x = UpdateAnswer{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateAnswer) ProtoMessage() {}
+
+func (x *UpdateAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateAnswer.ProtoReflect.Descriptor instead.
+func (*UpdateAnswer) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *UpdateAnswer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateAnswer) GetAnswer() isUpdateAnswer_Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *UpdateAnswer) GetAccepted() *UpdateAccepted {
+	if x != nil {
+		if x, ok := x.Answer.(*UpdateAnswer_Accepted); ok {
+			return x.Accepted
+		}
+	}
+	return nil
+}
+
+func (x *UpdateAnswer) GetRejected() *v11.Failure {
+	if x != nil {
+		if x, ok := x.Answer.(*UpdateAnswer_Rejected); ok {
+			return x.Rejected
+		}
+	}
+	return nil
+}
+
+func (x *UpdateAnswer) GetSucceeded() *v1.Payload {
+	if x != nil {
+		if x, ok := x.Answer.(*UpdateAnswer_Succeeded); ok {
+			return x.Succeeded
+		}
+	}
+	return nil
+}
+
+func (x *UpdateAnswer) GetFailed() *v11.Failure {
+	if x != nil {
+		if x, ok := x.Answer.(*UpdateAnswer_Failed); ok {
+			return x.Failed
+		}
+	}
+	return nil
+}
+
+type isUpdateAnswer_Answer interface {
+	isUpdateAnswer_Answer()
+}
+
+type UpdateAnswer_Accepted struct {
+	Accepted *UpdateAccepted `protobuf:"bytes,2,opt,name=accepted,proto3,oneof"`
+}
+
+type UpdateAnswer_Rejected struct {
+	Rejected *v11.Failure `protobuf:"bytes,3,opt,name=rejected,proto3,oneof"`
+}
+
+type UpdateAnswer_Succeeded struct {
+	Succeeded *v1.Payload `protobuf:"bytes,4,opt,name=succeeded,proto3,oneof"`
+}
+
+type UpdateAnswer_Failed struct {
+	Failed *v11.Failure `protobuf:"bytes,5,opt,name=failed,proto3,oneof"`
+}
+
+func (*UpdateAnswer_Accepted) isUpdateAnswer_Answer() {}
+
+func (*UpdateAnswer_Rejected) isUpdateAnswer_Answer() {}
+
+func (*UpdateAnswer_Succeeded) isUpdateAnswer_Answer() {}
+
+func (*UpdateAnswer_Failed) isUpdateAnswer_Answer() {}
+
+type UpdateAccepted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateAccepted) Reset() {
+	*x = UpdateAccepted{}
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateAccepted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateAccepted) ProtoMessage() {}
+
+func (x *UpdateAccepted) ProtoReflect() protoreflect.Message {
+	mi := &file_durably_core_v1_workflow_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateAccepted.ProtoReflect.Descriptor instead.
+func (*UpdateAccepted) Descriptor() ([]byte, []int) {
+	return file_durably_core_v1_workflow_proto_rawDescGZIP(), []int{40}
+}
+
 var File_durably_core_v1_workflow_proto protoreflect.FileDescriptor
 
 const file_durably_core_v1_workflow_proto_rawDesc = "" +
@@ -3429,7 +3703,7 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x12history_size_bytes\x18\x05 \x01(\x03R\x10historySizeBytes\x129\n" +
 	"\x19continue_as_new_suggested\x18\x06 \x01(\bR\x16continueAsNewSuggested\x120\n" +
 	"\x04jobs\x18\a \x03(\v2\x1c.durably.core.v1.WorkflowJobR\x04jobs\x12'\n" +
-	"\x0favailable_flags\x18\b \x03(\rR\x0eavailableFlags\"\xf3\a\n" +
+	"\x0favailable_flags\x18\b \x03(\rR\x0eavailableFlags\"\xae\b\n" +
 	"\vWorkflowJob\x12E\n" +
 	"\n" +
 	"initialize\x18\x01 \x01(\v2#.durably.core.v1.InitializeWorkflowH\x00R\n" +
@@ -3446,7 +3720,8 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x16resolve_child_workflow\x18\n" +
 	" \x01(\v2%.durably.core.v1.ResolveChildWorkflowH\x00R\x14resolveChildWorkflow\x12y\n" +
 	" resolve_signal_external_workflow\x18\v \x01(\v2..durably.core.v1.ResolveSignalExternalWorkflowH\x00R\x1dresolveSignalExternalWorkflow\x12\x8f\x01\n" +
-	"(resolve_request_cancel_external_workflow\x18\f \x01(\v25.durably.core.v1.ResolveRequestCancelExternalWorkflowH\x00R$resolveRequestCancelExternalWorkflowB\x05\n" +
+	"(resolve_request_cancel_external_workflow\x18\f \x01(\v25.durably.core.v1.ResolveRequestCancelExternalWorkflowH\x00R$resolveRequestCancelExternalWorkflow\x129\n" +
+	"\x06update\x18\x0e \x01(\v2\x1f.durably.core.v1.UpdateReceivedH\x00R\x06updateB\x05\n" +
 	"\x03job\"\xb4\f\n" +
 	"\x12InitializeWorkflow\x12#\n" +
 	"\rworkflow_type\x18\x01 \x01(\tR\fworkflowType\x12\x1f\n" +
@@ -3543,6 +3818,16 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\aheaders\x18\x04 \x03(\v2+.durably.core.v1.QueryReceived.HeadersEntryR\aheaders\x1a[\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
+	"\x05value\x18\x02 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x05value:\x028\x01\"\xd9\x02\n" +
+	"\x0eUpdateReceived\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12=\n" +
+	"\targuments\x18\x03 \x03(\v2\x1f.temporal.api.common.v1.PayloadR\targuments\x12F\n" +
+	"\aheaders\x18\x04 \x03(\v2,.durably.core.v1.UpdateReceived.HeadersEntryR\aheaders\x12\x1a\n" +
+	"\bidentity\x18\x05 \x01(\tR\bidentity\x12#\n" +
+	"\rrun_validator\x18\x06 \x01(\bR\frunValidator\x1a[\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x125\n" +
 	"\x05value\x18\x02 \x01(\v2\x1f.temporal.api.common.v1.PayloadR\x05value:\x028\x01\"(\n" +
 	"\x0eCancelReceived\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\";\n" +
@@ -3575,7 +3860,7 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"cacheBytes\"w\n" +
 	"\x11ActivationFailure\x12:\n" +
 	"\afailure\x18\x01 \x01(\v2 .temporal.api.failure.v1.FailureR\afailure\x12&\n" +
-	"\x0enondeterminism\x18\x02 \x01(\bR\x0enondeterminism\"\xb5\n" +
+	"\x0enondeterminism\x18\x02 \x01(\bR\x0enondeterminism\"\xfb\n" +
 	"\n" +
 	"\x0fWorkflowCommand\x12F\n" +
 	"\ruser_metadata\x18\x01 \x01(\v2!.temporal.api.sdk.v1.UserMetadataR\fuserMetadata\x12\x1a\n" +
@@ -3595,7 +3880,8 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x15cancel_child_workflow\x18\x14 \x01(\v2$.durably.core.v1.CancelChildWorkflowH\x00R\x13cancelChildWorkflow\x12c\n" +
 	"\x18signal_external_workflow\x18\x15 \x01(\v2'.durably.core.v1.SignalExternalWorkflowH\x00R\x16signalExternalWorkflow\x12y\n" +
 	" request_cancel_external_workflow\x18\x16 \x01(\v2..durably.core.v1.RequestCancelExternalWorkflowH\x00R\x1drequestCancelExternalWorkflow\x12v\n" +
-	"\x1fcancel_signal_external_workflow\x18\x1e \x01(\v2-.durably.core.v1.CancelSignalExternalWorkflowH\x00R\x1ccancelSignalExternalWorkflowB\t\n" +
+	"\x1fcancel_signal_external_workflow\x18\x1e \x01(\v2-.durably.core.v1.CancelSignalExternalWorkflowH\x00R\x1ccancelSignalExternalWorkflow\x12D\n" +
+	"\rupdate_answer\x18\x18 \x01(\v2\x1d.durably.core.v1.UpdateAnswerH\x00R\fupdateAnswerB\t\n" +
 	"\acommand\"l\n" +
 	"\n" +
 	"StartTimer\x12\x10\n" +
@@ -3703,7 +3989,15 @@ const file_durably_core_v1_workflow_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12?\n" +
 	"\tsucceeded\x18\x02 \x01(\v2\x1f.temporal.api.common.v1.PayloadH\x00R\tsucceeded\x12:\n" +
 	"\x06failed\x18\x03 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\x06failedB\b\n" +
-	"\x06answer*X\n" +
+	"\x06answer\"\xa4\x02\n" +
+	"\fUpdateAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
+	"\baccepted\x18\x02 \x01(\v2\x1f.durably.core.v1.UpdateAcceptedH\x00R\baccepted\x12>\n" +
+	"\brejected\x18\x03 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\brejected\x12?\n" +
+	"\tsucceeded\x18\x04 \x01(\v2\x1f.temporal.api.common.v1.PayloadH\x00R\tsucceeded\x12:\n" +
+	"\x06failed\x18\x05 \x01(\v2 .temporal.api.failure.v1.FailureH\x00R\x06failedB\b\n" +
+	"\x06answer\"\x10\n" +
+	"\x0eUpdateAccepted*X\n" +
 	"\x18ActivityCancellationType\x12\x0e\n" +
 	"\n" +
 	"TRY_CANCEL\x10\x00\x12\x1f\n" +
@@ -3728,196 +4022,209 @@ func file_durably_core_v1_workflow_proto_rawDescGZIP() []byte {
 }
 
 var file_durably_core_v1_workflow_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_durably_core_v1_workflow_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_durably_core_v1_workflow_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_durably_core_v1_workflow_proto_goTypes = []any{
-	(ActivityCancellationType)(0),                   // 0: durably.core.v1.ActivityCancellationType
-	(ChildWorkflowCancellationType)(0),              // 1: durably.core.v1.ChildWorkflowCancellationType
-	(Evict_Reason)(0),                               // 2: durably.core.v1.Evict.Reason
-	(*WorkflowActivation)(nil),                      // 3: durably.core.v1.WorkflowActivation
-	(*WorkflowJob)(nil),                             // 4: durably.core.v1.WorkflowJob
-	(*InitializeWorkflow)(nil),                      // 5: durably.core.v1.InitializeWorkflow
-	(*FireTimer)(nil),                               // 6: durably.core.v1.FireTimer
-	(*ResolveActivity)(nil),                         // 7: durably.core.v1.ResolveActivity
-	(*ActivityResolution)(nil),                      // 8: durably.core.v1.ActivityResolution
-	(*ResolveChildWorkflowStart)(nil),               // 9: durably.core.v1.ResolveChildWorkflowStart
-	(*ChildWorkflowStarted)(nil),                    // 10: durably.core.v1.ChildWorkflowStarted
-	(*ChildWorkflowStartFailed)(nil),                // 11: durably.core.v1.ChildWorkflowStartFailed
-	(*ResolveChildWorkflow)(nil),                    // 12: durably.core.v1.ResolveChildWorkflow
-	(*ChildWorkflowResolution)(nil),                 // 13: durably.core.v1.ChildWorkflowResolution
-	(*ChildWorkflowSuccess)(nil),                    // 14: durably.core.v1.ChildWorkflowSuccess
-	(*ResolveSignalExternalWorkflow)(nil),           // 15: durably.core.v1.ResolveSignalExternalWorkflow
-	(*ResolveRequestCancelExternalWorkflow)(nil),    // 16: durably.core.v1.ResolveRequestCancelExternalWorkflow
-	(*SignalReceived)(nil),                          // 17: durably.core.v1.SignalReceived
-	(*QueryReceived)(nil),                           // 18: durably.core.v1.QueryReceived
-	(*CancelReceived)(nil),                          // 19: durably.core.v1.CancelReceived
-	(*UpdateRandomSeed)(nil),                        // 20: durably.core.v1.UpdateRandomSeed
-	(*Evict)(nil),                                   // 21: durably.core.v1.Evict
-	(*WorkflowCompletion)(nil),                      // 22: durably.core.v1.WorkflowCompletion
-	(*ActivationSuccess)(nil),                       // 23: durably.core.v1.ActivationSuccess
-	(*ActivationFailure)(nil),                       // 24: durably.core.v1.ActivationFailure
-	(*WorkflowCommand)(nil),                         // 25: durably.core.v1.WorkflowCommand
-	(*StartTimer)(nil),                              // 26: durably.core.v1.StartTimer
-	(*CancelTimer)(nil),                             // 27: durably.core.v1.CancelTimer
-	(*ScheduleActivity)(nil),                        // 28: durably.core.v1.ScheduleActivity
-	(*RequestCancelActivity)(nil),                   // 29: durably.core.v1.RequestCancelActivity
-	(*StartChildWorkflow)(nil),                      // 30: durably.core.v1.StartChildWorkflow
-	(*CancelChildWorkflow)(nil),                     // 31: durably.core.v1.CancelChildWorkflow
-	(*SignalExternalWorkflow)(nil),                  // 32: durably.core.v1.SignalExternalWorkflow
-	(*ExternalWorkflow)(nil),                        // 33: durably.core.v1.ExternalWorkflow
-	(*CancelSignalExternalWorkflow)(nil),            // 34: durably.core.v1.CancelSignalExternalWorkflow
-	(*RequestCancelExternalWorkflow)(nil),           // 35: durably.core.v1.RequestCancelExternalWorkflow
-	(*CompleteWorkflow)(nil),                        // 36: durably.core.v1.CompleteWorkflow
-	(*FailWorkflow)(nil),                            // 37: durably.core.v1.FailWorkflow
-	(*CancelWorkflow)(nil),                          // 38: durably.core.v1.CancelWorkflow
-	(*ContinueAsNew)(nil),                           // 39: durably.core.v1.ContinueAsNew
-	(*QueryAnswer)(nil),                             // 40: durably.core.v1.QueryAnswer
-	nil,                                             // 41: durably.core.v1.InitializeWorkflow.HeadersEntry
-	nil,                                             // 42: durably.core.v1.SignalReceived.HeadersEntry
-	nil,                                             // 43: durably.core.v1.QueryReceived.HeadersEntry
-	nil,                                             // 44: durably.core.v1.ScheduleActivity.HeadersEntry
-	nil,                                             // 45: durably.core.v1.StartChildWorkflow.HeadersEntry
-	nil,                                             // 46: durably.core.v1.SignalExternalWorkflow.HeadersEntry
-	nil,                                             // 47: durably.core.v1.ContinueAsNew.HeadersEntry
-	(*timestamppb.Timestamp)(nil),                   // 48: google.protobuf.Timestamp
-	(*v1.Payload)(nil),                              // 49: temporal.api.common.v1.Payload
-	(*v1.WorkflowExecution)(nil),                    // 50: temporal.api.common.v1.WorkflowExecution
-	(*durationpb.Duration)(nil),                     // 51: google.protobuf.Duration
-	(*v1.RetryPolicy)(nil),                          // 52: temporal.api.common.v1.RetryPolicy
-	(*v1.Memo)(nil),                                 // 53: temporal.api.common.v1.Memo
-	(*v1.SearchAttributes)(nil),                     // 54: temporal.api.common.v1.SearchAttributes
-	(*v1.Payloads)(nil),                             // 55: temporal.api.common.v1.Payloads
-	(*v11.Failure)(nil),                             // 56: temporal.api.failure.v1.Failure
-	(*v1.Priority)(nil),                             // 57: temporal.api.common.v1.Priority
-	(v12.ContinueAsNewInitiator)(0),                 // 58: temporal.api.enums.v1.ContinueAsNewInitiator
-	(*ActivitySuccess)(nil),                         // 59: durably.core.v1.ActivitySuccess
-	(v12.StartChildWorkflowExecutionFailedCause)(0), // 60: temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause
-	(v12.SignalExternalWorkflowExecutionFailedCause)(0), // 61: temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause
-	(v12.CancelExternalWorkflowExecutionFailedCause)(0), // 62: temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause
-	(*v13.UserMetadata)(nil),                            // 63: temporal.api.sdk.v1.UserMetadata
-	(v12.ParentClosePolicy)(0),                          // 64: temporal.api.enums.v1.ParentClosePolicy
-	(v12.WorkflowIdReusePolicy)(0),                      // 65: temporal.api.enums.v1.WorkflowIdReusePolicy
+	(ActivityCancellationType)(0),                // 0: durably.core.v1.ActivityCancellationType
+	(ChildWorkflowCancellationType)(0),           // 1: durably.core.v1.ChildWorkflowCancellationType
+	(Evict_Reason)(0),                            // 2: durably.core.v1.Evict.Reason
+	(*WorkflowActivation)(nil),                   // 3: durably.core.v1.WorkflowActivation
+	(*WorkflowJob)(nil),                          // 4: durably.core.v1.WorkflowJob
+	(*InitializeWorkflow)(nil),                   // 5: durably.core.v1.InitializeWorkflow
+	(*FireTimer)(nil),                            // 6: durably.core.v1.FireTimer
+	(*ResolveActivity)(nil),                      // 7: durably.core.v1.ResolveActivity
+	(*ActivityResolution)(nil),                   // 8: durably.core.v1.ActivityResolution
+	(*ResolveChildWorkflowStart)(nil),            // 9: durably.core.v1.ResolveChildWorkflowStart
+	(*ChildWorkflowStarted)(nil),                 // 10: durably.core.v1.ChildWorkflowStarted
+	(*ChildWorkflowStartFailed)(nil),             // 11: durably.core.v1.ChildWorkflowStartFailed
+	(*ResolveChildWorkflow)(nil),                 // 12: durably.core.v1.ResolveChildWorkflow
+	(*ChildWorkflowResolution)(nil),              // 13: durably.core.v1.ChildWorkflowResolution
+	(*ChildWorkflowSuccess)(nil),                 // 14: durably.core.v1.ChildWorkflowSuccess
+	(*ResolveSignalExternalWorkflow)(nil),        // 15: durably.core.v1.ResolveSignalExternalWorkflow
+	(*ResolveRequestCancelExternalWorkflow)(nil), // 16: durably.core.v1.ResolveRequestCancelExternalWorkflow
+	(*SignalReceived)(nil),                       // 17: durably.core.v1.SignalReceived
+	(*QueryReceived)(nil),                        // 18: durably.core.v1.QueryReceived
+	(*UpdateReceived)(nil),                       // 19: durably.core.v1.UpdateReceived
+	(*CancelReceived)(nil),                       // 20: durably.core.v1.CancelReceived
+	(*UpdateRandomSeed)(nil),                     // 21: durably.core.v1.UpdateRandomSeed
+	(*Evict)(nil),                                // 22: durably.core.v1.Evict
+	(*WorkflowCompletion)(nil),                   // 23: durably.core.v1.WorkflowCompletion
+	(*ActivationSuccess)(nil),                    // 24: durably.core.v1.ActivationSuccess
+	(*ActivationFailure)(nil),                    // 25: durably.core.v1.ActivationFailure
+	(*WorkflowCommand)(nil),                      // 26: durably.core.v1.WorkflowCommand
+	(*StartTimer)(nil),                           // 27: durably.core.v1.StartTimer
+	(*CancelTimer)(nil),                          // 28: durably.core.v1.CancelTimer
+	(*ScheduleActivity)(nil),                     // 29: durably.core.v1.ScheduleActivity
+	(*RequestCancelActivity)(nil),                // 30: durably.core.v1.RequestCancelActivity
+	(*StartChildWorkflow)(nil),                   // 31: durably.core.v1.StartChildWorkflow
+	(*CancelChildWorkflow)(nil),                  // 32: durably.core.v1.CancelChildWorkflow
+	(*SignalExternalWorkflow)(nil),               // 33: durably.core.v1.SignalExternalWorkflow
+	(*ExternalWorkflow)(nil),                     // 34: durably.core.v1.ExternalWorkflow
+	(*CancelSignalExternalWorkflow)(nil),         // 35: durably.core.v1.CancelSignalExternalWorkflow
+	(*RequestCancelExternalWorkflow)(nil),        // 36: durably.core.v1.RequestCancelExternalWorkflow
+	(*CompleteWorkflow)(nil),                     // 37: durably.core.v1.CompleteWorkflow
+	(*FailWorkflow)(nil),                         // 38: durably.core.v1.FailWorkflow
+	(*CancelWorkflow)(nil),                       // 39: durably.core.v1.CancelWorkflow
+	(*ContinueAsNew)(nil),                        // 40: durably.core.v1.ContinueAsNew
+	(*QueryAnswer)(nil),                          // 41: durably.core.v1.QueryAnswer
+	(*UpdateAnswer)(nil),                         // 42: durably.core.v1.UpdateAnswer
+	(*UpdateAccepted)(nil),                       // 43: durably.core.v1.UpdateAccepted
+	nil,                                          // 44: durably.core.v1.InitializeWorkflow.HeadersEntry
+	nil,                                          // 45: durably.core.v1.SignalReceived.HeadersEntry
+	nil,                                          // 46: durably.core.v1.QueryReceived.HeadersEntry
+	nil,                                          // 47: durably.core.v1.UpdateReceived.HeadersEntry
+	nil,                                          // 48: durably.core.v1.ScheduleActivity.HeadersEntry
+	nil,                                          // 49: durably.core.v1.StartChildWorkflow.HeadersEntry
+	nil,                                          // 50: durably.core.v1.SignalExternalWorkflow.HeadersEntry
+	nil,                                          // 51: durably.core.v1.ContinueAsNew.HeadersEntry
+	(*timestamppb.Timestamp)(nil),                // 52: google.protobuf.Timestamp
+	(*v1.Payload)(nil),                           // 53: temporal.api.common.v1.Payload
+	(*v1.WorkflowExecution)(nil),                 // 54: temporal.api.common.v1.WorkflowExecution
+	(*durationpb.Duration)(nil),                  // 55: google.protobuf.Duration
+	(*v1.RetryPolicy)(nil),                       // 56: temporal.api.common.v1.RetryPolicy
+	(*v1.Memo)(nil),                              // 57: temporal.api.common.v1.Memo
+	(*v1.SearchAttributes)(nil),                  // 58: temporal.api.common.v1.SearchAttributes
+	(*v1.Payloads)(nil),                          // 59: temporal.api.common.v1.Payloads
+	(*v11.Failure)(nil),                          // 60: temporal.api.failure.v1.Failure
+	(*v1.Priority)(nil),                          // 61: temporal.api.common.v1.Priority
+	(v12.ContinueAsNewInitiator)(0),              // 62: temporal.api.enums.v1.ContinueAsNewInitiator
+	(*ActivitySuccess)(nil),                      // 63: durably.core.v1.ActivitySuccess
+	(v12.StartChildWorkflowExecutionFailedCause)(0),     // 64: temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause
+	(v12.SignalExternalWorkflowExecutionFailedCause)(0), // 65: temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause
+	(v12.CancelExternalWorkflowExecutionFailedCause)(0), // 66: temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause
+	(*v13.UserMetadata)(nil),                            // 67: temporal.api.sdk.v1.UserMetadata
+	(v12.ParentClosePolicy)(0),                          // 68: temporal.api.enums.v1.ParentClosePolicy
+	(v12.WorkflowIdReusePolicy)(0),                      // 69: temporal.api.enums.v1.WorkflowIdReusePolicy
 }
 var file_durably_core_v1_workflow_proto_depIdxs = []int32{
-	48,  // 0: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
+	52,  // 0: durably.core.v1.WorkflowActivation.timestamp:type_name -> google.protobuf.Timestamp
 	4,   // 1: durably.core.v1.WorkflowActivation.jobs:type_name -> durably.core.v1.WorkflowJob
 	5,   // 2: durably.core.v1.WorkflowJob.initialize:type_name -> durably.core.v1.InitializeWorkflow
 	6,   // 3: durably.core.v1.WorkflowJob.fire_timer:type_name -> durably.core.v1.FireTimer
 	7,   // 4: durably.core.v1.WorkflowJob.resolve_activity:type_name -> durably.core.v1.ResolveActivity
 	17,  // 5: durably.core.v1.WorkflowJob.signal:type_name -> durably.core.v1.SignalReceived
 	18,  // 6: durably.core.v1.WorkflowJob.query:type_name -> durably.core.v1.QueryReceived
-	19,  // 7: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
-	20,  // 8: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
-	21,  // 9: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
+	20,  // 7: durably.core.v1.WorkflowJob.cancel:type_name -> durably.core.v1.CancelReceived
+	21,  // 8: durably.core.v1.WorkflowJob.update_random_seed:type_name -> durably.core.v1.UpdateRandomSeed
+	22,  // 9: durably.core.v1.WorkflowJob.evict:type_name -> durably.core.v1.Evict
 	9,   // 10: durably.core.v1.WorkflowJob.resolve_child_workflow_start:type_name -> durably.core.v1.ResolveChildWorkflowStart
 	12,  // 11: durably.core.v1.WorkflowJob.resolve_child_workflow:type_name -> durably.core.v1.ResolveChildWorkflow
 	15,  // 12: durably.core.v1.WorkflowJob.resolve_signal_external_workflow:type_name -> durably.core.v1.ResolveSignalExternalWorkflow
 	16,  // 13: durably.core.v1.WorkflowJob.resolve_request_cancel_external_workflow:type_name -> durably.core.v1.ResolveRequestCancelExternalWorkflow
-	49,  // 14: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	41,  // 15: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
-	50,  // 16: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
-	50,  // 17: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
-	51,  // 18: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
-	51,  // 19: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
-	51,  // 20: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
-	52,  // 21: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	53,  // 22: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
-	54,  // 23: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	48,  // 24: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
-	55,  // 25: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
-	56,  // 26: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
-	57,  // 27: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
-	58,  // 28: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
-	8,   // 29: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
-	59,  // 30: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
-	56,  // 31: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
-	56,  // 32: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
-	10,  // 33: durably.core.v1.ResolveChildWorkflowStart.started:type_name -> durably.core.v1.ChildWorkflowStarted
-	11,  // 34: durably.core.v1.ResolveChildWorkflowStart.failed:type_name -> durably.core.v1.ChildWorkflowStartFailed
-	56,  // 35: durably.core.v1.ResolveChildWorkflowStart.cancelled:type_name -> temporal.api.failure.v1.Failure
-	60,  // 36: durably.core.v1.ChildWorkflowStartFailed.cause:type_name -> temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause
-	13,  // 37: durably.core.v1.ResolveChildWorkflow.result:type_name -> durably.core.v1.ChildWorkflowResolution
-	14,  // 38: durably.core.v1.ChildWorkflowResolution.completed:type_name -> durably.core.v1.ChildWorkflowSuccess
-	56,  // 39: durably.core.v1.ChildWorkflowResolution.failed:type_name -> temporal.api.failure.v1.Failure
-	56,  // 40: durably.core.v1.ChildWorkflowResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
-	49,  // 41: durably.core.v1.ChildWorkflowSuccess.result:type_name -> temporal.api.common.v1.Payload
-	56,  // 42: durably.core.v1.ResolveSignalExternalWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	61,  // 43: durably.core.v1.ResolveSignalExternalWorkflow.cause:type_name -> temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause
-	56,  // 44: durably.core.v1.ResolveRequestCancelExternalWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	62,  // 45: durably.core.v1.ResolveRequestCancelExternalWorkflow.cause:type_name -> temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause
-	49,  // 46: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	42,  // 47: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
-	49,  // 48: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
-	43,  // 49: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
-	2,   // 50: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
-	23,  // 51: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
-	24,  // 52: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
-	25,  // 53: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
-	56,  // 54: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
-	63,  // 55: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
-	26,  // 56: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
-	27,  // 57: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
-	28,  // 58: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
-	29,  // 59: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
-	36,  // 60: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
-	37,  // 61: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
-	38,  // 62: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
-	39,  // 63: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
-	40,  // 64: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
-	30,  // 65: durably.core.v1.WorkflowCommand.start_child_workflow:type_name -> durably.core.v1.StartChildWorkflow
-	31,  // 66: durably.core.v1.WorkflowCommand.cancel_child_workflow:type_name -> durably.core.v1.CancelChildWorkflow
-	32,  // 67: durably.core.v1.WorkflowCommand.signal_external_workflow:type_name -> durably.core.v1.SignalExternalWorkflow
-	35,  // 68: durably.core.v1.WorkflowCommand.request_cancel_external_workflow:type_name -> durably.core.v1.RequestCancelExternalWorkflow
-	34,  // 69: durably.core.v1.WorkflowCommand.cancel_signal_external_workflow:type_name -> durably.core.v1.CancelSignalExternalWorkflow
-	51,  // 70: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
-	49,  // 71: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
-	44,  // 72: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
-	51,  // 73: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
-	51,  // 74: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
-	51,  // 75: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
-	51,  // 76: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
-	52,  // 77: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	0,   // 78: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
-	57,  // 79: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
-	49,  // 80: durably.core.v1.StartChildWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	45,  // 81: durably.core.v1.StartChildWorkflow.headers:type_name -> durably.core.v1.StartChildWorkflow.HeadersEntry
-	51,  // 82: durably.core.v1.StartChildWorkflow.execution_timeout:type_name -> google.protobuf.Duration
-	51,  // 83: durably.core.v1.StartChildWorkflow.run_timeout:type_name -> google.protobuf.Duration
-	51,  // 84: durably.core.v1.StartChildWorkflow.task_timeout:type_name -> google.protobuf.Duration
-	64,  // 85: durably.core.v1.StartChildWorkflow.parent_close_policy:type_name -> temporal.api.enums.v1.ParentClosePolicy
-	65,  // 86: durably.core.v1.StartChildWorkflow.workflow_id_reuse_policy:type_name -> temporal.api.enums.v1.WorkflowIdReusePolicy
-	52,  // 87: durably.core.v1.StartChildWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	53,  // 88: durably.core.v1.StartChildWorkflow.memo:type_name -> temporal.api.common.v1.Memo
-	54,  // 89: durably.core.v1.StartChildWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	1,   // 90: durably.core.v1.StartChildWorkflow.cancellation_type:type_name -> durably.core.v1.ChildWorkflowCancellationType
-	57,  // 91: durably.core.v1.StartChildWorkflow.priority:type_name -> temporal.api.common.v1.Priority
-	33,  // 92: durably.core.v1.SignalExternalWorkflow.workflow:type_name -> durably.core.v1.ExternalWorkflow
-	49,  // 93: durably.core.v1.SignalExternalWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
-	46,  // 94: durably.core.v1.SignalExternalWorkflow.headers:type_name -> durably.core.v1.SignalExternalWorkflow.HeadersEntry
-	33,  // 95: durably.core.v1.RequestCancelExternalWorkflow.workflow:type_name -> durably.core.v1.ExternalWorkflow
-	49,  // 96: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
-	56,  // 97: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
-	55,  // 98: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
-	49,  // 99: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
-	51,  // 100: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
-	51,  // 101: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
-	53,  // 102: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
-	47,  // 103: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
-	54,  // 104: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
-	52,  // 105: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
-	49,  // 106: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
-	56,  // 107: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
-	49,  // 108: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	49,  // 109: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	49,  // 110: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	49,  // 111: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	49,  // 112: durably.core.v1.StartChildWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	49,  // 113: durably.core.v1.SignalExternalWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	49,  // 114: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
-	115, // [115:115] is the sub-list for method output_type
-	115, // [115:115] is the sub-list for method input_type
-	115, // [115:115] is the sub-list for extension type_name
-	115, // [115:115] is the sub-list for extension extendee
-	0,   // [0:115] is the sub-list for field type_name
+	19,  // 14: durably.core.v1.WorkflowJob.update:type_name -> durably.core.v1.UpdateReceived
+	53,  // 15: durably.core.v1.InitializeWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	44,  // 16: durably.core.v1.InitializeWorkflow.headers:type_name -> durably.core.v1.InitializeWorkflow.HeadersEntry
+	54,  // 17: durably.core.v1.InitializeWorkflow.parent:type_name -> temporal.api.common.v1.WorkflowExecution
+	54,  // 18: durably.core.v1.InitializeWorkflow.root:type_name -> temporal.api.common.v1.WorkflowExecution
+	55,  // 19: durably.core.v1.InitializeWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	55,  // 20: durably.core.v1.InitializeWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	55,  // 21: durably.core.v1.InitializeWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	56,  // 22: durably.core.v1.InitializeWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	57,  // 23: durably.core.v1.InitializeWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	58,  // 24: durably.core.v1.InitializeWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	52,  // 25: durably.core.v1.InitializeWorkflow.start_time:type_name -> google.protobuf.Timestamp
+	59,  // 26: durably.core.v1.InitializeWorkflow.last_completion_result:type_name -> temporal.api.common.v1.Payloads
+	60,  // 27: durably.core.v1.InitializeWorkflow.last_failure:type_name -> temporal.api.failure.v1.Failure
+	61,  // 28: durably.core.v1.InitializeWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	62,  // 29: durably.core.v1.InitializeWorkflow.continued_initiator:type_name -> temporal.api.enums.v1.ContinueAsNewInitiator
+	8,   // 30: durably.core.v1.ResolveActivity.result:type_name -> durably.core.v1.ActivityResolution
+	63,  // 31: durably.core.v1.ActivityResolution.completed:type_name -> durably.core.v1.ActivitySuccess
+	60,  // 32: durably.core.v1.ActivityResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	60,  // 33: durably.core.v1.ActivityResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	10,  // 34: durably.core.v1.ResolveChildWorkflowStart.started:type_name -> durably.core.v1.ChildWorkflowStarted
+	11,  // 35: durably.core.v1.ResolveChildWorkflowStart.failed:type_name -> durably.core.v1.ChildWorkflowStartFailed
+	60,  // 36: durably.core.v1.ResolveChildWorkflowStart.cancelled:type_name -> temporal.api.failure.v1.Failure
+	64,  // 37: durably.core.v1.ChildWorkflowStartFailed.cause:type_name -> temporal.api.enums.v1.StartChildWorkflowExecutionFailedCause
+	13,  // 38: durably.core.v1.ResolveChildWorkflow.result:type_name -> durably.core.v1.ChildWorkflowResolution
+	14,  // 39: durably.core.v1.ChildWorkflowResolution.completed:type_name -> durably.core.v1.ChildWorkflowSuccess
+	60,  // 40: durably.core.v1.ChildWorkflowResolution.failed:type_name -> temporal.api.failure.v1.Failure
+	60,  // 41: durably.core.v1.ChildWorkflowResolution.cancelled:type_name -> temporal.api.failure.v1.Failure
+	53,  // 42: durably.core.v1.ChildWorkflowSuccess.result:type_name -> temporal.api.common.v1.Payload
+	60,  // 43: durably.core.v1.ResolveSignalExternalWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	65,  // 44: durably.core.v1.ResolveSignalExternalWorkflow.cause:type_name -> temporal.api.enums.v1.SignalExternalWorkflowExecutionFailedCause
+	60,  // 45: durably.core.v1.ResolveRequestCancelExternalWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	66,  // 46: durably.core.v1.ResolveRequestCancelExternalWorkflow.cause:type_name -> temporal.api.enums.v1.CancelExternalWorkflowExecutionFailedCause
+	53,  // 47: durably.core.v1.SignalReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	45,  // 48: durably.core.v1.SignalReceived.headers:type_name -> durably.core.v1.SignalReceived.HeadersEntry
+	53,  // 49: durably.core.v1.QueryReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	46,  // 50: durably.core.v1.QueryReceived.headers:type_name -> durably.core.v1.QueryReceived.HeadersEntry
+	53,  // 51: durably.core.v1.UpdateReceived.arguments:type_name -> temporal.api.common.v1.Payload
+	47,  // 52: durably.core.v1.UpdateReceived.headers:type_name -> durably.core.v1.UpdateReceived.HeadersEntry
+	2,   // 53: durably.core.v1.Evict.reason:type_name -> durably.core.v1.Evict.Reason
+	24,  // 54: durably.core.v1.WorkflowCompletion.success:type_name -> durably.core.v1.ActivationSuccess
+	25,  // 55: durably.core.v1.WorkflowCompletion.failure:type_name -> durably.core.v1.ActivationFailure
+	26,  // 56: durably.core.v1.ActivationSuccess.commands:type_name -> durably.core.v1.WorkflowCommand
+	60,  // 57: durably.core.v1.ActivationFailure.failure:type_name -> temporal.api.failure.v1.Failure
+	67,  // 58: durably.core.v1.WorkflowCommand.user_metadata:type_name -> temporal.api.sdk.v1.UserMetadata
+	27,  // 59: durably.core.v1.WorkflowCommand.start_timer:type_name -> durably.core.v1.StartTimer
+	28,  // 60: durably.core.v1.WorkflowCommand.cancel_timer:type_name -> durably.core.v1.CancelTimer
+	29,  // 61: durably.core.v1.WorkflowCommand.schedule_activity:type_name -> durably.core.v1.ScheduleActivity
+	30,  // 62: durably.core.v1.WorkflowCommand.request_cancel_activity:type_name -> durably.core.v1.RequestCancelActivity
+	37,  // 63: durably.core.v1.WorkflowCommand.complete_workflow:type_name -> durably.core.v1.CompleteWorkflow
+	38,  // 64: durably.core.v1.WorkflowCommand.fail_workflow:type_name -> durably.core.v1.FailWorkflow
+	39,  // 65: durably.core.v1.WorkflowCommand.cancel_workflow:type_name -> durably.core.v1.CancelWorkflow
+	40,  // 66: durably.core.v1.WorkflowCommand.continue_as_new:type_name -> durably.core.v1.ContinueAsNew
+	41,  // 67: durably.core.v1.WorkflowCommand.query_answer:type_name -> durably.core.v1.QueryAnswer
+	31,  // 68: durably.core.v1.WorkflowCommand.start_child_workflow:type_name -> durably.core.v1.StartChildWorkflow
+	32,  // 69: durably.core.v1.WorkflowCommand.cancel_child_workflow:type_name -> durably.core.v1.CancelChildWorkflow
+	33,  // 70: durably.core.v1.WorkflowCommand.signal_external_workflow:type_name -> durably.core.v1.SignalExternalWorkflow
+	36,  // 71: durably.core.v1.WorkflowCommand.request_cancel_external_workflow:type_name -> durably.core.v1.RequestCancelExternalWorkflow
+	35,  // 72: durably.core.v1.WorkflowCommand.cancel_signal_external_workflow:type_name -> durably.core.v1.CancelSignalExternalWorkflow
+	42,  // 73: durably.core.v1.WorkflowCommand.update_answer:type_name -> durably.core.v1.UpdateAnswer
+	55,  // 74: durably.core.v1.StartTimer.start_to_fire_timeout:type_name -> google.protobuf.Duration
+	53,  // 75: durably.core.v1.ScheduleActivity.arguments:type_name -> temporal.api.common.v1.Payload
+	48,  // 76: durably.core.v1.ScheduleActivity.headers:type_name -> durably.core.v1.ScheduleActivity.HeadersEntry
+	55,  // 77: durably.core.v1.ScheduleActivity.schedule_to_close_timeout:type_name -> google.protobuf.Duration
+	55,  // 78: durably.core.v1.ScheduleActivity.schedule_to_start_timeout:type_name -> google.protobuf.Duration
+	55,  // 79: durably.core.v1.ScheduleActivity.start_to_close_timeout:type_name -> google.protobuf.Duration
+	55,  // 80: durably.core.v1.ScheduleActivity.heartbeat_timeout:type_name -> google.protobuf.Duration
+	56,  // 81: durably.core.v1.ScheduleActivity.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	0,   // 82: durably.core.v1.ScheduleActivity.cancellation_type:type_name -> durably.core.v1.ActivityCancellationType
+	61,  // 83: durably.core.v1.ScheduleActivity.priority:type_name -> temporal.api.common.v1.Priority
+	53,  // 84: durably.core.v1.StartChildWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	49,  // 85: durably.core.v1.StartChildWorkflow.headers:type_name -> durably.core.v1.StartChildWorkflow.HeadersEntry
+	55,  // 86: durably.core.v1.StartChildWorkflow.execution_timeout:type_name -> google.protobuf.Duration
+	55,  // 87: durably.core.v1.StartChildWorkflow.run_timeout:type_name -> google.protobuf.Duration
+	55,  // 88: durably.core.v1.StartChildWorkflow.task_timeout:type_name -> google.protobuf.Duration
+	68,  // 89: durably.core.v1.StartChildWorkflow.parent_close_policy:type_name -> temporal.api.enums.v1.ParentClosePolicy
+	69,  // 90: durably.core.v1.StartChildWorkflow.workflow_id_reuse_policy:type_name -> temporal.api.enums.v1.WorkflowIdReusePolicy
+	56,  // 91: durably.core.v1.StartChildWorkflow.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	57,  // 92: durably.core.v1.StartChildWorkflow.memo:type_name -> temporal.api.common.v1.Memo
+	58,  // 93: durably.core.v1.StartChildWorkflow.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	1,   // 94: durably.core.v1.StartChildWorkflow.cancellation_type:type_name -> durably.core.v1.ChildWorkflowCancellationType
+	61,  // 95: durably.core.v1.StartChildWorkflow.priority:type_name -> temporal.api.common.v1.Priority
+	34,  // 96: durably.core.v1.SignalExternalWorkflow.workflow:type_name -> durably.core.v1.ExternalWorkflow
+	53,  // 97: durably.core.v1.SignalExternalWorkflow.arguments:type_name -> temporal.api.common.v1.Payload
+	50,  // 98: durably.core.v1.SignalExternalWorkflow.headers:type_name -> durably.core.v1.SignalExternalWorkflow.HeadersEntry
+	34,  // 99: durably.core.v1.RequestCancelExternalWorkflow.workflow:type_name -> durably.core.v1.ExternalWorkflow
+	53,  // 100: durably.core.v1.CompleteWorkflow.result:type_name -> temporal.api.common.v1.Payload
+	60,  // 101: durably.core.v1.FailWorkflow.failure:type_name -> temporal.api.failure.v1.Failure
+	59,  // 102: durably.core.v1.CancelWorkflow.details:type_name -> temporal.api.common.v1.Payloads
+	53,  // 103: durably.core.v1.ContinueAsNew.arguments:type_name -> temporal.api.common.v1.Payload
+	55,  // 104: durably.core.v1.ContinueAsNew.run_timeout:type_name -> google.protobuf.Duration
+	55,  // 105: durably.core.v1.ContinueAsNew.task_timeout:type_name -> google.protobuf.Duration
+	57,  // 106: durably.core.v1.ContinueAsNew.memo:type_name -> temporal.api.common.v1.Memo
+	51,  // 107: durably.core.v1.ContinueAsNew.headers:type_name -> durably.core.v1.ContinueAsNew.HeadersEntry
+	58,  // 108: durably.core.v1.ContinueAsNew.search_attributes:type_name -> temporal.api.common.v1.SearchAttributes
+	56,  // 109: durably.core.v1.ContinueAsNew.retry_policy:type_name -> temporal.api.common.v1.RetryPolicy
+	53,  // 110: durably.core.v1.QueryAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
+	60,  // 111: durably.core.v1.QueryAnswer.failed:type_name -> temporal.api.failure.v1.Failure
+	43,  // 112: durably.core.v1.UpdateAnswer.accepted:type_name -> durably.core.v1.UpdateAccepted
+	60,  // 113: durably.core.v1.UpdateAnswer.rejected:type_name -> temporal.api.failure.v1.Failure
+	53,  // 114: durably.core.v1.UpdateAnswer.succeeded:type_name -> temporal.api.common.v1.Payload
+	60,  // 115: durably.core.v1.UpdateAnswer.failed:type_name -> temporal.api.failure.v1.Failure
+	53,  // 116: durably.core.v1.InitializeWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 117: durably.core.v1.SignalReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 118: durably.core.v1.QueryReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 119: durably.core.v1.UpdateReceived.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 120: durably.core.v1.ScheduleActivity.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 121: durably.core.v1.StartChildWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 122: durably.core.v1.SignalExternalWorkflow.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	53,  // 123: durably.core.v1.ContinueAsNew.HeadersEntry.value:type_name -> temporal.api.common.v1.Payload
+	124, // [124:124] is the sub-list for method output_type
+	124, // [124:124] is the sub-list for method input_type
+	124, // [124:124] is the sub-list for extension type_name
+	124, // [124:124] is the sub-list for extension extendee
+	0,   // [0:124] is the sub-list for field type_name
 }
 
 func init() { file_durably_core_v1_workflow_proto_init() }
@@ -3939,6 +4246,7 @@ func file_durably_core_v1_workflow_proto_init() {
 		(*WorkflowJob_ResolveChildWorkflow)(nil),
 		(*WorkflowJob_ResolveSignalExternalWorkflow)(nil),
 		(*WorkflowJob_ResolveRequestCancelExternalWorkflow)(nil),
+		(*WorkflowJob_Update)(nil),
 	}
 	file_durably_core_v1_workflow_proto_msgTypes[5].OneofWrappers = []any{
 		(*ActivityResolution_Completed)(nil),
@@ -3955,11 +4263,11 @@ func file_durably_core_v1_workflow_proto_init() {
 		(*ChildWorkflowResolution_Failed)(nil),
 		(*ChildWorkflowResolution_Cancelled)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[19].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[20].OneofWrappers = []any{
 		(*WorkflowCompletion_Success)(nil),
 		(*WorkflowCompletion_Failure)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[22].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[23].OneofWrappers = []any{
 		(*WorkflowCommand_StartTimer)(nil),
 		(*WorkflowCommand_CancelTimer)(nil),
 		(*WorkflowCommand_ScheduleActivity)(nil),
@@ -3974,14 +4282,21 @@ func file_durably_core_v1_workflow_proto_init() {
 		(*WorkflowCommand_SignalExternalWorkflow)(nil),
 		(*WorkflowCommand_RequestCancelExternalWorkflow)(nil),
 		(*WorkflowCommand_CancelSignalExternalWorkflow)(nil),
+		(*WorkflowCommand_UpdateAnswer)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[29].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[30].OneofWrappers = []any{
 		(*SignalExternalWorkflow_Workflow)(nil),
 		(*SignalExternalWorkflow_ChildWorkflowId)(nil),
 	}
-	file_durably_core_v1_workflow_proto_msgTypes[37].OneofWrappers = []any{
+	file_durably_core_v1_workflow_proto_msgTypes[38].OneofWrappers = []any{
 		(*QueryAnswer_Succeeded)(nil),
 		(*QueryAnswer_Failed)(nil),
+	}
+	file_durably_core_v1_workflow_proto_msgTypes[39].OneofWrappers = []any{
+		(*UpdateAnswer_Accepted)(nil),
+		(*UpdateAnswer_Rejected)(nil),
+		(*UpdateAnswer_Succeeded)(nil),
+		(*UpdateAnswer_Failed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3989,7 +4304,7 @@ func file_durably_core_v1_workflow_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_durably_core_v1_workflow_proto_rawDesc), len(file_durably_core_v1_workflow_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   45,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -15,9 +15,7 @@ func GoNamed(ctx Context, name string, f func(Context)) { outboundOf(ctx).Go(ctx
 
 func (o *outbound) Go(ctx Context, name string, f func(Context)) Context {
 	r := o.run
-	if r.reading {
-		panic("a query handler only reads: it can't start a coroutine")
-	}
+	r.mayChange()
 	if name == "" {
 		r.unnamed++
 		name = fmt.Sprint(r.unnamed)

@@ -107,9 +107,7 @@ type outbound struct{ run *Run }
 // command notes what the code asks for. After the run was evicted it asks for nothing more.
 func (r *Run) command(command *core.WorkflowCommand) {
 	r.leaveIfBroken()
-	if r.reading {
-		panic("a query handler only reads: it can't start activities, children or timers, or change the workflow's course")
-	}
+	r.mayChange()
 	if !r.closed {
 		r.commands = append(r.commands, command)
 	}

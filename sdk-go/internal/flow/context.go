@@ -34,6 +34,7 @@ const (
 	activityKey
 	childKey
 	converterKey
+	updateKey
 )
 
 // rootContext is what every context of a run begins with.

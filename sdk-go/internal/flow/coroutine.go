@@ -74,12 +74,20 @@ func (c *coroutine) handOver() {
 	}
 }
 
+// violation is the panic of code that only reads and tries more.
+type violation string
+
+// mayChange returns if whoever calls may do more than read.
+func (r *Run) mayChange() {
+	if r.reading != "" {
+		panic(violation(r.reading + " only reads: it can't wait, start activities, children, timers or coroutines, or change the workflow's course"))
+	}
+}
+
 // mayWait returns if whoever calls may wait.
 func (r *Run) mayWait() {
 	r.leaveIfBroken()
-	if r.reading {
-		panic("a query handler only reads: it can't wait, start activities or timers, or change the workflow's course")
-	}
+	r.mayChange()
 	if r.current == nil {
 		panic("a workflow waits only in its own coroutines: start them by workflow.Go, not by go, and wait by what package workflow has")
 	}

@@ -2,8 +2,10 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"durably.dev/sdk/internal/core"
 	"durably.dev/sdk/internal/failure"
 )
 
@@ -36,28 +38,45 @@ func (r *Run) step(c *coroutine, stay bool) bool {
 // dispatch runs what is ready, in the order in which it was made, until nothing can go on. The run's end, if it has come,
 // is the last that the others hear of.
 func (r *Run) dispatch() {
-	for progress := true; progress && r.failed == nil; {
-		progress = false
-		for i := 0; i < len(r.coroutines) && r.failed == nil; i++ {
-			c := r.coroutines[i]
-			if c.done || c.ready != nil && !c.ready() {
-				continue
-			}
-			if !r.step(c, true) {
-				r.panicked(r.abandon(c))
-				return
-			}
-			progress = progress || c.done || !c.idle
+	anyUpdate := func(*core.UpdateReceived) bool { return true }
+	for {
+		for r.pass() {
 		}
-		alive := r.coroutines[:0]
-		for _, c := range r.coroutines {
-			if !c.done {
-				alive = append(alive, c)
-			}
+		// What still waits for its handler when all code has come to rest won't get one in this task: it is rejected.
+		if r.failed != nil || !r.beginEarly(anyUpdate) {
+			return
 		}
-		clear(r.coroutines[len(alive):])
-		r.coroutines = alive
 	}
+}
+
+// pass gives each coroutine a turn, and tells whether something may come of another one.
+func (r *Run) pass() (progress bool) {
+	if len(r.eager) > 0 {
+		r.coroutines, r.eager = append(r.eager, r.coroutines...), nil
+	}
+	for i := 0; i < len(r.coroutines) && r.failed == nil; i++ {
+		c := r.coroutines[i]
+		if c.done || c.ready != nil && !c.ready() {
+			continue
+		}
+		if !r.step(c, true) {
+			r.panicked(r.abandon(c))
+			return false
+		}
+		progress = progress || c.done || !c.idle
+		if len(r.eager) > 0 {
+			r.coroutines, r.eager = slices.Insert(r.coroutines, i+1, r.eager...), nil
+		}
+	}
+	alive := r.coroutines[:0]
+	for _, c := range r.coroutines {
+		if !c.done {
+			alive = append(alive, c)
+		}
+	}
+	clear(r.coroutines[len(alive):])
+	r.coroutines = alive
+	return progress && r.failed == nil
 }
 
 // abandon leaves a coroutine behind that didn't hand over in time: nothing else of the run can go on. It returns the error

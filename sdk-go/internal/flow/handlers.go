@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"durably.dev/sdk/converter"
 	"durably.dev/sdk/internal/core"
@@ -31,6 +32,8 @@ func (r *Run) apply(job *core.WorkflowJob, activation *core.WorkflowActivation) 
 	case *core.WorkflowJob_Signal:
 		arguments := &commonpb.Payloads{Payloads: job.Signal.Arguments}
 		return r.in.HandleSignal(r.root, &HandleSignalInput{SignalName: job.Signal.Name, Arg: arguments})
+	case *core.WorkflowJob_Update:
+		r.updates.received(r, job.Update)
 	case *core.WorkflowJob_Cancel:
 		r.cancel()
 	case *core.WorkflowJob_Query:
@@ -132,7 +135,7 @@ func (i *inbound) HandleSignal(_ Context, in *HandleSignalInput) error {
 }
 
 func (i *inbound) HandleQuery(_ Context, in *HandleQueryInput) (any, error) {
-	handler := i.run.queries[in.QueryType]
+	handler := i.run.queries[in.QueryType].function
 	return results(handler.Call(argumentsOf(handler.Type(), in.Args)))
 }
 
@@ -151,11 +154,44 @@ func (r *Run) signalChannel(name string) *channel {
 	return c
 }
 
+// SignalChannelOptions are the options of GetSignalChannelWithOptions.
+type SignalChannelOptions struct {
+	// Description is a line for tools that show the workflow. The first one counts.
+	Description string
+}
+
 // GetSignalChannel is where the signals of a name arrive.
 func GetSignalChannel(ctx Context, name string) ReceiveChannel {
 	return outboundOf(ctx).GetSignalChannel(ctx, name)
 }
 
-func (o *outbound) GetSignalChannel(_ Context, name string) ReceiveChannel {
+// GetSignalChannelWithOptions is GetSignalChannel with options.
+func GetSignalChannelWithOptions(ctx Context, name string, options SignalChannelOptions) ReceiveChannel {
+	return outboundOf(ctx).GetSignalChannelWithOptions(ctx, name, options)
+}
+
+func (o *outbound) GetSignalChannel(ctx Context, name string) ReceiveChannel {
+	return o.GetSignalChannelWithOptions(ctx, name, SignalChannelOptions{})
+}
+
+func (o *outbound) GetSignalChannelWithOptions(_ Context, name string, options SignalChannelOptions) ReceiveChannel {
+	o.run.mayChange()
+	if _, known := o.run.awaited[name]; !known {
+		o.run.awaited[name] = options
+	}
 	return o.run.signalChannel(name)
+}
+
+// GetUnhandledSignalNames are the names of signals that wait to be received, in order: also those that nobody has asked for.
+func GetUnhandledSignalNames(ctx Context) []string { return runOf(ctx).unhandledSignals() }
+
+func (r *Run) unhandledSignals() []string {
+	var names []string
+	for name, channel := range r.signals {
+		if channel.Len() > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Everything that reaches the user's code goes through a run's inbound chain, and everything that it asks for through the
-// outbound one. The links that are there always are the last ones: inbound in handlers.go, outbound in commands.go, child.go and
-// external.go. Names and signatures are the official SDK's.
+// outbound one. The links that are there always are the last ones: inbound in handlers.go and update.go, outbound
+// in commands.go, child.go and external.go. Names and signatures are the official SDK's.
 
 // ExecuteWorkflowInput is the input of Inbound.ExecuteWorkflow.
 type ExecuteWorkflowInput struct{ Args []any }
@@ -27,6 +27,12 @@ type HandleQueryInput struct {
 	Args      []any
 }
 
+// UpdateInput is the input of Inbound.ValidateUpdate and Inbound.ExecuteUpdate.
+type UpdateInput struct {
+	Name string
+	Args []any
+}
+
 // Inbound is a link of what comes to the user's code.
 type Inbound interface {
 	// Init is called first, with the outbound chain so far; it passes its own link, if it has one, to the next Init.
@@ -34,6 +40,10 @@ type Inbound interface {
 	ExecuteWorkflow(ctx Context, in *ExecuteWorkflowInput) (any, error)
 	HandleSignal(ctx Context, in *HandleSignalInput) error
 	HandleQuery(ctx Context, in *HandleQueryInput) (any, error)
+	// ValidateUpdate comes first for each update, whether or not its handler has a validator, but in replays. It only reads.
+	ValidateUpdate(ctx Context, in *UpdateInput) error
+	// ExecuteUpdate comes for those that are accepted.
+	ExecuteUpdate(ctx Context, in *UpdateInput) (any, error)
 }
 
 // Outbound is a link of what the user's code asks for.
@@ -53,7 +63,11 @@ type Outbound interface {
 	GetInfo(ctx Context) *Info
 	GetLogger(ctx Context) log.Logger
 	GetSignalChannel(ctx Context, name string) ReceiveChannel
+	GetSignalChannelWithOptions(ctx Context, name string, options SignalChannelOptions) ReceiveChannel
 	SetQueryHandler(ctx Context, name string, handler any) error
+	SetQueryHandlerWithOptions(ctx Context, name string, handler any, options QueryHandlerOptions) error
+	SetUpdateHandler(ctx Context, name string, handler any, options UpdateHandlerOptions) error
+	GetCurrentUpdateInfo(ctx Context) *UpdateInfo
 	IsReplaying(ctx Context) bool
 	HasLastCompletionResult(ctx Context) bool
 	GetLastCompletionResult(ctx Context, valuePtrs ...any) error

@@ -5,7 +5,12 @@ import "durably.dev/sdk/log"
 // GetLogger is a logger that is silent while replaying.
 func GetLogger(ctx Context) log.Logger { return outboundOf(ctx).GetLogger(ctx) }
 
-func (o *outbound) GetLogger(Context) log.Logger { return o.run.logger }
+func (o *outbound) GetLogger(ctx Context) log.Logger {
+	if update, ok := ctx.Value(updateKey).(*UpdateInfo); ok {
+		return log.With(o.run.logger, "UpdateID", update.ID, "UpdateName", update.Name)
+	}
+	return o.run.logger
+}
 
 // replayLogger keeps a replay's messages to itself.
 type replayLogger struct {

@@ -79,6 +79,9 @@ func (r *Run) complete(runID string) *core.WorkflowCompletion {
 		r.env.Failed.Forget(r.runID())
 	}
 	if r.end != nil && !r.ended && !r.closed {
+		if r.failed == nil {
+			r.warnOfUnfinished()
+		}
 		r.ended = true
 		r.commands = append(r.commands, r.end)
 	}

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,8 +12,22 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 )
 
-// stackTraceQuery is answered by the SDK itself: where the workflow's coroutines are.
-const stackTraceQuery = "__stack_trace"
+// Queries that the SDK answers itself: where the workflow's coroutines are, and what may be asked of it.
+const (
+	stackTraceQuery = "__stack_trace"
+	metadataQuery   = "__temporal_workflow_metadata"
+)
+
+// QueryHandlerOptions are the options of SetQueryHandlerWithOptions.
+type QueryHandlerOptions struct {
+	// Description is a line for tools that show the workflow.
+	Description string
+}
+
+type queryHandler struct {
+	function    reflect.Value
+	description string
+}
 
 // SetQueryHandler answers queries of a name with handler, a function of any arguments that returns a value and an
 // error. Handlers only read.
@@ -20,16 +35,25 @@ func SetQueryHandler(ctx Context, name string, handler any) error {
 	return outboundOf(ctx).SetQueryHandler(ctx, name, handler)
 }
 
-func (o *outbound) SetQueryHandler(_ Context, name string, handler any) error {
+// SetQueryHandlerWithOptions is SetQueryHandler with options.
+func SetQueryHandlerWithOptions(ctx Context, name string, handler any, options QueryHandlerOptions) error {
+	return outboundOf(ctx).SetQueryHandlerWithOptions(ctx, name, handler, options)
+}
+
+func (o *outbound) SetQueryHandler(ctx Context, name string, handler any) error {
+	return o.SetQueryHandlerWithOptions(ctx, name, handler, QueryHandlerOptions{})
+}
+
+func (o *outbound) SetQueryHandlerWithOptions(_ Context, name string, handler any, options QueryHandlerOptions) error {
+	o.run.mayChange()
 	if strings.HasPrefix(name, "__") {
 		return fmt.Errorf("query names that begin with __ are reserved: %q", name)
 	}
 	function := reflect.ValueOf(handler)
-	t := function.Type()
-	if t.Kind() != reflect.Func || t.NumOut() != 2 || t.Out(1) != errorType {
+	if function.Kind() != reflect.Func || function.Type().NumOut() != 2 || function.Type().Out(1) != errorType {
 		return fmt.Errorf("the handler of query %q must be a function that returns a value and an error, not %T", name, handler)
 	}
-	o.run.queries[name] = function
+	o.run.queries[name] = queryHandler{function, options.Description}
 	return nil
 }
 
@@ -39,9 +63,9 @@ func (r *Run) answer(query *core.QueryReceived) {
 	answer := r.refuse(query, &failure.PanicError{Value: "the query handler's goroutine was ended by runtime.Goexit: return instead"})
 	c := newCoroutine(r, "query "+query.Name, func(*coroutine) { answer = r.ask(query) })
 	c.reads = true
-	r.reading = true
+	r.reading = "a query handler"
 	inTime := r.step(c, true)
-	r.reading = false
+	r.reading = ""
 	if !inTime {
 		// The task fails, and never the workflow: a query is not part of it.
 		r.fail(r.abandon(c))
@@ -74,19 +98,19 @@ func (r *Run) handle(query *core.QueryReceived) (payload *commonpb.Payload, err 
 			err = failure.Caught(value)
 		}
 	}()
-	if query.Name == stackTraceQuery {
+	switch query.Name {
+	case stackTraceQuery:
 		return r.env.DataConverter.ToPayload(r.stacks())
+	case metadataQuery:
+		return r.metadataPayload()
 	}
 	handler, ok := r.queries[query.Name]
 	if !ok {
-		known := make([]string, 0, len(r.queries))
-		for name := range r.queries {
-			known = append(known, name)
-		}
+		known := append(slices.Collect(maps.Keys(r.queries)), stackTraceQuery, metadataQuery)
 		slices.Sort(known)
 		return nil, fmt.Errorf("unknown queryType %s. KnownQueryTypes=%v", query.Name, known)
 	}
-	in, err := decodeArguments(r.env.DataConverter, handler.Type(), 0, &commonpb.Payloads{Payloads: query.Arguments})
+	in, err := decodeArguments(r.env.DataConverter, handler.function.Type(), 0, &commonpb.Payloads{Payloads: query.Arguments})
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", query.Name, err)
 	}

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +29,8 @@ type Environment struct {
 }
 
 // Run is a workflow run in the cache: its coroutines, and what waits for what. handlers.go takes the jobs of an activation,
-// dispatch.go lets the code run, commands.go, child.go and external.go note what it asks for, outcome.go makes the answer.
+// update.go has its
+// updates, dispatch.go lets the code run, commands.go, child.go and external.go note what it asks for, outcome.go makes the answer.
 type Run struct {
 	env    *Environment
 	info   *Info
@@ -38,8 +38,8 @@ type Run struct {
 
 	now       time.Time
 	replaying bool
-	// reading: a query handler runs.
-	reading bool
+	// reading is whose code runs that may only read, such as a query handler's; empty for none.
+	reading string
 	// end is the command for what the main function has returned.
 	end *core.WorkflowCommand
 	// ended: the end is on its way. closed: the run is evicted.
@@ -53,10 +53,12 @@ type Run struct {
 	broken atomic.Bool
 
 	coroutines []*coroutine
-	current    *coroutine
-	yielded    chan struct{}
-	limit      *time.Timer
-	unnamed    int
+	// eager are coroutines that come before all that wait for their turn.
+	eager   []*coroutine
+	current *coroutine
+	yielded chan struct{}
+	limit   *time.Timer
+	unnamed int
 
 	commands   []*core.WorkflowCommand
 	timers     map[uint32]*pending
@@ -78,7 +80,12 @@ type Run struct {
 	in      Inbound
 	out     Outbound
 	signals map[string]*channel
-	queries map[string]reflect.Value
+	// awaited are the signals that the code has asked for, and how it describes them.
+	awaited map[string]SignalChannelOptions
+	queries map[string]queryHandler
+	updates updates
+	// details are what tools show of the run, until it says otherwise.
+	details string
 }
 
 // NewRun makes a run that waits for its first activation.
@@ -87,7 +94,8 @@ func NewRun(env *Environment) *Run {
 		env: env, yielded: make(chan struct{}), logger: env.Logger,
 		timers: map[uint32]*pending{}, activities: map[uint32]*pending{}, children: map[uint32]*child{},
 		signalling: map[uint32]*pending{}, cancelling: map[uint32]*pending{},
-		signals: map[string]*channel{}, queries: map[string]reflect.Value{}, available: map[uint32]bool{},
+		signals: map[string]*channel{}, awaited: map[string]SignalChannelOptions{}, queries: map[string]queryHandler{},
+		updates: updates{handlers: map[string]*updateHandler{}}, available: map[uint32]bool{},
 	}
 	r.out = &outbound{r}
 	r.root, r.cancel = WithCancel(&rootContext{r})

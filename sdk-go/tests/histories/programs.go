@@ -21,7 +21,7 @@ var Programs = map[string]Program{
 	"Order": Order, "Parallel": Parallel, "Pool": Pool, "Waits": Waits, "Races": Races, "Cancellations": Cancellations,
 	"CleansUp": CleansUp, "Leaves": Leaves, "Turns": Turns, "InFlight": InFlight,
 	"Child": Child, "Children": Children, "TakenIDs": TakenIDs, "CancelledChildren": CancelledChildren, "Guardian": Guardian,
-	"Speaks": Speaks,
+	"Speaks": Speaks, "Ledger": Ledger, "Latecomer": Latecomer, "Abandons": Abandons,
 }
 
 // Activities are what they call.

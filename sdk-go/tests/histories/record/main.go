@@ -5,10 +5,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"durably.dev/sdk/client"
@@ -117,11 +119,84 @@ func (r *recorder) guardian() client.WorkflowRun {
 	return run
 }
 
+// update sends an update and waits until it is accepted or rejected; what becomes of it the history tells.
+func (r *recorder) update(run client.WorkflowRun, id, name string, args ...any) {
+	_, err := r.client.UpdateWorkflow(context.Background(), client.UpdateWorkflowOptions{
+		WorkflowID: run.GetID(), UpdateID: id, UpdateName: name, Args: args, WaitForStage: client.WorkflowUpdateStageAccepted,
+	})
+	if err != nil {
+		log.Print(run.GetID(), ", update ", id, ": ", err)
+	}
+}
+
+// started starts a workflow together with an update.
+func (r *recorder) started(id, update, name string, program histories.Program, argument int, args ...any) client.WorkflowRun {
+	options := client.StartWorkflowOptions{ID: id, TaskQueue: queue, WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL}
+	start := r.client.NewWithStartWorkflowOperation(options, program, argument)
+	_, err := r.client.UpdateWithStartWorkflow(context.Background(), client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start, UpdateOptions: client.UpdateWorkflowOptions{
+			UpdateID: update, UpdateName: name, Args: args, WaitForStage: client.WorkflowUpdateStageAccepted,
+		},
+	})
+	must(err)
+	run, err := start.Get(context.Background())
+	must(err)
+	return run
+}
+
+// atOnce sends updates side by side while nobody works, so that they come with one task, and has the worker begin then.
+func (r *recorder) atOnce(run client.WorkflowRun, name string, argument int) {
+	var sent sync.WaitGroup
+	for i := range 3 {
+		sent.Go(func() { r.update(run, fmt.Sprint("together-", i), name, argument) })
+	}
+	r.signal(run, "turn", nil)
+	r.signal(run, "turn", nil)
+	r.working(func() {
+		sent.Wait()
+		r.signal(run, "turn", nil)
+		r.end(run)
+	})
+}
+
+func (r *recorder) updates() {
+	var late client.WorkflowRun
+	r.working(func() {
+		ledger := r.started("go-ledger", "a", "enter", histories.Ledger, 3, histories.Charged)
+		r.update(ledger, "b", "enter", histories.Plain)
+		r.update(ledger, "c", "enter", histories.Delayed)
+		r.signal(ledger, "turn", nil)
+		r.update(ledger, "d", "enter", histories.Delayed)
+		r.update(ledger, "e", "enter", histories.Negative)
+		r.update(ledger, "f", "enter", histories.Refused)
+		r.signal(ledger, "turn", nil)
+		r.update(ledger, "g", "enter", histories.Raised)
+		r.update(ledger, "h", "enter", histories.Nested)
+		r.signal(ledger, "turn", nil)
+		r.end(ledger)
+		latecomer := r.started("go-latecomer", "a", "second", histories.Latecomer, 0)
+		r.update(latecomer, "b", "third")
+		r.update(latecomer, "c", "first")
+		r.signal(latecomer, "third", nil)
+		r.update(latecomer, "d", "third")
+		r.update(latecomer, "e", "fourth")
+		r.signal(latecomer, "end", nil)
+		r.end(latecomer)
+		abandons := r.started("go-abandons", "a", "hang", histories.Abandons, 0)
+		r.update(abandons, "b", "hang")
+		r.end(abandons)
+		late = r.start("go-ledger-at-once", histories.Ledger, 3)
+		r.until(late, enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED, 1)
+	})
+	r.atOnce(late, "enter", histories.Charged)
+}
+
 func main() {
 	c, err := client.Dial(client.Options{HostPort: os.Args[1], Identity: "recorder"})
 	must(err)
 	defer c.Close()
 	r := &recorder{c, os.Args[2]}
+	r.updates()
 	var races [2]client.WorkflowRun
 	var flying client.WorkflowRun
 	r.working(func() {
