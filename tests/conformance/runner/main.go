@@ -27,6 +27,7 @@ import (
 	"durably.dev/conformance/eviction"
 	"durably.dev/conformance/external_workflow"
 	"durably.dev/conformance/go_edges"
+	"durably.dev/conformance/handlers"
 	"durably.dev/conformance/harness"
 	"durably.dev/conformance/parent_close_policy"
 	"durably.dev/conformance/queries"
@@ -34,6 +35,9 @@ import (
 	"durably.dev/conformance/signal_with_start"
 	"durably.dev/conformance/signals"
 	"durably.dev/conformance/timers"
+	"durably.dev/conformance/update"
+	"durably.dev/conformance/update_validation"
+	"durably.dev/conformance/update_with_start"
 	"durably.dev/conformance/workflow_cancellation"
 	"durably.dev/conformance/workflow_timeouts"
 	"go.temporal.io/sdk/client"
@@ -59,12 +63,16 @@ var behaviours = []harness.Behaviour{
 	eviction.Behaviour,
 	external_workflow.Behaviour,
 	go_edges.Behaviour,
+	handlers.Behaviour,
 	parent_close_policy.Behaviour,
 	queries.Behaviour,
 	reverse_history.Behaviour,
 	signal_with_start.Behaviour,
 	signals.Behaviour,
 	timers.Behaviour,
+	update.Behaviour,
+	update_validation.Behaviour,
+	update_with_start.Behaviour,
 	workflow_cancellation.Behaviour,
 	workflow_timeouts.Behaviour,
 }
