@@ -23,7 +23,7 @@ use prost::Message as _;
 use tonic::{Code, metadata::MetadataMap};
 
 use super::{
-    Client, LONG_POLL_TIMEOUT, Plan, decode, error::call_error, malformed, methods, retry::RetryPolicy,
+    Client, LONG_POLL_TIMEOUT, Plan, error::call_error, malformed, methods, read, retry::RetryPolicy,
 };
 
 /// A call that waits for an update.
@@ -219,7 +219,7 @@ impl Waiting<'_> {
     ) -> Result<Option<Response>, CallError>
     where
         Request: prost::Message,
-        Response: prost::Message + prost::Name + Default,
+        Response: prost::Message + prost::Name + Default + 'static,
     {
         let plan = Plan {
             path: &PathAndQuery::from_static(path),
@@ -229,7 +229,7 @@ impl Waiting<'_> {
             retry: Some(retry),
         };
         match self.client.carry_out(plan, request.encode_to_vec().into()).await {
-            Ok(response) => decode(path, response).map(Some),
+            Ok(answer) => read(path, answer).map(Some),
             Err(error) if error.code == Code::DeadlineExceeded as i32 => Ok(None),
             Err(error) => Err(error),
         }
