@@ -31,7 +31,8 @@ impl Frontend {
             return Err(ServiceError::invalid_argument("update_ref is not set; say which update is meant"));
         };
         validate::execution(update.workflow_execution.as_ref())?;
-        validate::id("update_ref.update_id", &update.update_id)?;
+        // An update without an id is one that nobody has asked for.
+        validate::optional_id("update_ref.update_id", &update.update_id)?;
         validate::optional_id("identity", &request.identity)?;
         stage_of(request.wait_policy)?;
         self.executions().poll_update(&namespace, request).await
@@ -52,7 +53,7 @@ impl Frontend {
             return Err(ServiceError::invalid_argument("Operations have to be exactly [Start, Update]."));
         };
         let checked = [
-            workflows::check_start(&mut start).and_then(|()| can_be_updated(&start)),
+            can_be_updated(&start).and_then(|()| workflows::check_start(&mut start)),
             check(&mut update).and_then(|()| is_for_started(&update, &start)),
         ];
         if checked.iter().any(Result::is_err) {

@@ -24,6 +24,7 @@ mod support;
 mod task_queues;
 mod texts;
 mod tokens;
+mod updates;
 mod visibility;
 mod wire;
 mod workers;

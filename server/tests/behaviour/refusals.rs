@@ -292,7 +292,7 @@ async fn bad_namespaces_and_lists() {
         count_workflow_executions(CountWorkflowExecutionsRequest {
             namespace: NAMESPACE.into(), query: "GROUP BY WorkflowType".into()
         }) => InvalidArgument, "", "the only field to group by";
-        update_workflow_execution(UpdateWorkflowExecutionRequest::default()) => Unimplemented, "", "is not offered";
+        create_schedule(CreateScheduleRequest::default()) => Unimplemented, "", "is not offered";
         create_schedule(CreateScheduleRequest::default()) => Unimplemented, "", "is not offered";
     }
 }

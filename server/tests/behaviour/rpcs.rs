@@ -48,6 +48,9 @@ const CALLED: &[(&str, &[&str])] = &[
             "RequestCancelWorkflowExecution",
             "TerminateWorkflowExecution",
             "QueryWorkflow",
+            "UpdateWorkflowExecution",
+            "PollWorkflowExecutionUpdate",
+            "ExecuteMultiOperation",
             "DescribeWorkflowExecution",
             "ListWorkflowExecutions",
             "ScanWorkflowExecutions",
@@ -93,12 +96,6 @@ const DEPRECATED: &str =
 
 /// What is refused: why that is borne, and of which feature it is.
 const REFUSED: &[(&str, &str, &[&str])] = &[
-    (
-        ASKED_FOR,
-        "updates: the client's call fails with the refusal at once",
-        &["UpdateWorkflowExecution", "ExecuteMultiOperation"],
-    ),
-    (NEVER_BEGUN, "updates", &["PollWorkflowExecutionUpdate"]),
     (
         ASKED_FOR,
         "schedules: `supports_schedules` is false in GetSystemInfo and in DescribeNamespace, by which the UI knows",

@@ -11,7 +11,10 @@ use std::{
 
 use durably_proto::temporal::api::{
     common::v1::RetryPolicy,
-    enums::v1::{PendingActivityState, WorkflowExecutionStatus as Status},
+    enums::v1::{
+        PendingActivityState, UpdateWorkflowExecutionLifecycleStage as Stage,
+        WorkflowExecutionStatus as Status,
+    },
     history::v1::history_event::Attributes as Event,
     workflowservice::v1::*,
 };
@@ -22,6 +25,8 @@ use crate::support::*;
 const OTHER: &str = "other";
 /// A third one, in files since there are child workflows.
 const FAMILIES: &str = "families";
+/// A fourth one, in files since there are updates.
+const UPDATES: &str = "updates";
 /// Ten years: what waits in a file still waits when a test opens it.
 const LONG: i64 = 10 * 365 * 24 * 3_600_000;
 
@@ -73,6 +78,24 @@ async fn tell_the_story(harness: &Harness) {
         harness.try_complete_in(FAMILIES, &task, commands).await.unwrap();
     }
 
+    harness.begin_as(start_in(UPDATES, "updated")).await;
+    let task = harness.poll_workflow_in(UPDATES, PATIENCE).await.unwrap();
+    harness.try_complete_in(UPDATES, &task, Vec::new()).await.unwrap();
+    for (update_id, replies) in [("done", 2), ("under way", 1)] {
+        let mut request = update("updated", update_id);
+        request.namespace = UPDATES.into();
+        request.wait_policy = wait_for(Stage::Accepted);
+        let asked = tokio::spawn({
+            let mut client = harness.client();
+            async move { client.update_workflow_execution(request).await }
+        });
+        let task = harness.poll_workflow_in(UPDATES, PATIENCE).await.unwrap();
+        let both = [accepted(&task, 0), responded(&task, 0, "changed")];
+        let completed = completed_with(UPDATES, &task, both.into_iter().take(replies).collect());
+        harness.client().respond_workflow_task_completed(completed).await.unwrap();
+        asked.await.unwrap().unwrap();
+    }
+
     // Last, so that nothing is left in the queue: its workflow task is with a worker that never answers.
     harness.begin("buffered").await;
     let task = harness.workflow_task().await;
@@ -85,7 +108,7 @@ async fn tell_the_story(harness: &Harness) {
 /// The next task of this run. The child's is left with a worker that is gone.
 async fn family_task(harness: &Harness, workflow_id: &str) -> PollWorkflowTaskQueueResponse {
     loop {
-        let task = harness.poll_workflow_in(FAMILIES, std::time::Duration::from_secs(20)).await.unwrap();
+        let task = harness.poll_workflow_in(FAMILIES, PATIENCE).await.unwrap();
         if task.workflow_execution.as_ref().is_some_and(|run| run.workflow_id == workflow_id) {
             return task;
         }
@@ -95,9 +118,10 @@ async fn family_task(harness: &Harness, workflow_id: &str) -> PollWorkflowTaskQu
 #[tokio::test]
 #[ignore = "writes the state file of the present format; run it when a release changes the format"]
 async fn write_a_state_file() {
-    let mut harness =
-        Harness::with(|options| options.namespaces = vec![NAMESPACE.into(), OTHER.into(), FAMILIES.into()])
-            .await;
+    let mut harness = Harness::with(|options| {
+        options.namespaces = [NAMESPACE, OTHER, FAMILIES, UPDATES].map(str::to_owned).into();
+    })
+    .await;
     tell_the_story(&harness).await;
     harness.server.shutdown().await;
     let source = harness.directory.path().join("state.db");
@@ -238,6 +262,36 @@ async fn a_family_of_each_file_goes_on() {
         }
         assert_eq!(listed(harness, FAMILIES, "ExecutionStatus = 'Running'").await, [], "{file}");
         assert_eq!(listed(harness, FAMILIES, "ParentWorkflowId = 'parent'").await.len(), 1, "{file}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn updates_of_each_file_have_their_outcomes() {
+    on_each_file(async |harness, file| {
+        if ["v1.db", "v4.db", "v5.db", "v6.db"].iter().any(|before| file.ends_with(before)) {
+            return;
+        }
+        let poll = |update_id: &str, stage| {
+            let mut client = harness.client();
+            let request = PollWorkflowExecutionUpdateRequest {
+                namespace: UPDATES.into(),
+                wait_policy: wait_for(stage),
+                ..poll_update("updated", update_id)
+            };
+            async move { client.poll_workflow_execution_update(request).await.unwrap().into_inner() }
+        };
+        assert_eq!(outcome_of(poll("done", Stage::Completed).await.outcome), "changed", "{file}");
+        let under_way = poll("under way", Stage::Accepted).await;
+        assert_eq!((under_way.stage(), under_way.outcome), (Stage::Accepted, None), "{file}");
+        let terminate = TerminateWorkflowExecutionRequest {
+            namespace: UPDATES.into(),
+            workflow_execution: Some(execution("updated", "")),
+            ..Default::default()
+        };
+        harness.client().terminate_workflow_execution(terminate).await.unwrap();
+        let ended = outcome_of(poll("under way", Stage::Completed).await.outcome);
+        assert!(ended.contains("completed before the Update completed"), "{file}: {ended}");
     })
     .await;
 }

@@ -8,8 +8,10 @@ use durably_proto::temporal::api::{
     enums::v1::*,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
     history::v1::{HistoryEvent, history_event::Attributes as Event},
+    protocol::v1::Message as ProtocolMessage,
     taskqueue::v1::TaskQueue,
     testservice::v1::test_service_client::TestServiceClient,
+    update::v1 as update,
     workflow::v1::WorkflowExecutionInfo,
     workflowservice::v1::{workflow_service_client::WorkflowServiceClient, *},
 };
@@ -21,7 +23,7 @@ use tonic::{Code, Request, Status, transport::Channel};
 pub const NAMESPACE: &str = "default";
 pub const QUEUE: &str = "queue";
 /// How long a call may wait for what a test expects to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server on a state file of its own, listening on a free port, and a client of it.
 pub struct Harness {
@@ -292,6 +294,12 @@ pub fn text(value: &str) -> Payloads {
     Payloads { payloads: vec![Payload { metadata, data, ..Default::default() }] }
 }
 
+/// What [`text`] was made of.
+pub fn read(payloads: &Payloads) -> String {
+    let data = &payloads.payloads.first().expect("a payload").data;
+    String::from_utf8_lossy(data).trim_matches('"').to_owned()
+}
+
 pub fn oversized() -> Payloads {
     text(&"x".repeat(2 * 1024 * 1024))
 }
@@ -425,4 +433,119 @@ pub fn code_and_detail(status: &Status) -> (Code, String) {
     let details = durably_proto::google::rpc::Status::decode(status.details()).unwrap();
     let detail = details.details.first().map_or("", |any| any.type_url.rsplit('.').next().unwrap_or(""));
     (status.code(), detail.to_owned())
+}
+
+/// A change of the workflow, by this id, that is waited for to its end.
+pub fn update(workflow_id: &str, update_id: &str) -> UpdateWorkflowExecutionRequest {
+    UpdateWorkflowExecutionRequest {
+        namespace: NAMESPACE.into(),
+        workflow_execution: Some(execution(workflow_id, "")),
+        wait_policy: wait_for(UpdateWorkflowExecutionLifecycleStage::Completed),
+        request: Some(update::Request {
+            meta: Some(update::Meta { update_id: update_id.into(), identity: "asker".into() }),
+            input: Some(update::Input {
+                name: "change".into(),
+                args: Some(text("to this")),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub fn poll_update(workflow_id: &str, update_id: &str) -> PollWorkflowExecutionUpdateRequest {
+    PollWorkflowExecutionUpdateRequest {
+        namespace: NAMESPACE.into(),
+        update_ref: Some(update::UpdateRef {
+            workflow_execution: Some(execution(workflow_id, "")),
+            update_id: update_id.into(),
+        }),
+        wait_policy: wait_for(UpdateWorkflowExecutionLifecycleStage::Completed),
+        ..Default::default()
+    }
+}
+
+pub fn wait_for(stage: UpdateWorkflowExecutionLifecycleStage) -> Option<update::WaitPolicy> {
+    Some(update::WaitPolicy { lifecycle_stage: stage as i32 })
+}
+
+/// An update's outcome: its result, or the message of its failure.
+pub fn outcome_of(outcome: Option<update::Outcome>) -> String {
+    match outcome.expect("an outcome").value.expect("a value") {
+        update::outcome::Value::Success(payloads) => read(&payloads),
+        update::outcome::Value::Failure(failure) => failure.message,
+    }
+}
+
+fn request_of(task: &PollWorkflowTaskQueueResponse, index: usize) -> (&ProtocolMessage, update::Request) {
+    let message = &task.messages[index];
+    let body = message.body.as_ref().expect("a body");
+    (message, update::Request::decode(body.value.as_slice()).expect("a request"))
+}
+
+fn reply<M: prost::Message + prost::Name>(update_id: &str, word: &str, body: &M) -> ProtocolMessage {
+    ProtocolMessage {
+        id: format!("{update_id}/{word}"),
+        protocol_instance_id: update_id.into(),
+        body: Some(prost_types::Any { type_url: M::type_url(), value: body.encode_to_vec() }),
+        ..Default::default()
+    }
+}
+
+/// The acceptance of the task's update of this number.
+pub fn accepted(task: &PollWorkflowTaskQueueResponse, index: usize) -> ProtocolMessage {
+    let (message, request) = request_of(task, index);
+    let acceptance = update::Acceptance {
+        accepted_request_message_id: message.id.clone(),
+        accepted_request_sequencing_event_id: task.started_event_id - 1,
+        accepted_request: Some(request),
+    };
+    reply(&message.protocol_instance_id, "accept", &acceptance)
+}
+
+pub fn rejected(task: &PollWorkflowTaskQueueResponse, index: usize, why: &str) -> ProtocolMessage {
+    let (message, request) = request_of(task, index);
+    let rejection = update::Rejection {
+        rejected_request_message_id: message.id.clone(),
+        rejected_request_sequencing_event_id: task.started_event_id - 1,
+        rejected_request: Some(request),
+        failure: Some(application_failure(why, false)),
+    };
+    reply(&message.protocol_instance_id, "reject", &rejection)
+}
+
+pub fn responded(task: &PollWorkflowTaskQueueResponse, index: usize, result: &str) -> ProtocolMessage {
+    response(&task.messages[index].protocol_instance_id, result)
+}
+
+/// The result of an update that was accepted before.
+pub fn response(update_id: &str, result: &str) -> ProtocolMessage {
+    let outcome = update::Outcome { value: Some(update::outcome::Value::Success(text(result))) };
+    let meta = update::Meta { update_id: update_id.into(), ..Default::default() };
+    reply(update_id, "respond", &update::Response { meta: Some(meta), outcome: Some(outcome) })
+}
+
+/// A task that is completed with these messages, and with a command for each but the rejections, as workers do it.
+pub fn completed_with(
+    namespace: &str,
+    task: &PollWorkflowTaskQueueResponse,
+    messages: Vec<ProtocolMessage>,
+) -> RespondWorkflowTaskCompletedRequest {
+    let commands = messages.iter().filter(|message| !message.id.ends_with("/reject")).map(|message| {
+        let named = ProtocolMessageCommandAttributes { message_id: message.id.clone() };
+        Command {
+            command_type: CommandType::ProtocolMessage as i32,
+            attributes: Some(Attributes::ProtocolMessageCommandAttributes(named)),
+            ..Default::default()
+        }
+    });
+    RespondWorkflowTaskCompletedRequest {
+        namespace: namespace.into(),
+        task_token: task.task_token.clone(),
+        identity: "tester".into(),
+        commands: commands.collect(),
+        messages,
+        ..Default::default()
+    }
 }

@@ -15,6 +15,7 @@ mod restart;
 mod starts;
 mod timeouts;
 mod tokens;
+mod updates;
 pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +47,7 @@ macro_rules! rows {
 use rows;
 
 fn table() -> impl Iterator<Item = &'static Row> {
-    [starts::ROWS, calls::ROWS, polls::ROWS, tokens::ROWS, commands::ROWS, nesting::ROWS]
+    [starts::ROWS, calls::ROWS, polls::ROWS, tokens::ROWS, commands::ROWS, nesting::ROWS, updates::ROWS]
         .into_iter()
         .flatten()
 }
