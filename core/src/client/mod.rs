@@ -175,7 +175,7 @@ impl Client {
             && let Some(awaiting) = updates::Awaiting::of(&call.method, &filled.request)?
         {
             let skips = awaiting.awaits_outcome() && inner.skipping.is_wanted(call.clock());
-            let waiting = updates::wait(self, &metadata, awaiting, given);
+            let waiting = Box::pin(updates::wait(self, &metadata, awaiting, given));
             return if skips { skipping::while_skipping(self, waiting).await } else { waiting.await };
         }
         let default_timeout = if filled.is_long_poll { LONG_POLL_TIMEOUT } else { CALL_TIMEOUT };

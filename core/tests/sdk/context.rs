@@ -36,6 +36,7 @@ struct State {
     fired: Vec<u32>,
     resolved: BTreeMap<u32, Result<String, Failure>>,
     signals: BTreeMap<String, VecDeque<String>>,
+    updates: VecDeque<UpdateReceived>,
     cancelled: bool,
     status: String,
 }
@@ -91,6 +92,19 @@ impl Context {
         self.until(move |state| state.signals.get_mut(name).and_then(VecDeque::pop_front))
     }
 
+    /// The next update that was accepted: all are but for those whose argument is `no`.
+    pub fn update(&self) -> impl Future<Output = UpdateReceived> + use<> {
+        self.until(|state| state.updates.pop_front())
+    }
+
+    pub fn succeed(&self, update: &UpdateReceived, result: &str) {
+        self.answer(&update.id, update_answer::Answer::Succeeded(payload(result)));
+    }
+
+    fn answer(&self, id: &str, answer: update_answer::Answer) {
+        self.command(Command::UpdateAnswer(UpdateAnswer { id: id.to_owned(), answer: Some(answer) }));
+    }
+
     pub fn cancelled(&self) -> impl Future<Output = ()> + use<> {
         self.until(|state| state.cancelled.then_some(()))
     }
@@ -141,6 +155,16 @@ impl Context {
                 let answer = QueryAnswer { id: query.id, answer: Some(answer) };
                 drop(state);
                 self.command(Command::QueryAnswer(answer));
+            }
+            Job::Update(update) if text(update.arguments.first()) == "no" => {
+                drop(state);
+                self.answer(&update.id, update_answer::Answer::Rejected(super::failure("it says no")));
+            }
+            Job::Update(update) => {
+                let id = update.id.clone();
+                state.updates.push_back(update);
+                drop(state);
+                self.answer(&id, update_answer::Answer::Accepted(UpdateAccepted {}));
             }
             Job::UpdateRandomSeed(_) => {}
             job @ (Job::Initialize(_) | Job::Evict(_)) => unreachable!("the host's: {job:?}"),
