@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -100,6 +101,25 @@ def test_numbers_drawn_by_those_who_only_read_are_not_the_runs() -> None:
     run.activate(fire(1))
     undisturbed.activate(fire(1))
     assert run.result == undisturbed.result
+
+
+def test_a_validator_that_would_wait_for_the_world_is_told_so() -> None:
+    @workflow.defn
+    class Waits:
+        @workflow.run
+        async def run(self) -> None:
+            await workflow.sleep(1)
+
+        @workflow.update
+        def change(self) -> None: ...
+
+        @change.validator
+        def validate_change(self) -> None:
+            time.sleep(60)  # tidy-allow: sleep: it is the mistake
+
+    run = started(Waits)
+    run.activate(update("change"))
+    assert run.trace[0].startswith("u rejected time.sleep is not possible in workflow code") and len(run.trace) == 1
 
 
 def test_a_validator_gets_arguments_of_its_own() -> None:

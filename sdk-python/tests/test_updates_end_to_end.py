@@ -196,6 +196,33 @@ async def test_a_mistake_in_a_handler_can_be_mended(client: Client, queue: str) 
         await handle.terminate()
 
 
+async def test_a_validator_that_never_ends_fails_its_task(client: Client, queue: str) -> None:
+    @workflow.defn(name="Account")
+    class Ponders(Account):
+        @workflow.run
+        async def run(self) -> int:
+            return await super().run()
+
+        @workflow.update
+        async def add(self, number: int) -> int:
+            return number
+
+        @add.validator
+        def ponder(self, number: int) -> None:
+            while True:
+                pass
+
+    handle = await started(client, queue)
+    with records() as log:
+        async with worker(client, queue, [Ponders]):
+            waiting = asyncio.create_task(handle.execute_update(Account.add, 5))
+            said = await log.some("failed, and is retried until it succeeds")
+            assert "DeadlockError" in said.getMessage() and "test_updates_end_to_end.py" in said.getMessage()
+            await handle.terminate()
+            with pytest.raises((RPCError, WorkflowUpdateFailedError)):
+                await waiting
+
+
 class Squeezed(converter.PayloadCodec):
     """Nothing of a payload can be read that it has not decoded."""
 
