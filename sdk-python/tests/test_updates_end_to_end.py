@@ -28,7 +28,7 @@ from durably.client import (
 from durably.common import WorkflowIDConflictPolicy
 from durably.exceptions import ApplicationError
 from durably.testing import WorkflowEnvironment
-from durably.worker import Replayer, Worker
+from durably.worker import Replayer, Worker, _steps
 
 ACCEPTED = WorkflowUpdateStage.ACCEPTED
 
@@ -196,7 +196,11 @@ async def test_a_mistake_in_a_handler_can_be_mended(client: Client, queue: str) 
         await handle.terminate()
 
 
-async def test_a_validator_that_never_ends_fails_its_task(client: Client, queue: str) -> None:
+async def test_a_validator_that_never_ends_fails_its_task(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_steps, "LIMIT", 0.3)
+
     @workflow.defn(name="Account")
     class Ponders(Account):
         @workflow.run
