@@ -89,30 +89,32 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
             1 => {
                 let steps = run.handle_task(query_task(Vec::new(), previous, "status"));
                 let steps = settle(run, steps, &mut program, &mut |_| HistoryPage::default());
-                assert!(
-                    steps.iter().any(|step| matches!(step, Step::AnswerQuery(_))),
-                    "{dialect:?}, seed {seed}"
-                );
+                let answers = steps.iter().any(|step| matches!(step, Step::AnswerQuery(_)));
+                assert!(answers, "{dialect:?}, seed {seed}");
             }
             2 => {
-                // The cache has lost track: the run starts over by itself.
-                let lost = task_with(&server.history, &task, started - 1, Vec::new());
-                let lost = WorkflowTask { messages, ..lost };
-                let steps = run.handle_task(lost);
-                let mut again = Program::new(seed);
-                let upto = server.history[..started as usize].to_vec();
-                let steps = settle(run, steps, &mut again, &mut pages(&upto, 5));
-                assert_eq!(
-                    response(&live),
-                    response(&steps),
-                    "{dialect:?}, seed {seed}, task {started}, started over"
-                );
-                program = again;
+                let lost =
+                    WorkflowTask { messages, ..task_with(&server.history, &task, started - 1, Vec::new()) };
+                program = Program::new(seed);
+                let steps = start_over(run, lost, &mut program, &server.history[..started as usize]);
+                let again = response(&steps);
+                assert_eq!(response(&live), again, "{dialect:?}, seed {seed}, task {started}, started over");
             }
             _ => {}
         }
     }
     (server.history, out)
+}
+
+/// The cache has lost track: the run starts over by itself.
+fn start_over(
+    run: &mut Run,
+    lost: WorkflowTask,
+    program: &mut Program,
+    history: &[HistoryEvent],
+) -> Vec<Step> {
+    let steps = run.handle_task(lost);
+    settle(run, steps, program, &mut pages(history, 5))
 }
 
 fn lines(steps: &[Step]) -> String {

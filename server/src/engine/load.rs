@@ -10,6 +10,7 @@ use super::{
     activity::Activity,
     children::Child,
     outbox::{Receipt, Unsettled},
+    pending::Kinds,
     state::{ActivityState, FORMAT, FewRow, RunState, TimerState},
     updates::AcceptedUpdate,
     weight,
@@ -60,6 +61,31 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// Puts back what needs nothing of the history.
+    fn restore(self, pending: &mut Kinds) {
+        let Self { activities: _, timers, buffered, outbox, receipts, children, updates } = self;
+        for timer in timers {
+            pending.timers.restore(timer.started_event_id, timer);
+        }
+        for (row, event) in buffered {
+            pending.buffer.restore(row, event);
+        }
+        for (id, unsettled) in outbox {
+            pending.outbox.restore(id, unsettled);
+        }
+        for (id, receipt) in receipts {
+            pending.receipts.restore(id, receipt);
+        }
+        for (id, child) in children {
+            pending.children.restore(id, child);
+        }
+        for (id, update) in updates {
+            pending.updates.restore(id, update);
+        }
+    }
+}
+
 impl Execution {
     /// Reads back what commits have stored. `fetch` finds the run's events by their ids, which are given in ascending
     /// order; what it does not find it leaves out.
@@ -78,7 +104,7 @@ impl Execution {
             std::mem::take(&mut header.few).into_iter().map(FewRow::row).collect();
         let few = few.ok_or(LoadError::Kind)?;
         let has_rows = !rows.is_empty();
-        let rows = Rows::decode(rows.iter().chain(&few))?;
+        let mut rows = Rows::decode(rows.iter().chain(&few))?;
         // Format 1 kept everything in the header. With the next commit it moves to rows.
         let old_activities = std::mem::take(&mut header.activities);
         let old_timers = std::mem::take(&mut header.timers);
@@ -92,7 +118,7 @@ impl Execution {
         let Some(Attributes::WorkflowExecutionStartedEventAttributes(start)) = first.attributes else {
             return Err(LoadError::Event(1).into());
         };
-        let Rows { activities, timers, buffered, outbox, receipts, children, updates } = rows;
+        let activities = std::mem::take(&mut rows.activities);
         let (start, _) = weight::owned(start);
         let mut run = Self::new(key, start, first.user_metadata, header);
         for (stored, is_row) in old_activities
@@ -108,26 +134,9 @@ impl Execution {
                 run.pending.activities.insert(id, activity);
             }
         }
-        for timer in timers {
-            run.pending.timers.restore(timer.started_event_id, timer);
-        }
+        rows.restore(&mut run.pending);
         for timer in old_timers {
             run.pending.timers.insert(timer.started_event_id, timer);
-        }
-        for (row, event) in buffered {
-            run.pending.buffer.restore(row, event);
-        }
-        for (id, unsettled) in outbox {
-            run.pending.outbox.restore(id, unsettled);
-        }
-        for (id, receipt) in receipts {
-            run.pending.receipts.restore(id, receipt);
-        }
-        for (id, child) in children {
-            run.pending.children.restore(id, child);
-        }
-        for (id, update) in updates {
-            run.pending.updates.restore(id, update);
         }
         for event in old_buffered {
             run.pending.buffer.push(HistoryEvent::decode(event).map_err(LoadError::from)?);

@@ -3,7 +3,7 @@
 //!
 //! [`Execution`] is the machine. A driver loads or starts one, gives it [`Input`]s, stores what
 //! [`Execution::take_commit`] returns, and only then carries out the [`Effects`]. Each area has its file:
-//! `admission` says who may begin, `workflow_task` and `activity` are the two task machines, `commands/` what a worker may
+//! `admission` says who may begin, `workflow_task` and `activity` are the two task machines (`completion` a workflow task's answer), `commands/` what a worker may
 //! ask for, `outbox` what runs say to each other (`external` signals and cancellations, `children` the rest), `close` how a run ends and what follows it, `query` and
 //! `updates` what is asked of it, `hindrance` why it makes no progress; `pending`, `buffer` and `load` are how its state grows and is kept. Semantics and event order are those of Temporal's server.
 
@@ -15,6 +15,7 @@ mod buffer;
 mod children;
 mod close;
 mod commands;
+mod completion;
 mod describe;
 mod event;
 mod execution;

@@ -41,6 +41,7 @@ const SUGGEST_TOTAL: usize = MAX_TOTAL / 10 * 9;
 
 /// An update that was accepted, as it is stored.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
+#[expect(clippy::struct_field_names, reason = "these are the API's names")]
 pub struct AcceptedUpdate {
     #[prost(string, tag = "1")]
     pub update_id: String,
@@ -92,14 +93,18 @@ pub enum UpdateStage {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum UpdateOutcome {
-    Known(Outcome),
+    Known(Box<Outcome>),
     /// It is in this event, which is not in memory.
     In(i64),
 }
 
 impl UpdateOutcome {
     fn failed(failure: Failure) -> Self {
-        Self::Known(Outcome { value: Some(outcome::Value::Failure(failure)) })
+        Self::known(Outcome { value: Some(outcome::Value::Failure(failure)) })
+    }
+
+    fn known(outcome: Outcome) -> Self {
+        Self::Known(Box::new(outcome))
     }
 }
 
@@ -282,7 +287,7 @@ impl Execution {
             let (events, _) = self.events(accepted.completed_event_id, accepted.completed_event_id + 1);
             let known = events.into_iter().find_map(outcome_in);
             UpdateStage::Completed(
-                known.map_or(UpdateOutcome::In(accepted.completed_event_id), UpdateOutcome::Known),
+                known.map_or(UpdateOutcome::In(accepted.completed_event_id), UpdateOutcome::known),
             )
         } else if self.is_open() {
             UpdateStage::Accepted
@@ -407,7 +412,7 @@ impl Execution {
         };
         let event_id = self.push(Attributes::WorkflowExecutionUpdateCompletedEventAttributes(attributes), cx);
         self.pending.updates.update(accepted_event_id, |update| update.completed_event_id = event_id);
-        let outcome = UpdateOutcome::Known(message.outcome.unwrap_or_default());
+        let outcome = UpdateOutcome::known(message.outcome.unwrap_or_default());
         cx.effects.updates.push((update_id, Ok(UpdateStage::Completed(outcome))));
     }
 

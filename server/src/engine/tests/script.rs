@@ -516,10 +516,8 @@ impl Script {
                 }
                 "return-new" => request.return_new_workflow_task = true,
                 "can-forget" => {
-                    request.capabilities = Some(Capabilities {
-                        discard_speculative_workflow_task_with_events: true,
-                        ..Default::default()
-                    });
+                    request.capabilities =
+                        Some(Capabilities { discard_speculative_workflow_task_with_events: true });
                 }
                 "accept" | "bare-accept" | "answer" | "reject" => {
                     let message = reply(word(0), word(1));

@@ -65,7 +65,7 @@ pub(super) fn stage_of(stage: &UpdateStage) -> String {
         UpdateStage::Admitted => "admitted".into(),
         UpdateStage::Accepted => "accepted".into(),
         UpdateStage::Completed(UpdateOutcome::In(event_id)) => format!("completed in event {event_id}"),
-        UpdateStage::Completed(UpdateOutcome::Known(Outcome { value })) => match value {
+        UpdateStage::Completed(UpdateOutcome::Known(outcome)) => match &outcome.value {
             Some(outcome::Value::Failure(failure)) => format!("failed: {}", failure.message),
             Some(outcome::Value::Success(_)) => "completed".into(),
             None => "completed without an outcome".into(),

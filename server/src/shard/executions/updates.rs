@@ -181,7 +181,7 @@ impl Executions {
         let (stage, outcome) = match stage {
             UpdateStage::Admitted => (Stage::Admitted, None),
             UpdateStage::Accepted => (Stage::Accepted, None),
-            UpdateStage::Completed(UpdateOutcome::Known(outcome)) => (Stage::Completed, Some(outcome)),
+            UpdateStage::Completed(UpdateOutcome::Known(outcome)) => (Stage::Completed, Some(*outcome)),
             UpdateStage::Completed(UpdateOutcome::In(event_id)) => {
                 let events = self
                     .read_while_wanted(move |store, _| {
