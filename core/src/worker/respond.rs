@@ -90,7 +90,7 @@ impl Responder {
             namespace: self.context.client.namespace().to_owned(),
             worker_version_stamp: self.version_stamp(),
             sdk_metadata: self.sdk_metadata(sdk_metadata, is_new),
-            // A task that only rejected updates leaves nothing behind, though it had events that were news to us.
+            // The run goes back by itself when the next task shows that this one was dropped.
             capabilities: Some(Capabilities { discard_speculative_workflow_task_with_events: true }),
             ..Default::default()
         };
