@@ -109,7 +109,6 @@ const odd = defineUpdate<string, [how: string]>('odd');
 export async function validatesOddly(): Promise<string> {
   let ended = false;
   setHandler(end, () => void (ended = true));
-  const child = await startChild('echoes', { args: [1] });
   const tries: Record<string, () => unknown> = {
     sleep: () => sleep(1),
     'caught sleep': () => {
@@ -122,8 +121,7 @@ export async function validatesOddly(): Promise<string> {
     condition: () => void condition(() => false),
     activity: () => echo(1),
     child: () => void executeChild('echoes', { args: [1] }),
-    signal: () => void child.signal(told, 'x'),
-    'signal elsewhere': () => void getExternalWorkflowHandle('w').signal(told, 'x'),
+    signal: () => void getExternalWorkflowHandle('w').signal(told, 'x'),
     cancel: () => void getExternalWorkflowHandle('w').cancel(),
     new: () => continueAsNew<typeof validatesOddly>(),
     promise: async () => {},
@@ -256,4 +254,12 @@ export async function takesNames(): Promise<string[]> {
     }
   }
   return said;
+}
+
+/** Its handler sleeps for days. */
+export async function sleepsLong(): Promise<void> {
+  let ended = false;
+  setHandler(end, () => void (ended = true));
+  setHandler(defineUpdate<string, [string]>('sleep'), async (duration) => (await sleep(duration as '1 day'), 'slept'));
+  await condition(() => ended);
 }
