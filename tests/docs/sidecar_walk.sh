@@ -18,6 +18,17 @@ run=$(pick runId <<<"$event")
 ask $me/workflow-completions --data '{"runId": "'"$run"'", "success": {"commands": [{"scheduleActivity":
     {"seq": 1, "activityType": "greet", "arguments": ["Ann"], "startToCloseTimeout": "600s"}}]}}'
 # end snippet
+# snippet: update
+ask http://sidecar/v1/workflows/greet-ann/updates/be-kind --data '{"updateId": "kind-1", "arguments": ["very"]}' &
+event=$(ask --request POST "$me/poll?activities=false")
+echo "$event"
+update=$(pick id <<<"$event")
+ask $me/workflow-completions --data '{"runId": "'"$run"'", "success": {"commands": [
+    {"updateAnswer": {"id": "'"$update"'", "accepted": {}}},
+    {"updateAnswer": {"id": "'"$update"'", "succeeded": "It will be very kind."}}]}}'
+wait
+ask http://sidecar/v1/workflows/greet-ann/update-results/kind-1
+# end snippet
 # snippet: act
 event=$(ask --request POST $me/poll)
 echo "$event"
@@ -28,6 +39,19 @@ ask $me/activity-completions --data '{"taskToken": "'"$token"'", "completed": {"
 ask --request POST $me/poll
 ask $me/workflow-completions --data '{"runId": "'"$run"'", "success": {"commands": [{"completeWorkflow":
     {"result": "Hello, Ann!"}}]}}'
+# end snippet
+# snippet: with_start
+ask --request POST $me/poll
+ask http://sidecar/v1/update-with-start --data '{"workflowId": "greet-bob", "workflowType": "Greeting",
+    "taskQueue": "greetings", "arguments": ["Bob"], "updateName": "be-kind", "updateId": "kind-2",
+    "workflowIdConflictPolicy": "WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING"}' &
+event=$(ask --request POST $me/poll)
+echo "$event"
+run=$(pick runId <<<"$event")
+update=$(pick id <<<"$event")
+ask $me/workflow-completions --data '{"runId": "'"$run"'", "success": {"commands": [{"updateAnswer":
+    {"id": "'"$update"'", "rejected": {"message": "Bob is greeted by others."}}}, {"completeWorkflow": {}}]}}'
+wait
 # end snippet
 # snippet: look
 ask http://sidecar/v1/workflows/greet-ann

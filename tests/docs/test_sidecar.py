@@ -34,6 +34,8 @@ def test_a_workflow_by_curl(tmp_path: Path) -> None:
         walk = subprocess.run(**script("sidecar_walk.sh", tmp_path, port), capture_output=True, timeout=60)
         assert walk.returncode == 0, walk.stdout + walk.stderr
         assert '"activityStart"' in walk.stdout and '"resolveActivity"' in walk.stdout and '"pollers"' in walk.stdout
+        assert walk.stdout.count('"result":"It will be very kind."') == 2, "the update's answer, and again by its id"
+        assert '"failure":{"message":"Bob is greeted by others."}' in walk.stdout
         last = walk.stdout.splitlines()[-1]
         assert '"result":"Hello, Ann!"' in last and '"status":"COMPLETED"' in last
     finally:

@@ -1,6 +1,6 @@
 //! Client calls with plain JSON: each is one call of Temporal's API.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use durably_proto::durably::core::v1::{
     AwaitWorkflow, Call, CallError, WorkflowResult, call_result::Result as Answer, workflow_result::Outcome,
@@ -15,37 +15,51 @@ use crate::{Shared, json};
 const API: &str = "temporal.api.workflowservice.v1";
 
 /// Calls `method` with the plain JSON `request`; answers with the plain JSON of its response.
-pub(super) async fn call(shared: &Shared, method: &str, request: Value) -> Result<Value, ApiError> {
-    exchange(shared, method, request, true).await
+pub(super) async fn call(shared: &Shared, method: &str, request: Value) -> Result<Value, CallError> {
+    exchange(shared, method, request, Call { retry: true, ..Default::default() }).await
 }
 
-async fn exchange(shared: &Shared, method: &str, request: Value, retry: bool) -> Result<Value, ApiError> {
-    let request = json::read_bytes(&format!("{API}.{method}Request"), request)
-        .map_err(|e| ApiError::invalid(e.to_string()))?;
-    let call = Call { method: method.to_owned(), request: request.into(), retry, ..Default::default() };
+/// The same, until `timeout`: then DEADLINE_EXCEEDED.
+pub(super) async fn call_within(
+    shared: &Shared,
+    method: &str,
+    request: Value,
+    timeout: Duration,
+) -> Result<Value, CallError> {
+    let options = Call { retry: true, timeout: timeout.try_into().ok(), ..Default::default() };
+    exchange(shared, method, request, options).await
+}
+
+async fn exchange(shared: &Shared, method: &str, request: Value, options: Call) -> Result<Value, CallError> {
+    let request = json::read_bytes(&format!("{API}.{method}Request"), request).map_err(|e| CallError {
+        code: Code::InvalidArgument as i32,
+        message: e.to_string(),
+        ..Default::default()
+    })?;
+    let call = Call { method: method.to_owned(), request: request.into(), ..options };
     match shared.client.call(call).await.result {
         Some(Answer::Response(response)) => json::write_bytes(&format!("{API}.{method}Response"), &response)
             .map_err(|e| unreadable(&e.to_string())),
-        Some(Answer::Error(error)) => Err(error.into()),
+        Some(Answer::Error(error)) => Err(error),
         None => Err(unreadable("it is empty")),
     }
 }
 
-fn unreadable(why: &str) -> ApiError {
+fn unreadable(why: &str) -> CallError {
     let message = format!("the server's answer cannot be read: {why}");
-    CallError { code: Code::Internal as i32, message, ..Default::default() }.into()
+    CallError { code: Code::Internal as i32, message, ..Default::default() }
 }
 
-fn execution(ask: &Ask) -> Value {
+pub(super) fn execution(ask: &Ask) -> Value {
     json!({ "workflowId": ask.path("id"), "runId": ask.query("runId") })
 }
 
 /// Takes `arguments`, a list of plain values, out of the body.
-fn arguments(body: &mut Map<String, Value>) -> Result<Value, ApiError> {
+pub(super) fn arguments(body: &mut Map<String, Value>) -> Result<Value, ApiError> {
     values(body, "arguments")
 }
 
-fn values(body: &mut Map<String, Value>, name: &str) -> Result<Value, ApiError> {
+pub(super) fn values(body: &mut Map<String, Value>, name: &str) -> Result<Value, ApiError> {
     match body.remove(name) {
         None => Ok(Value::Array(Vec::new())),
         Some(list @ Value::Array(_)) => Ok(list),
@@ -53,7 +67,7 @@ fn values(body: &mut Map<String, Value>, name: &str) -> Result<Value, ApiError> 
     }
 }
 
-fn refuse_rest(body: &Map<String, Value>) -> Result<(), ApiError> {
+pub(super) fn refuse_rest(body: &Map<String, Value>) -> Result<(), ApiError> {
     match body.keys().next() {
         None => Ok(()),
         Some(name) => Err(ApiError::invalid(format!(
@@ -82,7 +96,15 @@ pub(super) fn signal_with_start(
     .boxed()
 }
 
-async fn begin(shared: &Shared, method: &str, mut body: Map<String, Value>) -> Result<Reply, ApiError> {
+async fn begin(shared: &Shared, method: &str, body: Map<String, Value>) -> Result<Reply, ApiError> {
+    let request = to_start(body)?;
+    let id = request["workflowId"].clone();
+    let answer = call(shared, method, request).await?;
+    Ok(Reply::Json(json!({ "workflowId": id, "runId": answer["runId"] })))
+}
+
+/// The request of a start, of a body that has `arguments` and plain names.
+pub(super) fn to_start(mut body: Map<String, Value>) -> Result<Value, ApiError> {
     if body.contains_key("input") {
         return Err(ApiError::invalid("give `arguments`, a list of plain values, in place of `input`"));
     }
@@ -94,9 +116,7 @@ async fn begin(shared: &Shared, method: &str, mut body: Map<String, Value>) -> R
             body.insert(name.into(), message);
         }
     }
-    let id = body.get("workflowId").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let answer = call(shared, method, body.into()).await?;
-    Ok(Reply::Json(json!({ "workflowId": id, "runId": answer["runId"] })))
+    Ok(body.into())
 }
 
 pub(super) fn list(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Reply, ApiError>> {
@@ -175,7 +195,7 @@ fn outcome(result: &WorkflowResult) -> Result<Value, ApiError> {
             "TERMINATED"
         }
         Some(Outcome::TimedOut(_)) => "TIMED_OUT",
-        _ => return Err(unreadable("it has an outcome that this sidecar does not know")),
+        _ => return Err(unreadable("it has an outcome that this sidecar does not know").into()),
     };
     answer.insert("status".into(), status.into());
     Ok(answer.into())
@@ -261,7 +281,7 @@ pub(super) fn any(shared: Arc<Shared>, ask: Ask) -> BoxFuture<'static, Result<Re
         if json::descriptor(&format!("{API}.{method}Request")).is_err() {
             return Err(ApiError::not_found(format!("there is no call `{method}` in {API}.WorkflowService")));
         }
-        Ok(Reply::Json(exchange(&shared, method, ask.object()?.into(), false).await?))
+        Ok(Reply::Json(exchange(&shared, method, ask.object()?.into(), Call::default()).await?))
     }
     .boxed()
 }

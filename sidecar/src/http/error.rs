@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use durably_core::CallError;
-use durably_proto::google::rpc::Status;
+use durably_proto::{google::rpc::Status, temporal::api::errordetails::v1::MultiOperationExecutionFailure};
 use http::{HeaderValue, StatusCode, header};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -81,6 +81,25 @@ impl From<CallError> for ApiError {
         };
         Self { status, code, message: error.message, details: details(&error.status) }
     }
+}
+
+/// The error of that operation of ExecuteMultiOperation which failed by itself; the others were only given up because of it.
+pub(super) fn of_operation(error: CallError) -> CallError {
+    let statuses =
+        Status::decode(&error.status[..]).unwrap_or_default().details.into_iter().find_map(|detail| {
+            if !detail.type_url.ends_with(".MultiOperationExecutionFailure") {
+                return None;
+            }
+            MultiOperationExecutionFailure::decode(&detail.value[..]).ok().map(|failure| failure.statuses)
+        });
+    let failed = statuses.into_iter().flatten().find(|status| {
+        let is_aborted =
+            status.details.iter().any(|detail| detail.type_url.ends_with(".MultiOperationExecutionAborted"));
+        status.code != Code::Ok as i32 && !is_aborted
+    });
+    let Some(failed) = failed else { return error };
+    let status = Status { code: failed.code, message: failed.message.clone(), details: failed.details };
+    CallError { code: failed.code, message: failed.message, status: status.encode_to_vec().into() }
 }
 
 /// The details of an encoded `google.rpc.Status` in proto3's mapping, those whose type is known.

@@ -5,6 +5,7 @@ mod client;
 mod error;
 mod openapi;
 mod routes;
+mod updates;
 mod work;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -4,11 +4,12 @@ use axum::routing::MethodFilter;
 
 use super::{
     BodyKind::{Message, Nothing, Object, Text},
-    Route, async_completion, client, openapi, work,
+    Route, async_completion, client, openapi, updates, work,
 };
 
 const WAIT: (&str, &str) = ("wait", "How long to wait, such as 30s (the default); at most 60s.");
 const RUN: (&str, &str) = ("runId", "A certain run; default: the current one.");
+const STAGE: (&str, &str) = ("stage", "How far to wait for: ACCEPTED or COMPLETED (the default).");
 const ARGUMENTS: &[(&str, &str)] = &[("arguments", "List of plain values.")];
 const CANCEL: &[(&str, &str)] =
     &[("cancel", "Why the activity should stop, a reason of ActivityCancel; absent if it should not.")];
@@ -95,6 +96,16 @@ pub(super) const ROUTES: &[Route] = &[
         handler: client::signal_with_start,
     },
     Route {
+        method: MethodFilter::POST,
+        path: "/v1/update-with-start",
+        summary: "Updates a workflow, and starts it first if none is open. Body: as of a start, whose workflowIdConflictPolicy \
+                  says what to do if one is, with `updateName`, `updateArguments` and `updateId`.",
+        query: &[WAIT, STAGE],
+        body: Message("temporal.api.workflowservice.v1.StartWorkflowExecutionRequest"),
+        answer: Object(updates::ANSWER_WITH_START),
+        handler: updates::update_with_start,
+    },
+    Route {
         method: MethodFilter::GET,
         path: "/v1/workflow-count",
         summary: "Counts runs.",
@@ -167,6 +178,27 @@ pub(super) const ROUTES: &[Route] = &[
         body: Object(ARGUMENTS),
         answer: Object(&[("result", "What the query's handler returned.")]),
         handler: client::query,
+    },
+    Route {
+        method: MethodFilter::POST,
+        path: "/v1/workflows/{id}/updates/{name}",
+        summary: "Sends an update, and waits until it has come so far, or `wait` is over.",
+        query: &[WAIT, STAGE, RUN],
+        body: Object(&[
+            ("arguments", "List of plain values."),
+            ("updateId", "Names it: sent again, it is the same update. Default: a new one."),
+        ]),
+        answer: Object(updates::ANSWER),
+        handler: updates::update,
+    },
+    Route {
+        method: MethodFilter::GET,
+        path: "/v1/workflows/{id}/update-results/{update}",
+        summary: "Waits for what has become of the update of this id.",
+        query: &[WAIT, STAGE, RUN],
+        body: Nothing,
+        answer: Object(updates::ANSWER),
+        handler: updates::result,
     },
     Route {
         method: MethodFilter::POST,
