@@ -7,6 +7,8 @@ import java.util.List;
  * One order, from its arrival to its shipment or its refusal: validate, charge, reserve, wait for approval, ship; and undo what was done when
  * a step fails.
  *
+ * <p>Until it ships, the customer may move: {@link #move} is an update, which somebody asks for from outside and gets an answer to.
+ *
  * <p>Read {@link #fulfil} from top to bottom: that is the whole business process. It survives crashes at any line, because every step is
  * in the workflow's history before the next one begins.
  */
@@ -25,6 +27,7 @@ final class OrderWorkflow {
     private final Run run;
     private final Json order;
     private String status = "received";
+    private String address;
     private Boolean approved;
     /** What to do, last first, if a later step fails: the saga's compensations. */
     private final Deque<Runnable> compensations = new ArrayDeque<>();
@@ -32,8 +35,10 @@ final class OrderWorkflow {
     private OrderWorkflow(Run run, Json order) {
         this.run = run;
         this.order = order;
+        address = order.get("address").text();
         run.onSignal("decide", arguments -> approved = arguments.get(0).isTrue());
         run.onQuery("status", arguments -> status);
+        run.onUpdate("move", arguments -> refuseMove(arguments.get(0).text()), arguments -> move(arguments.get(0).text()));
     }
 
     /** The workflow as the worker knows it; its arguments are the order, and what the caller decides about time. */
@@ -72,10 +77,26 @@ final class OrderWorkflow {
         status = "cooling off";
         run.sleep(seconds(settings.get("cooling_off_seconds")));
 
+        // Whoever asks for the carrier's opinion at this moment is waited for.
+        run.await(run::hasAnsweredUpdates);
         status = "shipping";
-        var tracking = run.call("ship", STEP.with("heartbeatTimeout", "5s"), id, order.get("address"));
+        var tracking = run.call("ship", STEP.with("heartbeatTimeout", "5s"), id, address);
         run.call("send_receipt", STEP, order.get("customer"), tracking);
         return outcome("shipped", tracking.text());
+    }
+
+    /** The validator of {@link #move}. What it turns away leaves nothing in the history. */
+    private void refuseMove(String to) {
+        if (to.isBlank()) throw Failure.refusal("InvalidAddress", "an order needs an address");
+        if (status.equals("shipping") || status.equals("shipped")) throw Failure.refusal("TooLate", "the order is with the carrier");
+    }
+
+    /** Changes the address, if the carrier goes there; returns the old one. If not, the update fails, and the order goes on as it was. */
+    private Object move(String to) {
+        run.call("check_address", STEP, to);
+        var old = address;
+        address = to;
+        return old;
     }
 
     private Json outcome(String result, String detail) {

@@ -62,6 +62,8 @@ final class Orders {
     private final Map<String, Json> orders;
     private final AtomicInteger taken = new AtomicInteger();
     private final ConcurrentLinkedQueue<Json> outcomes = new ConcurrentLinkedQueue<>();
+    /** What became of the customers' wishes to have their orders sent elsewhere. */
+    private final ConcurrentLinkedQueue<String> moves = new ConcurrentLinkedQueue<>();
 
     private Orders(Sidecar sidecar, Arguments arguments) throws IOException {
         this.sidecar = sidecar;
@@ -173,6 +175,7 @@ final class Orders {
         var workflow = "order-" + order.get("id").text();
         start(workflow, order);
         taken.incrementAndGet();
+        playCustomer(workflow, order);
         if (cents(order) >= OrderWorkflow.APPROVAL_LIMIT) playManager(workflow, order);
         Json result;
         do {
@@ -196,6 +199,48 @@ final class Orders {
         } catch (Sidecar.Refused refused) {
             if (refused.status != 409) throw refused;
         }
+    }
+
+    /** Some customers think twice: ines moves to Ghent, and eve would like to have her order sent to Atlantis. */
+    private void playCustomer(String workflow, Json order) {
+        switch (order.get("customer").text()) {
+            case "ines" -> moves.add(move(workflow, "7 Quai Vert, Ghent"));
+            case "eve" -> moves.add(move(workflow, "Poseidon Plaza, Atlantis"));
+            default -> {}
+        }
+    }
+
+    /**
+     * Updates an order, and says how that ended. The update has an id: sent again, after a crash for example, it is the same one, and has the
+     * same answer.
+     */
+    private String move(String workflow, String to) {
+        var path = "/v1/workflows/" + Sidecar.escape(workflow);
+        var update = Json.object("updateId", "move", "arguments", List.of(to));
+        Json answer;
+        do {
+            try {
+                answer = sidecar.post(path + "/updates/move?wait=60s", update);
+            } catch (Sidecar.Refused refused) {
+                if (refused.status != 404) throw refused;
+                // The order is closed. What it answered before that can still be asked for.
+                return answered(path + "/update-results/move");
+            }
+        } while (!answer.get("stage").text().equals("COMPLETED"));
+        return tell(answer);
+    }
+
+    private String answered(String path) {
+        try {
+            return tell(sidecar.get(path));
+        } catch (Sidecar.Refused refused) {
+            if (refused.status != 404) throw refused;
+            return "came too late";
+        }
+    }
+
+    private static String tell(Json answer) {
+        return answer.has("failure") ? "stayed: " + new Failure(answer.get("failure")).root().getMessage() : "moved";
     }
 
     /** Decides about a large order as soon as it asks: mallory gets nothing, for nobody's orders nobody has time. */
@@ -241,6 +286,9 @@ final class Orders {
             counts.merge(result.equals("shipped") ? result : result + ": " + outcome.get("detail").text(), 1, Integer::sum);
         }
         counts.forEach((result, count) -> System.out.printf("  %4d  %s%n", count, result));
+        var moved = new TreeMap<String, Integer>();
+        moves.forEach(move -> moved.merge(move, 1, Integer::sum));
+        moved.forEach((move, count) -> System.out.printf("  %4d  customer%s %s%n", count, count == 1 ? "" : "s", move));
         var requests = ledger.requests();
         int repeated = requests.values().stream().mapToInt(count -> count - 1).sum();
         System.out.printf("%nPayment ledger: %d charges, %d refunded, %d repeated requests answered without a charge.%n",

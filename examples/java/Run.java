@@ -20,7 +20,8 @@ import java.util.function.Function;
  * activity 4". After a crash the sidecar sends the same activations once more, to a new {@code Run}; the code issues the same
  * commands, and is where it was. That is all there is to durability, and it is why the code must be deterministic.
  *
- * <p>The code has a thread of its own, but it never runs at the same time as ours: each hands over to the other. (docs/sdk-authors.md, section 4.)
+ * <p>The code has threads of its own, one for the workflow and one for each update that it handles, but only one of them and ours ever runs:
+ * each hands over to the other. (docs/sdk-authors.md, section 4.)
  */
 final class Run {
     /** A workflow's code: gets its run and its arguments, and returns its result. */
@@ -134,23 +135,103 @@ final class Run {
         }
     }
 
-    /** The run is dropped: its thread unwinds without issuing anything. */
+    /** What a validator and a handler make of an update. */
+    private record UpdateHandler(Consumer<List<Json>> validator, Function<List<Json>, Object> code) {}
+
+    private interface Body {
+        void run() throws Exception;
+    }
+
+    /** A part of the code that may wait, with a thread of its own: the workflow itself, or an update's handler. */
+    private final class Strand {
+        private final Semaphore turn = new Semaphore(0);
+        /** The {@code UpdateReceived} that it handles; null for the workflow itself. */
+        private final Json update;
+        private BooleanSupplier awaited = () -> true;
+        private boolean isDone;
+
+        private Strand(String name, Json update, Body code) {
+            this.update = update;
+            var thread = new Thread(() -> live(code), name);
+            thread.setDaemon(true);
+            thread.start();
+        }
+
+        private void live(Body code) {
+            turn.acquireUninterruptibly();
+            if (isEvicted) return;
+            try {
+                code.run();
+            } catch (Evicted evicted) {
+                return;
+            } catch (ContinuedAsNew ends) {
+                // The command is there already.
+                isOver = true;
+            } catch (Throwable error) {
+                // Nothing that the code meant to happen.
+                taskFailure = error;
+            }
+            isDone = true;
+            ourTurn.release();
+        }
+
+        /** A cancellation is the workflow's own affair: its updates go on. */
+        private boolean isCancelled() {
+            return update == null && isCancelRequested;
+        }
+
+        private boolean isReady() {
+            return !isDone && (isCancelled() || awaited.getAsBoolean());
+        }
+
+        /** Lets it go on until it waits, or ends. */
+        private void step() {
+            current = this;
+            turn.release();
+            ourTurn.acquireUninterruptibly();
+            current = null;
+        }
+
+        private void await(BooleanSupplier condition) {
+            while (!condition.getAsBoolean()) {
+                // It may have come along with the run's start.
+                throwIfCancelled();
+                awaited = condition;
+                ourTurn.release();
+                turn.acquireUninterruptibly();
+                if (isEvicted) throw new Evicted();
+                throwIfCancelled();
+            }
+        }
+
+        private void throwIfCancelled() {
+            if (!isCancelled()) return;
+            isCancelRequested = false;
+            throw Failure.cancelled();
+        }
+    }
+
+    /** The run is dropped: its threads unwind without issuing anything. */
     private static final class Evicted extends Error {}
 
     /** The code has asked for a new run in this one's place. */
     private static final class ContinuedAsNew extends Error {}
 
     private final Map<String, Code> workflows;
-    private final Semaphore codesTurn = new Semaphore(0);
     private final Semaphore ourTurn = new Semaphore(0);
-    private Thread thread;
+    /** The workflow, and the updates under way, in the order in which they began. */
+    private final List<Strand> strands = new ArrayList<>();
+    /** The one that runs; null while none does. */
+    private Strand current;
     private String id = "";
     private Json info = Json.NULL;
     private Instant now;
     private Random random;
+    private boolean hasBegun;
     private boolean isOver;
-    private boolean isEvicted;
+    private volatile boolean isEvicted;
     private boolean isCancelRequested;
+    private boolean isReading;
     private Throwable taskFailure;
 
     private List<Json> commands = new ArrayList<>();
@@ -162,6 +243,9 @@ final class Run {
     private final Map<String, Consumer<List<Json>>> signalHandlers = new HashMap<>();
     private final Map<String, List<List<Json>>> unhandledSignals = new HashMap<>();
     private final Map<String, Function<List<Json>, Object>> queryHandlers = new HashMap<>();
+    private final Map<String, UpdateHandler> updateHandlers = new HashMap<>();
+    /** Updates that came with the run's start: the workflow's code has yet to say how it handles them. */
+    private final List<Json> earlyUpdates = new ArrayList<>();
 
     Run(Map<String, Code> workflows) {
         this.workflows = workflows;
@@ -244,22 +328,10 @@ final class Run {
         throw new ContinuedAsNew();
     }
 
-    /** Waits until the condition holds. If the workflow is cancelled meanwhile, throws {@link Failure#cancelled} once. */
+    /** Waits until the condition holds. If the workflow is cancelled meanwhile, its own code sees {@link Failure#cancelled} once. */
     void await(BooleanSupplier condition) {
-        while (!condition.getAsBoolean()) {
-            // It may have come along with the run's start.
-            throwIfCancelled();
-            ourTurn.release();
-            codesTurn.acquireUninterruptibly();
-            if (isEvicted) throw new Evicted();
-            throwIfCancelled();
-        }
-    }
-
-    private void throwIfCancelled() {
-        if (!isCancelRequested) return;
-        isCancelRequested = false;
-        throw Failure.cancelled();
+        if (current == null) throw new IllegalStateException("a validator, or the handler of a signal or query, can't wait");
+        current.await(condition);
     }
 
     /** Waits until the condition holds, but not longer than this; tells whether it does. */
@@ -280,6 +352,26 @@ final class Run {
         queryHandlers.put(name, handler);
     }
 
+    /** Handles updates of this name. The handler may wait, as the workflow may; what it returns, or throws, is the answer. */
+    void onUpdate(String name, Function<List<Json>, Object> handler) {
+        onUpdate(name, arguments -> {}, handler);
+    }
+
+    /** The same; but first the validator may turn an update away by throwing. It must not wait, nor change anything. */
+    void onUpdate(String name, Consumer<List<Json>> validator, Function<List<Json>, Object> handler) {
+        updateHandlers.put(name, new UpdateHandler(validator, handler));
+    }
+
+    /** The update that the caller is the handler of, an {@code UpdateReceived} of workflow.proto; JSON's null outside of handlers. */
+    Json update() {
+        return current == null || current.update == null ? Json.NULL : current.update;
+    }
+
+    /** Whether no update is under way: to be awaited by a workflow that would leave callers without an answer if it ended now. */
+    boolean hasAnsweredUpdates() {
+        return strands.stream().allMatch(strand -> strand.update == null || strand.isDone);
+    }
+
     // What the worker calls.
 
     /** Applies a {@code WorkflowActivation}, lets the code go on, and returns the {@code WorkflowCompletion}. */
@@ -289,6 +381,7 @@ final class Run {
         now = Instant.parse(activation.get("timestamp").text());
         try {
             activation.get("jobs").list().forEach(this::apply);
+            if (!hasBegun) begin();
             letCodeRun();
         } catch (RuntimeException error) {
             taskFailure = error;
@@ -302,7 +395,7 @@ final class Run {
     /** Ends the code, wherever it waits. */
     void evict() {
         isEvicted = true;
-        codesTurn.release();
+        strands.forEach(strand -> strand.turn.release());
     }
 
     private void apply(Json job) {
@@ -314,6 +407,7 @@ final class Run {
         switch (kind) {
             case "initialize" -> initialize(job);
             case "signal" -> signal(job);
+            case "update" -> update(job);
             case "query" -> commands.add(Json.object("queryAnswer", answer(job)));
             case "fireTimer" -> timers.resolve(job, Json.object());
             case "resolveActivity" -> activities.resolve(job, job.get("result"));
@@ -337,9 +431,7 @@ final class Run {
         info = job;
         seed(job);
         if (code == null) throw new IllegalStateException("no workflow " + type + "; there are " + workflows.keySet());
-        thread = new Thread(() -> live(code, job.get("arguments").list()), job.get("workflowId").text());
-        thread.setDaemon(true);
-        thread.start();
+        strands.add(new Strand(job.get("workflowId").text(), null, () -> run(code, job.get("arguments").list())));
     }
 
     private void seed(Json job) {
@@ -360,41 +452,87 @@ final class Run {
         var handler = queryHandlers.get(query.get("name").text());
         try {
             if (handler == null) throw new IllegalArgumentException("no such query; there are " + queryHandlers.keySet());
+            isReading = true;
             return Json.object("id", id, "succeeded", handler.apply(query.get("arguments").list()));
         } catch (RuntimeException error) {
             return Json.object("id", id, "failed", Failure.from(error).content);
+        } finally {
+            isReading = false;
         }
     }
 
-    private void letCodeRun() {
-        if (isOver) return;
-        codesTurn.release();
-        ourTurn.acquireUninterruptibly();
+    /** Accepts an update and lets its handler begin, or rejects it: then it was never there. */
+    private void update(Json update) {
+        if (!hasBegun) {
+            earlyUpdates.add(update);
+            return;
+        }
+        var handler = updateHandlers.get(update.get("name").text());
+        var arguments = update.get("arguments").list();
+        try {
+            isReading = true;
+            if (handler == null) throw new IllegalArgumentException("no update " + update.get("name") + "; there are " + updateHandlers.keySet());
+            // In a replay, the history has it as accepted.
+            if (update.get("runValidator").isTrue()) handler.validator.accept(arguments);
+        } catch (RuntimeException error) {
+            answer(update, "rejected", Failure.from(error).content);
+            return;
+        } finally {
+            isReading = false;
+        }
+        answer(update, "accepted", Json.object());
+        var strand = new Strand(update.get("id").text(), update, () -> handle(update, handler, arguments));
+        strands.add(strand);
+        strand.step();
     }
 
-    /** The code's thread, from the first activation to the workflow's end or the run's eviction. */
-    private void live(Code code, List<Json> arguments) {
-        codesTurn.acquireUninterruptibly();
-        if (isEvicted) return;
+    private void handle(Json update, UpdateHandler handler, List<Json> arguments) {
+        try {
+            answer(update, "succeeded", handler.code.apply(arguments));
+        } catch (Failure failure) {
+            answer(update, "failed", failure.content);
+        }
+    }
+
+    private void answer(Json update, String how, Object content) {
+        commands.add(Json.object("updateAnswer", Json.object("id", update.get("id"), how, content)));
+    }
+
+    /** The workflow's code begins, says what it handles, and then gets the updates that came with its start. */
+    private void begin() {
+        hasBegun = true;
+        strands.get(0).step();
+        if (!isOver) earlyUpdates.forEach(this::update);
+    }
+
+    /** Lets each part of the code go on that can, until none can: what one does may be what another one waits for. */
+    private void letCodeRun() {
+        for (var moves = true; moves; ) {
+            moves = false;
+            for (var strand : strands) {
+                if (isOver || taskFailure != null) return;
+                if (!strand.isReady()) continue;
+                strand.step();
+                moves = true;
+            }
+        }
+        strands.removeIf(strand -> strand.update != null && strand.isDone);
+    }
+
+    /** The workflow, from the first activation to its end. */
+    private void run(Code code, List<Json> arguments) throws Exception {
         try {
             command("completeWorkflow", Json.object("result", code.run(this, arguments)));
-        } catch (Evicted evicted) {
-            return;
-        } catch (ContinuedAsNew ends) {
-            // The command is there already.
         } catch (Failure failure) {
             if (failure.isCancellation()) command("cancelWorkflow", Json.object("details", failure.details().list()));
             else command("failWorkflow", Json.object("failure", failure.content));
-        } catch (Throwable error) {
-            // Nothing that the code meant to happen.
-            taskFailure = error;
         }
         isOver = true;
-        ourTurn.release();
     }
 
     /** Every command names the line that issued it: if code and history ever disagree, the error message says where. */
     private void command(String kind, Json content) {
+        if (isReading) throw new IllegalStateException("validators and the handlers of queries only read");
         var line = StackWalker.getInstance().walk(frames -> frames
                 .filter(frame -> !frame.getClassName().startsWith("Run"))
                 .findFirst()

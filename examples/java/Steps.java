@@ -16,6 +16,7 @@ record Steps(Ledger ledger, Consumer<String> charged) {
                 .activity("refund", this::refund)
                 .activity("reserve", this::reserve)
                 .activity("release", this::release)
+                .activity("check_address", this::checkAddress)
                 .activity("ship", this::ship)
                 .activity("send_receipt", this::sendReceipt);
     }
@@ -61,10 +62,19 @@ record Steps(Ledger ledger, Consumer<String> charged) {
         return null;
     }
 
+    /** Asks the carrier whether it goes there. */
+    private Object checkAddress(Worker.Attempt attempt) {
+        refuseUnreachable(attempt.input(0).text());
+        return null;
+    }
+
+    private static void refuseUnreachable(String address) {
+        if (address.contains("Atlantis")) throw Failure.refusal("Unreachable", "no carrier goes to " + address);
+    }
+
     /** Hands the parcel to the carrier; returns the tracking number. */
     private Object ship(Worker.Attempt attempt) {
-        var address = attempt.input(1).text();
-        if (address.contains("Atlantis")) throw Failure.refusal("Unreachable", "no carrier goes to " + address);
+        refuseUnreachable(attempt.input(1).text());
         // A carrier may take a while, and this is how the server knows that we are still at it.
         attempt.heartbeat("waiting for the carrier");
         return "parcel-" + attempt.input(0).text();

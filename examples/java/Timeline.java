@@ -62,6 +62,12 @@ final class Timeline {
                 return "timer not needed any more";
             case "WORKFLOW_EXECUTION_SIGNALED":
                 return "signal " + what.get("signalName").text() + " " + values(what.get("input"));
+            case "WORKFLOW_EXECUTION_UPDATE_ACCEPTED":
+                var input = what.get("acceptedRequest").get("input");
+                return "update " + input.get("name").text() + " " + values(input.get("args"));
+            case "WORKFLOW_EXECUTION_UPDATE_COMPLETED":
+                var outcome = what.get("outcome");
+                return "update answered: " + (outcome.has("failure") ? outcome.get("failure").get("message").text() : values(outcome.get("success")));
             case "WORKFLOW_EXECUTION_COMPLETED":
                 return "order closed: " + values(what.get("result"));
             case "WORKFLOW_EXECUTION_FAILED":

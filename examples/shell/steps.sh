@@ -83,6 +83,13 @@ reserve() {
 # Undoes `reserve`.
 release() { completed; }
 
+# Asks the carrier whether it goes there.
+check_address() {
+    local address
+    address=$(jq -r '.[0]' <<<"$input")
+    if [[ $address == *Atlantis* ]]; then refused Unreachable "no carrier goes to $address"; else completed; fi
+}
+
 # Hands the parcel to the carrier; its result is the tracking number.
 ship() {
     local address
@@ -132,7 +139,7 @@ while true; do
                 jq -r '.activityStart | .taskToken, .activityType, (.input // [] | tojson)' <<<"$event"
             )
             case $step in
-                validate | charge | refund | reserve | release | ship | send_receipt) answer=$("$step") ;;
+                validate | charge | refund | reserve | release | check_address | ship | send_receipt) answer=$("$step") ;;
                 *) answer=$(refused NotFound "no step $step in steps.sh") ;;
             esac
             # If this is refused, the answer came too late, and the step is somebody else's by now.

@@ -112,7 +112,9 @@ fn survives_a_crash(shell: &Shell, name: &str, program: &[PathBuf]) -> Result<Co
     expect(demo::died_by_sigkill(status), "the first run was to die by SIGKILL");
     expect((ORDERS / 2..ORDERS).contains(&charged_midway.len()), "the first run was to die midway");
     expect(done.success, "the second run failed");
-    for text in ["All 30 orders are closed", "open from an earlier run", "goes on in another process"] {
+    for text in
+        ["All 30 orders are closed", "open from an earlier run", "goes on in another process", " moved"]
+    {
         expect(done.stdout.contains(text), &format!("the second run doesn't say `{text}`"));
     }
     let paid = charged.difference(&refunded).count();
