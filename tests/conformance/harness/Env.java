@@ -3,7 +3,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.UUID;
+import java.util.concurrent.Callable;
+import java.util.concurrent.Executors;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 
 /** What a behaviour's {@code check} works with. */
 final class Env {
@@ -35,6 +38,14 @@ final class Env {
     Execution signalWithStart(String id, String signal, Object value, String workflow, Object... arguments) {
         var options = Json.object("workflowId", id, "signalName", signal, "signalArguments", List.of(value));
         return begin("/v1/signal-with-start", options, workflow, arguments);
+    }
+
+    /** Updates the workflow of this id, and starts it first as the conflict policy says; the sidecar's answer. */
+    Json updateWithStart(String stage, String id, String policy, Json update, String workflow, Object... arguments) {
+        var request = update.with(
+                "workflowId", id, "workflowType", workflow, "taskQueue", queue, "arguments", Arrays.asList(arguments),
+                "workflowIdConflictPolicy", "WORKFLOW_ID_CONFLICT_POLICY_" + policy);
+        return sidecar.post("/v1/update-with-start?wait=60s&stage=" + stage, request);
     }
 
     private Execution begin(String path, Json options, String workflow, Object... arguments) {
@@ -83,6 +94,28 @@ final class Env {
 
     private static Object plain(Object value) {
         return Json.parse(new Json(value).toString()).value();
+    }
+
+    /** What is asked for fails; its failure. */
+    static Failure expectFailure(Supplier<?> asked) {
+        try {
+            asked.get();
+        } catch (Failure failure) {
+            return failure;
+        }
+        throw new AssertionError("it has not failed");
+    }
+
+    /** The answers to what is asked at once, in order. */
+    static <T> List<T> atOnce(List<? extends Callable<T>> asked) throws Exception {
+        var threads = Executors.newFixedThreadPool(asked.size());
+        try {
+            var answers = new ArrayList<T>();
+            for (var answer : threads.invokeAll(asked)) answers.add(answer.get());
+            return answers;
+        } finally {
+            threads.shutdownNow();
+        }
     }
 
     /** The sidecar refuses the request with gRPC's code and with these words; what it says. */
