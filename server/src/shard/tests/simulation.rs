@@ -1,6 +1,6 @@
 //! A seeded simulation: random calls, workers and time against one shard, with crashes, failing commits, pollers that
 //! vanish, lost leases and damaged runs. What was acknowledged must be in the histories, once, and what was refused in
-//! none; and the same seed must tell the same story.
+//! none; whoever asks for an update hears what its history says; and the same seed must tell the same story.
 
 use std::{
     collections::BTreeMap,
@@ -43,15 +43,27 @@ use crate::{
     store::{Filter, Listing, Store},
 };
 
+mod check;
 mod families;
 mod faults;
 mod flaky;
+mod updates;
 
 pub(super) use flaky::Flaky;
 
-use families::Families;
+use updates::{Held, Updates};
 
 const WORKFLOWS: usize = 5;
+
+/// What a worker makes of a workflow task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Random,
+    /// It answers the updates that wait, and lets the run go on.
+    Answer,
+    /// It answers them, and ends the run.
+    Finish,
+}
 
 pub(super) struct World {
     random: SmallRng,
@@ -63,7 +75,7 @@ pub(super) struct World {
     pub(super) shard: Shard,
     parked: Vec<(QueueKind, TaskReceiver<Offer>)>,
     polls: u64,
-    workflow_tasks: Vec<TaskToken>,
+    workflow_tasks: Vec<Held>,
     activities: Vec<TaskToken>,
     signals: u32,
     messages: u32,
@@ -72,6 +84,7 @@ pub(super) struct World {
     refused_signals: Vec<String>,
     /// Run id and scheduled event id.
     acknowledged_results: Vec<(String, i64)>,
+    updates: Updates,
     log: String,
 }
 
@@ -117,6 +130,7 @@ impl World {
             acknowledged_signals: Vec::new(),
             refused_signals: Vec::new(),
             acknowledged_results: Vec::new(),
+            updates: Updates::default(),
             log: String::new(),
         }
     }
@@ -138,6 +152,8 @@ impl World {
     }
 
     pub(super) fn settle(&mut self) {
+        // No two batches are at one moment: workflow tasks that differ in nothing else differ in when they started.
+        self.clock.skip_to(self.clock.now().after(1));
         loop {
             self.shard.finish_batch();
             let work = self.inbox.take(Some(Duration::ZERO)).unwrap_or_default();
@@ -175,12 +191,12 @@ impl World {
         if self.random.random_ratio(1, 30) {
             self.store.fails.store(true, Ordering::Relaxed);
         }
-        match self.random.random_range(0..100) {
+        match self.random.random_range(0..112) {
             0..10 => self.start(),
             10..22 => self.signal(),
             22..24 => self.cancel(),
             24..40 => self.poll(),
-            40..62 => self.complete_workflow_task(false),
+            40..62 => self.complete_workflow_task(Manner::Random),
             62..80 => self.end_activity(),
             80..90 => self.park(),
             90..96 => {
@@ -190,9 +206,11 @@ impl World {
             96 => self.lose_lease(),
             97 => self.poison(),
             98 => self.terminate_poisoned(),
-            _ => self.crash(),
+            99 => self.crash(),
+            _ => self.ask(),
         }
         self.collect_parked();
+        self.collect_answers(false);
     }
 
     fn start(&mut self) {
@@ -312,9 +330,7 @@ impl World {
         let grant = delivery.receive().now_or_never().expect("the batch is over");
         self.note("take", Some(&grant));
         match grant {
-            Ok(Some(Grant::Workflow(grant))) => {
-                self.workflow_tasks.push(TaskToken::decode(grant.response.task_token).unwrap());
-            }
+            Ok(Some(Grant::Workflow(grant))) => self.hold(grant.response),
             Ok(Some(Grant::Activity(task))) => {
                 self.activities.push(TaskToken::decode(task.task_token).unwrap());
             }
@@ -322,22 +338,29 @@ impl World {
         }
     }
 
-    fn complete_workflow_task(&mut self, finish: bool) {
+    fn complete_workflow_task(&mut self, manner: Manner) {
         if self.workflow_tasks.is_empty() {
             return;
         }
         let index = self.random.random_range(0..self.workflow_tasks.len());
-        let token = self.workflow_tasks.swap_remove(index);
+        let mut held = self.workflow_tasks.swap_remove(index);
         let mut request = RespondWorkflowTaskCompletedRequest::default();
-        if finish {
-            request.commands.push(finishing());
-        } else {
-            self.decide(&mut request);
+        match manner {
+            Manner::Random => self.decide(&mut request),
+            Manner::Answer => {}
+            Manner::Finish => request.commands.push(finishing()),
         }
+        self.reply_to_updates(&mut held, manner != Manner::Random, &mut request);
+        let token = held.token;
         let target = Target::named("ns", &token.workflow_id, &token.run_id);
-        let input = Input::CompleteWorkflowTask { token, request: Box::new(request) };
+        let fails = manner == Manner::Random && self.random.random_ratio(1, 30);
+        let input = if fails {
+            Input::FailWorkflowTask { token, request: Box::default() }
+        } else {
+            Input::CompleteWorkflowTask { token, request: Box::new(request) }
+        };
         let answer = self.input(&target, input);
-        self.note("workflow task", answer.as_ref());
+        self.note(if fails { "workflow task fails" } else { "workflow task" }, answer.as_ref());
     }
 
     fn decide(&mut self, request: &mut RespondWorkflowTaskCompletedRequest) {
@@ -437,6 +460,7 @@ impl World {
     /// Lets every run come to its end, with workers that behave.
     fn finish(&mut self) {
         self.parked.clear();
+        self.answer_all();
         for round in 0..3_000 {
             // A run may have nothing to do but wait to be told.
             if round % 100 == 0 {
@@ -454,10 +478,11 @@ impl World {
                 })
                 .unwrap();
             if running == 0 {
+                self.hear_all();
                 return;
             }
             self.poll();
-            self.complete_workflow_task(true);
+            self.complete_workflow_task(Manner::Finish);
             self.end_activity();
             self.pass(SECOND);
         }
@@ -470,63 +495,6 @@ impl World {
             .collect();
         panic!("some run never ended at {now:?}: {stuck:#?}; {:?}", self.shard.timers);
     }
-
-    /// Checks every history against what was acknowledged.
-    fn check(&mut self) {
-        let mut families = Families::default();
-        let mut signals: BTreeMap<String, usize> = BTreeMap::new();
-        let mut results: BTreeMap<(String, i64), usize> = BTreeMap::new();
-        let mut delivered = Vec::new();
-        let all = Listing { namespace_id: "ns", filter: &Filter::All, order: None, after: None };
-        let until = std::time::Instant::now() + Duration::from_mins(1);
-        let mut rows = self.store.visibility().list(&all, 100_000, until).unwrap().rows;
-        rows.sort_by_key(|row| row.seq);
-        for row in rows {
-            let events = decode(self.store.events(row.seq, 1, i64::MAX).unwrap(), 1, i64::MAX).unwrap();
-            let _ = writeln!(self.log, "run {} of {}", row.seq, row.key.workflow_id);
-            families.add(row.key.run_id.to_string(), row.status, &events);
-            let mut said = BTreeMap::new();
-            for (index, event) in events.iter().enumerate() {
-                let _ = writeln!(self.log, "  {} {:?}", event.event_id, event.event_type());
-                assert_eq!(event.event_id, index as i64 + 1, "ids are consecutive");
-                match event.attributes.as_ref().unwrap() {
-                    A::WorkflowExecutionSignaledEventAttributes(a) => {
-                        *signals.entry(a.signal_name.clone()).or_default() += 1;
-                    }
-                    A::SignalExternalWorkflowExecutionInitiatedEventAttributes(a) => {
-                        said.insert(event.event_id, a.signal_name.clone());
-                    }
-                    A::ExternalWorkflowExecutionSignaledEventAttributes(a) => {
-                        delivered.extend(said.remove(&a.initiated_event_id));
-                    }
-                    A::ActivityTaskCompletedEventAttributes(a) => {
-                        *results.entry((row.key.run_id.to_string(), a.scheduled_event_id)).or_default() += 1;
-                    }
-                    _ => {}
-                }
-            }
-            assert!(events.windows(2).all(|pair| pair[0].task_id < pair[1].task_id), "task ids grow");
-            assert_eq!(row.history_length, events.len() as i64);
-        }
-        families.check();
-        assert!(signals.values().all(|count| *count == 1), "no signal twice");
-        assert!(results.values().all(|count| *count == 1), "no result twice");
-        for name in &delivered {
-            assert!(
-                signals.contains_key(name),
-                "signal {name} of another run is lost, but recorded as delivered"
-            );
-        }
-        for name in &self.refused_signals {
-            assert!(!signals.contains_key(name), "signal {name} was refused, and is in a history");
-        }
-        for name in &self.acknowledged_signals {
-            assert!(signals.contains_key(name), "acknowledged signal {name} is lost");
-        }
-        for named in &self.acknowledged_results {
-            assert!(results.contains_key(named), "acknowledged result {named:?} is lost");
-        }
-    }
 }
 
 fn finishing() -> Command {
@@ -538,8 +506,8 @@ pub(super) fn command(attributes: C) -> Command {
     Command { command_type, attributes: Some(attributes), ..Default::default() }
 }
 
-/// Few seeds come to no signal, or to no result, that was acknowledged.
-const BOTH: &str = "signals and results were acknowledged\n";
+/// Few seeds come to no signal, no result or no update that was acknowledged.
+const ALL: &str = "signals, results and updates were acknowledged\n";
 
 fn play(seed: u64, steps: usize) -> String {
     let mut world = World::new(seed);
@@ -548,8 +516,11 @@ fn play(seed: u64, steps: usize) -> String {
     }
     world.finish();
     world.check();
-    if !world.acknowledged_signals.is_empty() && !world.acknowledged_results.is_empty() {
-        world.log.push_str(BOTH);
+    if !world.acknowledged_signals.is_empty()
+        && !world.acknowledged_results.is_empty()
+        && world.updates.has_success()
+    {
+        world.log.push_str(ALL);
     }
     world.log
 }
@@ -571,10 +542,19 @@ fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
         }
         stories.push_str(&first);
     }
-    assert!(stories.matches(BOTH).count() > seeds as usize * 9 / 10, "what is checked must happen");
-    for event in
-        ["crash", "lease lost", "poisoned", "terminated by hand: ok", "ChildWorkflowExecutionCompleted"]
-    {
+    assert!(stories.matches(ALL).count() > seeds as usize * 9 / 10, "what is checked must happen");
+    for event in [
+        "crash",
+        "lease lost",
+        "poisoned",
+        "terminated by hand: ok",
+        "ChildWorkflowExecutionCompleted",
+        ": accepted",
+        ": completed",
+        ": no",
+        ": UnprocessedUpdate",
+        ": AcceptedUpdateCompletedWorkflow",
+    ] {
         assert!(stories.contains(event), "no seed ever comes to: {event}");
     }
 }
