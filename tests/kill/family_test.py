@@ -1,13 +1,16 @@
-"""The family kill test: parents whose children signal each other, while the server is killed again and again.
+"""The family kill test: parents whose children signal each other and take updates, while server, worker and clients are killed.
 
-Runs that speak to each other are each other's callers: what one has said must reach the other exactly once, whenever the server
-is killed in between. After the last kill every parent must have come to its result, the histories of parents and children must
-fit together, and all must replay. The worker is in this process (`--package`); `--seed` repeats a run's moments.
+Runs that speak to each other are each other's callers: what one has said must reach the other exactly once, whenever a process
+is killed in between. Two client processes ask for the same updates of every run, one with each SDK; both must hear the same
+answers, and each update must have done its work once. After the last kill every parent must have come to its result, the
+histories of parents and children must fit together, and all must replay. The worker is a process of `--package`; `--seed` repeats
+a run's moments.
 """
 
 import argparse
 import asyncio
 import importlib
+import json
 import pathlib
 import random
 import sys
@@ -24,21 +27,72 @@ from kill_test import HERE, Server, free_port, kill_again_and_again, persist, se
 QUEUE = "families"
 
 
-async def raise_family(client: Client, families: types.ModuleType, number: int, violations: list[str]) -> None:
-    """Starts one parent and checks what it comes to."""
+class Asker(Server):
+    """A client process, which says with a second line that it has all answers."""
+
+    def __init__(self, package: str, command: list[str], journal: pathlib.Path) -> None:
+        super().__init__(f"{package} client", [*command, "--package", package, "--journal", str(journal)], "ready")
+        self.journal = journal
+        self.is_done = False
+
+    async def start(self) -> None:
+        await super().start()
+        assert self.process is not None
+        self.reading = asyncio.create_task(self._await_done(self.process))
+
+    async def _await_done(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        self.is_done = b"done" in await process.stdout.readline()
+
+    async def done(self) -> None:
+        """Returns when it has all answers; it must not be killed any more."""
+        await self.reading
+        assert self.is_done, f"the {self.name} has ended"
+
+    def answers(self) -> dict[str, Any]:
+        """By the update's id."""
+        lines = map(json.loads, self.journal.read_text().splitlines())
+        return {f"{run}-{text}": answer for run, text, answer in lines}
+
+
+def all_runs(families: types.ModuleType, count: int) -> list[str]:
+    """The ids of all parents and children."""
+    parents = [f"family-{number}" for number in range(count)]
+    return [run for parent in parents for run in [parent, *families.children_of(parent)]]
+
+
+async def raise_family(
+    client: Client, families: types.ModuleType, number: int, added: dict[str, list[str]], violations: list[str]
+) -> None:
+    """Starts one parent and checks what it comes to; notes what the updates of its family have added."""
     name = f"family-{number}"
 
     async def start() -> None:
         try:
-            await client.start_workflow("Parent", id=name, task_queue=QUEUE)
+            await client.start_workflow("Parent", id=name, task_queue=QUEUE, task_timeout=families.TASK_TIMEOUT)
         except WorkflowAlreadyStartedError:
             # An earlier try was lost on its way back; the server has it.
             pass
 
     await persist(start)
     result = await persist(client.get_workflow_handle(name, result_type=list).result)
-    if result != families.expected():
+    added[name], children = result
+    added.update(zip(families.children_of(name), (of_child for _, of_child in children), strict=True))
+    if [heard for heard, _ in children] != families.expected():
         violations.append(f"{name} came to {result}")
+
+
+def check_updates(families: types.ModuleType, added: dict[str, list[str]], askers: list[Asker], violations: list[str]) -> None:
+    """Each update must have added its text once, and everybody must have heard where."""
+    answers = [asker.answers() for asker in askers]
+    for run, texts in added.items():
+        if sorted(texts) != sorted(families.UPDATES):
+            violations.append(f"{run}: the updates have added {texts}")
+            continue
+        for text in families.UPDATES:
+            heard = [of_one.get(f"{run}-{text}") for of_one in answers]
+            if any(answer != [text, texts.index(text)] for answer in heard):
+                violations.append(f"{run}: update {text} of {texts} was answered with {heard}")
 
 
 async def check(client: Client, families: types.ModuleType, count: int, package: str, violations: list[str]) -> None:
@@ -50,8 +104,7 @@ async def check(client: Client, families: types.ModuleType, count: int, package:
     other = client if package == "temporalio" else await reader.Client.connect(client.service_client.config.target_host)
     for number in range(count):
         parent = f"family-{number}"
-        children = [f"{parent}-child-{child}" for child in range(families.CHILDREN)]
-        for name in [parent, *children]:
+        for name in [parent, *families.children_of(parent)]:
             found = await events_of(client.get_workflow_handle(name))
             wanted = (
                 {
@@ -66,6 +119,8 @@ async def check(client: Client, families: types.ModuleType, count: int, package:
                     "external_workflow_execution_signaled": families.SIGNALS_PER_CHILD,
                 }
             )
+            wanted["workflow_execution_update_accepted"] = len(families.UPDATES)
+            wanted["workflow_execution_update_completed"] = len(families.UPDATES)
             violations.extend(
                 f"{name}: {found[event]} events {event}, not {times}"
                 for event, times in wanted.items()
@@ -106,27 +161,37 @@ async def run(args: argparse.Namespace, folder: pathlib.Path) -> list[str]:
     await server.start()
     families = load_families(args.package)
     client = await Client.connect(f"127.0.0.1:{port}")
-    own = await importlib.import_module(f"{args.package}.client").Client.connect(f"127.0.0.1:{port}")
-    worker = importlib.import_module(f"{args.package}.worker")
-    options = {"workflow_runner": worker.UnsandboxedWorkflowRunner()} if args.package == "temporalio" else {}
+    program = [sys.executable, str(HERE / "family_worker.py"), "--address", f"127.0.0.1:{port}", "--package", args.package]
+    worker = Server("worker", program, "ready")
+    asking = [sys.executable, str(HERE / "family_asker.py"), "--address", f"127.0.0.1:{port}", "--families", str(args.families)]
+    askers = [Asker(package, asking, folder / f"{package}.journal") for package in ["temporalio", "durably"]]
+    processes = [server, worker, *askers]
+    started = [server]
     raised: list[asyncio.Task[None]] = []
+    added: dict[str, list[str]] = {}
 
     def progress() -> str:
         return f"{sum(task.done() for task in raised)} of {args.families} families done"
 
     try:
-        async with worker.Worker(own, task_queue=QUEUE, workflows=[families.Parent, families.Child], **options):
-            raised.extend(
-                asyncio.create_task(raise_family(client, families, number, violations)) for number in range(args.families)
-            )
-            kills = kill_again_and_again([server], args.kills, rng, progress)
-            await asyncio.wait_for(asyncio.gather(kills, *raised), args.limit)
+        for process in processes[1:]:
+            await process.start()
+            started.append(process)
+        raised.extend(
+            asyncio.create_task(raise_family(client, families, number, added, violations)) for number in range(args.families)
+        )
+        kills = kill_again_and_again(processes, args.kills, rng, progress)
+        async with asyncio.timeout(args.limit):
+            await asyncio.gather(kills, *raised)
             print(f"all are done: {progress()}", flush=True)
-            await check(client, families, args.families, args.package, violations)
+            await asyncio.gather(*(asker.done() for asker in askers))
+        check_updates(families, added, askers, violations)
+        await check(client, families, args.families, args.package, violations)
     finally:
         for task in raised:
             task.cancel()
-        await server.kill()
+        for process in reversed(started):
+            await process.kill()
     return violations
 
 

@@ -57,7 +57,7 @@ pub(crate) fn test(shell: &Shell, size: Size) -> Result<Count, Failure> {
     Ok(count.plus(families(shell, size, &server, &python)?))
 }
 
-/// Parents, and children that signal each other, while the server is killed.
+/// Parents, and children that signal each other and take updates, while the server, their worker and those who ask are killed.
 fn families(shell: &Shell, size: Size, server: &Path, python: &Path) -> Result<Count, Failure> {
     let (packages, families, kills): (&[&str], _, _) = match size {
         Size::Small => (&["durably"], "15", "4"),
