@@ -197,6 +197,7 @@ mod updates {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the fields are optional")]
     fn policy(stage: Stage) -> Option<WaitPolicy> {
         Some(WaitPolicy { lifecycle_stage: stage as i32 })
     }
@@ -227,6 +228,7 @@ mod updates {
         a_call("UpdateWorkflowExecution", &update_of(stage))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the fields are optional")]
     fn outcome() -> Option<Outcome> {
         Some(Outcome { value: Some(outcome::Value::Success(Payloads::default())) })
     }

@@ -129,15 +129,13 @@ fn dropped(script: &Script, number: usize, task: &LiveTask, run: &mut Run) -> St
     let mut sdk = |activation: &WorkflowActivation| script.code.answer(activation);
     let mut work = |mut task: WorkflowTask, run: Option<&mut Run>| {
         task.messages.clone_from(&messages);
-        match run {
-            Some(run) => {
-                let steps = run.handle_task(task);
-                settle(run, steps, &mut sdk, &mut pages(&history, 1000))
-            }
-            None => {
-                let (mut run, steps) = Run::start(&script.options, task);
-                settle(&mut run, steps, &mut sdk, &mut pages(&history, 1000))
-            }
+        let pages = &mut pages(&history, 1000);
+        if let Some(run) = run {
+            let steps = run.handle_task(task);
+            settle(run, steps, &mut sdk, pages)
+        } else {
+            let (mut run, steps) = Run::start(&script.options, task);
+            settle(&mut run, steps, &mut sdk, pages)
         }
     };
     let live = work(task_with(&history, &speculative, task.started_event_id, Vec::new()), Some(run));

@@ -89,8 +89,7 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
             1 => {
                 let steps = run.handle_task(query_task(Vec::new(), previous, "status"));
                 let steps = settle(run, steps, &mut program, &mut |_| HistoryPage::default());
-                let answers = steps.iter().any(|step| matches!(step, Step::AnswerQuery(_)));
-                assert!(answers, "{dialect:?}, seed {seed}");
+                assert!(is_answered(&steps), "{dialect:?}, seed {seed}");
             }
             2 => {
                 let lost =
@@ -104,6 +103,10 @@ fn play(dialect: HistoryDialect, seed: u64) -> (Vec<HistoryEvent>, String) {
         }
     }
     (server.history, out)
+}
+
+fn is_answered(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::AnswerQuery(_)))
 }
 
 /// The cache has lost track: the run starts over by itself.
