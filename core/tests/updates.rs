@@ -83,7 +83,13 @@ async fn history(client: &Client, id: &str) -> Vec<EventType> {
     let request = GetWorkflowExecutionHistoryRequest { execution: execution(id), ..Default::default() };
     let response: GetWorkflowExecutionHistoryResponse =
         call(client, "GetWorkflowExecutionHistory", &request).await.expect("it has one");
-    response.history.unwrap().events.iter().map(|event| event.event_type()).collect()
+    response
+        .history
+        .unwrap()
+        .events
+        .iter()
+        .map(durably_proto::temporal::api::history::v1::HistoryEvent::event_type)
+        .collect()
 }
 
 async fn updates(no_workflow_cache: bool) {

@@ -37,8 +37,8 @@ async fn replied(
     ) -> Vec<durably_proto::temporal::api::protocol::v1::Message>,
 ) -> Result<(), Status> {
     w.begin().await;
-    let asker = w.clone();
-    let asked = tokio::spawn(async move { ask(&asker, |_| ()).await });
+    let other = w.clone();
+    let asked = tokio::spawn(async move { ask(&other, |_| ()).await });
     let any = with(poll_update(&w.id, "u"), |r| r.wait_policy = None);
     while w.client().poll_workflow_execution_update(any.clone()).await.is_err() {}
     let task = w.task().await;

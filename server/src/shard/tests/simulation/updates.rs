@@ -180,7 +180,7 @@ impl World {
                 asker.accepted_in = Some(run_id.clone());
                 None
             }
-            UpdateStage::Completed(UpdateOutcome::Known(outcome)) => Some(outcome),
+            UpdateStage::Completed(UpdateOutcome::Known(outcome)) => Some(*outcome),
             UpdateStage::Completed(UpdateOutcome::In(event)) => {
                 let events = decode(self.store.events(seq, event, event + 1).unwrap(), event, event + 1);
                 Some(events.unwrap().into_iter().find_map(outcome_in).expect("the event has the outcome"))
