@@ -156,7 +156,7 @@ test('a validator that does more than decide turns the update away, and harms no
     for (const how of ['sleep', 'caught sleep', 'condition', 'activity', 'child', 'signal', 'cancel', 'new']) {
       assert.equal(await refused(how), only, how);
     }
-    for (const how of ['promise', 'rejected promise']) assert.match(await refused(how), /^The validator of update odd returned a Promise/);
+    for (const how of ['promise', 'rejected promise', 'promise that goes on']) assert.match(await refused(how), /^The validator of update odd returned a Promise/);
     assert.equal(await refused('text'), 'just text');
     assert.match(await refused('unreadable'), /^what was thrown can't be read/);
     await assert.rejects(handle.query('waits'), /Query handlers only read/);

@@ -125,6 +125,10 @@ export async function validatesOddly(): Promise<string> {
     cancel: () => void getExternalWorkflowHandle('w').cancel(),
     new: () => continueAsNew<typeof validatesOddly>(),
     promise: async () => {},
+    'promise that goes on': async () => {
+      await null;
+      await echo(uuid4());
+    },
     'rejected promise': async () => {
       throw new Error('late');
     },

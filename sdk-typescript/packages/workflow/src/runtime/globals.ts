@@ -11,6 +11,7 @@ import { webClasses } from './web';
 let theHost: Host | undefined;
 let storage: AsyncStorage<CancellationScope> | undefined;
 let updates: AsyncStorage<UpdateInfo> | undefined;
+let readers: AsyncStorage<string> | undefined;
 
 /** The machine's clock, for `unsafe.now`. */
 export const machineNow: () => number = Object.freeze(Date.now.bind(Date));
@@ -34,11 +35,18 @@ export function updateStorage(): AsyncStorage<UpdateInfo> {
   return updates;
 }
 
+/** Of code that only reads: what it is. */
+export function readerStorage(): AsyncStorage<string> {
+  if (readers === undefined) throw new DeterminismViolationError('Workflow APIs may only be used from a Workflow Execution');
+  return readers;
+}
+
 /** Replaces globals of the context. Called once, before any code of users. */
 export function installGlobals(host: Host): void {
   theHost = host;
   storage = new host.AsyncLocalStorage<CancellationScope>();
   updates = new host.AsyncLocalStorage<UpdateInfo>();
+  readers = new host.AsyncLocalStorage<string>();
   const globals = globalThis as Record<string, unknown>;
   globals['Date'] = deterministicDate(Date);
   Math.random = () => currentRun('Math.random').random();

@@ -4,6 +4,7 @@
  */
 
 import { DeterminismViolationError } from '../errors';
+import { readerStorage } from './globals';
 
 export class ReadOnly {
   private who: string | undefined;
@@ -16,14 +17,16 @@ export class ReadOnly {
   }
 
   get isInForce(): boolean {
-    return this.who !== undefined;
+    return (this.who ?? readerStorage().getStore()) !== undefined;
   }
 
   /** To be called by whatever does more than read. */
   check(): void {
-    if (this.who === undefined) return;
-    const violation = new DeterminismViolationError(`${this.who} only read: they cannot wait or start anything`);
-    this.violations.add(violation);
+    // What such code has left behind goes on with its promises, and still only reads.
+    const who = this.who ?? readerStorage().getStore();
+    if (who === undefined) return;
+    const violation = new DeterminismViolationError(`${who} only read: they cannot wait or start anything`);
+    if (this.who !== undefined) this.violations.add(violation);
     throw violation;
   }
 
@@ -33,7 +36,7 @@ export class ReadOnly {
     const before = this.violations.size;
     this.who = who;
     try {
-      const result = fn();
+      const result = readerStorage().run(who, fn);
       const [violation] = [...this.violations].slice(before);
       if (violation !== undefined) throw violation;
       return result;
