@@ -7,8 +7,8 @@
 // A mode is NAME:RUNS:CONCURRENT:STEPS, with NAME one of activity (STEPS activities in sequence), signal (STEPS signals),
 // children (STEPS children at once, each of which ends at once; figures are per parent),
 // beside (one run that takes STEPS while RUNS of its activities are pending; figures are per step), start (starts that
-// nobody works on) and start-listing (the same while a list goes on). The first three end early when their seconds are up:
-// the figures are those of the runs that are done.
+// nobody works on), start-listing (the same while a list goes on) and updates (RUNS updates of one run; figures are per
+// update). The first three and the last end early when their seconds are up: the figures are those of what is done.
 package main
 
 import (
@@ -125,6 +125,7 @@ func run(address string, pid int, limit time.Duration, modes []string) error {
 	w.RegisterWorkflow(Children)
 	w.RegisterWorkflow(Child)
 	w.RegisterWorkflow(Beside)
+	w.RegisterWorkflow(Updated)
 	w.RegisterActivity(Echo)
 	w.RegisterActivity(Finished)
 	if err := w.Start(); err != nil {
@@ -173,6 +174,8 @@ func figuresOf(c client.Client, pid int, limit time.Duration, m mode) (Figures, 
 		return measure(c, pid, limit, m)
 	case "beside":
 		return beside(c, pid, m)
+	case "updates":
+		return updates(c, pid, limit, m)
 	case "start", "start-listing":
 		return starts(c, pid, m, m.name == "start-listing")
 	default:

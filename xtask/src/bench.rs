@@ -47,6 +47,9 @@ const MODES: &[&str] = &["activity:1000:50:1", "activity:100:1:1", "activity:200
 /// What only servers are measured with. A run may have 2,000 pending activities, and its steps need room beside them.
 const SERVER_MODES: &[&str] = &[
     "children:100:20:10",
+    // Of one run, which may have 2,000.
+    "updates:500:1:1",
+    "updates:1500:32:1",
     "beside:2:1:300",
     "beside:1990:1:300",
     "start:2000:1:1",
@@ -316,18 +319,8 @@ fn marks(own: &Value, theirs: Option<&Value>) -> Vec<Mark> {
         _ => None,
     };
     let p99 = |name| mode(name, "p99_ms")?.first().copied();
-    let per_parent = |server: &Value| {
-        let modes = server["modes"].as_array()?;
-        let children = modes.iter().find(|mode| mode["mode"] == "children")?;
-        children["server_cpu_ms_per_workflow"].as_f64()
-    };
-    vec![
-        Mark {
-            what: "server CPU per parent of 10 children, of Temporal's".to_owned(),
-            limit: 1.0 / 15.0,
-            unit: "",
-            measured: theirs.and_then(|theirs| Some(per_parent(own)? / per_parent(theirs)?)),
-        },
+    let mut marks = marks_of_messages(own, theirs);
+    marks.extend([
         Mark {
             what: "server CPU per step beside 1,990 pending activities, of that beside 2".to_owned(),
             limit: 1.2,
@@ -360,6 +353,38 @@ fn marks(own: &Value, theirs: Option<&Value>) -> Vec<Mark> {
             measured: own["first_answer_ms"].as_f64(),
         },
         Mark { what: "idle RSS".to_owned(), limit: 40.0, unit: " MB", measured: own["idle_rss_mb"].as_f64() },
+    ]);
+    marks
+}
+
+/// Of runs that speak to each other and to their callers.
+fn marks_of_messages(own: &Value, theirs: Option<&Value>) -> Vec<Mark> {
+    let first = |server: &Value, name: &str, key: &str| {
+        server["modes"].as_array()?.iter().find(|mode| mode["mode"] == name)?[key].as_f64()
+    };
+    let cpu_of_temporals = |name: &str| {
+        let cpu = |server| first(server, name, "server_cpu_ms_per_workflow");
+        theirs.and_then(|theirs| Some(cpu(own)? / cpu(theirs)?))
+    };
+    vec![
+        Mark {
+            what: "server CPU per parent of 10 children, of Temporal's".to_owned(),
+            limit: 1.0 / 15.0,
+            unit: "",
+            measured: cpu_of_temporals("children"),
+        },
+        Mark {
+            what: "server CPU per update, of Temporal's (one at a time)".to_owned(),
+            limit: 1.0 / 15.0,
+            unit: "",
+            measured: cpu_of_temporals("updates"),
+        },
+        Mark {
+            what: "p50 of an update alone".to_owned(),
+            limit: 2.5,
+            unit: " ms",
+            measured: first(own, "updates", "p50_ms"),
+        },
     ]
 }
 
@@ -465,7 +490,7 @@ mod tests {
             1,
             "only p50"
         );
-        assert_eq!(super::marks(&server(0.5), None)[2].measured, None);
+        assert_eq!(super::marks(&server(0.5), None)[0].measured, None);
     }
 
     #[test]
