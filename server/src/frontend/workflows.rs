@@ -67,6 +67,9 @@ macro_rules! check_start {
     }};
 }
 
+/// The reason of a termination for which the caller gives none: the words of Temporal's server.
+const TERMINATED: &str = "terminated by user via frontend";
+
 /// What is asked of a start, whichever call it comes with.
 pub(super) fn check_start(request: &mut StartWorkflowExecutionRequest) -> Result<(), ServiceError> {
     check_start!(request, signals: false);
@@ -138,7 +141,7 @@ impl Frontend {
     pub(super) async fn terminate_workflow_execution(
         &self,
         _: Caller,
-        request: TerminateWorkflowExecutionRequest,
+        mut request: TerminateWorkflowExecutionRequest,
     ) -> Result<TerminateWorkflowExecutionResponse, ServiceError> {
         let namespace = self.namespace(&request.namespace)?;
         validate::execution(request.workflow_execution.as_ref())?;
@@ -146,6 +149,9 @@ impl Frontend {
         validate::optional_id("identity", &request.identity)?;
         validate::payloads("details", request.details.as_ref())?;
         validate::links(&request.links)?;
+        if request.reason.is_empty() {
+            TERMINATED.clone_into(&mut request.reason);
+        }
         self.executions().terminate(&namespace, request).await
     }
 

@@ -284,7 +284,6 @@ async fn termination_needs_no_worker() {
     let request = TerminateWorkflowExecutionRequest {
         namespace: NAMESPACE.into(),
         workflow_execution: Some(execution("order-1", "")),
-        reason: "stop".into(),
         ..Default::default()
     };
     harness.client().terminate_workflow_execution(request.clone()).await.unwrap();
@@ -293,7 +292,7 @@ async fn termination_needs_no_worker() {
     else {
         panic!("not terminated")
     };
-    assert_eq!(terminated.reason, "stop");
+    assert_eq!(terminated.reason, "terminated by user via frontend", "none was given");
     let refused = harness.client().terminate_workflow_execution(request).await.unwrap_err();
     assert_eq!(code_and_detail(&refused), (Code::NotFound, "NotFoundFailure".into()), "{refused}");
 }
