@@ -13,6 +13,8 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::nearest::nearest;
+
 pub(crate) const PAYLOAD: &str = "temporal.api.common.v1.Payload";
 pub(crate) const PAYLOADS: &str = "temporal.api.common.v1.Payloads";
 pub(crate) const DURATION: &str = "google.protobuf.Duration";
@@ -133,12 +135,24 @@ fn visit(
         let Some(field) =
             descriptor.get_field_by_json_name(name).or_else(|| descriptor.get_field_by_name(name))
         else {
-            // The reader refuses it with its name.
+            // Of messages that have a form of their own in JSON, the reader knows more.
+            if matches!(direction, Direction::In(_)) && descriptor.package_name() != "google.protobuf" {
+                return Err(unknown_field(descriptor, name));
+            }
             continue;
         };
         visit_field(&field, value, direction).map_err(|e| error(format!("{name}: {e}")))?;
     }
     Ok(())
+}
+
+fn unknown_field(descriptor: &MessageDescriptor, name: &str) -> JsonError {
+    let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
+    let remedy = match nearest(name, fields.iter().map(FieldDescriptor::json_name)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "GET /v1/openapi.json lists what there is".to_owned(),
+    };
+    error(format!("`{name}` is no field of {}: {remedy}", descriptor.name()))
 }
 
 fn visit_field(
@@ -305,7 +319,18 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let wrong = |value| read_bytes("durably.core.v1.WorkerOptions", value).unwrap_err().to_string();
-        assert!(wrong(json!({"taskQueu": "q"})).contains("taskQueu"));
+        let slip = wrong(json!({"taskQueu": "q"}));
+        assert_eq!(slip, "`taskQueu` is no field of WorkerOptions: did you mean `taskQueue`?");
+        let other = wrong(json!({"colour": "red"}));
+        assert_eq!(other, "`colour` is no field of WorkerOptions: GET /v1/openapi.json lists what there is");
+        let command =
+            json!({"runId": "r", "success": {"commands": [{"scheduleActivity": {"activityTyp": "charge"}}]}});
+        let deep = read_bytes("durably.core.v1.WorkflowCompletion", command).unwrap_err().to_string();
+        let place = "success: commands: scheduleActivity: ";
+        assert_eq!(
+            deep,
+            format!("{place}`activityTyp` is no field of ScheduleActivity: did you mean `activityType`?")
+        );
         let message = wrong(json!({"graceful_shutdown_timeout": "soon"}));
         assert!(message.starts_with("graceful_shutdown_timeout: `soon`"), "{message}");
         assert!(wrong(json!([])).contains("WorkerOptions"));

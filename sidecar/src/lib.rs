@@ -9,6 +9,7 @@ mod config;
 mod grpc;
 mod http;
 mod json;
+mod nearest;
 mod queue;
 mod sidecar;
 

@@ -20,7 +20,7 @@ use durably_proto::temporal::api::{
 };
 use tonic::Code;
 
-use super::{context::Context, large, slots::Slot};
+use super::{context::Context, large, runs::RunName, slots::Slot};
 use crate::{
     CallError,
     activity::Activities,
@@ -60,6 +60,7 @@ impl Responder {
     /// which the cached run is worth nothing.
     pub(super) async fn complete(
         &self,
+        of: &RunName,
         task: TaskCompleted,
         is_new: bool,
         takes_next: bool,
@@ -67,7 +68,7 @@ impl Responder {
         if let Some(limit) = self.context.payload_limit()
             && let Some(message) = large::told(&task.commands, &task.workflow_type, limit)
         {
-            return Err(self.refuse(task, message).await);
+            return Err(self.refuse(of, task, message).await);
         }
         let TaskCompleted {
             task_token, mut commands, messages, query_results, sdk_metadata, run_ended, ..
@@ -114,18 +115,26 @@ impl Responder {
                 Ok(workflow_task)
             }
             Err(error) => {
+                let refusal = refused(of, &error);
                 if is_too_large(Code::from(error.code), &error.message) {
-                    self.fail(too_large(request.task_token, &error)).await;
+                    self.report(of, too_large(request.task_token, &error)).await;
                 }
-                Err(refused(error))
+                Err(refusal)
             }
         }
     }
 
     /// Fails a task whose commands the server would not take. Temporal's server ends the run when it gets them; so nothing
     /// is lost until other code is deployed.
-    async fn refuse(&self, task: TaskCompleted, message: String) -> String {
-        tracing::warn!("{message}; the workflow task fails, and will be tried again");
+    async fn refuse(&self, of: &RunName, task: TaskCompleted, message: String) -> String {
+        let RunName { workflow_type, workflow_id, run_id } = of;
+        tracing::warn!(
+            workflow_type,
+            workflow_id,
+            run_id,
+            attempt = task.attempt,
+            "{message}; the workflow task fails, and will be tried again"
+        );
         let info = ApplicationFailureInfo { r#type: "PayloadsTooLarge".to_owned(), ..Default::default() };
         let failure = Failure {
             message: message.clone(),
@@ -133,7 +142,8 @@ impl Responder {
             ..Default::default()
         };
         let cause = WorkflowTaskFailedCause::PayloadsTooLarge;
-        self.fail(TaskFailed { task_token: task.task_token, cause, failure, attempt: task.attempt }).await;
+        let failed = TaskFailed { task_token: task.task_token, cause, failure, attempt: task.attempt };
+        self.report(of, failed).await;
         message
     }
 
@@ -187,17 +197,26 @@ impl Responder {
         self.context.client.observer().see(&Seen::Answered { kind: TaskKind::Workflow, is_taken });
     }
 
-    /// Reports the first failure of a task. Later attempts are left to time out: reported, they would be retried
-    /// without a pause.
-    pub(super) async fn fail(&self, task: TaskFailed) {
+    /// Logs that a task failed, and reports it.
+    pub(super) async fn fail(&self, of: &RunName, task: TaskFailed) {
+        let RunName { workflow_type, workflow_id, run_id } = of;
         // A target of its own: SDKs that log these failures themselves, with the user's logger, leave it out.
         tracing::warn!(
             target: "durably_core::task_failed",
+            workflow_type,
+            workflow_id,
+            run_id,
             attempt = task.attempt,
             cause = task.cause.as_str_name(),
             "a workflow task failed: {}",
             task.failure.message
         );
+        self.report(of, task).await;
+    }
+
+    /// Reports the first failure of a task. Later attempts are left to time out: reported, they would be retried
+    /// without a pause.
+    async fn report(&self, of: &RunName, task: TaskFailed) {
         if task.attempt > 1 {
             return;
         }
@@ -215,12 +234,12 @@ impl Responder {
             .await;
         self.answered(answer.is_ok());
         if let Err(error) = answer {
-            let _ = refused(error);
+            refused(of, &error);
         }
     }
 
     /// Answers a query that came in a task of its own.
-    pub(super) async fn answer(&self, reply: QueryReply) {
+    pub(super) async fn answer(&self, of: &RunName, reply: QueryReply) {
         let mut request = RespondQueryTaskCompletedRequest {
             task_token: reply.task_token,
             namespace: self.context.client.namespace().to_owned(),
@@ -245,24 +264,24 @@ impl Responder {
         self.answered(answer.is_ok());
         if let Err(error) = answer {
             // Usually nobody waits for it any more.
-            tracing::debug!(error = error.message, "the server did not take a query's answer");
+            let RunName { workflow_type, workflow_id, run_id } = of;
+            tracing::debug!(
+                workflow_type,
+                workflow_id,
+                run_id,
+                error = error.message,
+                "the server did not take a query's answer"
+            );
         }
     }
 
     /// A page of a run's history, or why there is none.
-    pub(super) async fn fetch(
-        &self,
-        workflow_id: &str,
-        run_id: &str,
-        next_page_token: Bytes,
-    ) -> Result<HistoryPage, String> {
+    pub(super) async fn fetch(&self, of: &RunName, next_page_token: Bytes) -> Result<HistoryPage, String> {
+        let RunName { workflow_type, workflow_id, run_id } = of;
         let client = &self.context.client;
         let request = GetWorkflowExecutionHistoryRequest {
             namespace: client.namespace().to_owned(),
-            execution: Some(WorkflowExecution {
-                workflow_id: workflow_id.to_owned(),
-                run_id: run_id.to_owned(),
-            }),
+            execution: Some(WorkflowExecution { workflow_id: workflow_id.clone(), run_id: run_id.clone() }),
             next_page_token,
             ..Default::default()
         };
@@ -271,7 +290,13 @@ impl Responder {
             .await;
         answer.map(HistoryPage::from).map_err(|error| {
             if error.code != Code::NotFound as i32 {
-                tracing::warn!(workflow_id, run_id, error = error.message, "a history could not be fetched");
+                tracing::warn!(
+                    workflow_type,
+                    workflow_id,
+                    run_id,
+                    error = error.message,
+                    "a history could not be fetched"
+                );
             }
             error.message
         })
@@ -310,17 +335,27 @@ fn ask_eagerly(commands: &mut [Command], mut keep: impl FnMut(&str) -> bool) {
     }
 }
 
-/// Logs a refusal by how surprising it is.
-fn refused(error: CallError) -> String {
+/// Logs a refusal by how surprising it is; gives what it says.
+fn refused(of: &RunName, error: &CallError) -> String {
+    let RunName { workflow_type, workflow_id, run_id } = of;
     if error.code == Code::NotFound as i32 {
         // The task timed out, or the run was closed meanwhile: it happens.
-        tracing::debug!(error = error.message, "a workflow task was over before its answer came");
+        tracing::debug!(
+            workflow_type,
+            workflow_id,
+            run_id,
+            error = error.message,
+            "a workflow task was over before its answer came"
+        );
     } else {
         tracing::warn!(
+            workflow_type,
+            workflow_id,
+            run_id,
             error = error.message,
             code = error.code,
             "the server did not take a workflow task's answer; the task will be tried again"
         );
     }
-    error.message
+    error.message.clone()
 }

@@ -49,8 +49,16 @@ struct Replays {
 
 /// A run in the cache.
 pub(super) struct Cached {
-    run_id: String,
+    name: RunName,
     inner: Mutex<Inner>,
+}
+
+/// How a run is called, for what is said of it.
+pub(super) struct RunName {
+    /// Not known of replays, which say nothing.
+    pub(super) workflow_type: String,
+    pub(super) workflow_id: String,
+    pub(super) run_id: String,
 }
 
 #[derive(Default)]
@@ -96,7 +104,7 @@ struct Job {
 }
 
 enum Work {
-    Fetch { workflow_id: String, next_page_token: Bytes },
+    Fetch { next_page_token: Bytes },
     Complete { task: TaskCompleted, is_new: bool, generation: u64 },
     Fail(TaskFailed),
     Answer(QueryReply),
@@ -226,7 +234,12 @@ impl Runs {
         let Polled { task, slot } = polled;
         let is_new = task.previous_started_event_id == 0;
         let inner = Inner { slot: Some(slot), generation: 1, is_new, ..Default::default() };
-        let cached = Arc::new(Cached { run_id: task.run_id.clone(), inner: Mutex::new(inner) });
+        let name = RunName {
+            workflow_type: task.workflow_type.clone(),
+            workflow_id: task.workflow_id.clone(),
+            run_id: task.run_id.clone(),
+        };
+        let cached = Arc::new(Cached { name, inner: Mutex::new(inner) });
         // Taken before anyone else can find the run, and while nobody can hold it.
         let mut inner = cached.inner.lock();
         cache.insert(task.run_id.clone(), Arc::clone(&cached));
@@ -253,8 +266,10 @@ impl Runs {
         };
         let (run, steps) = Run::replay(&self.run_options, history);
         let run_id = run.run_id().to_owned();
+        let workflow_id = run.workflow_id().to_owned();
+        let name = RunName { workflow_type: String::new(), workflow_id, run_id: run_id.clone() };
         let inner = Inner { run: Some(run), is_replay: true, ..Default::default() };
-        let cached = Arc::new(Cached { run_id: run_id.clone(), inner: Mutex::new(inner) });
+        let cached = Arc::new(Cached { name, inner: Mutex::new(inner) });
         self.cache.lock().insert(run_id, Arc::clone(&cached));
         self.context.client.observer().see(&Seen::RunCached);
         let jobs = self.carry_out(&cached, &mut cached.inner.lock(), steps);
@@ -339,11 +354,7 @@ impl Runs {
                 self.context.emit(Event::Replay(result));
                 None
             }
-            Step::NeedHistory { next_page_token } => {
-                let workflow_id =
-                    inner.run.as_ref().map(|run| run.workflow_id().to_owned()).unwrap_or_default();
-                Some(Work::Fetch { workflow_id, next_page_token })
-            }
+            Step::NeedHistory { next_page_token } => Some(Work::Fetch { next_page_token }),
             Step::RespondCompleted(task) => {
                 let is_new = std::mem::replace(&mut inner.is_new, false);
                 Some(Work::Complete { task, is_new, generation: inner.generation })
@@ -365,13 +376,13 @@ impl Runs {
             let Some(run) = &inner.run else { return jobs };
             (run.weight() as u64, !run.is_busy() && !inner.is_replay)
         };
-        self.cache.lock().touch(&cached.run_id, weight, is_idle);
+        self.cache.lock().touch(&cached.name.run_id, weight, is_idle);
         loop {
             let victim = self.cache.lock().pop_excess();
             let Some(victim) = victim else { return jobs };
             match self.evict_idle(&victim) {
                 Some(more) => jobs.extend(more),
-                None => self.cache.lock().keep(&victim.run_id),
+                None => self.cache.lock().keep(&victim.name.run_id),
             }
         }
     }
@@ -387,13 +398,14 @@ impl Runs {
     /// Does the I/O that runs asked for, and what follows from its results, until there is none left.
     async fn work_off(&self, mut jobs: Jobs) {
         while let Some(Job { cached, slot, work }) = jobs.pop_front() {
+            let name = &cached.name;
             let more = match work {
-                Work::Fetch { workflow_id, next_page_token } => {
-                    let page = self.responder.fetch(&workflow_id, &cached.run_id, next_page_token).await;
+                Work::Fetch { next_page_token } => {
+                    let page = self.responder.fetch(name, next_page_token).await;
                     self.feed(&cached, page.map_or_else(Input::NoHistory, Input::Page))
                 }
                 Work::Complete { task, is_new, generation } => {
-                    match self.responder.complete(task, is_new, slot.is_some()).await {
+                    match self.responder.complete(name, task, is_new, slot.is_some()).await {
                         Ok(next) => match (next, slot) {
                             (Some(next), Some(slot)) => self.accept(next, slot),
                             _ => Jobs::new(),
@@ -402,11 +414,11 @@ impl Runs {
                     }
                 }
                 Work::Fail(task) => {
-                    self.responder.fail(task).await;
+                    self.responder.fail(name, task).await;
                     Jobs::new()
                 }
                 Work::Answer(reply) => {
-                    self.responder.answer(reply).await;
+                    self.responder.answer(name, reply).await;
                     Jobs::new()
                 }
                 Work::Leave => self.leave(&cached),
@@ -417,7 +429,7 @@ impl Runs {
 
     /// Takes an evicted run out of the cache; tasks that waited for it start it anew.
     fn leave(&self, cached: &Cached) -> Jobs {
-        self.cache.lock().remove(&cached.run_id);
+        self.cache.lock().remove(&cached.name.run_id);
         let (waiting, is_replay) = {
             let mut inner = cached.inner.lock();
             inner.is_gone = true;

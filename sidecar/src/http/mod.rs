@@ -86,7 +86,7 @@ pub(crate) fn router(shared: &Arc<Shared>, token: Option<&str>) -> Router {
         .method_not_allowed_fallback(|| async {
             ApiError::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "UNIMPLEMENTED",
+                "METHOD_NOT_ALLOWED",
                 "this resource has no such method; GET /v1/openapi.json lists all",
             )
             .into_response()
