@@ -111,10 +111,7 @@ impl Embedded {
         let transport = Transport::new(joined);
         let place = Place { shared: None, transport, generation: 0, is_closed: false };
         let seat = Arc::new(Seat { path, options, place: Mutex::new(place) });
-        let follower = Arc::clone(&seat);
-        let transport =
-            Transport::new(tower::service_fn(move |request| Arc::clone(&follower).carry(request)));
-        Self { transport, seat }
+        Self { transport: Transport(Arc::new(Follower(Arc::clone(&seat)))), seat }
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -149,6 +146,21 @@ impl Embedded {
             last.is_shut_down.store(true, Ordering::Relaxed);
             last.server.shutdown().await;
         }
+    }
+}
+
+/// The way of a client whose state another process had when it came.
+struct Follower(Arc<Seat>);
+
+impl Carry for Follower {
+    fn carry(&self, request: http::Request<Body>) -> Carried {
+        Box::pin(Arc::clone(&self.0).carry(request))
+    }
+
+    fn answer(&self, path: &str, request: &Bytes, timeout: Duration) -> Option<Answered> {
+        // Answered here once this process has taken the state over.
+        let transport = self.0.place.lock().transport.clone();
+        transport.answer(path, request, timeout)
     }
 }
 

@@ -251,7 +251,9 @@ impl Execution {
                 if running.scheduled.scheduled_event_id == token.scheduled_event_id
                     && running.started_event_id == token.started_event_id
                     && running.scheduled.attempt == token.attempt
-                    && running.started_time == token.started_time =>
+                    && running.started_time == token.started_time
+                    // A clock that stands still gives a task of before a crash the same time.
+                    && running.epoch == token.epoch =>
             {
                 Ok(running.clone())
             }

@@ -74,6 +74,11 @@ impl Batch {
         }));
     }
 
+    /// Hands a task over once the batch is stored, or has failed; `act` says if it has reached nobody.
+    pub(super) fn hand_over(&mut self, act: impl FnOnce() -> Option<TaskRef> + Send + 'static) {
+        self.releases.push(Box::new(move |_| act()));
+    }
+
     pub(super) fn offer(&mut self, seq: i64, tasks: Vec<Dispatch>) {
         self.offers.extend(tasks.into_iter().map(|task| (seq, task)));
     }

@@ -55,6 +55,15 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// Nobody waits for it any more: the task, if it was started.
+    pub(super) fn undelivered(mut self) -> Option<TaskRef> {
+        let mut grant = self.grant.take()?;
+        grant.close();
+        matches!(grant.try_recv(), Ok(Ok(Some(_)))).then(|| self.task.clone())
+    }
+}
+
 impl Drop for Delivery {
     fn drop(&mut self) {
         let Some(mut grant) = self.grant.take() else { return };

@@ -47,9 +47,12 @@ impl Shard {
             in_process: reserved.poller.in_process,
         };
         self.take_task(&task, poller, reply);
-        // The poller hears of it when its grant is there: told now, it would wake up twice. If it is gone by then,
-        // the delivery takes the task back.
-        self.batch.when_durable(move |_| drop(reserved.give(Offer::Started(delivery))));
+        // The poller hears of it when its grant is there: told now, it would wake up twice. If it is gone by then, the
+        // task is taken back with this batch: a shard that closes takes no other work.
+        self.batch.hand_over(move || match reserved.give(Offer::Started(delivery)) {
+            Err(Offer::Started(delivery)) => delivery.undelivered(),
+            Ok(()) | Err(Offer::Task(_)) => None,
+        });
         true
     }
 

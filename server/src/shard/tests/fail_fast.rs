@@ -3,6 +3,7 @@
 use durably_proto::temporal::api::{
     enums::v1::WorkflowTaskFailedCause,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
+    update::v1::{Input, Meta, Request},
 };
 
 use super::*;
@@ -104,6 +105,44 @@ async fn a_query_of_a_failing_run_ends_too() {
     let namespace = namespace();
     let (answer, ()) = tokio::join!(on.query(&namespace, query), fail(&on, &task));
     assert!(answer.unwrap_err().to_string().contains("can't go on: TypeError: no such thing"));
+}
+
+fn update() -> UpdateWorkflowExecutionRequest {
+    UpdateWorkflowExecutionRequest {
+        workflow_execution: Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() }),
+        request: Some(Request {
+            meta: Some(Meta { update_id: "u".into(), ..Default::default() }),
+            input: Some(Input { name: "change".into(), ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn an_update_of_a_failing_run_ends_too() {
+    let on = failing_fast(ClockKind::System);
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
+    let task = poll(&on, "tq").await;
+    let namespace = namespace();
+    let (answer, ()) = tokio::join!(on.update(&namespace, update()), fail(&on, &task));
+    assert!(answer.unwrap_err().to_string().contains("can't go on: TypeError: no such thing"));
+}
+
+#[tokio::test]
+async fn an_update_that_no_worker_takes_ends() {
+    let on = failing_fast(ClockKind::System);
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
+    let task = poll_by(&on, "tq", "worker").await;
+    respond(&on, &task, vec![start_timer("t", 3_600 * SECOND)]).await.unwrap();
+    on.shutdown_worker(
+        &namespace(),
+        ShutdownWorkerRequest { worker_instance_key: "worker".into(), ..Default::default() },
+    )
+    .await
+    .unwrap();
+    let told = on.update(&namespace(), update()).await.unwrap_err().to_string();
+    assert!(told.contains("task queue `tq` has none that takes workflows"), "{told}");
 }
 
 #[tokio::test]

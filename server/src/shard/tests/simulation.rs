@@ -71,7 +71,7 @@ pub(super) struct World {
     pub(super) store: Arc<Flaky>,
     pub(super) clock: Arc<Clock>,
     pub(super) matching: Matching<Offer>,
-    inbox: Arc<Inbox>,
+    pub inbox: Arc<Inbox>,
     pub(super) shard: Shard,
     parked: Vec<(QueueKind, TaskReceiver<Offer>)>,
     polls: u64,

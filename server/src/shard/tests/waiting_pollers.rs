@@ -39,3 +39,15 @@ fn a_task_whose_poller_leaves_before_the_commit_is_there_for_the_next() {
     world.settle();
     assert!(matches!(poll(&world).recv().now_or_never(), Some(Some(Offer::Task(_)))));
 }
+
+#[test]
+fn a_task_whose_poller_leaves_a_shard_that_closes_is_not_lost() {
+    let mut world = World::new(0);
+    let waiting = poll(&world);
+    begin(&mut world, "a");
+    world.shard.start_waiting();
+    world.inbox.close();
+    drop(waiting);
+    world.settle();
+    assert!(matches!(poll(&world).recv().now_or_never(), Some(Some(Offer::Task(_)))));
+}
