@@ -147,19 +147,16 @@ async fn updates(no_workflow_cache: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the embedded server has no updates yet; run it with DURABLY_TEST_SERVER"]
 async fn updates_of_a_cached_run_are_answered() {
     updates(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the embedded server has no updates yet; run it with DURABLY_TEST_SERVER"]
 async fn updates_of_a_run_that_replays_each_task_are_answered() {
     updates(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the embedded server has no updates yet; run it with DURABLY_TEST_SERVER"]
 async fn a_start_with_an_update_starts_once() {
     let client = connect().await;
     let id = unique("account");
