@@ -58,7 +58,8 @@ impl Execution {
             // Queries that waited for the next task are part of it.
             new.response.queries.append(&mut self.attach_queries());
         }
-        if !leaves_nothing {
+        // What the store has of it must go, too.
+        if !leaves_nothing || self.speculation_stored {
             self.changed(cx);
         }
         Ok(Output::WorkflowTaskCompleted(Box::new(completed)))

@@ -46,6 +46,8 @@ pub struct Execution {
     pub(super) close_deferred: bool,
     /// When the last speculative task began. The next one may have its event ids, but not its time.
     pub(super) last_speculation: i64,
+    /// The store has a speculative task, since something else was to be stored while it ran.
+    pub(super) speculation_stored: bool,
     /// The poller of the running workflow task was gone before it got it: the next one gets the same task.
     pub(super) task_undelivered: bool,
     /// What the run's code has failed its workflow task with, until one succeeds.
@@ -79,6 +81,7 @@ impl Execution {
             requested: Requested::default(),
             close_deferred: false,
             last_speculation: 0,
+            speculation_stored: false,
             task_undelivered: false,
             task_failure: None,
             batch: BytesMut::new(),
@@ -253,6 +256,7 @@ impl Execution {
     /// What to store, in the state's present form; afterwards the run is clean.
     pub fn take_commit(&mut self) -> RunCommit {
         self.state.transitions += 1;
+        self.speculation_stored = self.task_is_speculative();
         let events = (!self.batch.is_empty()).then(|| {
             let batch =
                 Batch { first_event_id: self.batch_first_event_id, bytes: self.batch.split().freeze() };

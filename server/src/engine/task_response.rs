@@ -16,7 +16,7 @@ use super::{
     Execution, Time, WorkflowTaskGrant,
     activity::Activity,
     event,
-    state::{ActivityPhase, RunningTask, TaskToken},
+    state::{ActivityPhase, RunningTask, TaskToken, WorkflowTask},
 };
 
 impl Execution {
@@ -34,6 +34,10 @@ impl Execution {
     pub(super) fn grant(&mut self, running: &RunningTask, sticky: bool) -> WorkflowTaskGrant {
         let scheduled = &running.scheduled;
         let from = if sticky { self.state.previous_started_event_id + 1 } else { 1 };
+        if !sticky {
+            // A worker that gets the whole history has none of the updates that another one had.
+            self.detach_requested();
+        }
         let (mut events, missing) = self.events(from, running.started_event_id + 1);
         if scheduled.is_unwritten() {
             let last_task_id = events.last().map_or(0, |event| event.task_id);
@@ -70,6 +74,18 @@ impl Execution {
             ..Default::default()
         };
         WorkflowTaskGrant { response, missing }
+    }
+
+    /// The last events of the running task, if they are not written yet and the one before `end` is the last.
+    pub fn unwritten_events(&self, end: i64) -> Vec<HistoryEvent> {
+        match &self.state.workflow_task {
+            Some(WorkflowTask::AwaitingCompletion(running))
+                if running.scheduled.is_unwritten() && running.started_event_id + 1 == end =>
+            {
+                self.transient_events(running).into()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The scheduled and started event of an attempt after the first, or of a speculative task: shown to the worker, and

@@ -36,6 +36,8 @@ const MAX_ATTEMPTS: i32 = 3;
 const MAX_IN_FLIGHT: usize = 10;
 const MAX_IN_FLIGHT_BYTES: usize = 20 * 1024 * 1024;
 const MAX_TOTAL: usize = 2_000;
+/// So many bytes of them go with one workflow task: its worker's answer brings them back, and clients take 4 MiB.
+const MAX_SENT_BYTES: usize = 3 * 1024 * 1024;
 /// From so many on, workers are told to continue as new.
 const SUGGEST_TOTAL: usize = MAX_TOTAL / 10 * 9;
 
@@ -299,7 +301,14 @@ impl Execution {
     /// The messages that go with the workflow task that starts now.
     pub(super) fn send_updates(&mut self, started_event_id: i64) -> Vec<Message> {
         // In a task that follows one which the worker only prolonged, it has those of that one.
-        let unsent = self.requested.updates.iter_mut().filter(|asked| !asked.sent);
+        let mut room = MAX_SENT_BYTES;
+        let fits = |asked: &&mut Asked| {
+            let is_first = room == MAX_SENT_BYTES;
+            let left = room.checked_sub(asked.bytes);
+            room = left.unwrap_or_default();
+            is_first || left.is_some()
+        };
+        let unsent = self.requested.updates.iter_mut().filter(|asked| !asked.sent).take_while(fits);
         let message = |asked: &mut Asked| {
             asked.sent = true;
             let id = id_of(&asked.request).to_owned();
@@ -315,6 +324,11 @@ impl Execution {
             }
         };
         unsent.map(message).collect()
+    }
+
+    /// No worker has any of them.
+    pub(super) fn detach_requested(&mut self) {
+        self.requested.detach();
     }
 
     /// The running workflow task has come to nothing.
@@ -336,20 +350,23 @@ impl Execution {
         });
         let carried = match &reply.body {
             ReplyBody::Accept(message) => message.accepted_request.as_ref(),
-            ReplyBody::Reject(message) => message.rejected_request.as_ref(),
-            ReplyBody::Respond(_) => None,
+            ReplyBody::Reject(_) | ReplyBody::Respond(_) => None,
         };
         let is_known = self.requested.contains(id) || carried.is_some_and(|request| id_of(request) == id);
         let next = match (&reply.body, now) {
             (ReplyBody::Accept(_), None) if is_known => Planned::Accepted,
-            (ReplyBody::Reject(_), None) if is_known => Planned::Over,
+            // Of one that nobody waits for any more, there is nothing to reject.
+            (ReplyBody::Reject(_), None) => Planned::Over,
             (ReplyBody::Respond(message), Some(Planned::Accepted)) => {
+                if message.meta.as_ref().is_none_or(|meta| meta.update_id != id) {
+                    return Err(format!("the response to update {id} has another id in its meta"));
+                }
                 if message.outcome.as_ref().is_none_or(|outcome| outcome.value.is_none()) {
                     return Err(format!("the response to update {id} has no outcome"));
                 }
                 Planned::Over
             }
-            (ReplyBody::Accept(_) | ReplyBody::Reject(_), None) => {
+            (ReplyBody::Accept(_), None) => {
                 return Err(format!(
                     "update {id} wasn't found on the server, and the message doesn't bring it along"
                 ));

@@ -460,10 +460,10 @@ impl Execution {
     }
 
     pub(super) fn reset_sticky(&mut self, cx: &mut Context<'_>) -> Output {
+        // Not worth storing: who reads the run back finds that nobody polls the queue.
         if self.state.sticky.take().is_none() {
             return Output::Done;
         }
-        self.changed_in_memory();
         if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
             task.sticky_deadline = None;
             let task = task.clone();
@@ -507,6 +507,5 @@ impl Execution {
         if let Some(WorkflowTask::AwaitingPoller(task)) = &mut self.state.workflow_task {
             task.sticky_deadline = None;
         }
-        self.changed_in_memory();
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Selection {
     Forward { from: i64, count: i64 },
     /// At most `count` that end before the event `before`.
     Backward { before: i64, count: i64 },
+    /// From the event `from` on those of a workflow task whose history ends before `end`, be they written yet or not.
+    Task { from: i64, end: i64 },
     /// The event that closed the run, once there is one.
     Close,
 }
@@ -34,6 +36,7 @@ impl Selection {
                 let end = next_event_id.min(before);
                 ((end - count).max(1), end)
             }
+            Self::Task { from, end } => (from, next_event_id.min(end)),
             Self::Close if open => (next_event_id, next_event_id),
             Self::Close => (next_event_id - 1, next_event_id),
         }

@@ -152,7 +152,10 @@ impl Shard {
         let run = self.run(seq)?;
         let (next_event_id, open) = (run.next_event_id(), run.is_open());
         let (from, end) = range.within(next_event_id, open);
-        let (events, missing) = run.events(from, end);
+        let (mut events, missing) = run.events(from, end);
+        if let Selection::Task { end, .. } = range {
+            events.extend(run.unwritten_events(end));
+        }
         Ok(View { seq, run_id: run.key().run_id.to_string(), next_event_id, open, events, missing })
     }
 

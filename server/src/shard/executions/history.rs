@@ -123,7 +123,7 @@ impl Executions {
         from: i64,
         end: i64,
     ) -> Result<GetWorkflowExecutionHistoryResponse, ServiceError> {
-        let view = self.view(target, Selection::Forward { from, count: end.saturating_sub(from) }).await?;
+        let view = self.view(target, Selection::Task { from, end }).await?;
         let (events, next_page_token) =
             self.page_of_task(view.seq, view.missing, view.events, &view.run_id).await?;
         Ok(GetWorkflowExecutionHistoryResponse {
