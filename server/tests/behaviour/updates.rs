@@ -246,3 +246,60 @@ async fn a_workflow_is_started_for_its_update_or_used_as_the_policy_says() {
     let refused = both(&harness, wrong).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
 }
+
+/// A history that takes more than one answer ends with the task's own events, though they are not written yet.
+#[tokio::test]
+async fn a_long_history_is_whole_for_a_worker_that_begins_anew() {
+    let harness = Harness::start().await;
+    harness.begin("w").await;
+    for number in 0..3 {
+        harness.signal("w", &number.to_string(), &"x".repeat(1_500_000)).await;
+    }
+    harness.advance(Vec::new()).await;
+    // Started and scheduled, three signals, the task's last two events; then those of the task for the update.
+    let asked = ask(&harness, update("w", "u"));
+    assert_eq!(harness.ids_of_task("w").await, (1..=9).collect::<Vec<_>>());
+    let terminate = TerminateWorkflowExecutionRequest {
+        namespace: NAMESPACE.into(),
+        workflow_execution: Some(execution("w", "")),
+        ..Default::default()
+    };
+    harness.client().terminate_workflow_execution(terminate).await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap_err().code(), Code::NotFound);
+
+    // An attempt after the first is no other.
+    harness.begin("again").await;
+    for number in 0..3 {
+        harness.signal("again", &number.to_string(), &"x".repeat(1_500_000)).await;
+    }
+    let task = harness.workflow_task().await;
+    let failed = RespondWorkflowTaskFailedRequest {
+        namespace: NAMESPACE.into(),
+        task_token: task.task_token,
+        ..Default::default()
+    };
+    harness.client().respond_workflow_task_failed(failed).await.unwrap();
+    assert_eq!(harness.ids_of_task("again").await, (1..=9).collect::<Vec<_>>());
+}
+
+/// The answer to a task brings back what was asked: as much goes with one task as an answer can hold.
+#[tokio::test]
+async fn large_updates_go_with_several_tasks() {
+    let harness = Harness::start().await;
+    begun(&harness, "w").await;
+    let mut asked = Vec::new();
+    for number in 0..4 {
+        let mut request = update("w", &number.to_string());
+        request.request.as_mut().unwrap().input.as_mut().unwrap().args = Some(text(&"x".repeat(1_900_000)));
+        asked.push(ask(&harness, request));
+        admitted(&harness, "w", &number.to_string()).await;
+    }
+    for _ in 0..4 {
+        let task = harness.workflow_task().await;
+        assert_eq!(task.messages.len(), 1);
+        answer(&harness, &task, vec![accepted(&task, 0), responded(&task, 0, "ok")]).await;
+    }
+    for asked in asked {
+        assert_eq!(outcome_of(asked.await.unwrap().unwrap().outcome), "ok");
+    }
+}
