@@ -54,6 +54,16 @@ async fn fail(on: &Executions, task: &PollWorkflowTaskQueueResponse) {
     on.respond_workflow_task_failed(&namespace(), request).await.unwrap();
 }
 
+/// A workflow task for a worker that is there until it says that it ends.
+async fn poll_by(on: &Executions, name: &str, worker: &str) -> PollWorkflowTaskQueueResponse {
+    let request = PollWorkflowTaskQueueRequest {
+        task_queue: queue(name),
+        worker_instance_key: worker.into(),
+        ..Default::default()
+    };
+    on.poll_workflow_task(&namespace(), request, PollContext::default()).await.unwrap()
+}
+
 /// Begins a poll by a worker, which goes on until the test ends.
 fn serve(on: &Executions, name: &'static str, worker: &'static str) -> tokio::task::JoinHandle<()> {
     let on = on.clone();
