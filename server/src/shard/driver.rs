@@ -127,7 +127,7 @@ pub(super) enum Ended {
 pub(super) struct Shard {
     index: u32,
     /// The lease's token; also the incarnation number that tasks are marked with.
-    lease: i64,
+    pub(in crate::shard) lease: i64,
     held: Held,
     shared: Shared,
     inbox: Arc<Inbox>,

@@ -49,6 +49,7 @@ fn what_other_runs_offer_outlives_a_commit_that_fails() {
         started_event_id: 3,
         attempt: 1,
         started_time,
+        epoch: world.shard.lease,
         ..Default::default()
     };
     let request = Box::new(RespondWorkflowTaskCompletedRequest { commands, ..Default::default() });

@@ -246,7 +246,8 @@ impl World {
                 let data = format!("{id}, reply {}", self.updates.replies).into();
                 let payloads = vec![Payload { data, ..Default::default() }];
                 let outcome = Outcome { value: Some(outcome::Value::Success(Payloads { payloads })) };
-                replies.push(message(&id, &Response { outcome: Some(outcome), ..Default::default() }));
+                let meta = Meta { update_id: id.clone(), ..Default::default() };
+                replies.push(message(&id, &Response { meta: Some(meta), outcome: Some(outcome) }));
             }
         }
         if !all && !replies.is_empty() && self.random.random_ratio(1, 20) {
