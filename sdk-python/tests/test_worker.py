@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from durably import activity, workflow
+from durably.api.core.v1 import ActivityCancel
 from durably.client import AsyncActivityCancelledError, Client, RPCError, RPCStatusCode, WorkflowFailureError
 from durably.common import RawValue, RetryPolicy
 from durably.converter import DataConverter, PayloadCodec
 from durably.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
 from durably.worker import Worker
+from durably.worker._activities import Activities
 
 NO_RETRY = RetryPolicy(maximum_attempts=1)
 
@@ -484,6 +486,27 @@ async def test_shutdown_cancels_activities_and_another_worker_runs_them_again(cl
         assert await started.get() == 1
     async with worker(client, queue, attempt):
         assert await handle.result() == 2
+
+
+async def test_an_attempt_that_is_cancelled_as_it_comes_is_answered(
+    client: Client, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy loop takes the start and the cancellation of an attempt in one go."""
+    handle_start = Activities.handle_start
+
+    def start_and_cancel(activities: Activities, start: Any) -> None:
+        handle_start(activities, start)
+        if start.attempt == 1:
+            cancel = ActivityCancel(task_token=start.task_token, reason=ActivityCancel.Reason.WORKER_SHUTDOWN)
+            activities.handle_cancel(cancel)
+
+    @activity.defn
+    async def attempt() -> int:
+        return activity.info().attempt
+
+    monkeypatch.setattr(Activities, "handle_start", start_and_cancel)
+    async with worker(client, queue, attempt):
+        assert await call(client, queue, "attempt", attempts=2) == 2
 
 
 # -- Payload codecs, slow workflows

@@ -43,6 +43,8 @@ class Running:
         self.cancel_reason: int | None = None
         #: Heartbeats on their way through a payload codec; the completion waits for the last.
         self.heartbeat: asyncio.Future[Any] | None = None
+        #: A task that is cancelled before its first step never takes it, and nobody would answer.
+        self.has_begun = False
         self.done = False
 
     def cancel(self, reason: int) -> None:
@@ -52,8 +54,8 @@ class Running:
         self.cancel_reason = reason
         context = self.context
         if context is None:
-            # Its arguments are still being decoded.
-            if self.task is not None:
+            # Its arguments are still being decoded, or it looks itself when it begins.
+            if self.task is not None and self.has_begun:
                 self.task.cancel()
             return
         context.cancellation_details = _details(reason)
@@ -176,6 +178,9 @@ class Activities:
             )
 
     async def _execute(self, running: Running) -> Any:
+        running.has_begun = True
+        if running.cancel_reason is not None:
+            raise asyncio.CancelledError
         start = running.start
         definition = self._definitions.get(start.activity_type) or self._definitions.get(None)
         if definition is None:
