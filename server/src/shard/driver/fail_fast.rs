@@ -1,4 +1,4 @@
-//! For test environments: those who wait for a run's end, or for its answer to a query, are told why nothing will come of
+//! For test environments: those who wait for a run's end, or for its answer to a query or an update, are told why nothing will come of
 //! it unless somebody mends something (decision 090). The run itself is left alone.
 
 use std::{
