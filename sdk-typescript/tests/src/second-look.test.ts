@@ -14,12 +14,14 @@ test('a step that lasts is done again, and judged by what the process had', () =
   const [first, second] = [activation({ initialize: {} }), activation({ fireTimer: {} })];
   assert.deepEqual(look.begin(first), { earlier: [], sampled: false, timeout: 200 });
   const trial = look.begin(second);
-  assert.deepEqual(look.after(second, trial, millis(200)), { earlier: [first], sampled: true, timeout: 500 });
+  assert.deepEqual(look.after(second, trial, millis(200), false), { earlier: [first], sampled: true, timeout: 500 });
   const again = { earlier: [first], sampled: true, timeout: 500 };
-  assert.equal(look.after(second, again, millis(400)), undefined, 'it had its time');
-  assert.deepEqual(look.after(second, again, millis(125)), { ...again, timeout: 2000 }, 'it had a quarter');
-  assert.deepEqual(look.after(second, again, millis(1)), { ...again, timeout: 5000 });
-  assert.equal(look.after(second, { ...again, timeout: 5000 }, millis(1)), undefined, 'the server waits no longer');
+  assert.equal(look.after(second, again, millis(400), true), undefined, 'it had its time');
+  assert.deepEqual(look.after(second, again, millis(400), false), { ...again, timeout: 1000 }, 'its line is not known');
+  assert.deepEqual(look.after(second, again, millis(125), true), { ...again, timeout: 2000 }, 'it had a quarter');
+  assert.deepEqual(look.after(second, again, millis(1), true), { ...again, timeout: 5000 });
+  const last = { ...again, timeout: 5000 };
+  assert.equal(look.after(second, last, millis(1), false), undefined, 'the server waits no longer');
 });
 
 test('a run whose beginning is not known is judged at once', () => {
@@ -30,7 +32,7 @@ test('a run whose beginning is not known is judged at once', () => {
   look.forget('r');
   const trial = look.begin(evicted);
   assert.deepEqual(trial, { earlier: [], sampled: true, timeout: 500 });
-  assert.equal(look.after(evicted, trial, millis(400)), undefined);
+  assert.equal(look.after(evicted, trial, millis(400), false), undefined);
 });
 
 for (const [workflow, place] of [

@@ -47,6 +47,8 @@ export interface ContextOptions {
 /** A workflow blocked the worker for too long. */
 export class DeadlockError extends Error {
   override readonly name = 'DeadlockError';
+  /** Its stack is the user's. */
+  isPlaced = false;
 }
 
 export class WorkflowContext {
@@ -188,6 +190,7 @@ export class WorkflowContext {
     } catch (error) {
       const stack = sampler?.stop();
       if (error instanceof DeadlockError && stack) {
+        error.isPlaced = true;
         error.stack = `${error.name}: ${error.message}\n${this.positions.mapStack(stack)}`;
       }
       run.outcome.failTask(error);

@@ -102,7 +102,7 @@ export class WorkflowRunner {
       } catch (error) {
         if (run === undefined) this.refuse(runId, error);
         if (error instanceof DeadlockError) {
-          again = this.secondLook?.after(activation, trial, process.cpuUsage(used));
+          again = this.secondLook?.after(activation, trial, process.cpuUsage(used), error.isPlaced);
           if (again) this.runs.delete(runId);
           else this.remember(runId);
           recoverFromTermination();

@@ -41,8 +41,16 @@ export class SecondLook {
     return { earlier: [], sampled: !isKept, timeout: isKept ? FIRST_TIMEOUT : this.timeout };
   }
 
-  /** The activation did not end in time: how to do it again; undefined if enough was seen. */
-  after({ runId }: Activation, trial: Trial, { user, system }: NodeJS.CpuUsage): Trial | undefined {
+  /**
+   * The activation did not end in time: how to do it again; undefined if enough was seen. `isPlaced`: its line is known,
+   * which it may not be though it was sampled: the profiler has a thread of its own, that got no processor.
+   */
+  after(
+    { runId }: Activation,
+    trial: Trial,
+    { user, system }: NodeJS.CpuUsage,
+    isPlaced: boolean,
+  ): Trial | undefined {
     const told = this.told.get(runId);
     const { timeout = this.timeout } = trial;
     if (!told) return undefined;
@@ -50,8 +58,9 @@ export class SecondLook {
     if (!trial.sampled) return { earlier, sampled: true, timeout: this.timeout };
     const share = Math.max((user + system) / 1000 / timeout, 0.01);
     // The third time is the last: the server doesn't wait for a task for more than ten seconds.
-    if (share >= OWN_SHARE || timeout > this.timeout) return undefined;
-    return { earlier, sampled: true, timeout: Math.min(Math.ceil((2 * timeout * OWN_SHARE) / share), LAST_TIMEOUT) };
+    if (timeout > this.timeout || (share >= OWN_SHARE && isPlaced)) return undefined;
+    const longer = Math.max(Math.ceil((2 * timeout * OWN_SHARE) / share), 2 * timeout);
+    return { earlier, sampled: true, timeout: Math.min(longer, LAST_TIMEOUT) };
   }
 
   forget(runId: string): void {
