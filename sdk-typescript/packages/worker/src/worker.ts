@@ -20,7 +20,7 @@ import {
   bundleOf,
   coreOptions,
   failureTypesOf,
-  patienceOf,
+  stepTimeout,
 } from './worker-options';
 import { WorkflowContext } from './workflow/context';
 import { WorkflowRunner } from './workflow/runner';
@@ -219,16 +219,14 @@ function raceWithWorker<T>(inner: Promise<T>, worker: Settled<void>): Promise<Se
 
 function runnerOf(
   code: string,
-  options: CommonOptions & { connection?: NativeConnection },
+  options: CommonOptions,
   converter: LoadedDataConverter,
   tellsCoreFailures: boolean,
   respond: (request: durably.core.v1.IWorkerRequest) => void,
 ): WorkflowRunner {
   const { logger } = Runtime.instance();
-  const patience = patienceOf(options);
   return new WorkflowRunner({
-    context: new WorkflowContext({ code, logger, ...patience }),
-    looksTwice: patience.tellsTests ? patience.timeout : undefined,
+    context: new WorkflowContext({ code, logger, timeout: stepTimeout(options) }),
     logger,
     payloadConverter: converter.payloadConverter,
     failureConverter: converter.failureConverter,
