@@ -1,5 +1,5 @@
-//! For test environments: those who wait for a run's end, or for its answer to a query or an update, are told why nothing will come of
-//! it unless somebody mends something (decision 090). The run itself is left alone.
+//! For test environments: those who wait for a run's end, or for its answer to a query or an update, are told why
+//! nothing will come of it unless somebody mends something (decision 090). The run itself is left alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
