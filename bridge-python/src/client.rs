@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use durably_core::CallError;
 use durably_proto::{
     depth,
-    durably::core::v1::{AwaitWorkflow, Call, ConnectOptions, WorkflowResult, call_result::Result as Answer},
+    durably::core::v1::{AwaitWorkflow, Call, ConnectOptions, call_result::Result as Answer},
 };
 use prost::{Message, Name};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
@@ -150,9 +149,10 @@ impl Client {
             retry,
             clock,
         };
-        let core = self.core()?.clone();
+        // It begins now: the client may be closed before a thread gets to it.
+        let call = self.core()?.call(call);
         self.spawn(mailbox, id, async move {
-            match (core.call(call).await.result, response) {
+            match (call.await.result, response) {
                 (Some(Answer::Response(bytes)), Some(index)) => Content::Message { index, bytes },
                 (Some(Answer::Response(bytes)), None) => Content::Raw(bytes),
                 (Some(Answer::Error(error)), _) => Content::Error(error),
@@ -165,10 +165,9 @@ impl Client {
     fn await_workflow(&self, mailbox: &Mailbox, id: u64, request: &Bound<'_, PyAny>) -> PyResult<Running> {
         let request: AwaitWorkflow = to_core(request, "durably.core.v1.AwaitWorkflow")?;
         let index = contract("durably.core.v1.WorkflowResult")?;
-        let core = self.core()?.clone();
+        let awaited = self.core()?.await_workflow(request);
         self.spawn(mailbox, id, async move {
-            let result: Result<WorkflowResult, CallError> = core.await_workflow(request).await;
-            match result {
+            match awaited.await {
                 Ok(result) => Content::Message { index, bytes: result.encode_to_vec().into() },
                 Err(error) => Content::Error(error),
             }

@@ -127,32 +127,21 @@ impl Port {
 
     /// Carries out a `Call`; delivers the response message of the method.
     pub fn call(&self, client: &Client, to: u64, call: Bytes) -> Running {
-        let client = client.clone();
-        // It begins now: the client may be closed before a thread gets to it.
-        let begun = client.core().map(crate::Client::begin);
+        let call = client.core().and_then(|core| Ok(core.call(decode("Call", call)?)));
         self.spawn(to, async move {
-            let call = async {
-                match client.core()?.call(decode("Call", call)?).await.result {
-                    Some(Answer::Response(bytes)) => Ok(Content::Message(bytes)),
-                    Some(Answer::Error(error)) => Err(error),
-                    None => Ok(Content::Nothing),
-                }
-            };
-            begun?.unless_closed(call).await
+            match call?.await.result {
+                Some(Answer::Response(bytes)) => Ok(Content::Message(bytes)),
+                Some(Answer::Error(error)) => Err(error),
+                None => Ok(Content::Nothing),
+            }
         })
     }
 
     /// Waits for a workflow's end by `AwaitWorkflow`; delivers a `WorkflowResult`.
     pub fn await_workflow(&self, client: &Client, to: u64, request: Bytes) -> Running {
-        let client = client.clone();
-        let begun = client.core().map(crate::Client::begin);
-        self.spawn(to, async move {
-            let awaited = async {
-                let result = client.core()?.await_workflow(decode("AwaitWorkflow", request)?).await?;
-                Ok(Content::Message(result.encode_to_vec().into()))
-            };
-            begun?.unless_closed(awaited).await
-        })
+        let awaited =
+            client.core().and_then(|core| Ok(core.await_workflow(decode("AwaitWorkflow", request)?)));
+        self.spawn(to, async move { Ok(Content::Message(awaited?.await?.encode_to_vec().into())) })
     }
 
     /// Ends the connection for all its users; delivers nothing when an embedded server has everything on disk.

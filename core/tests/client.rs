@@ -300,13 +300,19 @@ mod updates {
     }
 
     #[tokio::test]
+    async fn who_does_not_say_how_far_waits_for_its_outcome() {
+        let script = Script::new([is(&updated(Stage::Accepted)), polled(Stage::Completed)]);
+        let (response, asked) = answered(&script, update(Stage::Unspecified)).await;
+        assert_eq!(response, Ok(updated(Stage::Completed)), "so do servers take it");
+        assert_eq!(asked, "UpdateWorkflowExecution PollWorkflowExecutionUpdate");
+    }
+
+    #[tokio::test]
     async fn who_waits_for_its_acceptance_does_not_poll() {
-        for stage in [Stage::Accepted, Stage::Unspecified] {
-            let script = Script::new([is(&updated(Stage::Admitted)), is(&updated(Stage::Accepted))]);
-            let (response, asked) = answered(&script, update(stage)).await;
-            assert_eq!(response, Ok(updated(Stage::Accepted)));
-            assert_eq!(asked, "UpdateWorkflowExecution UpdateWorkflowExecution");
-        }
+        let script = Script::new([is(&updated(Stage::Admitted)), is(&updated(Stage::Accepted))]);
+        let (response, asked) = answered(&script, update(Stage::Accepted)).await;
+        assert_eq!(response, Ok(updated(Stage::Accepted)));
+        assert_eq!(asked, "UpdateWorkflowExecution UpdateWorkflowExecution");
         let script = Script::new([is(&updated(Stage::Completed))]);
         let (response, _) = answered(&script, update(Stage::Accepted)).await;
         assert_eq!(response, Ok(updated(Stage::Completed)), "a rejected one is as far as it comes");

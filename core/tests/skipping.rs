@@ -13,8 +13,13 @@ use durably_proto::{
         WorkerOptions, await_workflow::Clock, call_result,
     },
     temporal::api::{
-        taskqueue::v1::TaskQueue, testservice::v1::GetCurrentTimeResponse,
-        workflowservice::v1::StartWorkflowExecutionRequest,
+        enums::v1::UpdateWorkflowExecutionLifecycleStage as Stage,
+        taskqueue::v1::TaskQueue,
+        testservice::v1::GetCurrentTimeResponse,
+        update::v1::{Input, Meta, Request, WaitPolicy},
+        workflowservice::v1::{
+            StartWorkflowExecutionRequest, UpdateWorkflowExecutionRequest, UpdateWorkflowExecutionResponse,
+        },
     },
 };
 use prost::Message as _;
@@ -46,6 +51,12 @@ impl Place {
                 context.set_status("asleep");
                 context.sleep(DAY * context.input().parse().unwrap()).await;
                 Outcome::Completed("rested".into())
+            })
+            .workflow("rests when asked", |context| async move {
+                let update = context.update().await;
+                context.sleep(DAY).await;
+                context.succeed(&update, "rested");
+                Outcome::Completed("done".into())
             })
             .workflow("works", |context| async move {
                 // The nap takes a day of its time, too.
@@ -170,6 +181,30 @@ async fn time_skips_while_somebody_waits_and_not_before_and_after() {
     let both = async { tokio::join!(result(&place.client, "thirty"), result(&place.client, "three")) };
     soon(both).await;
     assert_eq!(place.days_since(before).await, 33);
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_skips_while_the_outcome_of_an_update_is_awaited() {
+    let place = Place::open().await;
+    let completed = Some(WaitPolicy { lifecycle_stage: Stage::Completed as i32 });
+    for (id, wait_policy) in [("completed", completed), ("not said", None)] {
+        place.begin("rests when asked", id, 1).await;
+        let request = UpdateWorkflowExecutionRequest {
+            workflow_execution: execution(id),
+            wait_policy,
+            request: Some(Request {
+                meta: Some(Meta::default()),
+                input: Some(Input { name: "rest".into(), ..Default::default() }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let asked = call(&place.client, "UpdateWorkflowExecution", &request);
+        let response: UpdateWorkflowExecutionResponse = soon(asked).await.unwrap();
+        assert_eq!(response.stage(), Stage::Completed, "{id}");
+        assert!(response.outcome.is_some(), "{id}");
+    }
     place.close().await;
 }
 

@@ -75,7 +75,8 @@ type EmbeddedOptions struct {
 	TimeSkipping bool
 	// FailFast ends a wait for a result, or for a query's answer, with a serviceerror.FailedPrecondition as soon as it is
 	// known that nothing will come of it until somebody mends something: a workflow task failed by a fault of the code, no
-	// worker takes the task, the worker lacks the activity. For tests; by default waits last.
+	// worker takes the task, the worker lacks the activity. Workflow code that doesn't yield is told of after half a second
+	// (worker.Options.DeadlockDetectionTimeout). For tests; by default waits last.
 	FailFast bool
 }
 
@@ -248,6 +249,7 @@ func dial(ctx context.Context, options Options, lazy bool) (Client, error) {
 	c := &connection.Connection{
 		Bridge: bridge, Namespace: options.Namespace, Identity: options.Identity,
 		DataConverter: options.DataConverter, FailureConverter: options.FailureConverter, Logger: options.Logger,
+		FailFast: options.ConnectionOptions.Embedded.FailFast,
 	}
 	return &workflowClient{c, workflowservice.NewWorkflowServiceClient(c)}, nil
 }

@@ -49,7 +49,8 @@ type Options struct {
 	// Identity defaults to the client's.
 	Identity string
 	BuildID  string
-	// DeadlockDetectionTimeout is how long workflow code may run without waiting; 1 s by default.
+	// DeadlockDetectionTimeout is how long workflow code may run without waiting; 1 s by default, and half of it where a test
+	// waits to be told (client.EmbeddedOptions.FailFast).
 	DeadlockDetectionTimeout time.Duration
 	WorkflowPanicPolicy      WorkflowPanicPolicy
 	EnableLoggingInReplay    bool
@@ -140,10 +141,20 @@ func (w *worker) environment() *flow.Environment {
 	return environment(w.connection, w.registry.Registry, w.options)
 }
 
+const (
+	deadlockTimeout     = time.Second
+	testDeadlockTimeout = 500 * time.Millisecond
+)
+
 func environment(c *connection.Connection, r *flow.Registry, options Options) *flow.Environment {
-	timeout := options.DeadlockDetectionTimeout
-	if timeout == 0 {
-		timeout = time.Second
+	timeout, advice := options.DeadlockDetectionTimeout, ""
+	switch {
+	case timeout != 0:
+	case c.FailFast:
+		timeout = testDeadlockTimeout
+		advice = fmt.Sprintf(" Outside of tests it may run for %v; worker.Options.DeadlockDetectionTimeout says for how long.", deadlockTimeout)
+	default:
+		timeout = deadlockTimeout
 	}
 	// A debugger stops code for as long as it likes.
 	if os.Getenv("TEMPORAL_DEBUG") != "" {
@@ -151,7 +162,7 @@ func environment(c *connection.Connection, r *flow.Registry, options Options) *f
 	}
 	return &flow.Environment{
 		Registry: r, DataConverter: c.DataConverter, FailureConverter: c.FailureConverter, Logger: connection.Guarded(c.Logger),
-		DeadlockTimeout: timeout, FailOnPanic: options.WorkflowPanicPolicy == FailWorkflow, LogInReplay: options.EnableLoggingInReplay,
+		DeadlockTimeout: timeout, DeadlockAdvice: advice, FailOnPanic: options.WorkflowPanicPolicy == FailWorkflow, LogInReplay: options.EnableLoggingInReplay,
 	}
 }
 

@@ -136,6 +136,31 @@ async def test_no_timeout(env: WorkflowEnvironment) -> None:
 
 
 @workflow.defn
+class Loops:
+    @workflow.run
+    async def run(self) -> None:
+        left = 5
+        while left > 0:
+            pass
+
+
+async def test_endless_loop(env: WorkflowEnvironment) -> None:
+    await run(env, Loops)
+
+
+@workflow.defn
+class Locks:
+    @workflow.run
+    async def run(self) -> None:
+        with (lock := threading.Lock()), lock:
+            pass
+
+
+async def test_lock(env: WorkflowEnvironment) -> None:
+    await run(env, Locks)
+
+
+@workflow.defn
 class Blocks:
     @workflow.run
     async def run(self) -> None:

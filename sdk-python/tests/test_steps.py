@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from durably import activity, workflow
 from durably.api.enums.v1 import EventType
 from durably.client import Client, WorkflowHandle
+from durably.service import RPCError
+from durably.testing import WorkflowEnvironment
 from durably.worker import Worker, _steps
 
 TEN = timedelta(seconds=10)
@@ -202,6 +205,40 @@ async def test_with_debug_mode_workflows_run_in_the_workers_own_thread(
     async with Worker(client, task_queue=queue, workflows=[InWhichThread], debug_mode=debug_mode):
         ident = await client.execute_workflow(InWhichThread.run, id=queue, task_queue=queue)
     assert (ident == threading.get_ident()) == debug_mode
+
+
+@workflow.defn
+class Imports:
+    @workflow.run
+    async def run(self) -> int:
+        import imported_slowly
+
+        return int(imported_slowly.answer)
+
+
+async def test_a_test_hears_of_a_step_early_and_waits_for_imports(
+    queue: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_steps, "LIMIT", 60.0)
+    monkeypatch.setattr(_steps, "TEST_LIMIT", 0.2)
+    slow = "import time\nbegan = time.thread_time()\nwhile time.thread_time() < began + 0.6:\n    pass\nanswer = 5\n"
+    (tmp_path / "imported_slowly.py").write_text(slow)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    async with await WorkflowEnvironment.start_local() as env:
+        async with Worker(env.client, task_queue=queue, workflows=[Imports, Sticks]):
+            assert await env.client.execute_workflow(Imports.run, id=queue, task_queue=queue) == 5
+            with pytest.raises(RPCError, match=r"within 0\.2 s\. .* Outside of tests it may take 60 s, .* fail_fast=False"):
+                await env.client.execute_workflow(Sticks.run, "compute", id=f"{queue}-s", task_queue=queue)
+
+
+async def test_a_test_hears_of_a_step_that_gets_no_processor(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_steps, "LIMIT", 600.0)
+    monkeypatch.setattr(_steps, "TEST_LIMIT", 600.0)
+    monkeypatch.setattr(_steps, "LOST", 0.3)
+    async with await WorkflowEnvironment.start_local() as env:
+        async with Worker(env.client, task_queue=queue, workflows=[Sticks]):
+            with pytest.raises(RPCError, match="Potential deadlock"):
+                await env.client.execute_workflow(Sticks.run, "compute", id=queue, task_queue=queue)
 
 
 def test_time_counts_only_if_the_thread_computed_or_waited() -> None:

@@ -94,13 +94,13 @@ pub(crate) struct Plan<'a> {
 
 /// What the user waits for, seen from the client: see [`Client::begin`]. Workers end by themselves, with what they still
 /// have to say.
-pub(crate) struct Begun {
+struct Begun {
     closed: tokio::sync::watch::Receiver<bool>,
     was_closed: bool,
 }
 
 impl Begun {
-    pub(crate) async fn unless_closed<T>(
+    async fn unless_closed<T>(
         mut self,
         work: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
@@ -134,10 +134,12 @@ impl Client {
         Box::pin(connect::over(transport, options))
     }
 
-    /// Carries out one unary call of Temporal's API. Failures are values, never panics.
-    pub fn call(&self, call: Call) -> BoxFuture<'_, CallResult> {
+    /// Carries out one unary call of Temporal's API. Failures are values, never panics. It has begun when this returns,
+    /// so that the end of the client finds it.
+    pub fn call(&self, call: Call) -> BoxFuture<'static, CallResult> {
+        let (client, begun) = (self.clone(), self.begin());
         Box::pin(async move {
-            let result = match self.begin().unless_closed(self.try_call(call)).await {
+            let result = match begun.unless_closed(client.try_call(call)).await {
                 Ok(response) => call_result::Result::Response(response),
                 Err(error) => call_result::Result::Error(error),
             };
@@ -220,13 +222,21 @@ impl Client {
         Err(call_error(Code::FailedPrecondition, message))
     }
 
-    /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED).
-    pub fn await_workflow(&self, request: AwaitWorkflow) -> BoxFuture<'_, Result<WorkflowResult, CallError>> {
-        Box::pin(self.begin().unless_closed(await_workflow::await_workflow(self, request)))
+    /// Waits until a workflow closes, for as long as it takes or until the request's time-out (DEADLINE_EXCEEDED). The
+    /// wait has begun when this returns, so that the end of the client finds it.
+    pub fn await_workflow(
+        &self,
+        request: AwaitWorkflow,
+    ) -> BoxFuture<'static, Result<WorkflowResult, CallError>> {
+        let (client, begun) = (self.clone(), self.begin());
+        Box::pin(async move {
+            let awaited = Box::pin(await_workflow::await_workflow(&client, request));
+            begun.unless_closed(awaited).await
+        })
     }
 
     /// The beginning of something that ends when the client is closed, even if that happens before it is first polled.
-    pub(crate) fn begin(&self) -> Begun {
+    fn begin(&self) -> Begun {
         let closed = self.inner.closed.subscribe();
         let was_closed = *closed.borrow();
         Begun { closed, was_closed }

@@ -59,7 +59,7 @@ impl Awaiting {
     /// How far the update has to come; unspecified if nothing is waited for.
     fn stage(&self) -> Stage {
         match self {
-            Self::Update(request) => of(request.wait_policy.as_ref()).max(Stage::Accepted),
+            Self::Update(request) => asked(request.wait_policy.as_ref()),
             Self::Poll(request) => of(request.wait_policy.as_ref()),
             Self::Multi(request) => {
                 let mut updates =
@@ -68,7 +68,7 @@ impl Awaiting {
                         _ => None,
                     });
                 let policy = updates.next().map(|update| update.wait_policy.as_ref());
-                policy.map_or(Stage::Unspecified, |policy| of(policy).max(Stage::Accepted))
+                policy.map_or(Stage::Unspecified, asked)
             }
         }
     }
@@ -76,6 +76,14 @@ impl Awaiting {
     /// Whether it is the update's outcome that is awaited.
     pub(super) fn awaits_outcome(&self) -> bool {
         self.stage() == Stage::Completed
+    }
+}
+
+/// What a new update is awaited to: as servers read it, which take none for completed.
+fn asked(policy: Option<&WaitPolicy>) -> Stage {
+    match of(policy) {
+        Stage::Unspecified => Stage::Completed,
+        stage => stage.max(Stage::Accepted),
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Message {
     Update(Box<UpdateRequest>),
     /// What this version can't deal with: the kind of its body.
     Unknown(String),
+    /// What is not what its kind says, and why.
+    Malformed { kind: String, error: String },
 }
 
 /// An update that somebody asks for.
@@ -37,8 +39,11 @@ impl Message {
     pub(super) fn decode(message: OutgoingMessage) -> Message {
         let body = message.body.unwrap_or_default();
         let kind = body.type_url.rsplit('/').next().unwrap_or_default();
+        if kind != Request::full_name() {
+            return Message::Unknown(kind.to_owned());
+        }
         match depth::decode::<Request>(body.value.into()) {
-            Ok(request) if kind == Request::full_name() => Message::Update(Box::new(UpdateRequest {
+            Ok(request) => Message::Update(Box::new(UpdateRequest {
                 id: message.id,
                 protocol_instance_id: message.protocol_instance_id,
                 event_id: match message.sequencing_id {
@@ -47,7 +52,7 @@ impl Message {
                 },
                 request,
             })),
-            _ => Message::Unknown(kind.to_owned()),
+            Err(error) => Message::Malformed { kind: kind.to_owned(), error: error.to_string() },
         }
     }
 }
@@ -64,4 +69,26 @@ pub(super) fn outgoing(id: &str, instance_id: &str, body: &impl prost::Name) -> 
 
 fn body_type<M: prost::Name>(_: &M) -> String {
     format!("type.googleapis.com/{}", M::full_name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(type_url: &str, value: &[u8]) -> Message {
+        let body = prost_types::Any { type_url: type_url.to_owned(), value: value.to_vec() };
+        Message::decode(OutgoingMessage { body: Some(body), ..Default::default() })
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_from_what_is_not_known() {
+        let kind = Request::full_name();
+        let url = format!("type.googleapis.com/{kind}");
+        assert!(matches!(message(&url, &[]), Message::Update(_)));
+        assert!(
+            matches!(message(&url, &[0xff]), Message::Malformed { kind: of, error } if of == kind && !error.is_empty())
+        );
+        let unknown = Message::Unknown("temporal.api.other.v1.Ask".to_owned());
+        assert_eq!(message("type.googleapis.com/temporal.api.other.v1.Ask", &[0xff]), unknown);
+    }
 }

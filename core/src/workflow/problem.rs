@@ -24,6 +24,8 @@ pub(crate) enum Problem {
     NotReady(String),
     /// The server's, or this version's: a message of this kind came with the task.
     UnknownMessage(String),
+    /// The server's.
+    MalformedMessage { kind: String, error: String },
 }
 
 impl Problem {
@@ -53,6 +55,11 @@ impl Problem {
             Problem::UnknownMessage(kind) => format!(
                 "the server sent a message of the kind `{kind}` with the task, which needs a newer version of this worker"
             ),
+            Problem::MalformedMessage { kind, error } => {
+                format!(
+                    "the server sent a message of the kind `{kind}` with the task that can't be read: {error}"
+                )
+            }
             Problem::Code(failure) => {
                 failure.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default()
             }
@@ -71,6 +78,7 @@ impl Problem {
             Problem::BadCompletion(_) => "BadCompletion",
             Problem::NotReady(_) => "NotReady",
             Problem::UnknownMessage(_) => "UnknownMessage",
+            Problem::MalformedMessage { .. } => "MalformedMessage",
         };
         Failure {
             message: self.message(),

@@ -246,6 +246,9 @@ impl RunState {
             match message {
                 Message::Update(update) => self.asked.push(*update),
                 Message::Unknown(kind) => return Err(self.remember(Problem::UnknownMessage(kind))),
+                Message::Malformed { kind, error } => {
+                    return Err(self.remember(Problem::MalformedMessage { kind, error }));
+                }
             }
         }
         Ok(())

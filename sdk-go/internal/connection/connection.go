@@ -31,6 +31,8 @@ type Connection struct {
 	DataConverter    converter.DataConverter
 	FailureConverter converter.FailureConverter
 	Logger           log.Logger
+	// FailFast: tests wait to be told what is wrong.
+	FailFast bool
 }
 
 var _ grpc.ClientConnInterface = (*Connection)(nil)

@@ -3,7 +3,6 @@ package flow
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"durably.dev/sdk/internal/core"
 	"durably.dev/sdk/internal/failure"
@@ -21,18 +20,7 @@ func (r *Run) step(c *coroutine, stay bool) bool {
 		go c.main()
 	}
 	defer func() { r.current = nil }()
-	if r.limit == nil {
-		r.limit = time.NewTimer(r.env.DeadlockTimeout)
-	} else {
-		r.limit.Reset(r.env.DeadlockTimeout)
-	}
-	defer r.limit.Stop()
-	select {
-	case <-r.yielded:
-		return true
-	case <-r.limit.C:
-		return false
-	}
+	return r.awaitTurn(c.gauge())
 }
 
 // dispatch runs what is ready, in the order in which it was made, until nothing can go on. The run's end, if it has come,
@@ -89,7 +77,7 @@ func (r *Run) abandon(c *coroutine) *failure.PanicError {
 	return &failure.PanicError{
 		Value: fmt.Sprintf("[TMPRL1101] Potential deadlock detected: workflow goroutine %q didn't yield for over %v, at %s. "+
 			"Workflow code waits only by what package workflow has; locks, channels, input and output and long computations "+
-			"belong into activities.", c.name, r.env.DeadlockTimeout, userLine(stack)),
+			"belong into activities.%s", c.name, r.env.DeadlockTimeout, userLine(stack), r.env.DeadlockAdvice),
 		Stack: failure.UserStack(stack),
 	}
 }

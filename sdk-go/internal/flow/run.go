@@ -16,8 +16,9 @@ type Environment struct {
 	DataConverter    converter.DataConverter
 	FailureConverter converter.FailureConverter
 	Logger           log.Logger
-	// DeadlockTimeout is how long code may run without waiting.
+	// DeadlockTimeout is how long code may run without waiting; DeadlockAdvice ends what is said of code that does.
 	DeadlockTimeout time.Duration
+	DeadlockAdvice  string
 	// FailOnPanic fails the workflow when its code panics, instead of the workflow task.
 	FailOnPanic bool
 	// LogInReplay doesn't silence loggers while replaying.

@@ -31,6 +31,11 @@ logger = logging.getLogger("durably.worker")
 RELIEF = 0.2
 #: A step that has lasted this long is cut off: as long as Temporal's Python SDK gives it.
 LIMIT = 2.0
+#: The same where a test waits to be told (`fail_fast`). Imports, which may take long the first time, have the other one.
+TEST_LIMIT = 0.5
+#: A step that has been under way for this long there is told of, however little of the processor it got: the server waits ten
+#: seconds for its answer, and hears nothing of later attempts.
+LOST = 8.0
 #: The same while the worker shuts down: whoever has pressed Ctrl-C waits for it, and the server gives the task to another.
 LAST_LIMIT = 0.5
 
@@ -66,6 +71,8 @@ class Steps:
         leave_behind: Callable[[Step], None],
         cut_off: Callable[[Step, list[Frame]], None],
         closed: Callable[[], None],
+        *,
+        tells_tests: bool = False,
     ) -> None:
         """Nothing runs before `start`.
 
@@ -75,12 +82,14 @@ class Steps:
                 can't end before this has returned.
             cut_off: A step has been cut off, and the user's code stood there. Called in the thread that watches.
             closed: All is over; called in the last thread.
+            tells_tests: A test waits for what becomes of the steps.
         """
         self.take = take
         self.leave_behind = leave_behind
         self.cut_off = cut_off
         self.lock = threading.Lock()
         self._closed = closed
+        self.tells_tests = tells_tests
         self._is_closed = False
         self.is_pressed = False
         self._waiting: collections.deque[Any] = collections.deque()
@@ -95,7 +104,8 @@ class Steps:
     @property
     def limit(self) -> float:
         """How long (seconds) a step may last."""
-        return min(LIMIT, LAST_LIMIT) if self.is_pressed else LIMIT
+        limit = min(LIMIT, TEST_LIMIT) if self.tells_tests else LIMIT
+        return min(limit, LAST_LIMIT) if self.is_pressed else limit
 
     def press(self) -> None:
         """The worker shuts down: what lasts is not waited for."""
@@ -178,18 +188,22 @@ class Stepper(threading.Thread):
                 return
             limit = self._steps.limit
             self.meter.is_pressed = self._steps.is_pressed
-            if busy < min(RELIEF, limit):
+            is_lost = self._steps.tells_tests and self.meter.age() >= LOST
+            if busy < min(RELIEF, limit) and not is_lost:
                 return
             self._steps.relieve(self)
-            if busy < limit:
+            if busy < limit and not is_lost:
                 return
             frame = sys._current_frames().get(self.ident or 0)
+            is_delicate = _is_delicate(frame)
+            if is_delicate and busy < LIMIT and not self._steps.is_pressed:
+                return
             frames = _user_frames(frame)
             is_first = not self.is_cut_off
             if is_first:
                 self._steps.leave_behind(step)
                 self.is_cut_off = True
-            if not _is_delicate(frame):
+            if not is_delicate:
                 _raise_in(self.ident, CutOff)
             if not is_first:
                 return

@@ -28,6 +28,7 @@ class Meter:
         self._number = 0
         self._cpu = 0.0
         self._busy = 0.0
+        self._seen = 0.0
         #: All time counts, whoever had it: somebody waits for the step to end.
         self.is_pressed = False
 
@@ -40,12 +41,16 @@ class Meter:
         """Seconds for which the step of that number has lasted, `elapsed` after the last look."""
         cpu = time.clock_gettime(self._clock) if self._clock is not None else 0.0
         if number != self._number:
-            self._number, self._busy = number, 0.0
+            self._number, self._busy, self._seen = number, 0.0, time.monotonic()
         else:
             used = cpu - self._cpu
             self._busy += used if used > elapsed * _IDLE_SHARE and not self.is_pressed else elapsed
         self._cpu = cpu
         return self._busy
+
+    def age(self) -> float:
+        """Seconds since the step was first seen, by the clock on the wall."""
+        return time.monotonic() - self._seen
 
 
 _busy = threading.Event()

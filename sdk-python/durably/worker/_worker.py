@@ -142,6 +142,7 @@ class Worker:
             build_id=build_id or "",
             disable_eager_activity_execution=disable_eager_activity_execution,
             debug_mode=debug_mode,
+            tells_tests=client.service_client.config.embedded_fail_fast,
         )
         self._options = WorkerOptions(
             task_queue=task_queue,

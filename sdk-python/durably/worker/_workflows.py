@@ -42,6 +42,7 @@ class Workflows:
         build_id: str,
         disable_eager_activity_execution: bool,
         debug_mode: bool,
+        tells_tests: bool = False,
     ) -> None:
         self._definitions: dict[str | None, Any] = {}
         for cls in classes:
@@ -68,7 +69,9 @@ class Workflows:
         self._request: Callable[[Any], None] | None = None
         self._steps: _steps.Steps | None = None
         if self._definitions and not debug_mode:
-            self._steps = _steps.Steps(self._take, self._leave_behind, self._cut_off, self._forget_all)
+            self._steps = _steps.Steps(
+                self._take, self._leave_behind, self._cut_off, self._forget_all, tells_tests=tells_tests
+            )
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -135,10 +138,6 @@ class Workflows:
         task.add_done_callback(self._tasks.discard)
 
     # -- Steps
-
-    @property
-    def _limit(self) -> float:
-        return _steps.LIMIT if self._steps is None else self._steps.limit
 
     def _take(self, stepper: _steps.Stepper, given: Any) -> None:
         """Answers an event of the core, or a step from the loop; in the stepper's thread."""
@@ -207,9 +206,12 @@ class Workflows:
             step.reply(WorkflowCompletion(run_id=run_id, success=ActivationSuccess()))
             return
         place = nearest((file, line) for file, line, _ in reversed(frames))
+        assert self._steps is not None
+        advice = "Workflow code must not block or compute for long: move the work into an activity"
+        if self._steps.tells_tests:
+            advice += f". Outside of tests it may take {_steps.LIMIT:g} s, and in them with fail_fast=False"
         error = DeadlockError(
-            f"[TMPRL1101] Potential deadlock detected: workflow didn't yield within {self._limit:g} second(s). "
-            "Workflow code must not block or compute for long: move the work into an activity"
+            f"[TMPRL1101] Potential deadlock detected: workflow didn't yield within {self._steps.limit:g} s. {advice}"
         )
         stack = "".join(f'  File "{file}", line {line}, in {name}\n' for file, line, name in frames)
         completion = self._failed(run_id, error, place=place, stack=stack)

@@ -80,6 +80,8 @@ test('the queries that every workflow answers have definitions', async () => {
 test('a bundle that cannot be made says through which imports, and one that is none says so', async () => {
   const refused = bundleWorkflowCode({ workflowsPath: workflowsPath('imports-deep') });
   await assert.rejects(refused, /imports-node\.ts:3: workflow code imports 'node:fs'[^]*imported by \S*imports-deep\.ts$/);
+  const compiled = bundleWorkflowCode({ workflowsPath: require.resolve('./workflows/imports-deep') });
+  await assert.rejects(compiled, /src\/workflows\/imports-node\.ts:3: workflow code imports 'node:fs'[^]*\n {4}import \{ readFileSync/);
   const missing = bundleWorkflowCode({ workflowsPath: workflowsPath('nowhere') });
   await assert.rejects(missing, /nowhere\.ts": pass the path of a module that is there/);
   const broken = Worker.create({ taskQueue: 'q', workflowBundle: { code: 'hello(' } });

@@ -32,7 +32,10 @@ export interface CommonOptions {
   buildId?: string;
   /** Default: the connection's. */
   identity?: string;
-  /** Workflow code may run this long without waiting, before its task fails. Default 5 s; 0 for no limit. */
+  /**
+   * Workflow code may run this long without waiting, before its task fails; 0 for no limit. Default 5 s, and 0.5 s where a
+   * test waits to be told (`failFast` of test environments).
+   */
   workflowThreadTimeout?: Duration;
   /** No limit on how long workflow code runs, for debuggers. Default: whether the environment has `TEMPORAL_DEBUG`. */
   debugMode?: boolean;
@@ -78,6 +81,8 @@ export interface ReplayWorkerOptions extends CommonOptions {
 }
 
 const DEFAULT_TIMEOUT = 5_000;
+/** The same where a test waits to be told (`failFast`). */
+const TEST_TIMEOUT = 500;
 
 /** The core's options. */
 export function coreOptions(
@@ -152,9 +157,22 @@ export async function bundleOf(options: CommonOptions): Promise<string | undefin
   return bundle.code;
 }
 
-export function stepTimeout(options: CommonOptions): number {
-  if (options.debugMode ?? Boolean(process.env['TEMPORAL_DEBUG'])) return 0;
-  return options.workflowThreadTimeout === undefined ? DEFAULT_TIMEOUT : msToNumber(options.workflowThreadTimeout);
+/** How long a step of workflow code may take, in milliseconds; 0 for no limit. */
+export interface Patience {
+  timeout: number;
+  /** A test waits to be told where code doesn't yield: it shall hear of it soon, and with the line. */
+  tellsTests: boolean;
+  /** Ends what is said of code that doesn't yield. */
+  advice: string;
+}
+
+export function patienceOf(options: CommonOptions & { connection?: NativeConnection }): Patience {
+  const usual = { tellsTests: false, advice: '' };
+  if (options.debugMode ?? Boolean(process.env['TEMPORAL_DEBUG'])) return { ...usual, timeout: 0 };
+  if (options.workflowThreadTimeout !== undefined) return { ...usual, timeout: msToNumber(options.workflowThreadTimeout) };
+  if (!options.connection?.options.embedded?.failFast) return { ...usual, timeout: DEFAULT_TIMEOUT };
+  const advice = ` Outside of tests it may take ${DEFAULT_TIMEOUT / 1000} s; \`workflowThreadTimeout\` of the worker says how long.`;
+  return { timeout: TEST_TIMEOUT, tellsTests: true, advice };
 }
 
 /** Whether workflows fail by a disagreement of code and history, if errors with these names fail them. */

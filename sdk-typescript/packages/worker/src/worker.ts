@@ -20,7 +20,7 @@ import {
   bundleOf,
   coreOptions,
   failureTypesOf,
-  stepTimeout,
+  patienceOf,
 } from './worker-options';
 import { WorkflowContext } from './workflow/context';
 import { WorkflowRunner } from './workflow/runner';
@@ -219,14 +219,16 @@ function raceWithWorker<T>(inner: Promise<T>, worker: Settled<void>): Promise<Se
 
 function runnerOf(
   code: string,
-  options: CommonOptions,
+  options: CommonOptions & { connection?: NativeConnection },
   converter: LoadedDataConverter,
   tellsCoreFailures: boolean,
   respond: (request: durably.core.v1.IWorkerRequest) => void,
 ): WorkflowRunner {
   const { logger } = Runtime.instance();
+  const patience = patienceOf(options);
   return new WorkflowRunner({
-    context: new WorkflowContext({ code, logger, timeout: stepTimeout(options) }),
+    context: new WorkflowContext({ code, logger, ...patience }),
+    looksTwice: patience.tellsTests ? patience.timeout : undefined,
     logger,
     payloadConverter: converter.payloadConverter,
     failureConverter: converter.failureConverter,

@@ -15,7 +15,7 @@ use crate::{
     matching::QueueKind,
     shard::{
         clock::Clock,
-        runs::{CachedRun, Target},
+        runs::Target,
         tasks::queue_key,
         waiters::{Ending, Waits},
     },
@@ -47,7 +47,7 @@ impl Shard {
         let lacking = concerned.iter().filter(|(seq, of)| self.lacks_worker(**seq, **of));
         let mut without_worker: BTreeSet<i64> = lacking.map(|(seq, _)| *seq).collect();
         if is_virtual {
-            without_worker.extend(self.left_behind());
+            without_worker.extend(self.left_behind(&concerned));
         }
         self.suspects.keep(without_worker, real);
         let told: Vec<_> =
@@ -58,13 +58,17 @@ impl Shard {
         }
     }
 
-    /// Runs that hold a virtual clock by a workflow task, though their queue has no worker.
-    fn left_behind(&self) -> Vec<i64> {
+    /// Runs that hold a virtual clock by a workflow task of which nothing comes: their queue has no worker, or their code
+    /// fails it and nobody waits for them, such as a child that an earlier test has left.
+    fn left_behind(&self, concerned: &BTreeMap<i64, Waits>) -> Vec<i64> {
         let now = self.now();
-        let holds = |run: &Execution| run.awaits_workflow_worker(now) || run.fails_with_worker();
-        let unserved = |run: &Execution| !self.is_served(run, run.task_queue(), QueueKind::Workflow);
-        let found = self.runs.iter().filter(|(_, slot)| holds(&slot.run) && unserved(&slot.run));
-        found.map(|(seq, _)| seq).collect()
+        let is_left = |seq: i64, run: &Execution| {
+            let fails = run.fails();
+            (fails && !concerned.contains_key(&seq))
+                || ((fails || run.awaits_workflow_worker(now))
+                    && !self.is_served(run, run.task_queue(), QueueKind::Workflow))
+        };
+        self.runs.iter().filter(|(seq, slot)| is_left(*seq, &slot.run)).map(|(seq, _)| seq).collect()
     }
 
     /// How long until something is to be done by the system's clock.
@@ -86,7 +90,7 @@ impl Shard {
         match slot.run.hindrance() {
             Some(hindrance) => Some(told(&slot.run, &hindrance)),
             None if self.suspects.is_given_up(seq, real) => self.no_worker(&slot.run, of),
-            None => self.held_up(slot).or_else(|| self.hindered_child(&slot.run, real)),
+            None => self.hindered_child(&slot.run, real),
         }
     }
 
@@ -127,27 +131,6 @@ impl Shard {
         Some(format!("workflow {} waits for a child: {why}", name_of(run)))
     }
 
-    /// What is said of a run that waits for a virtual clock, which another run holds that will not let go.
-    fn held_up(&self, slot: &CachedRun) -> Option<String> {
-        let clock = &self.shared.clock;
-        let is_idle = slot.outstanding == 0 && slot.run.pending_dispatch(self.now()).is_empty();
-        if !is_idle || !clock.is_virtual() || !clock.may_skip(0) || slot.run.next_due().is_none() {
-            return None;
-        }
-        let mut failing = self.runs.iter().filter_map(|(_, other)| {
-            // One whose worker has gone is given up soon, and holds nothing then.
-            let queue = other.run.task_queue();
-            let holds =
-                other.run.fails_with_worker() && self.is_served(&other.run, queue, QueueKind::Workflow);
-            Some(told(&other.run, &other.run.hindrance().filter(|_| holds)?))
-        });
-        let why = failing.next()?;
-        Some(format!(
-            "workflow {} waits for time, which stands still for another workflow: {why}",
-            name_of(&slot.run)
-        ))
-    }
-
     fn lacks_worker(&self, seq: i64, of: Waits) -> bool {
         self.runs.get(seq).is_some_and(|slot| self.no_worker(&slot.run, of).is_some())
     }
@@ -156,8 +139,8 @@ impl Shard {
     fn no_worker(&self, run: &Execution, of: Waits) -> Option<String> {
         let now = self.now();
         let mut awaited = run.awaits_workers(now);
-        let waits_for_activities = awaited.iter().any(|task| task.activity.is_some());
-        if waits_for_activities && run.next_due().is_some_and(|due| self.comes(due, now)) {
+        // A time-out is an end, too, and a test may be about it.
+        if run.next_due().is_some_and(|due| self.comes(due, now)) {
             awaited.clear();
         }
         if awaited.is_empty() && of.answer {

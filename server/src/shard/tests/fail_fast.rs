@@ -204,6 +204,33 @@ async fn a_run_without_a_worker_does_not_hold_a_virtual_clock() {
 }
 
 #[tokio::test]
+async fn a_run_that_an_earlier_test_has_left_failing_does_not_hold_a_virtual_clock() {
+    let on = failing_fast(ClockKind::Virtual);
+    let kid = kid();
+    parent_of(&on, &kid).await;
+    let task = poll_by(&on, "tq", "worker").await;
+    let (told, ()) = tokio::join!(wait(&on, "parent"), fail(&on, &task));
+    assert!(told.contains("waits for a child") && told.contains("no such thing"), "{told}");
+    // The worker goes on, takes the next attempt, and will say nothing of it.
+    let attempt = poll_by(&on, "tq", "worker").await;
+    assert_eq!(attempt.attempt, 2);
+    let before = on.current_time();
+    let slept = on.unlock_time_skipping_with_sleep(3600 * SECOND);
+    tokio::time::timeout(Duration::from_secs(10), slept).await.expect("nobody waits for the child").unwrap();
+    assert!(on.current_time() - before >= 3600 * SECOND);
+}
+
+#[tokio::test]
+async fn a_time_out_of_a_run_without_a_worker_is_waited_for() {
+    let on = failing_fast(ClockKind::Virtual);
+    let mut request = start_request("w");
+    request.workflow_run_timeout = Some(duration(3600 * SECOND));
+    on.start_workflow(&namespace(), request, false).await.unwrap();
+    on.unlock_time_skipping().await.unwrap();
+    assert_eq!(wait(&on, "w").await, "it has closed");
+}
+
+#[tokio::test]
 async fn an_activity_whose_worker_has_gone_does_not_hold_a_virtual_clock() {
     let on = failing_fast(ClockKind::Virtual);
     on.start_workflow(&namespace(), start_request("left behind"), false).await.unwrap();

@@ -4,6 +4,7 @@ import { builtinModules } from 'node:module';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BuildOptions, Metafile, Plugin } from 'esbuild';
+import { type Place, original } from './original';
 
 export interface BundleOptions {
   /**
@@ -126,7 +127,7 @@ function boundaries(ignored: ReadonlySet<string>, letAllPass = false): Plugin {
 
 interface Message {
   text: string;
-  location: { file: string; line: number; lineText: string } | null;
+  location: Place | null;
 }
 
 /** The bundler's error as lines that say where and what, and through which imports. */
@@ -136,7 +137,8 @@ function readable(error: unknown, importers: ReadonlyMap<string, string>): unkno
   const lines = messages.map(({ text, location }) => {
     if (!location) return text;
     if (location.file.endsWith(ENTRY)) return `${text}: pass the path of a module that is there, such as ${resolveCall()}`;
-    const line = `${location.file}:${location.line}: ${text}\n    ${location.lineText.trim()}`;
+    const { file, line: number, lineText } = original(location);
+    const line = `${file}:${number}: ${text}\n    ${lineText.trim()}`;
     return `${line}${wayTo(location.file, importers)}`;
   });
   return new Error(`Failed to bundle the workflow code:\n  ${lines.join('\n  ')}`);

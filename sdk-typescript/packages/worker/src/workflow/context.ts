@@ -40,18 +40,15 @@ export interface ContextOptions {
   logger: Logger;
   /** How long a step may take before its workflow task fails; 0 for no limit. */
   timeout: number;
+  /** Ends what is said of one that takes longer. */
+  advice?: string;
 }
 
 /** A workflow blocked the worker for too long. */
 export class DeadlockError extends Error {
   override readonly name = 'DeadlockError';
-}
-
-function deadlock(timeout: number): DeadlockError {
-  return new DeadlockError(
-    `Workflow code did not yield for ${timeout / 1000} s, and nothing else could run in this process. ` +
-      'Look for an endless loop, or for heavy computation, which belongs into an activity.',
-  );
+  /** Its stack is the user's. */
+  isPlaced = false;
 }
 
 export class WorkflowContext {
@@ -64,7 +61,11 @@ export class WorkflowContext {
   /** The promises of the context, to tell its rejections from others. */
   readonly Promise: PromiseConstructor;
 
+  /** What holds for the activation under way. */
+  private timeout: number;
+
   constructor(private readonly options: ContextOptions) {
+    this.timeout = options.timeout;
     const globals: Record<string, unknown> = { ...FOREIGN };
     Object.defineProperty(globals, SLOT, { value: this.slot, enumerable: false });
     this.context = vm.createContext(globals, {
@@ -120,7 +121,7 @@ export class WorkflowContext {
   }
 
   /** Calls into the context, and runs all that becomes ready by it. */
-  private step<T>(fn: () => T, timeout = this.options.timeout): T {
+  private step<T>(fn: () => T, timeout = this.timeout): T {
     let result: { value: T } | undefined;
     this.slot.call = () => {
       result = { value: fn() };
@@ -136,11 +137,18 @@ export class WorkflowContext {
       } catch {
         // It was cut off too; then there is nothing left of it.
       }
-      throw deadlock(timeout);
+      throw this.deadlock(timeout);
     } finally {
       this.slot.call = () => {};
     }
     return result!.value;
+  }
+
+  private deadlock(timeout: number): DeadlockError {
+    return new DeadlockError(
+      `Workflow code did not yield for ${timeout / 1000} s, and nothing else could run in this process. ` +
+        `Look for an endless loop, or for heavy computation, which belongs into an activity.${this.options.advice ?? ''}`,
+    );
   }
 
   /** A new run, which has to be activated next. */
@@ -156,12 +164,13 @@ export class WorkflowContext {
 
   /**
    * Applies an activation; `conclude` tells what came of it. Throws only a `DeadlockError`, which it tells too: with the
-   * user's stack, if it is sampled.
+   * user's stack, if it is sampled. `timeout` is that of this activation, if it has one of its own.
    */
-  activate(run: Run, activation: Activation, sampled: boolean): void {
+  activate(run: Run, activation: Activation, sampled: boolean, timeout = this.options.timeout): void {
     const { runtime } = this;
     const sampler = sampled ? new Sampler() : undefined;
-    const deadline = performance.now() + this.options.timeout;
+    this.timeout = timeout;
+    const deadline = performance.now() + timeout;
     try {
       runtime.enter(run);
       sampler?.start();
@@ -181,11 +190,13 @@ export class WorkflowContext {
     } catch (error) {
       const stack = sampler?.stop();
       if (error instanceof DeadlockError && stack) {
+        error.isPlaced = true;
         error.stack = `${error.name}: ${error.message}\n${this.positions.mapStack(stack)}`;
       }
       run.outcome.failTask(error);
       if (error instanceof DeadlockError) throw error;
     } finally {
+      this.timeout = this.options.timeout;
       sampler?.stop();
       runtime.leave(run);
     }
@@ -195,7 +206,7 @@ export class WorkflowContext {
   private settleConditions(run: Run, deadline: number): void {
     const { commands } = run;
     while (commands.hasConditions && this.step(() => commands.settleConditions()) > 0) {
-      if (this.options.timeout > 0 && performance.now() > deadline) throw deadlock(this.options.timeout);
+      if (this.timeout > 0 && performance.now() > deadline) throw this.deadlock(this.timeout);
     }
   }
 

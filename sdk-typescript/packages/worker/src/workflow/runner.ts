@@ -9,6 +9,7 @@ import type { Run } from '@durably/workflow/lib/runtime/index';
 import { coversNondeterminism } from '../worker-options';
 import { DeadlockError, type WorkflowContext } from './context';
 import { FailureLog } from './failure-log';
+import { SecondLook, type Trial } from './second-look';
 
 type Activation = durably.core.v1.WorkflowActivation;
 type Completion = durably.core.v1.IWorkflowCompletion;
@@ -25,6 +26,8 @@ export interface RunnerOptions {
   runWeight: number;
   /** Whether to log tasks that the core has failed. Who replays a history is told anyway. */
   tellsCoreFailures: boolean;
+  /** The limit, in milliseconds, by which a step is judged that a test waits for, once it was seen to last. */
+  looksTwice?: number;
   respond(completion: Completion): void;
 }
 
@@ -47,9 +50,11 @@ export class WorkflowRunner {
   /** Runs that have not yielded, whose next attempt is sampled. */
   private readonly deadlocked = new Set<string>();
   private readonly log: FailureLog;
+  private readonly secondLook: SecondLook | undefined;
 
   constructor(private readonly options: RunnerOptions) {
     this.log = new FailureLog(options.logger);
+    this.secondLook = options.looksTwice === undefined ? undefined : new SecondLook(options.looksTwice);
     interceptRejections();
   }
 
@@ -77,22 +82,39 @@ export class WorkflowRunner {
       this.forget(runId, evict);
       return;
     }
+    this.attempt(activation, this.secondLook?.begin(activation) ?? { earlier: [], sampled: this.deadlocked.delete(runId) });
+  }
+
+  private attempt(activation: Activation, trial: Trial): void {
+    const { runId } = activation;
     let run: Run | undefined;
+    let again: Trial | undefined;
     setImmediate(() => {
+      const used = process.cpuUsage();
       try {
-        run = this.runs.get(runId) ?? this.create(activation);
+        run = this.runs.get(runId) ?? this.create(trial.earlier[0] ?? activation);
         lastActivated = { runner: this, run };
-        this.options.context.activate(run, activation, this.deadlocked.delete(runId));
+        for (const earlier of trial.earlier) {
+          this.options.context.activate(run, { ...earlier, isReplaying: true }, false);
+          this.options.context.conclude(run);
+        }
+        this.options.context.activate(run, activation, trial.sampled, trial.timeout);
       } catch (error) {
         if (run === undefined) this.refuse(runId, error);
         if (error instanceof DeadlockError) {
-          this.remember(runId);
+          again = this.secondLook?.after(activation, trial, process.cpuUsage(used), error.isPlaced);
+          if (again) this.runs.delete(runId);
+          else this.remember(runId);
           recoverFromTermination();
         }
       }
     });
     setImmediate(() => {
       lastActivated = undefined;
+      if (again) {
+        this.attempt(activation, again);
+        return;
+      }
       if (run === undefined) return;
       try {
         this.answer(runId, run);
@@ -111,6 +133,7 @@ export class WorkflowRunner {
   private forget(runId: string, { reason, message }: durably.core.v1.Evict): void {
     const run = this.runs.get(runId);
     this.runs.delete(runId);
+    this.secondLook?.forget(runId);
     const isOurs = this.failed.delete(runId);
     // What the core found out about the task, such as that the code does what the history doesn't say.
     if (this.options.tellsCoreFailures && !isOurs && CORE_FAILED_TASK.includes(reason)) {
