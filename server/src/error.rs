@@ -3,7 +3,7 @@
 //! A `ServiceError` becomes a gRPC status whose `grpc-status-details-bin` trailer carries the message of
 //! `temporal.api.errordetails.v1` that the official SDKs look for. Both say in their message what to do about it.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{any::Any, fmt, io, net::SocketAddr, path::PathBuf};
 
 use durably_proto::{
     google::rpc,
@@ -76,6 +76,10 @@ pub enum ErrorKind {
     Unimplemented,
     /// A bug of this server.
     Internal,
+    /// A bug of this server, by which the call panicked. What it said is for whoever runs the server.
+    Panicked {
+        said: String,
+    },
     /// Stored state cannot be read.
     DataLoss,
 }
@@ -108,7 +112,7 @@ impl ErrorKind {
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Unavailable | Self::Elsewhere { .. } => Code::Unavailable,
             Self::Unimplemented => Code::Unimplemented,
-            Self::Internal => Code::Internal,
+            Self::Internal | Self::Panicked { .. } => Code::Internal,
             Self::DataLoss => Code::DataLoss,
         }
     }
@@ -152,6 +156,7 @@ impl ErrorKind {
             | Self::Elsewhere { .. }
             | Self::Unimplemented
             | Self::Internal
+            | Self::Panicked { .. }
             | Self::DataLoss => return None,
         })
     }
@@ -201,6 +206,12 @@ impl ServiceError {
     pub fn message(&self) -> &str {
         &self.0.message
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 /// Longest status message sent, as the header that it becomes; a longer one is cut. Clients bound header lists, some at
@@ -455,6 +466,7 @@ mod tests {
             (ErrorKind::Elsewhere { address: "http://b".into() }, Code::Unavailable, ""),
             (ErrorKind::Unimplemented, Code::Unimplemented, ""),
             (ErrorKind::Internal, Code::Internal, ""),
+            (ErrorKind::Panicked { said: "s".into() }, Code::Internal, ""),
             (ErrorKind::DataLoss, Code::DataLoss, ""),
         ] {
             let name = format!("{kind:?}");

@@ -25,6 +25,8 @@ mod workflow_tasks;
 mod workflows;
 
 use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,10 +34,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt as _;
 use tonic::{Request, Status};
 
 use crate::{
-    error::{ErrorKind, ServiceError},
+    error::{ErrorKind, ServiceError, panic_message},
     options::ServerOptions,
     peer::Peer,
     shard::{Executions, PollContext},
@@ -88,6 +91,7 @@ impl Frontend {
 fn log(rpc: &str, error: &ServiceError) {
     match error.kind() {
         ErrorKind::Internal | ErrorKind::DataLoss => tracing::error!(rpc, %error, "call failed"),
+        ErrorKind::Panicked { said } => tracing::error!(rpc, said, "the call panicked"),
         ErrorKind::Elsewhere { .. } => tracing::debug!(rpc, %error, "the run is another server's"),
         ErrorKind::Unavailable => tracing::warn!(rpc, %error, "call failed"),
         _ => tracing::debug!(rpc, %error, "call refused"),
@@ -123,11 +127,15 @@ impl Caller {
         }
     }
 
-    /// Ends a call from this process at its deadline; on a socket, the HTTP/2 layer does it.
+    /// Ends a call from this process at its deadline; on a socket, the HTTP/2 layer does it. A call that panics is answered:
+    /// its caller would only see a broken stream, or in this process panic as well.
     async fn bounded<T>(
         self,
         call: impl Future<Output = Result<T, ServiceError>> + Send,
     ) -> Result<T, ServiceError> {
+        // Handlers share values that are whole between any two statements, and locks that no panic poisons.
+        let call = AssertUnwindSafe(call).catch_unwind();
+        let call = call.map(|ended| ended.unwrap_or_else(|panic| Err(panicked(&*panic))));
         match self.deadline {
             Some(deadline) if self.in_process => {
                 tokio::time::timeout_at(deadline.into(), call).await.unwrap_or_else(|_| {
@@ -151,6 +159,14 @@ impl Caller {
     }
 }
 
+fn panicked(panic: &(dyn Any + Send)) -> ServiceError {
+    let kind = ErrorKind::Panicked { said: panic_message(panic) };
+    ServiceError::new(
+        kind,
+        "the server has failed at this call, by a mistake of its own that its log tells of",
+    )
+}
+
 /// gRPC's header `grpc-timeout`: up to eight digits and a unit.
 pub(crate) fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
@@ -172,6 +188,22 @@ pub(crate) fn parse_timeout(value: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn broken() -> Result<(), ServiceError> {
+        panic!("the secret is out of range")
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_answered() {
+        for in_process in [true, false] {
+            for deadline in [None, Some(Instant::now() + Duration::from_mins(1))] {
+                let error = Caller { deadline, in_process }.bounded(broken()).await.unwrap_err();
+                let status = refused("broken", error);
+                assert_eq!(status.code(), tonic::Code::Internal);
+                assert!(!status.message().contains("secret"), "{status}");
+            }
+        }
+    }
 
     #[test]
     fn timeouts() {

@@ -16,7 +16,6 @@ mod tasks;
 mod updates;
 
 use std::{
-    any::Any,
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -49,6 +48,7 @@ use super::{
 use crate::{
     ServiceError,
     engine::{SECOND, Time},
+    error::panic_message,
     matching::Matching,
     store::{Commit, OpenRun, Store, StoreError},
 };
@@ -439,9 +439,4 @@ impl Shard {
         self.finish_batch();
         self.waiters.end_all(Ending::Stopped);
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
