@@ -240,7 +240,9 @@ fn explain_unreadable(answer: Response<Body>) -> Response<Body> {
 /// The status for a request that could not be read, given the one that reading it ended with; `None` if that will do.
 pub(super) fn explain(status: &tonic::Status) -> Option<tonic::Status> {
     match status.code() {
-        Code::OutOfRange => Some(tonic::Status::resource_exhausted(format!(
+        // What was compressed is too large only when it is no longer compressed.
+        Code::ResourceExhausted if !status.message().starts_with("Error decompressing: size limit") => None,
+        Code::OutOfRange | Code::ResourceExhausted => Some(tonic::Status::resource_exhausted(format!(
             "grpc: received message larger than max: {}. Store large data elsewhere and pass a reference",
             status.message()
         ))),

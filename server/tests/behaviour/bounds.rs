@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use durably_proto::temporal::api::workflowservice::v1::*;
 use prost::Message as _;
-use tonic::{Code, Request, Status, client::Grpc, transport::Channel};
+use tonic::{Code, Request, Status, client::Grpc, codec::CompressionEncoding, transport::Channel};
 
 use crate::{support::*, wire::world::Raw};
 
@@ -51,5 +51,19 @@ async fn a_flood_of_empty_elements_is_refused_with_the_bound() {
     // Neither did any harm: the task is there still, and takes many commands that are some.
     let commands = (0..10_000).map(|number| start_timer(&number.to_string(), millis(3_600_000))).collect();
     harness.complete(&task, commands).await;
+    harness.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_compressed_request_that_is_too_large_is_refused_like_any_other() {
+    let harness = Harness::start().await;
+    let mut request = start("huge");
+    request.input = Some(text(&"x".repeat(17 * 1024 * 1024)));
+    for mut client in [harness.client(), harness.client().send_compressed(CompressionEncoding::Gzip)] {
+        let refused = client.start_workflow_execution(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+        assert!(refused.message().starts_with("grpc: received message larger than max:"), "{refused}");
+        assert!(refused.message().ends_with("Store large data elsewhere and pass a reference"), "{refused}");
+    }
     harness.server.shutdown().await;
 }
