@@ -133,7 +133,7 @@ impl Execution {
         let attributes = WorkflowExecutionTerminatedEventAttributes { reason, details, identity };
         let attributes = Some(Attributes::WorkflowExecutionTerminatedEventAttributes(attributes));
         self.close(HistoryEvent { attributes, links, ..Default::default() }, cx);
-        self.queries_after_close(cx);
+        self.release_queries(cx);
         Ok(Output::Done)
     }
 
@@ -173,7 +173,7 @@ impl Execution {
         };
         let attributes = Some(Attributes::WorkflowExecutionTimedOutEventAttributes(attributes));
         self.close(HistoryEvent { attributes, ..Default::default() }, cx);
-        self.queries_after_close(cx);
+        self.release_queries(cx);
     }
 
     /// Plans the run that repeats this one, if its retry policy says so. Cron schedules will add their next run

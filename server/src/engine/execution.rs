@@ -137,6 +137,7 @@ impl Execution {
                 self.terminate(reason, details, identity, links, cx)
             }
             Input::Update(request) => self.update(*request, cx),
+            Input::ForgetUpdates { but } => Ok(self.forget_updates(&but, cx)),
             Input::Query { id, query } => self.query(id, query, cx),
             Input::DropQuery { id } => {
                 self.queries.remove(id);

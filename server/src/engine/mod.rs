@@ -59,6 +59,8 @@ pub use start::NewRun;
 pub use time::{SECOND, Time, duration, span};
 pub use updates::{UpdateOutcome, UpdateStage, outcome_in};
 
+use std::collections::BTreeSet;
+
 use durably_proto::temporal::api::{
     common::v1::{Header, Link, Payloads},
     failure::v1::Failure,
@@ -133,6 +135,10 @@ pub enum Input {
     /// Somebody asks for an update, under an id by which it is known in this run. Answered with [`Output::Update`]; what
     /// comes of it later is in [`Effects::updates`].
     Update(Box<UpdateRequest>),
+    /// Memory is short: updates that no worker has are forgotten, as in a crash, but for those that somebody waits for.
+    ForgetUpdates {
+        but: BTreeSet<String>,
+    },
     /// `id` names the asker in [`Effects::answers`].
     Query {
         id: u64,

@@ -107,6 +107,12 @@ impl Execution {
                 cx.effects.answers.push((id, Ok(result)));
             }
         }
+        self.release_queries(cx);
+    }
+
+    /// What rode on a task that is gone waits for the next one. Without one it goes out directly: once the run has closed, it is
+    /// answered from the worker's memory, or not at all.
+    pub(super) fn release_queries(&mut self, cx: &mut Context<'_>) {
         let queries = &mut self.queries;
         queries.waiting.append(&mut queries.attached);
         if self.state.workflow_task.is_none() {
@@ -114,10 +120,5 @@ impl Execution {
                 self.query_directly(id, cx);
             }
         }
-    }
-
-    /// The run closed without a worker: what waits is answered from the worker's memory, or not at all.
-    pub(super) fn queries_after_close(&mut self, cx: &mut Context<'_>) {
-        self.queries_after_completion(BTreeMap::new(), cx);
     }
 }

@@ -5,7 +5,7 @@
 //! a worker's acceptance brings along what was asked. From there on it is part of the run's state, for as long as the run is
 //! kept, so that asking again always finds the same answer. Rejected ones leave nothing behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use durably_proto::{
@@ -276,6 +276,19 @@ impl Execution {
 
     pub(super) fn suggests_fewer_updates(&self) -> bool {
         self.updates_in_all() >= SUGGEST_TOTAL
+    }
+
+    /// Some updates are in memory only, and no worker has them.
+    pub fn has_unsent_updates(&self) -> bool {
+        self.requested.has_unsent()
+    }
+
+    pub(super) fn forget_updates(&mut self, but: &BTreeSet<String>, cx: &mut Context<'_>) -> Output {
+        self.requested.updates.retain(|asked| asked.sent || but.contains(id_of(&asked.request)));
+        if !self.requested.has_unsent() {
+            self.withdraw_speculative_task(cx);
+        }
+        Output::Done
     }
 
     /// How far the update of that id has come; `None` if nobody has asked for it, or it was rejected.

@@ -486,19 +486,25 @@ impl Execution {
         {
             self.workflow_task_timed_out(&running, cx);
         }
-        if let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task
-            && task.speculative
-        {
-            // The updates that it was for are lost: those who asked ask again.
-            let is_needed = self.state.next_event_id != task.scheduled_event_id;
-            self.state.workflow_task = None;
-            if is_needed {
-                self.schedule_task(cx);
-                self.changed(cx);
-            }
-        }
+        self.withdraw_speculative_task(cx);
         self.resume_activities(cx);
         Output::Done
+    }
+
+    /// Takes back a task that waits for a worker, if it is there for updates only, which are lost: those who asked ask again.
+    pub(super) fn withdraw_speculative_task(&mut self, cx: &mut Context<'_>) {
+        let Some(WorkflowTask::AwaitingPoller(task)) = &self.state.workflow_task else { return };
+        if !task.speculative {
+            return;
+        }
+        let is_needed = self.state.next_event_id != task.scheduled_event_id;
+        self.state.workflow_task = None;
+        if is_needed {
+            self.schedule_task(cx);
+            self.changed(cx);
+        } else {
+            self.release_queries(cx);
+        }
     }
 
     /// The worker that held the run in its cache is gone; nothing is offered again.

@@ -132,6 +132,18 @@ impl Runs {
         Some(slot)
     }
 
+    /// When the run was used last, beside others.
+    pub(super) fn last_use(&self, seq: i64) -> Option<u64> {
+        Some(self.cached.get(&seq)?.last_use)
+    }
+
+    /// What has used the run since then was for no caller.
+    pub(super) fn set_last_use(&mut self, seq: i64, last_use: u64) {
+        if let Some(slot) = self.cached.get_mut(&seq) {
+            slot.last_use = last_use;
+        }
+    }
+
     pub(super) fn contains(&self, seq: i64) -> bool {
         self.cached.contains_key(&seq)
     }
@@ -236,6 +248,11 @@ impl Runs {
         slot.due
     }
 
+    /// Runs take more memory than they may.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > self.cache_bytes
+    }
+
     /// Drops closed runs, but for those that closed last, and then those that have not been used for longest until
     /// memory is within its bound. Runs with tasks stay. Answers which left, and when their timers are due.
     pub(super) fn evict(&mut self) -> Vec<(i64, Option<Time>)> {
@@ -249,7 +266,7 @@ impl Runs {
                 None => {}
             }
         }
-        if self.bytes <= self.cache_bytes {
+        if !self.is_full() {
             return left;
         }
         let idle = self.cached.iter().filter(|(_, slot)| slot.is_idle());

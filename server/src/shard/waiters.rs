@@ -185,6 +185,16 @@ impl Waiters {
         waiting.push(Waiter { awaited: Awaited::Update { id, stage }, reply });
     }
 
+    /// The updates of the run that somebody waits for.
+    pub(super) fn awaited_updates(&self, seq: i64) -> BTreeSet<String> {
+        let waiting = self.by_run.get(&seq).into_iter().flatten();
+        let update = |waiter: &Waiter| match &waiter.awaited {
+            Awaited::Update { id, .. } if !waiter.reply.is_closed() => Some(id.clone()),
+            _ => None,
+        };
+        waiting.filter_map(update).collect()
+    }
+
     /// Takes out those who have waited for this of the update.
     pub(super) fn take_update(
         &mut self,

@@ -158,6 +158,8 @@ impl Script {
                 query: WorkflowQuery { query_type: "q".into(), ..Default::default() },
             },
             "update" => Input::Update(Box::new(update_request(word(0)))),
+            // The words are the updates that somebody waits for.
+            "forget" => Input::ForgetUpdates { but: words.iter().map(|id| (*id).to_owned()).collect() },
             "reset-sticky" => Input::ResetSticky,
             _ => return self.parse_activity(verb, &words),
         })

@@ -231,6 +231,31 @@ transcript!(
 );
 
 transcript!(
+    what_nobody_waits_for_is_forgotten_when_memory_is_short,
+    "start
+     update a
+     forget
+     poll
+     complete sticky
+     update b
+     update c
+     forget c
+     poll sticky
+     update d
+     forget
+     complete sticky; accept c; answer c
+     update e
+     query 1
+     forget
+     poll sticky
+     update e
+     signal s
+     forget
+     poll sticky
+     complete sticky"
+);
+
+transcript!(
     what_the_worker_ignores_is_rejected,
     "start
      poll

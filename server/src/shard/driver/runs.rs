@@ -230,7 +230,10 @@ impl Shard {
     }
 
     /// Drops what memory has no room for. Open runs come back when their timers are due.
-    pub(super) fn evict(&mut self) {
+    pub(in crate::shard) fn evict(&mut self) {
+        if self.runs.is_full() {
+            self.forget_vanished_updates();
+        }
         for (seq, due) in self.runs.evict() {
             let Some(due) = due else { continue };
             self.timers.remove(due, Due::Fire(seq));

@@ -132,6 +132,25 @@ impl Shard {
         self.batch.reply(reply, status.map(Heard::Update));
     }
 
+    /// Updates that no worker has, and whose callers have all gone, must not keep their runs in memory. As long as there is
+    /// room, they wait for a worker: a caller may come back.
+    pub(super) fn forget_vanished_updates(&mut self) {
+        let unsent = self.runs.iter().filter(|(_, slot)| slot.run.has_unsent_updates());
+        let mut runs: Vec<i64> = unsent.map(|(seq, _)| seq).collect();
+        runs.sort_unstable();
+        for seq in runs {
+            let but = self.waiters.awaited_updates(seq);
+            let last_use = self.runs.last_use(seq);
+            let _ = self.apply(seq, Input::ForgetUpdates { but });
+            if let Some(last_use) = last_use {
+                self.runs.set_last_use(seq, last_use);
+            }
+        }
+        if !self.batch.is_empty() {
+            self.finish_batch();
+        }
+    }
+
     /// The update has come further, or never will.
     pub(super) fn update_came(&mut self, seq: i64, update_id: &str, came: Result<UpdateStage, ServiceError>) {
         let told = self.waiters.take_update(seq, update_id, came.as_ref().ok());

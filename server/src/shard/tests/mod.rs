@@ -10,6 +10,7 @@ mod messages;
 mod reading;
 mod set_aside;
 mod simulation;
+mod updates;
 mod waiting_pollers;
 
 use std::{sync::Arc, time::Duration};

@@ -191,7 +191,7 @@ impl World {
         if self.random.random_ratio(1, 30) {
             self.store.fails.store(true, Ordering::Relaxed);
         }
-        match self.random.random_range(0..112) {
+        match self.random.random_range(0..114) {
             0..10 => self.start(),
             10..22 => self.signal(),
             22..24 => self.cancel(),
@@ -207,7 +207,8 @@ impl World {
             97 => self.poison(),
             98 => self.terminate_poisoned(),
             99 => self.crash(),
-            _ => self.ask(),
+            100..112 => self.ask(),
+            _ => self.run_short_of_memory(),
         }
         self.collect_parked();
         self.collect_answers(false);
@@ -547,6 +548,7 @@ fn nothing_acknowledged_is_lost_and_each_seed_repeats() {
         "crash",
         "lease lost",
         "poisoned",
+        "update forgotten",
         "terminated by hand: ok",
         "ChildWorkflowExecutionCompleted",
         ": accepted",

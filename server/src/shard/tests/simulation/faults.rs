@@ -68,6 +68,19 @@ impl World {
         assert!(self.shard.set_aside.contains_key(&seq), "run {seq} is damaged, and in use");
     }
 
+    /// Somebody gives up, and memory has room for nothing that can be done without.
+    pub(super) fn run_short_of_memory(&mut self) {
+        self.lose_asker();
+        let unsent =
+            |world: &Self| world.shard.runs.iter().filter(|(_, slot)| slot.run.has_unsent_updates()).count();
+        let before = unsent(self);
+        self.shard.runs.set_cache_bytes(0);
+        self.shard.evict();
+        self.shard.runs.set_cache_bytes(usize::MAX);
+        self.log.push_str(if unsent(self) < before { "update forgotten\n" } else { "short of memory\n" });
+        self.settle();
+    }
+
     /// Somebody looks after the runs that are set aside.
     pub(super) fn terminate_poisoned(&mut self) {
         let waiting = self.shard.set_aside.values().filter(|run| !run.closed).map(|run| run.seq);

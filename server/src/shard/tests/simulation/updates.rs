@@ -116,6 +116,14 @@ impl World {
         }
     }
 
+    /// Whoever waits for an update is gone, for now.
+    pub(super) fn lose_asker(&mut self) {
+        if !self.updates.askers.is_empty() {
+            let index = self.random.random_range(0..self.updates.askers.len());
+            self.updates.askers[index].answer = None;
+        }
+    }
+
     /// Those who have an answer take it; those who have heard nothing may ask again.
     pub(super) fn collect_answers(&mut self, again: bool) {
         let mut index = 0;
