@@ -57,15 +57,23 @@ impl Execution {
             let activity = type_of(activity).to_owned();
             return Some(Hindrance::ActivityUnknown { activity, said: failure.message.clone() });
         }
-        let waits_for_nothing_else = self.state.workflow_task.is_none()
-            && self.pending.is_only_activities()
-            && activities().all(fails_for_ever);
-        let activity = activities().next().filter(|_| waits_for_nothing_else)?;
+        let all_fail = self.awaits_only_activities() && activities().all(fails_for_ever);
+        let activity = activities().next().filter(|_| all_fail)?;
         Some(Hindrance::ActivityFails {
             activity: type_of(activity).to_owned(),
             attempts: activity.state.attempt - 1,
             said: text(activity.state.last_failure.as_ref()),
         })
+    }
+
+    fn awaits_only_activities(&self) -> bool {
+        self.state.workflow_task.is_none() && self.pending.is_only_activities()
+    }
+
+    /// Whether it waits for nothing but activities that come to nothing; so does the code of its updates, then.
+    pub fn awaits_only_hindered_activities(&self) -> bool {
+        let is_hindered = |activity: &Activity| unknown(activity).is_some() || fails_for_ever(activity);
+        self.awaits_only_activities() && self.pending.activities.values().all(is_hindered)
     }
 
     /// The tasks of which one must find a worker before anything can happen in the run; none if it may go on without.

@@ -278,6 +278,11 @@ impl Execution {
         self.updates_in_all() >= SUGGEST_TOTAL
     }
 
+    /// Some updates are not accepted yet.
+    pub fn has_requested_updates(&self) -> bool {
+        !self.requested.is_empty()
+    }
+
     /// Some updates are in memory only, and no worker has them.
     pub fn has_unsent_updates(&self) -> bool {
         self.requested.has_unsent()

@@ -1,5 +1,5 @@
-//! Runs for whose tasks there seems to be no worker, and since when. In real time, whatever clock the shard has: it is
-//! people and processes that are waited for.
+//! Runs that don't seem to go on, and since when. In real time, whatever clock the shard has: it is people and processes that
+//! are waited for.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,9 +10,18 @@ const PATIENCE: i64 = SECOND;
 /// Looking costs something for each run that is waited for; a busy shard looks this often at most.
 const PAUSE: i64 = SECOND / 100;
 
+/// Why a run may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Suspicion {
+    /// There is no worker for its tasks.
+    NoWorker,
+    /// An activity or a child of it doesn't go on. Nobody knows whether its updates wait for that.
+    Hindered,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    since: BTreeMap<i64, Time>,
+    since: BTreeMap<(i64, Suspicion), Time>,
     looked: Time,
     next: Option<Time>,
 }
@@ -36,17 +45,17 @@ impl Suspects {
         self.next = None;
     }
 
-    /// These runs have nobody, and all others have somebody.
-    pub(super) fn keep(&mut self, runs: impl IntoIterator<Item = i64>, now: Time) {
+    /// These runs are suspected, and no others.
+    pub(super) fn keep(&mut self, runs: impl IntoIterator<Item = (i64, Suspicion)>, now: Time) {
         let before = std::mem::take(&mut self.since);
-        self.since = runs.into_iter().map(|seq| (seq, before.get(&seq).copied().unwrap_or(now))).collect();
+        self.since = runs.into_iter().map(|of| (of, before.get(&of).copied().unwrap_or(now))).collect();
         let given_up = self.since.values().map(|since| since.after(PATIENCE));
         self.next = given_up.filter(|at| *at > now).min();
     }
 
-    /// Whether nobody has come for the run for as long as it is reasonable to wait.
-    pub(super) fn is_given_up(&self, seq: i64, now: Time) -> bool {
-        self.since.get(&seq).is_some_and(|since| now.since(*since) >= PATIENCE)
+    /// Whether the run has been suspected for as long as it is reasonable to wait.
+    pub(super) fn is_given_up(&self, seq: i64, of: Suspicion, now: Time) -> bool {
+        self.since.get(&(seq, of)).is_some_and(|since| now.since(*since) >= PATIENCE)
     }
 
     /// How long until there is something to look at.
@@ -62,17 +71,20 @@ mod tests {
 
     #[test]
     fn a_run_is_given_up_when_nobody_came_for_a_while() {
+        use Suspicion::{Hindered, NoWorker};
         let mut suspects = Suspects::default();
         let at = |millis: i64| Time(10 * SECOND + millis * 1_000_000);
         assert!(suspects.is_time(at(0)));
-        suspects.keep([1, 2], at(0));
+        suspects.keep([(1, NoWorker), (2, NoWorker)], at(0));
         assert_eq!(suspects.patience(at(400)), Some(Duration::from_millis(600)));
-        assert!(!suspects.is_given_up(1, at(999)) && suspects.is_given_up(1, at(1_000)));
+        let is_given_up = |suspects: &Suspects, seq, millis| suspects.is_given_up(seq, NoWorker, at(millis));
+        assert!(!is_given_up(&suspects, 1, 999) && is_given_up(&suspects, 1, 1_000));
+        assert!(!suspects.is_given_up(1, Hindered, at(1_000)), "that is another matter");
         // Somebody came for the second, and went again.
-        suspects.keep([1], at(500));
-        suspects.keep([1, 2], at(900));
-        assert!(suspects.is_given_up(1, at(1_000)) && !suspects.is_given_up(2, at(1_000)));
-        suspects.keep([1, 2], at(1_000));
+        suspects.keep([(1, NoWorker)], at(500));
+        suspects.keep([(1, NoWorker), (2, NoWorker)], at(900));
+        assert!(is_given_up(&suspects, 1, 1_000) && !is_given_up(&suspects, 2, 1_000));
+        suspects.keep([(1, NoWorker), (2, NoWorker)], at(1_000));
         assert_eq!(suspects.patience(at(1_000)), Some(Duration::from_millis(900)), "the first is known");
         suspects.rest();
         assert_eq!(suspects.patience(at(1_000)), None);

@@ -96,8 +96,8 @@ pub(super) enum Ending<'a> {
     TakenBack,
     Deleted,
     SetAside(&'a SetAside),
-    /// It will not come to what they wait for; the error says why.
-    Hopeless(&'a ServiceError),
+    /// It will not come to what these wait for; the error says why.
+    Hopeless(&'a ServiceError, Waits),
     /// The shard works no more.
     Stopped,
 }
@@ -106,7 +106,7 @@ impl Ending<'_> {
     /// What is said to whom; `None`: they go on waiting.
     fn word_for(self, awaited: &Awaited) -> Option<Result<Heard, ServiceError>> {
         match (self, awaited) {
-            (Self::Closed, Awaited::Answer(_)) | (Self::Hopeless(_), Awaited::Event(_)) => None,
+            (Self::Closed, Awaited::Answer(_)) | (Self::Hopeless(..), Awaited::Event(_)) => None,
             (Self::Closed | Self::TakenBack | Self::Stopped, Awaited::Event(_) | Awaited::Close)
             | (Self::Closed | Self::TakenBack, Awaited::Update { .. }) => Some(Ok(Heard::Changed)),
             (Self::TakenBack, Awaited::Answer(_)) => {
@@ -117,9 +117,9 @@ impl Ending<'_> {
                 Self::Deleted,
                 Awaited::Event(_) | Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. },
             ) => Some(Err(ServiceError::not_found("workflow not found for this ID"))),
-            (Self::Hopeless(error), Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. }) => {
-                Some(Err(error.clone()))
-            }
+            (Self::Hopeless(error, of), Awaited::Close) => of.close.then(|| Err(error.clone())),
+            (Self::Hopeless(error, of), Awaited::Answer(_)) => of.answer.then(|| Err(error.clone())),
+            (Self::Hopeless(error, of), Awaited::Update { .. }) => of.update.then(|| Err(error.clone())),
             (
                 Self::SetAside(set_aside),
                 Awaited::Event(_) | Awaited::Close | Awaited::Answer(_) | Awaited::Update { .. },
@@ -134,6 +134,10 @@ pub(super) struct Waits {
     pub close: bool,
     pub answer: bool,
     pub update: bool,
+}
+
+impl Waits {
+    pub(super) const EVERYTHING: Self = Self { close: true, answer: true, update: true };
 }
 
 #[derive(Debug)]
@@ -402,13 +406,20 @@ mod tests {
                 ["event looks again", "close looks again", "answer Unavailable", "update Unavailable"],
             ),
             (
-                Ending::Hopeless(&ServiceError::failed_precondition("no worker")),
+                Ending::Hopeless(&ServiceError::failed_precondition("no worker"), Waits::EVERYTHING),
                 [
                     "event waits",
                     "close FailedPrecondition",
                     "answer FailedPrecondition",
                     "update FailedPrecondition",
                 ],
+            ),
+            (
+                Ending::Hopeless(
+                    &ServiceError::failed_precondition("no such activity"),
+                    Waits { close: true, ..Waits::default() },
+                ),
+                ["event waits", "close FailedPrecondition", "answer waits", "update waits"],
             ),
         ] {
             let (mut waiters, mut answers) = one_of_each();

@@ -16,6 +16,7 @@ use crate::{
     shard::{
         clock::Clock,
         runs::Target,
+        suspects::Suspicion,
         tasks::queue_key,
         waiters::{Ending, Waits},
     },
@@ -49,12 +50,18 @@ impl Shard {
         if is_virtual {
             without_worker.extend(self.left_behind(&concerned));
         }
-        self.suspects.keep(without_worker, real);
-        let told: Vec<_> =
-            waiting.iter().filter_map(|(seq, of)| Some((*seq, self.why_not(*seq, *of, real)?))).collect();
-        for (seq, message) in told {
+        let hindered = waiting.iter().filter(|(seq, of)| of.update && self.may_hinder_updates(**seq, real));
+        let hindered = hindered.map(|(seq, _)| (*seq, Suspicion::Hindered));
+        let without_worker = without_worker.into_iter().map(|seq| (seq, Suspicion::NoWorker));
+        let suspected: Vec<_> = without_worker.chain(hindered).collect();
+        self.suspects.keep(suspected, real);
+        let told: Vec<_> = waiting
+            .iter()
+            .flat_map(|(seq, of)| self.why_not(*seq, *of, real).map(|why| (*seq, why)))
+            .collect();
+        for (seq, (of, message)) in told {
             let error = ServiceError::failed_precondition(message);
-            self.waiters.end(seq, Ending::Hopeless(&error));
+            self.waiters.end(seq, Ending::Hopeless(&error, of));
         }
     }
 
@@ -81,17 +88,36 @@ impl Shard {
 
     /// A run whose workflow task no virtual clock need wait for.
     pub(super) fn leads_nowhere(&self, seq: i64) -> bool {
-        self.shared.fail_fast && self.suspects.is_given_up(seq, Clock::real())
+        self.shared.fail_fast && self.suspects.is_given_up(seq, Suspicion::NoWorker, Clock::real())
     }
 
-    /// What those are told who wait for the run.
-    fn why_not(&self, seq: i64, of: Waits, real: Time) -> Option<String> {
-        let slot = self.runs.get(seq)?;
-        match slot.run.hindrance() {
-            Some(hindrance) => Some(told(&slot.run, &hindrance)),
-            None if self.suspects.is_given_up(seq, real) => self.no_worker(&slot.run, of),
-            None => self.hindered_child(&slot.run, real),
-        }
+    /// What those are told who wait for the run, and for what of it. Whoever is told two things hears the first.
+    fn why_not(&self, seq: i64, of: Waits, real: Time) -> impl Iterator<Item = (Waits, String)> + use<> {
+        let Some(slot) = self.runs.get(seq) else { return [None, None].into_iter().flatten() };
+        let run = &slot.run;
+        let no_worker = self.suspects.is_given_up(seq, Suspicion::NoWorker, real);
+        let no_worker = no_worker.then(|| self.no_worker(run, of)).flatten();
+        let no_worker = no_worker.map(|message| (Waits::EVERYTHING, message));
+        // A worker answers queries all the same, and the code of an update may wait for something else.
+        let update = run.awaits_only_hindered_activities()
+            || self.suspects.is_given_up(seq, Suspicion::Hindered, real);
+        let of = Waits { close: true, answer: false, update };
+        let why = match run.hindrance() {
+            Some(hindrance @ Hindrance::TaskFails { .. }) => {
+                [Some((Waits::EVERYTHING, told(run, &hindrance))), None]
+            }
+            Some(hindrance) => [Some((of, told(run, &hindrance))), no_worker],
+            None => [no_worker, self.hindered_child(run, real).map(|message| (of, message))],
+        };
+        why.into_iter().flatten()
+    }
+
+    /// Whether something has come to nothing that updates of the run may wait for: those that a worker has accepted.
+    fn may_hinder_updates(&self, seq: i64, real: Time) -> bool {
+        let Some(slot) = self.runs.get(seq) else { return false };
+        let run = &slot.run;
+        !run.has_requested_updates()
+            && (run.hindrance().is_some() || self.hindered_child(run, real).is_some())
     }
 
     /// The runs that are in memory of the children of a run, and of theirs.
@@ -124,7 +150,8 @@ impl Shard {
         let children = self.newest_runs(run, &run.children());
         let why = children.iter().find_map(why).or_else(|| {
             let awaited = self.newest_runs(run, &run.awaits_children());
-            let all = awaited.iter().all(|seq| self.suspects.is_given_up(*seq, real));
+            let is_given_up = |seq: &i64| self.suspects.is_given_up(*seq, Suspicion::NoWorker, real);
+            let all = awaited.iter().all(is_given_up);
             let first = awaited.first().filter(|_| all)?;
             self.no_worker(&self.runs.get(*first)?.run, Waits::default())
         })?;

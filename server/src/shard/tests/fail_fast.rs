@@ -1,12 +1,17 @@
 //! Those who wait in vain are told so, in test environments; the runs go on.
 
+use std::time::Instant;
+
 use durably_proto::temporal::api::{
-    enums::v1::WorkflowTaskFailedCause,
+    enums::v1::{UpdateWorkflowExecutionLifecycleStage, WorkflowTaskFailedCause},
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
     update::v1::{Input, Meta, Request},
 };
 
-use super::*;
+use super::{
+    updates::{accept, ask},
+    *,
+};
 use crate::shard::{clock::Clock, lease::Tenure, placement::shard_of};
 
 fn failing_fast(clock: ClockKind) -> Executions {
@@ -143,6 +148,79 @@ async fn an_update_that_no_worker_takes_ends() {
     .unwrap();
     let told = on.update(&namespace(), update()).await.unwrap_err().to_string();
     assert!(told.contains("task queue `tq` has none that takes workflows"), "{told}");
+}
+
+/// A workflow that waits for what its first task asks for, the activity among it, which its worker doesn't know.
+async fn with_unknown_activity(on: &Executions, commands: Vec<Command>) {
+    on.start_workflow(&namespace(), start_request("w"), false).await.unwrap();
+    let task = poll_by(on, "tq", "worker").await;
+    respond(on, &task, commands).await.unwrap();
+    serve(on, "tq", "worker").await.unwrap();
+    fail_activity(on).await;
+    let told = wait(on, "w").await;
+    assert!(told.contains("which its worker does not have"), "{told}");
+}
+
+#[tokio::test]
+async fn updates_and_queries_go_on_beside_an_activity_that_no_worker_has() {
+    let on = failing_fast(ClockKind::System);
+    with_unknown_activity(&on, vec![schedule_activity("1")]).await;
+    let asked = ask(&on, "w");
+    // Whoever waits for the result is told; so the shard has looked at this one too.
+    wait(&on, "w").await;
+    let task = poll_by(&on, "tq", "worker").await;
+    accept(&on, &task).await;
+    let came = asked.await.unwrap();
+    assert_eq!(came.stage(), UpdateWorkflowExecutionLifecycleStage::Accepted);
+
+    let query = QueryWorkflowRequest {
+        execution: Some(WorkflowExecution { workflow_id: "w".into(), run_id: String::new() }),
+        query: Some(WorkflowQuery { query_type: "state".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let namespace = namespace();
+    let (answer, ()) = tokio::join!(on.query(&namespace, query), async {
+        wait(&on, "w").await;
+        let task = poll_by(&on, "tq", "worker").await;
+        let answer = RespondQueryTaskCompletedRequest {
+            task_token: task.task_token.clone(),
+            completed_type: QueryResultType::Answered as i32,
+            query_result: payloads("fine"),
+            ..Default::default()
+        };
+        on.respond_query_task_completed(&namespace, answer).await.unwrap();
+    });
+    assert_eq!(answer.unwrap().query_result, payloads("fine"));
+}
+
+/// How long it takes from a worker's acceptance of an update until its caller is told that it won't end.
+async fn accepted_in_vain(commands: Vec<Command>) -> Duration {
+    let on = failing_fast(ClockKind::System);
+    with_unknown_activity(&on, commands).await;
+    let request = UpdateWorkflowExecutionRequest { wait_policy: None, ..updates::update("w") };
+    let namespace = namespace();
+    let asked = on.update(&namespace, request);
+    let (told, accepted) = tokio::join!(asked, async {
+        let task = poll_by(&on, "tq", "worker").await;
+        let accepted = Instant::now();
+        accept(&on, &task).await;
+        accepted
+    });
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("activity charge, which its worker does not have"), "{told}");
+    accepted.elapsed()
+}
+
+#[tokio::test]
+async fn an_update_that_may_wait_for_something_else_is_given_time() {
+    let timer = start_timer("t", 3_600 * SECOND);
+    let patience = accepted_in_vain(vec![schedule_activity("1"), timer]).await;
+    assert!(patience >= Duration::from_millis(900), "{patience:?}");
+}
+
+#[tokio::test]
+async fn an_update_that_can_wait_for_nothing_else_ends() {
+    accepted_in_vain(vec![schedule_activity("1")]).await;
 }
 
 #[tokio::test]
