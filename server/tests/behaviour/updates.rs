@@ -247,6 +247,51 @@ async fn a_workflow_is_started_for_its_update_or_used_as_the_policy_says() {
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
 }
 
+fn started_by(request_id: &str, mut request: ExecuteMultiOperationRequest) -> ExecuteMultiOperationRequest {
+    if let Some(operation::Operation::StartWorkflow(start)) = &mut request.operations[0].operation {
+        start.request_id = request_id.into();
+    }
+    request
+}
+
+#[tokio::test]
+async fn a_repeated_start_for_an_update_joins_what_it_started() {
+    use WorkflowIdConflictPolicy::{Fail, TerminateExisting};
+    let harness = Harness::start().await;
+    let request = started_by("once", start_and_update("w", "u", Fail));
+    let asked = both(&harness, request.clone());
+    admitted(&harness, "w", "u").await;
+    let again = both(&harness, request);
+    let task = harness.workflow_task().await;
+    assert_eq!(task.messages.len(), 1);
+    // The workflow ignores the update, and goes on in another run: that is asked.
+    harness.complete(&task, vec![continue_as_new("next")]).await;
+    let next = harness.workflow_task().await;
+    answer(&harness, &next, vec![accepted(&next, 0), responded(&next, 0, "by the next run")]).await;
+    let first_run = task.workflow_execution.unwrap().run_id;
+    for asked in [asked, again] {
+        let (start, updated) = asked.await.unwrap().unwrap();
+        assert!(start.started);
+        assert_eq!(start.run_id, first_run);
+        assert_eq!(updated.update_ref.unwrap().workflow_execution, next.workflow_execution);
+        assert_eq!(outcome_of(updated.outcome), "by the next run");
+    }
+
+    // Whoever has heard nothing of all that repeats the start, which must not end what it has started.
+    let late = both(&harness, started_by("once", start_and_update("w", "v", TerminateExisting)));
+    let task = harness.workflow_task().await;
+    assert_eq!(task.workflow_execution, next.workflow_execution);
+    answer(&harness, &task, vec![accepted(&task, 0), responded(&task, 0, "late")]).await;
+    let (start, updated) = late.await.unwrap().unwrap();
+    assert!(start.started);
+    assert_eq!(outcome_of(updated.outcome), "late");
+    harness.signal("w", "end", "").await;
+    harness.advance(vec![complete_workflow("done")]).await;
+    let over = both(&harness, started_by("once", start_and_update("w", "x", TerminateExisting)));
+    let over = over.await.unwrap().unwrap_err();
+    assert_eq!((over.code(), operations(&over)), (Code::NotFound, vec![Code::Ok, Code::NotFound]));
+}
+
 /// A history that takes more than one answer ends with the task's own events, though they are not written yet.
 #[tokio::test]
 async fn a_long_history_is_whole_for_a_worker_that_begins_anew() {

@@ -2,7 +2,7 @@
 
 use durably_proto::temporal::api::update::v1::Request;
 
-use super::Shard;
+use super::{Shard, runs::ReadError};
 use crate::{
     ServiceError,
     engine::{Admission, Input, Output, Terms, UpdateStage, admit},
@@ -82,19 +82,39 @@ impl Shard {
         let Some(seq) = self.in_the_way(target)? else { return Ok(None) };
         let run = self.run(seq)?;
         let admission = admit(Some((run.status(), run.start_request_id())), Terms::of(&call.request, false));
-        let may_be_used = run.is_open() && matches!(admission, Admission::UseExisting | Admission::Repeated);
+        let may_be_used = run.is_open() && admission == Admission::UseExisting;
+        let is_own = admission == Admission::Repeated
+            || (!may_be_used && self.follows_start(seq, &call.request.request_id)?);
+        let run = self.run(seq)?;
         let has_it = match run.update_stage(update_id) {
             Some(UpdateStage::Completed(_)) => true,
             Some(UpdateStage::Admitted | UpdateStage::Accepted) => run.is_open(),
             None => false,
         };
-        Ok((may_be_used || has_it).then(|| Started {
+        Ok((may_be_used || is_own || has_it).then(|| Started {
             run_id: run.key().run_id.to_string(),
             first_execution_run_id: run.start_attributes().first_execution_run_id.clone(),
-            is_new: admission == Admission::Repeated,
+            is_new: is_own,
             status: run.status(),
             eager: None,
         }))
+    }
+
+    /// Whether the run continues one that this very start began, which is repeated then: the workflow may have gone on in
+    /// another run before its update came.
+    fn follows_start(&mut self, seq: i64, start_request_id: &str) -> Result<bool, ServiceError> {
+        let run = self.run(seq)?;
+        let (key, first_run_id) = (run.key(), &run.start_attributes().first_execution_run_id);
+        if start_request_id.is_empty() || *key.run_id == **first_run_id {
+            return Ok(false);
+        }
+        let first = Target::named(&key.namespace_id, &key.workflow_id, first_run_id);
+        match self.seek(&first) {
+            Ok(Some(first)) => Ok(self.run(first)?.start_request_id() == start_request_id),
+            // Retention has deleted it, or it cannot be read.
+            Ok(None) | Err(ReadError::SetAside(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn await_update(

@@ -24,7 +24,7 @@ use crate::{
         events::fetch,
         reply::Reply,
         runs::Target,
-        start::StartCall,
+        start::{StartCall, Started},
         waiters::{Heard, UpdateStatus, WaitStage},
         work::Work,
     },
@@ -111,6 +111,8 @@ impl Executions {
         let asked = Box::new(update.request.unwrap_or_default());
         let update_id = id_of(&asked);
         let shard = self.shard_index(&start.workflow_id);
+        // What is said of the start, once this call has made it: the update may be of a run that follows.
+        let mut own = None;
         loop {
             let (namespace_id, request) = (namespace.id.as_str().into(), asked.clone());
             let call = StartCall { request: start.clone(), signal: None, in_process: false };
@@ -120,17 +122,21 @@ impl Executions {
                 Work::StartWithUpdate { namespace_id, call, request, stage, started, reply }
             };
             let started = self.call(shard, work).await.map_err(start_failed)?;
-            let start_failed = |error| {
-                update_failed(if started.is_new { Operation::Done } else { Operation::Aborted }, error)
-            };
             let run =
                 WorkflowExecution { workflow_id: start.workflow_id.clone(), run_id: started.run_id.clone() };
+            let started = start_response(started);
+            if started.started {
+                own.get_or_insert_with(|| started.clone());
+            }
+            let is_own = own.is_some();
+            let start_failed =
+                |error| update_failed(if is_own { Operation::Done } else { Operation::Aborted }, error);
             let came = match timeout_at(until, answer).await {
                 Ok(Ok(Ok(Heard::Changed))) => continue,
+                // As with an update alone, the run that follows is asked.
+                Ok(Ok(Err(error))) if matches!(error.kind(), ErrorKind::WorkflowClosing) => continue,
                 // The workflow ended meanwhile, as one that this call has not started; the call can start another.
-                Ok(Ok(Err(error))) if !started.is_new && has_ended(&error) && Instant::now() < until => {
-                    continue;
-                }
+                Ok(Ok(Err(error))) if !is_own && has_ended(&error) && Instant::now() < until => continue,
                 Ok(Ok(Ok(Heard::Update(status)))) => self.came(status).await.map_err(start_failed)?,
                 Ok(Ok(Ok(Heard::Answered(_)))) => return Err(not_an_update()),
                 Ok(Ok(Err(error))) => return Err(start_failed(error)),
@@ -140,15 +146,8 @@ impl Executions {
                     self.so_far(target, update_id.clone()).await.map_err(start_failed)?
                 }
             };
-            let started = StartWorkflowExecutionResponse {
-                run_id: started.run_id,
-                first_execution_run_id: started.first_execution_run_id,
-                started: started.is_new,
-                status: started.status as i32,
-                ..Default::default()
-            };
             let responses = vec![
-                response::Response::StartWorkflow(started),
+                response::Response::StartWorkflow(own.unwrap_or(started)),
                 response::Response::UpdateWorkflow(updated(update_id, came)),
             ];
             let responses = responses.into_iter().map(|response| Response { response: Some(response) });
@@ -213,6 +212,16 @@ fn id_of(request: &Request) -> String {
     request.meta.as_ref().map_or_else(String::new, |meta| meta.update_id.clone())
 }
 
+fn start_response(started: Started) -> StartWorkflowExecutionResponse {
+    StartWorkflowExecutionResponse {
+        run_id: started.run_id,
+        first_execution_run_id: started.first_execution_run_id,
+        started: started.is_new,
+        status: started.status as i32,
+        ..Default::default()
+    }
+}
+
 fn updated(update_id: String, came: Came) -> UpdateWorkflowExecutionResponse {
     let Came { run, stage, outcome } = came;
     UpdateWorkflowExecutionResponse {
@@ -224,7 +233,7 @@ fn updated(update_id: String, came: Came) -> UpdateWorkflowExecutionResponse {
 }
 
 fn has_ended(error: &ServiceError) -> bool {
-    matches!(error.kind(), ErrorKind::WorkflowClosing | ErrorKind::NotFound)
+    matches!(error.kind(), ErrorKind::NotFound)
 }
 
 fn start_failed(error: ServiceError) -> ServiceError {
