@@ -184,7 +184,12 @@ impl Executions {
             UpdateStage::Completed(UpdateOutcome::In(event_id)) => {
                 let events = self
                     .read_while_wanted(move |store, _| {
-                        fetch(store, seq, &[event_id].into()).map_err(ServiceError::from)
+                        let events = fetch(store, seq, &[event_id].into())?;
+                        if events.is_empty() && store.run(seq)?.is_none() {
+                            // Retention has deleted the run meanwhile.
+                            return Err(ServiceError::not_found("workflow not found for this ID"));
+                        }
+                        Ok(events)
                     })
                     .await?;
                 let outcome = events.into_iter().find_map(outcome_in).ok_or_else(|| {
@@ -250,4 +255,21 @@ fn update_failed(start: Operation, error: ServiceError) -> ServiceError {
 
 fn not_an_update() -> ServiceError {
     ServiceError::internal("an update was answered as something else")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::RunKey, shard::ExecutionsOptions};
+
+    #[tokio::test]
+    async fn the_outcome_of_an_update_goes_with_its_run() {
+        let on = Executions::open(ExecutionsOptions::default()).await.unwrap();
+        // As the shard has said it before retention deleted the run.
+        let run = RunKey { namespace_id: "ns".into(), workflow_id: "w".into(), run_id: "r".into() };
+        let stage = UpdateStage::Completed(UpdateOutcome::In(5));
+        let error = on.came(UpdateStatus { seq: 7, run, stage }).await.err().unwrap();
+        assert!(matches!(error.kind(), ErrorKind::NotFound), "{error:?}");
+        on.shutdown().await;
+    }
 }
