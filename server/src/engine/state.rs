@@ -170,8 +170,12 @@ pub struct RunningTask {
     pub in_process: bool,
     #[prost(int64, tag = "9")]
     pub history_bytes: i64,
+    /// What releases before the next field wrote has no reasons.
     #[prost(bool, tag = "10")]
     pub suggest_continue_as_new: bool,
+    /// `SuggestContinueAsNewReason`s.
+    #[prost(int32, repeated, tag = "11")]
+    pub suggest_reasons: Vec<i32>,
 }
 
 /// Where the worker that holds the run in its cache polls.

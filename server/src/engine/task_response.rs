@@ -3,10 +3,7 @@
 use durably_proto::temporal::api::{
     common::v1::WorkflowExecution,
     enums::v1::TaskQueueKind,
-    history::v1::{
-        History, HistoryEvent, WorkflowTaskScheduledEventAttributes, WorkflowTaskStartedEventAttributes,
-        history_event::Attributes,
-    },
+    history::v1::{History, HistoryEvent, WorkflowTaskScheduledEventAttributes, history_event::Attributes},
     taskqueue::v1::TaskQueue,
     workflowservice::v1::{PollActivityTaskQueueResponse, PollWorkflowTaskQueueResponse},
 };
@@ -17,6 +14,7 @@ use super::{
     activity::Activity,
     event,
     state::{ActivityPhase, RunningTask, TaskToken, WorkflowTask},
+    workflow_task::started,
 };
 
 impl Execution {
@@ -101,18 +99,7 @@ impl Execution {
                     attempt: running.scheduled.attempt,
                 }),
             ),
-            transient(
-                running.started_event_id,
-                running.started_time,
-                Attributes::WorkflowTaskStartedEventAttributes(WorkflowTaskStartedEventAttributes {
-                    scheduled_event_id: running.scheduled.scheduled_event_id,
-                    identity: running.identity.clone(),
-                    request_id: running.request_id.clone(),
-                    suggest_continue_as_new: running.suggest_continue_as_new,
-                    history_size_bytes: running.history_bytes,
-                    ..Default::default()
-                }),
-            ),
+            transient(running.started_event_id, running.started_time, started(running)),
         ]
     }
 

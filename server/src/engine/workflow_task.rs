@@ -177,57 +177,45 @@ impl Execution {
             scheduled.speculative = false;
             scheduled.scheduled_event_id = self.push_task_scheduled(cx);
         }
-        let history_bytes = self.state.history_bytes;
-        let events = self.state.next_event_id;
-        let mut reasons = Vec::new();
-        if history_bytes > SUGGEST_BYTES {
-            reasons.push(SuggestContinueAsNewReason::HistorySizeTooLarge as i32);
-        }
-        if events > SUGGEST_EVENTS {
-            reasons.push(SuggestContinueAsNewReason::TooManyHistoryEvents as i32);
-        }
-        if self.suggests_fewer_updates() {
-            reasons.push(SuggestContinueAsNewReason::TooManyUpdates as i32);
-        }
-        let suggest_continue_as_new = !reasons.is_empty();
+        let suggest_reasons = self.reasons_to_continue_as_new();
         let speculative = scheduled.speculative;
-        let started_event_id = if scheduled.is_unwritten() {
-            scheduled.scheduled_event_id + 1
-        } else {
-            let attributes = WorkflowTaskStartedEventAttributes {
-                scheduled_event_id: scheduled.scheduled_event_id,
-                identity: poller.identity.clone(),
-                request_id: poller.request_id.clone(),
-                suggest_continue_as_new,
-                suggest_continue_as_new_reasons: reasons,
-                history_size_bytes: history_bytes,
-                ..Default::default()
-            };
-            self.push(Attributes::WorkflowTaskStartedEventAttributes(attributes), cx)
-        };
         let mut started_time = cx.now.0;
         if speculative {
             started_time = started_time.max(self.last_speculation + 1);
             self.last_speculation = started_time;
         }
-        let running = RunningTask {
+        let mut running = RunningTask {
             deadline: cx.now.after(self.task_timeout()).0,
+            started_event_id: scheduled.scheduled_event_id + 1,
             scheduled,
-            started_event_id,
             started_time,
             identity: poller.identity,
             request_id: poller.request_id,
             epoch: cx.epoch,
             in_process: poller.in_process,
-            history_bytes,
-            suggest_continue_as_new,
+            history_bytes: self.state.history_bytes,
+            suggest_continue_as_new: !suggest_reasons.is_empty(),
+            suggest_reasons,
         };
+        if !running.scheduled.is_unwritten() {
+            running.started_event_id = self.push(started(&running), cx);
+        }
         self.state.workflow_task = Some(WorkflowTask::AwaitingCompletion(running.clone()));
         self.task_undelivered = false;
         if !speculative {
             self.changed_in_memory();
         }
         running
+    }
+
+    fn reasons_to_continue_as_new(&self) -> Vec<i32> {
+        use SuggestContinueAsNewReason::{HistorySizeTooLarge, TooManyHistoryEvents, TooManyUpdates};
+        let reasons = [
+            (self.state.history_bytes > SUGGEST_BYTES, HistorySizeTooLarge),
+            (self.state.next_event_id > SUGGEST_EVENTS, TooManyHistoryEvents),
+            (self.suggests_fewer_updates(), TooManyUpdates),
+        ];
+        reasons.into_iter().filter(|(applies, _)| *applies).map(|(_, reason)| reason as i32).collect()
     }
 
     pub(super) fn task_timeout(&self) -> Nanos {
@@ -514,4 +502,17 @@ impl Execution {
             task.sticky_deadline = None;
         }
     }
+}
+
+/// What the started event of a task says, whether it is written at once, with the task's completion, or never.
+pub(super) fn started(running: &RunningTask) -> Attributes {
+    Attributes::WorkflowTaskStartedEventAttributes(WorkflowTaskStartedEventAttributes {
+        scheduled_event_id: running.scheduled.scheduled_event_id,
+        identity: running.identity.clone(),
+        request_id: running.request_id.clone(),
+        suggest_continue_as_new: running.suggest_continue_as_new,
+        suggest_continue_as_new_reasons: running.suggest_reasons.clone(),
+        history_size_bytes: running.history_bytes,
+        ..Default::default()
+    })
 }

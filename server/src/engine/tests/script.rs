@@ -9,7 +9,10 @@ use durably_proto::temporal::api::{
     common::v1::*,
     enums::v1::*,
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
-    history::v1::{HistoryEvent, WorkflowExecutionStartedEventAttributes},
+    history::v1::{
+        HistoryEvent, WorkflowExecutionStartedEventAttributes, WorkflowTaskStartedEventAttributes,
+        history_event::Attributes,
+    },
     protocol::v1::message::SequencingId,
     query::v1::{WorkflowQuery, WorkflowQueryResult},
     taskqueue::v1::{StickyExecutionAttributes, TaskQueue},
@@ -344,6 +347,18 @@ impl Script {
             }
         }
         self.after(effects, next);
+    }
+
+    /// What the event of the last task's start says, be it written or not.
+    pub(super) fn last_start(&self) -> WorkflowTaskStartedEventAttributes {
+        let run = self.run.as_ref().expect("a started run");
+        let events = run.events(1, i64::MAX).0.into_iter();
+        let starts = events.chain(run.unwritten_events(run.next_event_id() + 2));
+        let said = starts.filter_map(|event| match event.attributes {
+            Some(Attributes::WorkflowTaskStartedEventAttributes(said)) => Some(said),
+            _ => None,
+        });
+        said.last().expect("a task that has started")
     }
 
     fn granted(

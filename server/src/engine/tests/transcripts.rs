@@ -1,6 +1,8 @@
 //! Golden transcripts: whole stories, as text.
 
-use super::script::play;
+use durably_proto::temporal::api::enums::v1::SuggestContinueAsNewReason::{self, TooManyHistoryEvents};
+
+use super::script::{Script, play};
 
 macro_rules! transcript {
     ($name:ident, $script:literal) => {
@@ -330,3 +332,27 @@ transcript!(
      poll
      complete finish"
 );
+
+#[test]
+fn every_start_of_a_task_says_whether_to_continue_as_new() {
+    let mut script = Script::default();
+    let tasks: [(&str, &[&str], &[SuggestContinueAsNewReason]); 4] = [
+        ("the first", &["start", "poll"], &[]),
+        ("one that is written", &["complete", "signals 4100", "poll"], &[TooManyHistoryEvents]),
+        ("its second attempt", &["fail-task", "poll"], &[TooManyHistoryEvents]),
+        ("one for an update", &["complete", "update a", "poll"], &[TooManyHistoryEvents]),
+    ];
+    for (which, lines, reasons) in tasks {
+        for line in lines {
+            script.line(line);
+        }
+        let said = script.last_start();
+        let said_reasons: Vec<_> = said.suggest_continue_as_new_reasons().collect();
+        assert_eq!(
+            (said_reasons.as_slice(), said.suggest_continue_as_new),
+            (reasons, !reasons.is_empty()),
+            "{which}"
+        );
+        assert!(said.history_size_bytes > 0, "{which}");
+    }
+}
