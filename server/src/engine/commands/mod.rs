@@ -132,9 +132,10 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    fn update(reply: Reply) -> Self {
+    /// Of a message that no command names.
+    fn unnamed(offered: Offered) -> Self {
         let extra = Extra { user_metadata: None, markers: Vec::new() };
-        Self { kind: CommandType::ProtocolMessage, offered: Offered::Update(Box::new(reply)), extra }
+        Self { kind: CommandType::ProtocolMessage, offered, extra }
     }
 
     /// Of an update: it leaves no trace.
@@ -187,32 +188,32 @@ fn read_all(commands: Vec<Command>, messages: Vec<Message>) -> Vec<Result<Checke
     let mut all: Vec<_> = commands.into_iter().map(|command| read(command, &mut replies)).collect();
     let is_end = |last: &Result<Checked, Refused>| last.as_ref().is_ok_and(|last| closes(&last.offered));
     let end = all.pop_if(|last| is_end(last));
-    all.extend(replies.into_iter().map(|(_, message)| read_message(message)));
+    all.extend(replies.into_iter().map(|(_, message)| read_message(message).map(Checked::unnamed)));
     all.extend(end);
     all
 }
 
-fn read_message(message: Message) -> Result<Checked, Refused> {
+fn read_message(message: Message) -> Result<Offered, Refused> {
     let reply = Reply::read(message).map_err(|problem| Refused::new(BAD_MESSAGE, problem))?;
-    Ok(Checked::update(reply))
+    Ok(Offered::Update(Box::new(reply)))
+}
+
+/// What the message says that a command names.
+fn read_named(id: &str, messages: &mut Vec<(String, Message)>) -> Result<Offered, Refused> {
+    let place = messages.iter().position(|(of, _)| of == id);
+    let place = place.ok_or_else(|| {
+        Refused::new(BAD_MESSAGE, format!("ProtocolMessageCommand referenced absent message {id}"))
+    })?;
+    read_message(messages.remove(place).1)
 }
 
 const BAD_MESSAGE: Cause = Cause::BadUpdateWorkflowExecutionMessage;
 
 fn read(command: Command, messages: &mut Vec<(String, Message)>) -> Result<Checked, Refused> {
     let attributes = attributes_of(command.command_type, command.attributes)?;
-    if let A::ProtocolMessageCommandAttributes(named) = &attributes {
-        let place = messages.iter().position(|(id, _)| *id == named.message_id).ok_or_else(|| {
-            Refused::new(
-                BAD_MESSAGE,
-                format!("ProtocolMessageCommand referenced absent message {}", named.message_id),
-            )
-        })?;
-        return read_message(messages.remove(place).1);
-    }
     let kind = kind(&attributes);
     let extra = Extra { user_metadata: command.user_metadata, markers: command.event_group_markers };
-    Ok(Checked { kind, offered: offered(attributes)?, extra })
+    Ok(Checked { kind, offered: offered(attributes, messages)?, extra })
 }
 
 /// The attributes of a command, which must be those of its type: whoever reads the one must not do another thing than
@@ -288,8 +289,8 @@ fn bad_attributes(kind: CommandType) -> Cause {
 }
 
 /// The one place that says which kinds are offered. Of the others, the worker's task fails with the cause of bad
-/// attributes.
-fn offered(attributes: A) -> Result<Offered, Refused> {
+/// attributes. `messages`: those that no command has named yet.
+fn offered(attributes: A, messages: &mut Vec<(String, Message)>) -> Result<Offered, Refused> {
     match attributes {
         A::ScheduleActivityTaskCommandAttributes(a) => Ok(Offered::ScheduleActivity(a)),
         A::RequestCancelActivityTaskCommandAttributes(a) => Ok(Offered::RequestCancelActivity(a)),
@@ -305,10 +306,7 @@ fn offered(attributes: A) -> Result<Offered, Refused> {
         A::SignalExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::SignalExternal(a)),
         A::StartChildWorkflowExecutionCommandAttributes(a) => Ok(Offered::StartChild(a)),
         A::RequestCancelExternalWorkflowExecutionCommandAttributes(a) => Ok(Offered::CancelExternal(a)),
-        // Read with its message.
-        A::ProtocolMessageCommandAttributes(_) => {
-            Err(unsupported(BAD_MESSAGE, "commands without their message"))
-        }
+        A::ProtocolMessageCommandAttributes(named) => read_named(&named.message_id, messages),
         A::ScheduleNexusOperationCommandAttributes(_) => {
             Err(unsupported(Cause::BadScheduleNexusOperationAttributes, "Nexus operations"))
         }
