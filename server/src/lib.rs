@@ -30,7 +30,7 @@ mod transport;
 const RESERVED_QUEUES: &str = "/_sys/";
 
 pub use error::OpenError;
-pub use frontend::{Answer, Service};
+pub use frontend::{AnswerMessage, Service};
 pub use options::{ServerOptions, State};
 pub use server::{Handle, Joined, Server, open_or_join};
 pub use store::back_up;

@@ -44,7 +44,7 @@ pub(crate) enum Answer {
     Encoded(Bytes),
     /// As a server in this process made it.
     #[cfg(feature = "embedded")]
-    Message(durably_server::Answer),
+    Message(durably_server::AnswerMessage),
 }
 
 impl Answer {

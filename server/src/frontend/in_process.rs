@@ -20,7 +20,7 @@ use super::{
 use crate::error::ServiceError;
 
 /// The message that answers a call, as the handler made it.
-pub struct Answer(Box<dyn Encode>);
+pub struct AnswerMessage(Box<dyn Encode>);
 
 trait Encode: Any + Send {
     fn encode(&self) -> Bytes;
@@ -32,7 +32,7 @@ impl<M: Message + 'static> Encode for M {
     }
 }
 
-impl Answer {
+impl AnswerMessage {
     /// The message itself; the answer as it was if it is of another type.
     pub fn take<M: Message + 'static>(self) -> Result<M, Self> {
         let encode: &dyn Encode = &*self.0;
@@ -49,10 +49,10 @@ impl Answer {
     }
 }
 
-pub(super) type Answered = BoxFuture<'static, Result<Answer, Status>>;
+pub(super) type Answering = BoxFuture<'static, Result<AnswerMessage, Status>>;
 
 /// How one RPC of the table answers: given when the caller gives up, and the encoded request.
-pub(super) type Handler = fn(Frontend, Option<Instant>, Bytes) -> Answered;
+pub(super) type Handler = fn(Frontend, Option<Instant>, Bytes) -> Answering;
 
 /// Reads the request and has it answered by `handler`.
 pub(super) async fn answer<Request, Response, Handled>(
@@ -61,7 +61,7 @@ pub(super) async fn answer<Request, Response, Handled>(
     encoded: Bytes,
     rpc: &'static str,
     handler: impl FnOnce(Frontend, Caller, Request) -> Handled + Send,
-) -> Result<Answer, Status>
+) -> Result<AnswerMessage, Status>
 where
     Request: Message + Name + Default,
     Response: Message + 'static,
@@ -70,7 +70,7 @@ where
     let request = read(encoded).map_err(|status| explain(&status).unwrap_or(status))?;
     let caller = frontend.accept(Caller { deadline, in_process: true })?;
     let answer = caller.bounded(handler(frontend, caller, request)).await;
-    answer.map(|response| Answer(Box::new(response))).map_err(|error| super::refused(rpc, error))
+    answer.map(|response| AnswerMessage(Box::new(response))).map_err(|error| super::refused(rpc, error))
 }
 
 /// The statuses are those of tonic's server.
@@ -94,7 +94,7 @@ impl Service {
         path: &str,
         request: &Bytes,
         timeout: Duration,
-    ) -> Option<BoxFuture<'static, Result<Answer, Status>>> {
+    ) -> Option<BoxFuture<'static, Result<AnswerMessage, Status>>> {
         let handler = self.handler(path)?;
         Some(handler(self.frontend(), Instant::now().checked_add(timeout), request.clone()))
     }

@@ -44,7 +44,7 @@ use crate::{
     shard::{Executions, PollContext},
 };
 
-pub use in_process::Answer;
+pub use in_process::AnswerMessage;
 use namespaces::Namespaces;
 pub use service::Service;
 

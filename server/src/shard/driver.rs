@@ -277,7 +277,7 @@ impl Shard {
             let Some(work) = self.inbox.clone().take(Some(self.patience())) else { break };
             self.keep_lease();
             self.handle_all(work);
-            if self.shared.store.is_on_disk() && !self.batch.changes.is_empty() {
+            if self.shared.store.commits_are_worth_sharing() && !self.batch.changes.is_empty() {
                 // Whoever is about to send more, and only lacks a processor, still gets into this commit (decision 088).
                 thread::yield_now();
                 let more = self.inbox.empty();

@@ -310,7 +310,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn is_on_disk(&self) -> bool {
+    fn commits_are_worth_sharing(&self) -> bool {
         false
     }
 

@@ -234,8 +234,8 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Damaged`] names a run that can't be written; without it the others can.
     fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
 
-    /// Whether a commit waits for a disk, so that one for many changes is worth waiting for them.
-    fn is_on_disk(&self) -> bool;
+    /// Whether one commit for many changes is worth waiting for them: it is where each waits for a disk (decision 088).
+    fn commits_are_worth_sharing(&self) -> bool;
 
     /// How many shards the state has. A new state gets `of_new` (at least 1), with one transaction: a crash leaves it
     /// new or complete.

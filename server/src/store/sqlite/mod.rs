@@ -219,7 +219,7 @@ impl Store for SqliteStore {
         self.in_use.check_written()
     }
 
-    fn is_on_disk(&self) -> bool {
+    fn commits_are_worth_sharing(&self) -> bool {
         true
     }
 

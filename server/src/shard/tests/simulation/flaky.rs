@@ -58,8 +58,8 @@ impl Store for Flaky {
     fn last_seq(&self) -> Result<i64, StoreError> {
         self.store.last_seq()
     }
-    fn is_on_disk(&self) -> bool {
-        self.store.is_on_disk()
+    fn commits_are_worth_sharing(&self) -> bool {
+        self.store.commits_are_worth_sharing()
     }
 
     fn shards(&self, of_new: u32) -> Result<u32, StoreError> {
