@@ -192,3 +192,34 @@ async fn a_start_with_an_update_starts_once() {
     assert_eq!(sdk.shut_down().await.fatal, None);
     client.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_says_too_much_is_told_with_its_size() {
+    let embedded = Some(EmbeddedOptions { fail_fast: true, ..Default::default() });
+    let options = ConnectOptions { target: "embedded:".to_owned(), embedded, ..Default::default() };
+    let client = Client::connect(options).await.unwrap();
+    let registry = Registry::default().workflow("megaphone", |context| async move {
+        loop {
+            let update = context.update().await;
+            match update.name.as_str() {
+                "close" => return Outcome::Completed(String::new()),
+                "count" => context.succeed(&update, &text(update.arguments.first()).len().to_string()),
+                _ => context.succeed(&update, &"x".repeat(3 << 20)),
+            }
+        }
+    });
+    let options = WorkerOptions { task_queue: "w".to_owned(), workflows: true, ..Default::default() };
+    let sdk = Sdk::start(&client, options, registry);
+    start(&client, "megaphone", "w", "").await;
+    // What is asked may be as large as the limit, though what is said of it would not be within it.
+    let large = "x".repeat((2 << 20) - 60);
+    assert_eq!(update(&client, "w", "u1", "count", &large).await, Ok(large.len().to_string()));
+    let request = update_of("w", "u2", "shout", "", Stage::Completed);
+    let told: Result<UpdateWorkflowExecutionResponse, _> =
+        call(&client, "UpdateWorkflowExecution", &request).await;
+    let (_, told) = told.unwrap_err();
+    assert!(told.contains("workflow `megaphone`: the result of update `u2` takes 3145"), "{told}");
+    assert!(told.contains("bytes; at most 2097152 are allowed"), "{told}");
+    sdk.shut_down().await;
+    client.close().await;
+}

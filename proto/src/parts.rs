@@ -1,9 +1,17 @@
-//! The parts of a command that its author makes as large as they like, in words that the author knows: what the core and the
-//! server hold against the limit on payloads. Every kind of command is here by its name: a new one does not compile.
+//! The parts of a command, or of what is said of an update, that their author makes as large as they like, in words that the
+//! author knows: what the core and the server hold against the limit on payloads. Every kind of command is here by its name: a
+//! new one does not compile.
 
-use prost::Message;
+use prost::{Message, Name};
 
-use crate::temporal::api::command::v1::command::Attributes;
+use crate::{
+    depth,
+    temporal::api::{
+        command::v1::command::Attributes,
+        protocol::v1::Message as ProtocolMessage,
+        update::v1::{Rejection, Response, outcome},
+    },
+};
 
 /// Something of a command, and its encoded size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,4 +112,29 @@ pub fn parts(attributes: &Attributes) -> Vec<Part> {
         | A::ProtocolMessageCommandAttributes(_)
         | A::RequestCancelNexusOperationCommandAttributes(_) => Vec::new(),
     }
+}
+
+/// What a worker says of an update. Its size is that of all that goes with it, which servers hold against the limit. `None`
+/// for what repeats the request, and for what is no message about an update.
+pub fn of_message(message: &ProtocolMessage) -> Option<Part> {
+    let body = message.body.as_ref()?;
+    let update = &message.protocol_instance_id;
+    let what = if says::<Rejection>(message) {
+        format!("the failure by which update `{update}` is rejected takes")
+    } else if says::<Response>(message) {
+        let response: Response = depth::decode(body.value.clone().into()).ok()?;
+        match response.outcome?.value? {
+            outcome::Value::Success(_) => format!("the result of update `{update}` takes"),
+            outcome::Value::Failure(_) => format!("the failure of update `{update}` takes"),
+        }
+    } else {
+        return None;
+    };
+    Some(Part { what: What::Of(what), bytes: body.encoded_len() })
+}
+
+/// Whether this is what the message says.
+pub fn says<M: Name>(message: &ProtocolMessage) -> bool {
+    let url = message.body.as_ref().map_or("", |body| body.type_url.as_str());
+    url.rsplit('/').next() == Some(M::full_name().as_str())
 }

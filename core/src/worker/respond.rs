@@ -61,14 +61,16 @@ impl Responder {
     pub(super) async fn complete(
         &self,
         of: &RunName,
-        task: TaskCompleted,
+        mut task: TaskCompleted,
         is_new: bool,
         takes_next: bool,
     ) -> Result<Option<PollWorkflowTaskQueueResponse>, String> {
-        if let Some(limit) = self.context.payload_limit()
-            && let Some(message) = large::told(&task.commands, &task.workflow_type, limit)
-        {
-            return Err(self.refuse(of, task, message).await);
+        if let Some(limit) = self.context.payload_limit() {
+            large::drop_large_requests(&mut task.messages, limit);
+            let told = large::told(&task.commands, &task.messages, &task.workflow_type, limit);
+            if let Some(message) = told {
+                return Err(self.refuse(of, task, message).await);
+            }
         }
         let TaskCompleted {
             task_token, mut commands, messages, query_results, sdk_metadata, run_ended, ..

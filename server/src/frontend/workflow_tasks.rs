@@ -1,6 +1,6 @@
 //! What a worker does with workflow tasks: poll, complete, fail, answer queries.
 
-use durably_proto::parts::{What, parts};
+use durably_proto::parts::{What, parts, says};
 use durably_proto::temporal::api::{
     command::v1::Command,
     enums::v1::{QueryResultType, WorkflowTaskFailedCause},
@@ -8,7 +8,7 @@ use durably_proto::temporal::api::{
     update::v1::Response as UpdateResponse,
     workflowservice::v1::*,
 };
-use prost::{Message, Name};
+use prost::Message;
 
 use super::{
     Caller, Frontend,
@@ -143,7 +143,7 @@ fn too_large_message(messages: &[ProtocolMessage]) -> Option<String> {
     // An acceptance brings along what was asked, which was within the limit, and names.
     let limit = |message: &&ProtocolMessage| {
         let body = message.body.as_ref().map_or(0, |body| body.value.len());
-        body > 2 * validate::MAX_BLOB || (body > validate::MAX_BLOB && is_response(message))
+        body > 2 * validate::MAX_BLOB || (body > validate::MAX_BLOB && says::<UpdateResponse>(message))
     };
     let message = messages.iter().find(limit)?;
     Some(format!(
@@ -153,11 +153,6 @@ fn too_large_message(messages: &[ProtocolMessage]) -> Option<String> {
         message.encoded_len(),
         validate::MAX_BLOB
     ))
-}
-
-fn is_response(message: &ProtocolMessage) -> bool {
-    let kind = message.body.as_ref().map_or("", |body| body.type_url.as_str());
-    kind.rsplit('/').next() == Some(UpdateResponse::full_name().as_str())
 }
 
 /// Says of the first command that has too much what it is and what it takes.
