@@ -195,6 +195,11 @@ impl Execution {
         self.pending.outbox.values().filter_map(|unsettled| self.message(unsettled)).collect()
     }
 
+    /// Something that it said has no answer yet.
+    pub fn has_messages(&self) -> bool {
+        self.pending.outbox.len() > 0
+    }
+
     fn message(&self, unsettled: &Unsettled) -> Option<Message> {
         let from = Sender { key: self.key.clone(), event_id: unsettled.event_id };
         Some(Message { from, to: unsettled.to.clone(), body: unsettled.body.clone()? })

@@ -56,6 +56,8 @@ pub(super) struct CachedRun {
     /// In the list of what this batch stores.
     touched: bool,
     due: Option<Time>,
+    /// When it says again what it has no answer to.
+    says_again: Option<Time>,
     /// In the queue of closed runs.
     is_closed: bool,
     weight: usize,
@@ -192,6 +194,7 @@ impl Runs {
             new_row,
             touched: false,
             due: None,
+            says_again: None,
             is_closed: false,
             weight: 0,
             last_use: self.uses,
@@ -221,6 +224,18 @@ impl Runs {
         if let Some(slot) = self.cached.get_mut(&seq) {
             slot.due = None;
         }
+    }
+
+    /// The run says again then what it has no answer to by that time. False if a time is set already: however many messages
+    /// come back, all of them are said again at one time.
+    pub(super) fn say_again(&mut self, seq: i64, at: Time) -> bool {
+        let waits = |slot: &&mut Box<CachedRun>| slot.run.has_messages() && slot.says_again.is_none();
+        self.cached.get_mut(&seq).filter(waits).map(|slot| slot.says_again = Some(at)).is_some()
+    }
+
+    /// The time that [`Runs::say_again`] has set, which is none afterwards.
+    pub(super) fn take_saying_again(&mut self, seq: i64) -> Option<Time> {
+        self.cached.get_mut(&seq)?.says_again.take()
     }
 
     /// The run must be stored. True if that was not known.

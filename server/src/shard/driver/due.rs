@@ -33,11 +33,7 @@ impl Shard {
                         self.timers.insert(now.after(RELOAD_PAUSE), Due::Read(seq));
                     }
                 }
-                Due::SayAgain(seq) => {
-                    if let Some(slot) = self.runs.get(seq) {
-                        self.batch.messages.extend(slot.run.pending_messages());
-                    }
-                }
+                Due::SayAgain(seq) => self.say_again(seq),
                 Due::Fire(seq) => {
                     self.runs.take_due(seq);
                     due.push(seq);

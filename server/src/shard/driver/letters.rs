@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// How long to wait before a message that could not be taken in is sent again.
+/// How long to wait before messages of a run that could not be taken in are sent again.
 const RESEND_PAUSE: i64 = SECOND;
 
 impl Shard {
@@ -117,7 +117,10 @@ impl Shard {
     fn receive_answer(&mut self, to: Sender, receiver: Option<RunKey>, outcome: Option<Outcome>) {
         let Some(seq) = self.letter_run(&to.key) else { return };
         let Some(outcome) = outcome else {
-            self.timers.insert(self.now().after(RESEND_PAUSE), Due::SayAgain(seq));
+            let again = self.now().after(RESEND_PAUSE);
+            if self.runs.say_again(seq, again) {
+                self.timers.insert(again, Due::SayAgain(seq));
+            }
             return;
         };
         // Stale when it was settled before; the word that ends the receipt goes out again all the same.
@@ -129,6 +132,15 @@ impl Shard {
                 courier.send(Letter::Settled { from: to, receiver });
             }
         });
+    }
+
+    /// The time has come to say again what the run has no answer to.
+    pub(super) fn say_again(&mut self, seq: i64) {
+        if self.runs.take_saying_again(seq).is_some()
+            && let Some(slot) = self.runs.get(seq)
+        {
+            self.batch.messages.extend(slot.run.pending_messages());
+        }
     }
 
     fn letter_run(&mut self, key: &RunKey) -> Option<i64> {

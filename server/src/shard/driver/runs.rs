@@ -224,6 +224,9 @@ impl Shard {
 
     /// Drops a run from memory, changes and all.
     pub(super) fn unload(&mut self, seq: i64) {
+        if let Some(again) = self.runs.take_saying_again(seq) {
+            self.timers.remove(again, Due::SayAgain(seq));
+        }
         if let Some(due) = self.runs.remove(seq) {
             self.timers.remove(due, Due::Fire(seq));
         }

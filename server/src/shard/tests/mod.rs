@@ -6,6 +6,7 @@ mod fail_fast;
 mod failed_commit;
 mod histories;
 mod leases;
+mod letters;
 mod messages;
 mod reading;
 mod set_aside;

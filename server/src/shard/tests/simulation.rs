@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         self.log.push_str("crash\n");
         self.parked.clear();
         let (shard, matching, inbox) = open(&self.store, &self.clock);

@@ -23,6 +23,10 @@ use crate::store::{
 pub(in crate::shard::tests) struct Flaky {
     pub(in crate::shard::tests) store: Arc<MemoryStore>,
     pub(in crate::shard::tests) fails: AtomicBool,
+    /// No run can be looked for.
+    pub(in crate::shard::tests) unreadable: AtomicBool,
+    /// The run that is found, and is not there.
+    pub(in crate::shard::tests) lost: Mutex<Option<i64>>,
     /// The run that is found damaged by the next commit.
     pub(in crate::shard::tests) damaged: Mutex<Option<i64>>,
     /// The next commit says here that it has come so far, and waits until it may go on.
@@ -73,12 +77,18 @@ impl Store for Flaky {
         self.store.open_runs(shard, each)
     }
     fn run(&self, seq: i64) -> Result<Option<StoredRun>, StoreError> {
+        if *self.lost.lock() == Some(seq) {
+            return Ok(None);
+        }
         self.store.run(seq)
     }
     fn unverified(&self, seq: i64) -> (RunKey, bool) {
         self.store.unverified(seq)
     }
     fn find(&self, namespace: &str, workflow: &str, run: Option<&str>) -> Result<Option<i64>, StoreError> {
+        if self.unreadable.load(Ordering::Relaxed) {
+            return Err(StoreError::Failed("unreadable, as arranged".into()));
+        }
         self.store.find(namespace, workflow, run)
     }
     fn batches(
