@@ -343,12 +343,15 @@ impl Shard {
         loop {
             self.start_waiting();
             let durable = self.commit();
+            if durable.is_ok() {
+                // Before what is released, in which may be the word that settles a message: nothing is said again behind it.
+                self.send_messages();
+            }
             let undelivered = self.batch.release(durable.as_ref().copied());
             if durable.is_ok() {
                 let runs = &self.runs;
                 self.waiters
                     .notify(|seq| runs.get(seq).map(|slot| (slot.run.is_open(), slot.run.next_event_id())));
-                self.send_messages();
             }
             self.offer_tasks();
             for task in undelivered {

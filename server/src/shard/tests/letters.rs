@@ -4,16 +4,23 @@
 use std::{collections::VecDeque, sync::atomic::Ordering};
 
 use durably_proto::temporal::api::{
-    command::v1::{Command, command::Attributes as C},
-    common::v1::enums::v1::workflowservice::v1::RespondWorkflowTaskCompletedRequest,
+    command::v1::{Command, SignalExternalWorkflowExecutionCommandAttributes, command::Attributes as C},
+    common::v1::WorkflowExecution,
+    enums::v1::EventType,
+    workflowservice::v1::RespondWorkflowTaskCompletedRequest,
 };
 use prost::Message as _;
 
-use super::{failed_commit::begin, simulation::World, start_child};
+use super::{
+    failed_commit::begin,
+    pending_rows,
+    simulation::{World, command},
+    start_child,
+};
 use crate::{
     engine::{Dispatch, Input, Output, Poller, SECOND, Signal, state::TaskToken},
-    shard::{letters::Letter, runs::Target, work::Work},
-    store::Store,
+    shard::{events::decode, letters::Letter, runs::Target, work::Work},
+    store::{RowKind, Store},
 };
 
 /// A world in which letters are carried one by one.
@@ -25,6 +32,13 @@ struct Post {
 impl Post {
     fn new() -> Self {
         Self { world: World::new(0), waiting: VecDeque::new() }
+    }
+
+    /// A run that has nothing to do, and its number.
+    fn idle(&mut self, id: &str) -> i64 {
+        let seq = begin(&mut self.world, id);
+        self.decide(seq, Vec::new());
+        seq
     }
 
     /// Takes the run's workflow task and answers it. What it says then is on its way.
@@ -61,6 +75,26 @@ impl Post {
         self.waiting.pop_front()
     }
 
+    /// The next letter arrives, in a batch that is still to be stored.
+    fn arrive(&mut self) {
+        let work = self.next().expect("a letter is on its way");
+        self.world.shard.handle(work);
+    }
+
+    /// The next letter arrives.
+    fn deliver(&mut self) {
+        self.arrive();
+        self.world.shard.finish_batch();
+    }
+
+    /// Carries all letters, until none is on its way.
+    fn deliver_all(&mut self) {
+        while let Some(work) = self.next() {
+            self.world.shard.handle(work);
+            self.world.shard.finish_batch();
+        }
+    }
+
     /// Handles all that is on its way, each letter at a time of its own. What comes of it is stored, or not. Answers how
     /// many messages there were.
     fn round(&mut self, stored: bool) -> usize {
@@ -87,6 +121,36 @@ impl Post {
     fn newest(&mut self, id: &str) -> i64 {
         self.world.shard.find(&Target::named("ns", id, "")).unwrap()
     }
+
+    fn receipts(&self, seq: i64) -> usize {
+        let stored = self.world.store.run(seq).unwrap().unwrap();
+        pending_rows(&stored).iter().filter(|row| row.kind == RowKind::Receipt).count()
+    }
+
+    fn signals(&self, seq: i64) -> usize {
+        let events = decode(self.world.store.events(seq, 1, i64::MAX).unwrap(), 1, i64::MAX).unwrap();
+        events.iter().filter(|event| event.event_type() == EventType::WorkflowExecutionSignaled).count()
+    }
+}
+
+fn tell(id: &str) -> Command {
+    command(C::SignalExternalWorkflowExecutionCommandAttributes(
+        SignalExternalWorkflowExecutionCommandAttributes {
+            execution: Some(WorkflowExecution { workflow_id: id.into(), run_id: String::new() }),
+            signal_name: "hello".into(),
+            ..Default::default()
+        },
+    ))
+}
+
+/// Alice has told Bob something, who has taken it in: his answer is on its way. The numbers of both.
+fn told() -> (Post, i64, i64) {
+    let mut post = Post::new();
+    let (alice, bob) = (begin(&mut post.world, "alice"), post.idle("bob"));
+    post.decide(alice, vec![tell("bob")]);
+    post.deliver();
+    assert_eq!((post.signals(bob), post.receipts(bob)), (1, 1));
+    (post, alice, bob)
 }
 
 #[test]
@@ -105,4 +169,14 @@ fn what_cannot_be_taken_in_is_said_again_once_a_second() {
     assert!(post.newest("one") > 0 && post.newest("two") > 0);
     post.pass(SECOND);
     assert_eq!(post.round(true), 0, "nothing is said any more");
+}
+
+/// The sender is read back by the answer itself: it says the message again in the batch that settles it.
+#[test]
+fn nothing_is_said_behind_the_word_that_it_is_settled() {
+    let (mut post, alice, bob) = told();
+    post.signal(alice);
+    post.fail_batch();
+    post.deliver_all();
+    assert_eq!((post.signals(bob), post.receipts(bob)), (1, 0));
 }
