@@ -1,6 +1,8 @@
 //! Messages between runs. What a run says to another is part of its state: it leaves once the commit that holds it is
 //! durable, and is derived again when the run is loaded, until the other's answer settles it. The receiver keeps a
-//! receipt by which it knows a repetition; the sender's word that it has settled the message ends the receipt.
+//! receipt by which it knows a repetition; the sender's word that it has settled the message ends the receipt. A receiver
+//! that is loaded with receipts, or inherits some, answers again, and a sender that has settled the message gives its word
+//! again: so no receipt outlives a word that was lost.
 //!
 //! So each message has its effect once, whichever side stops when, as long as letters from one shard to another keep
 //! their order: a repetition never arrives behind the word that settles it.
@@ -95,6 +97,33 @@ pub struct Receipt {
     /// Run and event of the sender.
     #[prost(string, tag = "1")]
     pub sender: String,
+    /// Of the sender. Releases that did not answer again left this and the next one empty.
+    #[prost(string, tag = "2")]
+    pub namespace_id: String,
+    #[prost(string, tag = "3")]
+    pub workflow_id: String,
+}
+
+impl Receipt {
+    pub(super) fn of(sender: &Sender) -> Self {
+        Self {
+            sender: sender.receipt(),
+            namespace_id: sender.key.namespace_id.to_string(),
+            workflow_id: sender.key.workflow_id.to_string(),
+        }
+    }
+
+    /// Whom to answer, if the receipt says it.
+    pub(super) fn answer_to(&self) -> Option<Sender> {
+        let Self { sender, namespace_id, workflow_id } = self;
+        let (run_id, event_id) = sender.rsplit_once('/').filter(|_| !workflow_id.is_empty())?;
+        let key = RunKey {
+            namespace_id: namespace_id.as_str().into(),
+            workflow_id: workflow_id.as_str().into(),
+            run_id: run_id.into(),
+        };
+        Some(Sender { key, event_id: event_id.parse().ok()? })
+    }
 }
 
 impl Sender {
@@ -178,7 +207,7 @@ impl Item for Receipt {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>() + 128 + 2 * self.sender.len()
+        size_of::<Self>() + 128 + 2 * self.sender.len() + self.namespace_id.len() + self.workflow_id.len()
     }
 }
 
@@ -200,6 +229,12 @@ impl Execution {
         self.pending.outbox.len() > 0
     }
 
+    /// The messages that it has a receipt for: their senders were answered, and may not have heard it or may have settled
+    /// them unheard. A driver answers them again when it has loaded the run, and when the run inherits them.
+    pub fn taken_in(&self) -> Vec<Sender> {
+        self.pending.receipts.values().filter_map(Receipt::answer_to).collect()
+    }
+
     fn message(&self, unsettled: &Unsettled) -> Option<Message> {
         let from = Sender { key: self.key.clone(), event_id: unsettled.event_id };
         Some(Message { from, to: unsettled.to.clone(), body: unsettled.body.clone()? })
@@ -208,7 +243,7 @@ impl Execution {
     /// A message of another run.
     pub(super) fn receive(&mut self, message: Message, cx: &mut Context<'_>) -> Output {
         let Message { from, to: _, body } = message;
-        let receipt = body.leaves_receipt().then(|| Receipt { sender: from.receipt() });
+        let receipt = body.leaves_receipt().then(|| Receipt::of(&from));
         if receipt.as_ref().is_some_and(|receipt| self.pending.receipts.id_of(&receipt.sender).is_some()) {
             return Output::Received(Outcome::Delivered);
         }

@@ -37,12 +37,13 @@ impl Letter {
 }
 
 /// The way between shards. Letters from one shard to another arrive in the order in which they were sent, or not at
-/// all: what was lost is derived again from the sender's state.
+/// all. What was lost is derived again when a run is loaded: messages from what it has no answer to, answers from its
+/// receipts, and whoever has settled a message says so to each answer.
 pub(super) trait Courier: Send + Sync {
     fn send(&self, letter: Letter);
 
-    /// The letter could not be handed over. Its sender says a message again until it is taken in; what else was said is
-    /// derived again.
+    /// The letter could not be handed over. Its sender says a message again until it is taken in; an answer is given again
+    /// to the message that is said again or when its receiver is loaded, and the word that ends a receipt with that answer.
     fn give_back(&self, letter: Letter) {
         if let Letter::Message(message) = letter {
             self.send(Letter::Answer { to: message.from, receiver: None, outcome: None });

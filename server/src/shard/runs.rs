@@ -243,6 +243,11 @@ impl Runs {
         self.cached.get_mut(&seq).is_some_and(|slot| !std::mem::replace(&mut slot.touched, true))
     }
 
+    /// The run changes with this batch.
+    pub(super) fn is_touched(&self, seq: i64) -> bool {
+        self.cached.get(&seq).is_some_and(|slot| slot.touched)
+    }
+
     /// What to store of a run; afterwards it is as the store has it.
     pub(super) fn take_write(&mut self, seq: i64) -> Option<RunWrite> {
         let slot = self.cached.get_mut(&seq)?;

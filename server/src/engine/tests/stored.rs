@@ -4,9 +4,11 @@
 use prost::Message;
 
 use crate::engine::{
+    RunKey, Sender,
     children::{ChildClosedBody, Ending, ParentClosedBody, StartChildBody},
     external::{CancelBody, SignalBody},
-    outbox::{Address, Body, Unsettled},
+    outbox::{Address, Body, Receipt, Unsettled},
+    pending::Item as _,
     state::{
         ActivityPhase, ActivityState, AwaitingPoller, AwaitingResult, AwaitingRetry, RunState, RunningTask,
         ScheduledTask, WorkflowTask,
@@ -41,6 +43,28 @@ fn each_message_between_runs() {
         let unsettled = Unsettled { event_id: 5, completed_event_id: 4, to, body: Some(body) };
         assert_eq!(stored(&unsettled), unsettled);
     }
+}
+
+/// A receipt as releases wrote it that did not say whose workflow the sender is.
+#[derive(Clone, PartialEq, Message)]
+struct OldReceipt {
+    #[prost(string, tag = "1")]
+    sender: String,
+}
+
+#[test]
+fn a_receipt_of_an_earlier_release_knows_its_message_still() {
+    let old = OldReceipt { sender: "run/9".into() };
+    let receipt = Receipt::decode(old.encode_to_vec().as_slice()).unwrap();
+    assert_eq!(receipt.name(), "run/9");
+    assert_eq!(receipt.answer_to(), None);
+}
+
+#[test]
+fn a_receipt_says_whom_to_answer() {
+    let key = RunKey { namespace_id: "ns".into(), workflow_id: "w/1".into(), run_id: "run".into() };
+    let sender = Sender { key, event_id: 9 };
+    assert_eq!(stored(&Receipt::of(&sender)).answer_to(), Some(sender));
 }
 
 #[test]

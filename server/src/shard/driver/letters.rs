@@ -23,7 +23,9 @@ impl Shard {
             Letter::Message(message) => self.receive_message(*message),
             Letter::Answer { to, receiver, outcome } => self.receive_answer(to, receiver, outcome),
             Letter::Settled { from, receiver } => {
-                if let Some(seq) = self.letter_run(&receiver) {
+                // One that is not in memory answers again when it is read. It is not read for this: while its changes can't be
+                // stored, word and answer would go to and fro without a pause.
+                if let Some(seq) = self.runs.find(&target_of(&receiver)) {
                     let _ = self.apply(seq, Input::Settled(from));
                 }
             }
@@ -115,23 +117,38 @@ impl Shard {
     }
 
     fn receive_answer(&mut self, to: Sender, receiver: Option<RunKey>, outcome: Option<Outcome>) {
-        let Some(seq) = self.letter_run(&to.key) else { return };
-        let Some(outcome) = outcome else {
-            let again = self.now().after(RESEND_PAUSE);
-            if self.runs.say_again(seq, again) {
-                self.timers.insert(again, Due::SayAgain(seq));
+        let is_stored = match self.seek(&target_of(&to.key)) {
+            Ok(Some(seq)) => {
+                let Some(outcome) = outcome else { return self.say_again_later(seq) };
+                // Stale when it was settled before; the word that ends the receipt goes out again all the same.
+                match self.apply(seq, Input::Settle { event_id: to.event_id, outcome }) {
+                    Ok(_) => !self.runs.is_touched(seq),
+                    Err(_) => return,
+                }
             }
-            return;
+            // It was deleted, and says nothing again.
+            Ok(None) => true,
+            // It says all of it again when it is read.
+            Err(_) => return,
         };
-        // Stale when it was settled before; the word that ends the receipt goes out again all the same.
-        let _ = self.apply(seq, Input::Settle { event_id: to.event_id, outcome });
         let Some(receiver) = receiver else { return };
         let courier = self.shared.courier.clone();
+        if is_stored {
+            // Whatever becomes of this batch: nobody would answer again.
+            return courier.send(Letter::Settled { from: to, receiver });
+        }
         self.batch.when_durable(move |durable| {
             if durable {
                 courier.send(Letter::Settled { from: to, receiver });
             }
         });
+    }
+
+    fn say_again_later(&mut self, seq: i64) {
+        let again = self.now().after(RESEND_PAUSE);
+        if self.runs.say_again(seq, again) {
+            self.timers.insert(again, Due::SayAgain(seq));
+        }
     }
 
     /// The time has come to say again what the run has no answer to.
@@ -143,13 +160,25 @@ impl Shard {
         }
     }
 
-    fn letter_run(&mut self, key: &RunKey) -> Option<i64> {
-        let target = Target {
-            namespace_id: key.namespace_id.clone(),
-            workflow_id: key.workflow_id.clone(),
-            run_id: Some(key.run_id.clone()),
-        };
-        self.seek(&target).ok().flatten()
+    /// Says again what a run has to say that was loaded, and answers again what it has taken in.
+    pub(super) fn speak_again(&mut self, seq: i64) {
+        let Some(slot) = self.runs.get(seq) else { return };
+        self.batch.messages.extend(slot.run.pending_messages());
+        // That these were taken in is stored already: whatever becomes of this batch, it is true.
+        for to in slot.run.taken_in() {
+            let receiver = Some(slot.run.key().clone());
+            self.shared.courier.send(Letter::Answer { to, receiver, outcome: Some(Outcome::Delivered) });
+        }
+    }
+
+    /// A run has begun that inherits receipts: the word that ends them is for the run before it, and may have come there
+    /// already.
+    pub(super) fn answer_for_predecessor(&mut self, seq: i64) {
+        let Some(slot) = self.runs.get(seq) else { return };
+        let receiver = slot.run.key().clone();
+        for to in slot.run.taken_in() {
+            self.answer(to, Some(receiver.clone()), Some(Outcome::Delivered));
+        }
     }
 
     /// Lets out what runs said in a batch that is durable.
@@ -157,5 +186,13 @@ impl Shard {
         for message in std::mem::take(&mut self.batch.messages) {
             self.shared.courier.send(Letter::Message(Box::new(message)));
         }
+    }
+}
+
+fn target_of(key: &RunKey) -> Target {
+    Target {
+        namespace_id: key.namespace_id.clone(),
+        workflow_id: key.workflow_id.clone(),
+        run_id: Some(key.run_id.clone()),
     }
 }

@@ -97,8 +97,8 @@ impl Shard {
         self.batch.offers.retain(|(offered, _)| *offered != seq);
         if let Some(slot) = self.runs.get(seq) {
             self.batch.offer(seq, slot.run.pending_dispatch(self.now()));
-            self.batch.messages.extend(slot.run.pending_messages());
         }
+        self.speak_again(seq);
         Ok(())
     }
 
@@ -158,6 +158,7 @@ impl Shard {
         };
         self.insert(seq, run, Some(row));
         self.carry_out(seq, effects);
+        self.answer_for_predecessor(seq);
         (seq, grant)
     }
 

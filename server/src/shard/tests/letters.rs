@@ -4,7 +4,10 @@
 use std::{collections::VecDeque, sync::atomic::Ordering};
 
 use durably_proto::temporal::api::{
-    command::v1::{Command, SignalExternalWorkflowExecutionCommandAttributes, command::Attributes as C},
+    command::v1::{
+        Command, ContinueAsNewWorkflowExecutionCommandAttributes,
+        SignalExternalWorkflowExecutionCommandAttributes, command::Attributes as C,
+    },
     common::v1::WorkflowExecution,
     enums::v1::EventType,
     workflowservice::v1::RespondWorkflowTaskCompletedRequest,
@@ -20,7 +23,7 @@ use super::{
 use crate::{
     engine::{Dispatch, Input, Output, Poller, SECOND, Signal, state::TaskToken},
     shard::{events::decode, letters::Letter, runs::Target, work::Work},
-    store::{RowKind, Store},
+    store::{Commit, Holder, RowKind, Store, Terms},
 };
 
 /// A world in which letters are carried one by one.
@@ -179,4 +182,91 @@ fn nothing_is_said_behind_the_word_that_it_is_settled() {
     post.fail_batch();
     post.deliver_all();
     assert_eq!((post.signals(bob), post.receipts(bob)), (1, 0));
+}
+
+#[test]
+fn a_receipt_ends_though_the_word_was_lost_with_a_commit_of_its_keeper() {
+    let (mut post, _, bob) = told();
+    post.deliver();
+    post.arrive();
+    post.fail_batch();
+    assert_eq!(post.receipts(bob), 1);
+    post.pass(SECOND);
+    post.deliver_all();
+    assert_eq!((post.signals(bob), post.receipts(bob)), (1, 0));
+}
+
+#[test]
+fn a_receipt_ends_though_the_word_was_lost_with_the_process() {
+    let (mut post, _, bob) = told();
+    post.deliver();
+    post.world.crash();
+    post.deliver_all();
+    assert_eq!((post.signals(bob), post.receipts(bob)), (1, 0));
+}
+
+#[test]
+fn a_receipt_ends_in_the_run_that_has_inherited_it() {
+    let (mut post, _, bob) = told();
+    let again = ContinueAsNewWorkflowExecutionCommandAttributes::default();
+    post.decide(bob, vec![command(C::ContinueAsNewWorkflowExecutionCommandAttributes(again))]);
+    let next = post.newest("bob");
+    assert_ne!(next, bob);
+    assert_eq!(post.receipts(next), 1, "a repetition finds the next run");
+    post.deliver_all();
+    assert_eq!((post.receipts(bob), post.receipts(next), post.signals(next)), (0, 0, 0));
+}
+
+#[test]
+fn receipts_that_cannot_be_removed_are_asked_about_once_a_second() {
+    let mut post = Post::new();
+    let (alice, bob) = (begin(&mut post.world, "alice"), post.idle("bob"));
+    post.decide(alice, vec![tell("bob"), tell("bob")]);
+    // Both messages, and both answers.
+    for _ in 0..4 {
+        post.deliver();
+    }
+    assert_eq!((post.signals(bob), post.receipts(bob)), (2, 2));
+    for _ in 0..3 {
+        let mut letters = 0;
+        while letters < 20
+            && let Some(work) = post.next()
+        {
+            letters += 1;
+            post.world.shard.handle(work);
+            post.fail_batch();
+        }
+        assert!(letters <= 4, "the answers, and the words: {letters}");
+        post.pass(SECOND);
+    }
+    post.deliver_all();
+    assert_eq!(post.receipts(bob), 0);
+}
+
+#[test]
+fn a_receipt_ends_though_a_commit_of_others_fails() {
+    let (mut post, _, bob) = told();
+    post.deliver();
+    // The word is lost, and Bob is read back.
+    post.next();
+    post.signal(bob);
+    post.fail_batch();
+    post.pass(SECOND);
+    post.arrive();
+    begin(&mut post.world, "other");
+    post.fail_batch();
+    post.deliver_all();
+    assert_eq!(post.receipts(bob), 0);
+}
+
+#[test]
+fn a_receipt_ends_when_its_sender_is_deleted() {
+    let (mut post, alice, bob) = told();
+    post.deliver();
+    let store = &post.world.store;
+    let lease = store.take_lease(0, &Holder::default(), Terms::Sole).unwrap().token;
+    store.store.commit(&Commit { lease, deletes: vec![alice], ..Commit::default() }).unwrap();
+    post.world.crash();
+    post.deliver_all();
+    assert_eq!(post.receipts(bob), 0);
 }

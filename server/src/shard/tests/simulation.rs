@@ -161,6 +161,8 @@ impl World {
                 break;
             }
             for work in work {
+                // Time does not stand still within a batch either.
+                self.clock.skip_to(self.clock.now().after(1));
                 self.shard.handle(work);
             }
         }

@@ -1,6 +1,10 @@
 //! The histories, held against what callers were told.
 
-use super::{families::Families, updates::Histories, *};
+use super::{super::pending_rows, families::Families, updates::Histories, *};
+use crate::{
+    engine::Receipt,
+    store::{RowKind, RunKey, RunRow},
+};
 
 impl World {
     /// Checks every history against what was acknowledged.
@@ -14,6 +18,7 @@ impl World {
         let until = std::time::Instant::now() + Duration::from_mins(1);
         let mut rows = self.store.visibility().list(&all, 100_000, until).unwrap().rows;
         rows.sort_by_key(|row| row.seq);
+        self.check_receipts(&rows);
         for row in rows {
             let events = decode(self.store.events(row.seq, 1, i64::MAX).unwrap(), 1, i64::MAX).unwrap();
             let _ = writeln!(self.log, "run {} of {}", row.seq, row.key.workflow_id);
@@ -61,5 +66,32 @@ impl World {
         for named in &self.acknowledged_results {
             assert!(results.contains_key(named), "acknowledged result {named:?} is lost");
         }
+    }
+
+    /// Once a run has been looked at, it keeps no receipt but for senders that are set aside.
+    fn check_receipts(&mut self, rows: &[RunRow]) {
+        for row in rows {
+            let RunKey { workflow_id, run_id, .. } = &row.key;
+            if self.receipts(row.seq).is_empty()
+                || self.shard.find(&Target::named("ns", workflow_id, run_id)).is_err()
+            {
+                continue;
+            }
+            self.settle();
+            for receipt in self.receipts(row.seq) {
+                let mut senders = self.shard.set_aside.values();
+                assert!(
+                    senders.any(|run| receipt.sender.starts_with(&*run.key.run_id)),
+                    "run {} of {workflow_id} keeps {receipt:?}",
+                    row.seq
+                );
+            }
+        }
+    }
+
+    fn receipts(&self, seq: i64) -> Vec<Receipt> {
+        let rows = pending_rows(&self.store.run(seq).unwrap().unwrap()).into_iter();
+        let receipts = rows.filter(|row| row.kind == RowKind::Receipt);
+        receipts.map(|row| Receipt::decode(row.data.unwrap()).unwrap()).collect()
     }
 }
