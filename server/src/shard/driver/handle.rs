@@ -102,7 +102,7 @@ impl Shard {
         if !can_be_canceled(self.run(seq)?.status()) {
             return Ok(());
         }
-        self.apply(seq, input).map(|_| ())
+        self.accomplish(seq, input)
     }
 
     fn terminate(&mut self, target: &Target, first_run_id: &str, input: Input) -> Result<(), ServiceError> {
@@ -111,7 +111,7 @@ impl Shard {
         }
         let seq = self.find(target)?;
         self.check_first_run(seq, first_run_id)?;
-        self.apply(seq, input).map(|_| ())
+        self.accomplish(seq, input)
     }
 
     fn describe(&mut self, target: &Target) -> Result<DescribeWorkflowExecutionResponse, ServiceError> {

@@ -93,7 +93,7 @@ impl Shard {
             match admit(Some((run.status(), run.start_request_id())), terms_of_child(&start)) {
                 Admission::Start => {}
                 Admission::TerminateAndStart => {
-                    self.apply(seq, termination_for_start())?;
+                    self.accomplish(seq, termination_for_start())?;
                 }
                 Admission::Signal | Admission::UseExisting | Admission::Repeated | Admission::Refuse(_) => {
                     return Ok(Outcome::AlreadyExists);

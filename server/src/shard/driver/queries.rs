@@ -7,7 +7,7 @@ use durably_proto::temporal::api::{
     workflowservice::v1::{QueryWorkflowResponse, RespondQueryTaskCompletedRequest},
 };
 
-use super::Shard;
+use super::{Shard, runs::unexpected};
 use crate::{
     ServiceError,
     engine::{DirectQuery, Input, Output, SECOND, WorkflowTaskGrant, rejects_query, state::TaskToken},
@@ -57,10 +57,8 @@ impl Shard {
         self.drop_vanished_askers();
         let id = self.waiters.ask(seq, run, query.clone(), reply);
         match self.apply(seq, Input::Query { id, query }) {
-            Ok(Output::Stale) => {
-                self.answer_query(id, Err(ServiceError::unavailable("the run is being read back")));
-            }
-            Ok(_) => {}
+            Ok(Output::QueryAccepted) => {}
+            Ok(output) => self.answer_query(id, Err(unexpected(&output))),
             Err(error) => self.answer_query(id, Err(error)),
         }
     }

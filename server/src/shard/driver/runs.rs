@@ -68,6 +68,9 @@ impl Shard {
         let stored = self.shared.store.find(namespace_id, workflow_id, run_id.as_deref());
         let Some(seq) = stored.map_err(ReadError::Store)? else { return Ok(None) };
         self.load(seq)?;
+        if !self.runs.contains(seq) {
+            return Ok(None);
+        }
         if run_id.is_none() {
             self.runs.set_newest(target, seq);
         }
@@ -76,7 +79,7 @@ impl Shard {
 
     pub(super) fn run(&self, seq: i64) -> Result<&Execution, ServiceError> {
         let slot = self.runs.get(seq);
-        slot.map(|slot| &slot.run).ok_or_else(|| ServiceError::unavailable("the run is being read back"))
+        slot.map(|slot| &slot.run).ok_or_else(not_in_memory)
     }
 
     /// Brings a run into memory. What a restart means for its tasks is applied here.
@@ -162,11 +165,12 @@ impl Shard {
         (seq, grant)
     }
 
-    /// Gives an input to a run in memory and plans what follows from it.
+    /// Gives an input to a run in memory and plans what follows from it. Refused as unavailable when the run is not there:
+    /// nothing was done, and whoever asks again has it read back.
     pub(in crate::shard) fn apply(&mut self, seq: i64, input: Input) -> Result<Output, ServiceError> {
         self.check_alive()?;
         let mut effects = Effects::default();
-        let Some(slot) = self.runs.in_use(seq) else { return Ok(Output::Stale) };
+        let slot = self.runs.in_use(seq).ok_or_else(not_in_memory)?;
         self.at_work = Some(seq);
         let mut cx = Context {
             now: self.shared.clock.now(),
@@ -179,6 +183,14 @@ impl Shard {
         self.at_work = None;
         self.carry_out(seq, effects);
         output
+    }
+
+    /// [`Shard::apply`] for an input that is done or refused.
+    pub(super) fn accomplish(&mut self, seq: i64, input: Input) -> Result<(), ServiceError> {
+        match self.apply(seq, input)? {
+            Output::Done => Ok(()),
+            output => Err(unexpected(&output)),
+        }
     }
 
     fn carry_out(&mut self, seq: i64, effects: Effects) {
@@ -244,6 +256,26 @@ impl Shard {
             self.timers.insert(due, Due::Read(seq));
         }
     }
+}
+
+fn not_in_memory() -> ServiceError {
+    ServiceError::unavailable("the run is being read back")
+}
+
+/// What is said of an answer that is none to the input that the run was given.
+pub(super) fn unexpected(output: &Output) -> ServiceError {
+    let what = match output {
+        Output::Done => "done",
+        Output::Stale => "stale",
+        Output::WorkflowTask(_) => "a workflow task",
+        Output::Activity(_) => "an activity task",
+        Output::WorkflowTaskCompleted(_) => "a completed workflow task",
+        Output::Heartbeat { .. } => "a heartbeat",
+        Output::Received(_) => "a message that was taken in",
+        Output::QueryAccepted => "a query that was accepted",
+        Output::Update(_) => "an update",
+    };
+    ServiceError::internal(format!("the run has answered what it was not asked: {what}"))
 }
 
 /// Whose child the run is.

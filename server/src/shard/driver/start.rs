@@ -65,11 +65,11 @@ impl Shard {
             Admission::UseExisting => Ok(Some(answer(false))),
             Admission::Signal => {
                 let existing = answer(false);
-                self.apply(seq, Input::Signal(call.signal.clone().unwrap_or_default()))?;
+                self.accomplish(seq, Input::Signal(call.signal.clone().unwrap_or_default()))?;
                 Ok(Some(existing))
             }
             Admission::TerminateAndStart => {
-                self.apply(seq, termination_for_start())?;
+                self.accomplish(seq, termination_for_start())?;
                 Ok(None)
             }
             Admission::Refuse(message) => {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Shard;
+use super::{Shard, runs::unexpected};
 use crate::{
     engine::{Dispatch, Input, Output, Poller, SECOND},
     matching::{QueueKey, QueueKind},
@@ -82,6 +82,11 @@ impl Shard {
 
     /// A poller takes a task; `None` when it does not stand any more.
     pub(in crate::shard) fn take_task(&mut self, task: &TaskRef, poller: Poller, reply: GrantSender) {
+        let is_query = matches!(task.kind, TaskKind::Query { .. });
+        if !is_query && !self.runs.contains(task.seq) && self.check_alive().is_ok() {
+            // It is offered again when its run is read back.
+            return self.batch.reply(reply, Ok(None));
+        }
         let output = match task.kind {
             TaskKind::Workflow { scheduled_event_id, attempt, sticky } => {
                 self.apply(task.seq, Input::StartWorkflowTask { scheduled_event_id, attempt, sticky, poller })
@@ -99,7 +104,8 @@ impl Shard {
                 self.batch.reply_task(reply, Grant::Workflow(grant), task.clone());
             }
             Ok(Output::Activity(grant)) => self.batch.reply_task(reply, Grant::Activity(grant), task.clone()),
-            Ok(_) => self.batch.reply(reply, Ok(None)),
+            Ok(Output::Stale) => self.batch.reply(reply, Ok(None)),
+            Ok(output) => self.batch.reply(reply, Err(unexpected(&output))),
             Err(error) => self.batch.reply(reply, Err(error)),
         }
     }

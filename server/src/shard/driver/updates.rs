@@ -2,7 +2,10 @@
 
 use durably_proto::temporal::api::update::v1::Request;
 
-use super::{Shard, runs::ReadError};
+use super::{
+    Shard,
+    runs::{ReadError, unexpected},
+};
 use crate::{
     ServiceError,
     engine::{Admission, Input, Output, Terms, UpdateStage, admit},
@@ -37,8 +40,7 @@ impl Shard {
         let update_id = id_of(&request);
         match self.apply(seq, Input::Update(request)) {
             Ok(Output::Update(came)) => self.answer_or_wait(seq, update_id, came, stage, reply),
-            // The run is being read back.
-            Ok(_) => self.batch.reply(reply, Ok(Heard::Changed)),
+            Ok(output) => self.batch.reply(reply, Err(unexpected(&output))),
             Err(error) => self.batch.reply(reply, Err(error)),
         }
     }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     engine::{Dispatch, Input, Output, Poller, SECOND, Signal, state::TaskToken},
-    shard::{events::decode, letters::Letter, runs::Target, work::Work},
+    shard::{events::decode, letters::Letter, reply::Reply, runs::Target, work::Work},
     store::{Commit, Holder, RowKind, Store, Terms},
 };
 
@@ -269,4 +269,22 @@ fn a_receipt_ends_when_its_sender_is_deleted() {
     post.world.crash();
     post.deliver_all();
     assert_eq!(post.receipts(bob), 0);
+}
+
+/// A damaged index may name a run that isn't there.
+#[test]
+fn what_is_asked_of_a_run_that_is_not_there_is_not_acknowledged() {
+    let mut post = Post::new();
+    let seq = post.idle("w");
+    *post.world.store.lost.lock() = Some(seq);
+    post.world.crash();
+    let target = Target::named("ns", "w", "");
+    let (reply, mut answer) = Reply::new();
+    let input = Input::Signal(Signal::default());
+    post.world.shard.handle(Work::Input { target, input, reply });
+    post.world.shard.finish_batch();
+    let error = answer.try_recv().unwrap().unwrap_err();
+    assert_eq!(error.kind().code(), tonic::Code::NotFound, "{error}");
+    let error = post.world.shard.apply(seq, Input::Signal(Signal::default())).unwrap_err();
+    assert_eq!(error.kind().code(), tonic::Code::Unavailable, "{error}");
 }
