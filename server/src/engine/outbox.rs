@@ -68,7 +68,7 @@ pub struct Message {
 }
 
 /// Names a message: who sent it, and the event that announced it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sender {
     pub key: RunKey,
     pub event_id: i64,

@@ -35,7 +35,7 @@ use super::{
     delivery::Offer,
     inbox::Inbox,
     lease::{self, Held, Tenure},
-    letters::{Courier, NamespaceIds},
+    letters::{Courier, NamespaceIds, Untaken},
     placement::MAX_SHARDS,
     route::Route,
     runs::Runs,
@@ -143,6 +143,7 @@ pub(super) struct Shard {
     /// Until this real time a virtual clock stands: an attempt has failed just now, once more.
     skip_from: Time,
     namespace_ids: NamespaceIds,
+    untaken: Untaken,
     /// Runs that cannot be read, or whose handling panicked. They touch no other run, and wait for somebody to
     /// terminate them.
     pub(super) set_aside: BTreeMap<i64, SetAside>,
@@ -179,6 +180,7 @@ impl Shard {
             suspects: Suspects::default(),
             skip_from: Time(0),
             namespace_ids: NamespaceIds::default(),
+            untaken: Untaken::default(),
             set_aside: BTreeMap::new(),
             at_work: None,
             doing: "nothing",

@@ -1,6 +1,6 @@
 //! What runs say to each other, on its way between their shards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     Namespace,
@@ -48,6 +48,30 @@ pub(super) trait Courier: Send + Sync {
         if let Letter::Message(message) = letter {
             self.send(Letter::Answer { to: message.from, receiver: None, outcome: None });
         }
+    }
+}
+
+/// More messages than this are not remembered to have been warned of.
+const MAX_WARNED: usize = 10_000;
+
+/// Messages that could not be taken in. Each comes again until it can; whoever reads the log wants to see it once.
+#[derive(Debug, Default)]
+pub(super) struct Untaken {
+    warned: HashSet<Sender>,
+}
+
+impl Untaken {
+    /// True if nobody was warned of the message.
+    pub(super) fn add(&mut self, message: &Sender) -> bool {
+        if self.warned.len() >= MAX_WARNED {
+            self.warned.clear();
+        }
+        self.warned.insert(message.clone())
+    }
+
+    /// The message was taken in or refused: it comes no more.
+    pub(super) fn remove(&mut self, message: &Sender) {
+        self.warned.remove(message);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Messages between runs: taken in, answered and settled.
 
-use super::{Shard, runs::ReadError};
+use super::{
+    Shard,
+    runs::{ReadError, unexpected},
+};
 use crate::{
     ServiceError,
     engine::{
@@ -33,37 +36,51 @@ impl Shard {
     }
 
     fn receive_message(&mut self, message: Message) {
-        let from = message.from.clone();
+        let (from, to) = (message.from.clone(), message.to.workflow_id.clone());
+        match self.take_in(message) {
+            Ok((receiver, outcome)) => {
+                self.untaken.remove(&from);
+                self.answer(from, receiver, Some(outcome));
+            }
+            Err(error) => {
+                if self.untaken.add(&from) {
+                    let Sender { key, event_id } = &from;
+                    tracing::warn!(
+                        from = &*key.workflow_id, run_id = &*key.run_id, event_id, to = &*to, %error,
+                        "a message between workflows could not be taken in; it comes again until it can"
+                    );
+                }
+                self.answer(from, None, None);
+            }
+        }
+    }
+
+    /// What becomes of a message, and who keeps a receipt of it. On an error, another try may succeed.
+    fn take_in(&mut self, message: Message) -> Result<(Option<RunKey>, Outcome), ServiceError> {
+        let from = &message.from;
         let store = &*self.shared.store;
-        let namespace_id = match self.namespace_ids.find(&message.to, &from.key, store) {
-            Ok(Some(namespace_id)) => namespace_id,
-            Ok(None) => return self.answer(from, None, Some(Outcome::NamespaceNotFound)),
-            Err(_) => return self.answer(from, None, None),
+        let Some(namespace_id) = self.namespace_ids.find(&message.to, &from.key, store)? else {
+            return Ok((None, Outcome::NamespaceNotFound));
         };
         let message = match message.body {
-            Body::StartChild(start) => {
-                let outcome = self.start_child(&namespace_id, *start, &from).ok();
-                return self.answer(from, None, outcome);
-            }
+            Body::StartChild(start) => return Ok((None, self.start_child(&namespace_id, *start, from)?)),
             body => Message { body, ..message },
         };
-        if is_to_itself(&from.key, &namespace_id, &message.to.workflow_id) {
-            return self.answer(from, None, Some(Outcome::NotFound));
+        if is_to_itself(&message.from.key, &namespace_id, &message.to.workflow_id) {
+            return Ok((None, Outcome::NotFound));
         }
         let target = Target::named(&namespace_id, &message.to.workflow_id, &message.to.run_id);
         let seq = match self.seek(&target) {
             Ok(Some(seq)) => seq,
-            Ok(None) | Err(ReadError::SetAside(_)) => {
-                return self.answer(from, None, Some(Outcome::NotFound));
-            }
-            Err(ReadError::Store(_)) => return self.answer(from, None, None),
+            Ok(None) | Err(ReadError::SetAside(_)) => return Ok((None, Outcome::NotFound)),
+            Err(ReadError::Store(error)) => return Err(error.into()),
         };
         // Whoever keeps a receipt is told when it has done its work.
-        let keeps_receipt = message.body.leaves_receipt();
-        let receiver = self.run(seq).ok().filter(|_| keeps_receipt).map(|run| run.key().clone());
-        match self.apply(seq, Input::Receive(Box::new(message))) {
-            Ok(Output::Received(outcome)) => self.answer(from, receiver, Some(outcome)),
-            Ok(_) | Err(_) => self.answer(from, None, None),
+        let receiver = message.body.leaves_receipt().then(|| self.run(seq).map(|run| run.key().clone()));
+        let receiver = receiver.transpose()?;
+        match self.apply(seq, Input::Receive(Box::new(message)))? {
+            Output::Received(outcome) => Ok((receiver, outcome)),
+            output => Err(unexpected(&output)),
         }
     }
 

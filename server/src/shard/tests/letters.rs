@@ -16,6 +16,7 @@ use prost::Message as _;
 
 use super::{
     failed_commit::begin,
+    log::logged,
     pending_rows,
     simulation::{World, command},
     start_child,
@@ -269,6 +270,25 @@ fn a_receipt_ends_when_its_sender_is_deleted() {
     post.world.crash();
     post.deliver_all();
     assert_eq!(post.receipts(bob), 0);
+}
+
+#[test]
+fn the_log_names_a_message_that_cannot_be_taken_in_once_and_why() {
+    let mut post = Post::new();
+    let alice = begin(&mut post.world, "alice");
+    post.decide(alice, vec![tell("bob"), start_child("kid")]);
+    let log = logged(|| {
+        post.world.store.unreadable.store(true, Ordering::Relaxed);
+        for _ in 0..5 {
+            assert_eq!(post.round(true), 2);
+            post.pass(SECOND);
+        }
+    });
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("could not be taken in")).collect();
+    assert_eq!(lines.len(), 2, "{log:#?}");
+    for (line, id) in lines.iter().zip(["bob", "kid"]) {
+        assert!(line.contains("unreadable, as arranged") && line.contains(id), "{line}");
+    }
 }
 
 /// A damaged index may name a run that isn't there.

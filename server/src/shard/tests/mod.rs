@@ -7,6 +7,7 @@ mod failed_commit;
 mod histories;
 mod leases;
 mod letters;
+mod log;
 mod messages;
 mod reading;
 mod set_aside;
