@@ -19,7 +19,10 @@ use super::{
 };
 use crate::store::{RowKind, RunKey};
 
-/// A message that the other side has not answered; stored under the id of the event that announced it.
+/// A message that the other side has not answered; stored under its `event_id`, which is its key for both sides. No two
+/// messages of a run have the same: a signal, a request to cancel or a start has the id of the event that announces it; the
+/// word of a run's end to its parent that of its last event, which announces nothing else; the word of its end to a child
+/// the negative of the id that the child's start has, and a run ends once. So receipts need not say the kind.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Unsettled {
     #[prost(int64, tag = "1")]
@@ -67,7 +70,7 @@ pub struct Message {
     pub body: Body,
 }
 
-/// Names a message: who sent it, and the event that announced it.
+/// Names a message: who sent it, and the key that it has there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sender {
     pub key: RunKey,
@@ -94,7 +97,7 @@ pub enum Outcome {
 /// A message that was taken in; stored until its sender has settled it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Receipt {
-    /// Run and event of the sender.
+    /// Run of the sender, and the message's key there.
     #[prost(string, tag = "1")]
     pub sender: String,
     /// Of the sender. Releases that did not answer again left this and the next one empty.
@@ -229,8 +232,8 @@ impl Execution {
         self.pending.outbox.len() > 0
     }
 
-    /// The messages that it has a receipt for: their senders were answered, and may not have heard it or may have settled
-    /// them unheard. A driver answers them again when it has loaded the run, and when the run inherits them.
+    /// The messages that it has a receipt for. A driver answers them again when it has loaded the run, and when the run
+    /// inherits them: the answer may have been lost, or the word that follows it.
     pub fn taken_in(&self) -> Vec<Sender> {
         self.pending.receipts.values().filter_map(Receipt::answer_to).collect()
     }

@@ -69,7 +69,7 @@ pub(super) struct Kinds {
     /// By the id of their started event.
     pub timers: Pending<TimerState>,
     pub buffer: Buffer,
-    /// Messages that wait for their answers, by the id of the event that announced each.
+    /// Messages that wait for their answers, by their keys.
     pub outbox: Pending<Unsettled>,
     pub receipts: Pending<Receipt>,
     /// Child workflows that have not ended, by the id of the event that asked for each.
@@ -240,7 +240,9 @@ impl<T> Default for Pending<T> {
 }
 
 impl<T: Item> Pending<T> {
+    /// Something new, whose id is free: two things of a kind under one id would be one after a restart.
     pub(super) fn insert(&mut self, id: i64, item: T) {
+        debug_assert!(!self.items.contains_key(&id), "{:?} {id} is there already", T::KIND);
         self.changed.insert(id);
         self.restore(id, item);
     }

@@ -1,6 +1,9 @@
 //! A parent and its child, message by message.
 
-use std::{collections::VecDeque, fmt::Write as _};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fmt::Write as _,
+};
 
 use super::script::Script;
 use crate::engine::{Body, Input, Message, Outcome};
@@ -214,4 +217,20 @@ fn a_late_answer_does_not_take_back_that_the_parent_has_ended() {
     family.said(Who::Parent).clear();
     family.play(Who::Parent, "crash").carry();
     assert!(family.log.contains("child:   3 WorkflowExecutionTerminated"), "{}", family.log);
+}
+
+/// Whatever a run says in its last task to those above, below and beside it, each message has a key of its own.
+#[test]
+fn no_two_messages_of_a_run_have_one_key() {
+    let mut family = Family::with("child kid");
+    family.carry().play(Who::Child, "poll\ncomplete child grandkid");
+    let start = family.said(Who::Child)[0].clone();
+    family.settle(Who::Child, &start, Outcome::Started { run_id: "grandkid-run".into() });
+    let last = "cancel-other grandkid enough; signal-other grandkid bye; finish";
+    family.play(Who::Child, &format!("poll\ncomplete {last}"));
+    let said = family.said(Who::Child);
+    let keys: BTreeSet<i64> = said.iter().map(|message| message.from.event_id).collect();
+    assert_eq!((said.len(), keys.len()), (4, 4), "{said:#?}");
+    family.play(Who::Child, "crash");
+    assert_eq!(family.said(Who::Child).len(), 4, "all of it is said again");
 }
