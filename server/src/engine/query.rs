@@ -8,9 +8,6 @@ use durably_proto::temporal::api::query::v1::{WorkflowQuery, WorkflowQueryResult
 use super::{Context, DirectQuery, Execution, Output};
 use crate::{ServiceError, error::ErrorKind};
 
-/// A workflow task that failed this often no longer holds queries.
-const MAX_ATTEMPTS: i32 = 3;
-
 /// Queries that wait for a workflow task or are with one, by the asker's id.
 #[derive(Debug, Default)]
 pub(super) struct Queries {
@@ -28,10 +25,10 @@ impl Queries {
         self.attached.remove(&id);
     }
 
-    /// The workflow task they rode on is gone; they wait for its next attempt, unless there were too many.
-    pub(super) fn detach(&mut self, next_attempt: i32, cx: &mut Context<'_>) {
+    /// The workflow task they rode on is gone; they wait for its next attempt, unless that `is_hopeless`.
+    pub(super) fn detach(&mut self, is_hopeless: bool, cx: &mut Context<'_>) {
         self.waiting.append(&mut self.attached);
-        if next_attempt > MAX_ATTEMPTS {
+        if is_hopeless {
             for (id, _) in std::mem::take(&mut self.waiting) {
                 cx.effects.answers.push((id, Err(failing())));
             }
@@ -62,7 +59,7 @@ impl Execution {
                 ));
             }
             self.query_directly(id, cx);
-        } else if self.state.task_attempt > MAX_ATTEMPTS {
+        } else if self.task_keeps_failing() {
             return Err(failing());
         } else if never_ran || self.state.workflow_task.is_some() {
             self.queries.waiting.insert(id, query);

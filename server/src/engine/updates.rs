@@ -29,8 +29,6 @@ use super::{
 };
 use crate::{ServiceError, error::ErrorKind, store::RowKind};
 
-/// A workflow task that failed this often takes no updates.
-const MAX_ATTEMPTS: i32 = 3;
 /// So many updates of a run may be without an answer, with so many bytes, and so many may there be in all. The real
 /// server has the same bounds.
 const MAX_IN_FLIGHT: usize = 10;
@@ -242,7 +240,7 @@ impl Execution {
 
     fn can_update(&self, request: &Request) -> Result<(), ServiceError> {
         self.require_open()?;
-        if self.state.task_attempt >= MAX_ATTEMPTS {
+        if self.task_keeps_failing() {
             return Err(failing());
         }
         let in_flight = self.updates_in_flight();
@@ -349,10 +347,10 @@ impl Execution {
         self.requested.detach();
     }
 
-    /// The running workflow task has come to nothing.
-    pub(super) fn detach_updates(&mut self, next_attempt: i32, cx: &mut Context<'_>) {
+    /// The running workflow task has come to nothing. What it carried goes with its next attempt, unless that `is_hopeless`.
+    pub(super) fn detach_updates(&mut self, is_hopeless: bool, cx: &mut Context<'_>) {
         self.requested.detach();
-        if next_attempt > MAX_ATTEMPTS {
+        if is_hopeless {
             for Asked { request, .. } in std::mem::take(&mut self.requested.updates) {
                 cx.effects.updates.push((id_of(&request).to_owned(), Err(failing())));
             }

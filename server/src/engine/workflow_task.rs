@@ -28,6 +28,8 @@ use crate::ServiceError;
 
 /// From this attempt on, a failing task is handed out after a growing pause.
 const FIRST_DELAYED_ATTEMPT: i32 = 3;
+/// A workflow task that has come to this attempt keeps failing, as Temporal's server has it too.
+const FAILING_ATTEMPT: i32 = 3;
 const FIRST_DELAY: Nanos = SECOND;
 const MAX_DELAY: Nanos = 10 * MINUTE;
 /// History sizes at which workers are told to continue as new.
@@ -44,6 +46,11 @@ impl Execution {
             let dispatch = self.workflow_task_dispatch(task);
             cx.effects.dispatch.push(dispatch);
         }
+    }
+
+    /// Queries and updates that come now are refused: they would wait for a workflow task that keeps failing.
+    pub(super) fn task_keeps_failing(&self) -> bool {
+        self.state.task_attempt >= FAILING_ATTEMPT
     }
 
     /// [`Execution::schedule_task`] without offering it; says whether there is a new task.
@@ -318,8 +325,10 @@ impl Execution {
         cx.effects.failed_attempt = cx.effects.failed_attempt.max(running.scheduled.attempt);
         self.state.failed_task_end = self.state.next_event_id;
         self.flush_buffered(cx);
-        self.queries.detach(self.state.task_attempt, cx);
-        self.detach_updates(self.state.task_attempt, cx);
+        // Who has waited gets that attempt as well.
+        let is_hopeless = self.state.task_attempt > FAILING_ATTEMPT;
+        self.queries.detach(is_hopeless, cx);
+        self.detach_updates(is_hopeless, cx);
         if !self.schedule_task_without_offer(cx) {
             return;
         }
@@ -438,8 +447,8 @@ impl Execution {
             {
                 let dispatch = self.workflow_task_dispatch(&running.scheduled);
                 self.task_undelivered = true;
-                self.queries.detach(1, cx);
-                self.detach_updates(1, cx);
+                self.queries.detach(false, cx);
+                self.detach_updates(false, cx);
                 cx.effects.dispatch.push(dispatch);
                 Output::Done
             }

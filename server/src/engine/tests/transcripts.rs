@@ -356,3 +356,15 @@ fn every_start_of_a_task_says_whether_to_continue_as_new() {
         assert!(said.history_size_bytes > 0, "{which}");
     }
 }
+
+/// Whoever asks while the third attempt waits or runs is refused, as by Temporal's server; who has waited gets it.
+#[test]
+fn queries_of_a_run_whose_task_keeps_failing() {
+    let failing = "start\npoll\ncomplete timer t 1h\nsignal s\npoll\nquery 1\nfail-task\npoll\nfail-task";
+    let log = play(&format!("{failing}\nquery 2"));
+    assert!(log.ends_with("> query 2\n  error WorkflowNotReady\n"), "{log}");
+    let log = play(&format!("{failing}\nwait 1m\npoll\ncomplete answers"));
+    assert!(log.ends_with("answer 1: ok\n"), "{log}");
+    let log = play(&format!("{failing}\nwait 1m\npoll\nfail-task"));
+    assert!(log.contains("  answer 1: error\n"), "{log}");
+}
