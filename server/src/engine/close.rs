@@ -7,7 +7,9 @@ use durably_proto::temporal::api::{
     enums::v1::{ContinueAsNewInitiator, RetryState, TimeoutType, WorkflowExecutionStatus as Status},
     failure::v1::{Failure, TimeoutFailureInfo, failure::FailureInfo},
     history::v1::{
-        HistoryEvent, TimerFiredEventAttributes, WorkflowExecutionStartedEventAttributes,
+        HistoryEvent, TimerFiredEventAttributes, WorkflowExecutionCanceledEventAttributes,
+        WorkflowExecutionCompletedEventAttributes, WorkflowExecutionContinuedAsNewEventAttributes,
+        WorkflowExecutionFailedEventAttributes, WorkflowExecutionStartedEventAttributes,
         WorkflowExecutionTerminatedEventAttributes, WorkflowExecutionTimedOutEventAttributes,
         history_event::Attributes,
     },
@@ -101,9 +103,10 @@ impl Execution {
     }
 
     /// Ends the run with its last event: nothing of it is pending any more but what it has to say to others.
-    pub(super) fn close(&mut self, last: HistoryEvent, cx: &mut Context<'_>) {
-        let (status, completed_event_id, ending) = meaning(last.attributes.as_ref());
-        self.push_event(last, cx);
+    /// `event` is what that carries beside its attributes.
+    pub(super) fn close(&mut self, last: Last, event: HistoryEvent, cx: &mut Context<'_>) {
+        let (status, completed_event_id, ending) = last.meaning();
+        self.push_event(HistoryEvent { attributes: Some(last.attributes()), ..event }, cx);
         let state = &mut self.state;
         state.status = status as i32;
         state.close_time = Some(cx.now.0);
@@ -131,8 +134,7 @@ impl Execution {
         self.require_open()?;
         self.force_close_task(cx);
         let attributes = WorkflowExecutionTerminatedEventAttributes { reason, details, identity };
-        let attributes = Some(Attributes::WorkflowExecutionTerminatedEventAttributes(attributes));
-        self.close(HistoryEvent { attributes, links, ..Default::default() }, cx);
+        self.close(Last::Terminated(attributes), HistoryEvent { links, ..Default::default() }, cx);
         self.release_queries(cx);
         Ok(Output::Done)
     }
@@ -171,8 +173,7 @@ impl Execution {
             retry_state: retry_state as i32,
             new_execution_run_id,
         };
-        let attributes = Some(Attributes::WorkflowExecutionTimedOutEventAttributes(attributes));
-        self.close(HistoryEvent { attributes, ..Default::default() }, cx);
+        self.close(Last::TimedOut(attributes), HistoryEvent::default(), cx);
         self.release_queries(cx);
     }
 
@@ -229,29 +230,43 @@ impl Execution {
     }
 }
 
-/// What a last event means: the run's status, the workflow task that ended it if one did, and what there is to tell a parent.
-fn meaning(last: Option<&Attributes>) -> (Status, i64, Option<Ending>) {
-    use Attributes as A;
-    match last {
-        Some(A::WorkflowExecutionCompletedEventAttributes(a)) => {
-            (Status::Completed, a.workflow_task_completed_event_id, Some(Ending::Completed(a.clone())))
+/// The last event of a run.
+pub(super) enum Last {
+    Completed(WorkflowExecutionCompletedEventAttributes),
+    Failed(Box<WorkflowExecutionFailedEventAttributes>),
+    Canceled(WorkflowExecutionCanceledEventAttributes),
+    TimedOut(WorkflowExecutionTimedOutEventAttributes),
+    ContinuedAsNew(Box<WorkflowExecutionContinuedAsNewEventAttributes>),
+    Terminated(WorkflowExecutionTerminatedEventAttributes),
+}
+
+impl Last {
+    /// The run's status, the workflow task that ended it if one did, and what there is to tell a parent.
+    fn meaning(&self) -> (Status, i64, Option<Ending>) {
+        match self {
+            Self::Completed(a) => {
+                (Status::Completed, a.workflow_task_completed_event_id, Some(Ending::Completed(a.clone())))
+            }
+            Self::Failed(a) => {
+                (Status::Failed, a.workflow_task_completed_event_id, Some(Ending::Failed(a.clone())))
+            }
+            Self::Canceled(a) => {
+                (Status::Canceled, a.workflow_task_completed_event_id, Some(Ending::Canceled(a.clone())))
+            }
+            Self::TimedOut(a) => (Status::TimedOut, 0, Some(Ending::TimedOut(a.clone()))),
+            Self::ContinuedAsNew(a) => (Status::ContinuedAsNew, a.workflow_task_completed_event_id, None),
+            Self::Terminated(a) => (Status::Terminated, 0, Some(Ending::Terminated(a.clone()))),
         }
-        Some(A::WorkflowExecutionFailedEventAttributes(a)) => {
-            (Status::Failed, a.workflow_task_completed_event_id, Some(Ending::Failed(Box::new(a.clone()))))
+    }
+
+    fn attributes(self) -> Attributes {
+        match self {
+            Self::Completed(a) => Attributes::WorkflowExecutionCompletedEventAttributes(a),
+            Self::Failed(a) => Attributes::WorkflowExecutionFailedEventAttributes(*a),
+            Self::Canceled(a) => Attributes::WorkflowExecutionCanceledEventAttributes(a),
+            Self::TimedOut(a) => Attributes::WorkflowExecutionTimedOutEventAttributes(a),
+            Self::ContinuedAsNew(a) => Attributes::WorkflowExecutionContinuedAsNewEventAttributes(*a),
+            Self::Terminated(a) => Attributes::WorkflowExecutionTerminatedEventAttributes(a),
         }
-        Some(A::WorkflowExecutionCanceledEventAttributes(a)) => {
-            (Status::Canceled, a.workflow_task_completed_event_id, Some(Ending::Canceled(a.clone())))
-        }
-        Some(A::WorkflowExecutionTimedOutEventAttributes(a)) => {
-            (Status::TimedOut, 0, Some(Ending::TimedOut(a.clone())))
-        }
-        Some(A::WorkflowExecutionContinuedAsNewEventAttributes(a)) => {
-            (Status::ContinuedAsNew, a.workflow_task_completed_event_id, None)
-        }
-        Some(A::WorkflowExecutionTerminatedEventAttributes(a)) => {
-            (Status::Terminated, 0, Some(Ending::Terminated(a.clone())))
-        }
-        // No other event ends a run.
-        _ => (Status::Terminated, 0, None),
     }
 }

@@ -2,15 +2,15 @@
 
 use durably_proto::temporal::api::{
     command::v1::CancelWorkflowExecutionCommandAttributes as Command,
-    history::v1::{WorkflowExecutionCanceledEventAttributes, history_event::Attributes},
+    history::v1::WorkflowExecutionCanceledEventAttributes,
 };
 
-use super::{Applied, Context, Execution, Extra, close};
+use super::{Applied, Context, Execution, Extra, Last, close};
 
 pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &Applied, cx: &mut Context<'_>) {
     let attributes = WorkflowExecutionCanceledEventAttributes {
         workflow_task_completed_event_id: applied.completed_event_id,
         details: a.details,
     };
-    close(run, Attributes::WorkflowExecutionCanceledEventAttributes(attributes), extra, cx);
+    close(run, Last::Canceled(attributes), extra, cx);
 }

@@ -6,14 +6,11 @@ use std::sync::Arc;
 use durably_proto::temporal::api::{
     command::v1::ContinueAsNewWorkflowExecutionCommandAttributes as Command,
     enums::v1::{ContinueAsNewInitiator, WorkflowTaskFailedCause as Cause},
-    history::v1::{
-        WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionStartedEventAttributes,
-        history_event::Attributes,
-    },
+    history::v1::{WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionStartedEventAttributes},
 };
 
 use super::{
-    Applied, Context, Execution, Extra, Refused, check_attributes, check_length, check_queue, close,
+    Applied, Context, Execution, Extra, Last, Refused, check_attributes, check_length, check_queue, close,
 };
 use crate::engine::{
     retry,
@@ -93,5 +90,5 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         ..Default::default()
     };
     run.succeed_with(run_id, started, cx);
-    close(run, Attributes::WorkflowExecutionContinuedAsNewEventAttributes(attributes), extra, cx);
+    close(run, Last::ContinuedAsNew(Box::new(attributes)), extra, cx);
 }

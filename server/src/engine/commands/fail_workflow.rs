@@ -2,11 +2,10 @@
 
 use durably_proto::temporal::api::{
     command::v1::FailWorkflowExecutionCommandAttributes as Command,
-    enums::v1::WorkflowTaskFailedCause as Cause,
-    history::v1::{WorkflowExecutionFailedEventAttributes, history_event::Attributes},
+    enums::v1::WorkflowTaskFailedCause as Cause, history::v1::WorkflowExecutionFailedEventAttributes,
 };
 
-use super::{Applied, Context, Execution, Extra, Refused, close};
+use super::{Applied, Context, Execution, Extra, Last, Refused, close};
 
 pub(super) fn check(a: &Command) -> Result<(), Refused> {
     if a.failure.is_none() {
@@ -27,5 +26,5 @@ pub(super) fn apply(a: Command, extra: Extra, run: &mut Execution, applied: &App
         workflow_task_completed_event_id: applied.completed_event_id,
         new_execution_run_id,
     };
-    close(run, Attributes::WorkflowExecutionFailedEventAttributes(attributes), extra, cx);
+    close(run, Last::Failed(Box::new(attributes)), extra, cx);
 }

@@ -42,6 +42,7 @@ use durably_proto::temporal::api::{
 
 use super::{
     Context, Execution,
+    close::Last,
     external::SERVER,
     updates::{Reply, UpdatePlan},
 };
@@ -145,7 +146,23 @@ impl Checked {
 
     /// How many events it becomes. (What else comes of it stands behind all commands.)
     fn events(&self) -> i64 {
-        if let Offered::Update(reply) = &self.offered { reply.events() } else { 1 }
+        match &self.offered {
+            Offered::Update(reply) => reply.events(),
+            Offered::ScheduleActivity(_)
+            | Offered::RequestCancelActivity(_)
+            | Offered::StartTimer(_)
+            | Offered::CancelTimer(_)
+            | Offered::CompleteWorkflow(_)
+            | Offered::FailWorkflow(_)
+            | Offered::CancelWorkflow(_)
+            | Offered::ContinueAsNew(_)
+            | Offered::RecordMarker(_)
+            | Offered::UpsertSearchAttributes(_)
+            | Offered::ModifyProperties(_)
+            | Offered::SignalExternal(_)
+            | Offered::CancelExternal(_)
+            | Offered::StartChild(_) => 1,
+        }
     }
 }
 
@@ -425,17 +442,17 @@ fn push(
     extra: Extra,
     cx: &mut Context<'_>,
 ) -> i64 {
-    run.push_event(event(attributes, extra), cx)
+    run.push_event(event(Some(attributes), extra), cx)
 }
 
 /// Ends the run with a command's event.
-fn close(run: &mut Execution, attributes: history_event::Attributes, extra: Extra, cx: &mut Context<'_>) {
-    run.close(event(attributes, extra), cx);
+fn close(run: &mut Execution, last: Last, extra: Extra, cx: &mut Context<'_>) {
+    run.close(last, event(None, extra), cx);
 }
 
-fn event(attributes: history_event::Attributes, extra: Extra) -> HistoryEvent {
+fn event(attributes: Option<history_event::Attributes>, extra: Extra) -> HistoryEvent {
     HistoryEvent {
-        attributes: Some(attributes),
+        attributes,
         user_metadata: extra.user_metadata,
         event_group_markers: extra.markers,
         ..Default::default()
