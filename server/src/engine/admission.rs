@@ -15,6 +15,7 @@ use super::{
     external::{SERVER, execution},
     retry,
     time::{Nanos, SECOND, duration, positive},
+    updates::UpdateStage,
 };
 
 /// Time-out of a workflow task when the run names none, and the longest that it may name.
@@ -87,6 +88,26 @@ pub fn admit(newest: Option<(Status, &str)>, terms: Terms<'_>) -> Admission {
         | WorkflowIdReusePolicy::Unspecified
         | WorkflowIdReusePolicy::AllowDuplicate
         | WorkflowIdReusePolicy::TerminateIfRunning => Admission::Start,
+    }
+}
+
+/// [`admit`] for a start that comes with an update, given also how far the newest run has brought that: a run that has it
+/// already is the answer, whatever the policies say of starts.
+pub fn admit_with_update(
+    newest: Option<(Status, &str)>,
+    terms: Terms<'_>,
+    update: Option<&UpdateStage>,
+) -> Admission {
+    let is_open = newest.is_some_and(|(status, _)| status == Status::Running);
+    let has_it = match update {
+        Some(UpdateStage::Completed(_)) => true,
+        Some(UpdateStage::Admitted | UpdateStage::Accepted) => is_open,
+        None => false,
+    };
+    match admit(newest, terms) {
+        Admission::Repeated => Admission::Repeated,
+        _ if has_it => Admission::UseExisting,
+        admission => admission,
     }
 }
 
@@ -299,6 +320,7 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::engine::UpdateOutcome;
 
     fn name(admission: Admission) -> &'static str {
         match admission {
@@ -356,6 +378,44 @@ mod tests {
         let refusing: Vec<i32> =
             (-1..5).filter(|conflict| can_signal_with_start(*conflict).is_err()).collect();
         assert_eq!(refusing, [WorkflowIdConflictPolicy::Fail as i32]);
+    }
+
+    /// Each state of the newest run and of the update in it, with the policies that tell apart what may come of a start.
+    #[test]
+    fn a_run_that_has_the_update_is_the_answer() {
+        use Admission::{Refuse, Repeated, Start, TerminateAndStart, UseExisting};
+        use UpdateStage::{Accepted, Admitted, Completed};
+        use WorkflowIdConflictPolicy as Conflict;
+        use WorkflowIdReusePolicy as Reuse;
+        let (running, finished) =
+            ("Workflow execution is already running.", "Workflow execution already finished.");
+        let completed = || Completed(UpdateOutcome::In(9));
+        let (open, closed) = (Some((Status::Running, "another")), Some((Status::Completed, "another")));
+        for (newest, update, [plain, uses, replaces, rejects]) in [
+            (None, None, [Start; 4]),
+            (open, None, [Refuse(running), UseExisting, TerminateAndStart, Refuse(running)]),
+            (open, Some(Admitted), [UseExisting; 4]),
+            (open, Some(Accepted), [UseExisting; 4]),
+            (open, Some(completed()), [UseExisting; 4]),
+            (closed, None, [Start, Start, Start, Refuse(finished)]),
+            (closed, Some(Admitted), [Start, Start, Start, Refuse(finished)]),
+            (closed, Some(Accepted), [Start, Start, Start, Refuse(finished)]),
+            (closed, Some(completed()), [UseExisting; 4]),
+        ] {
+            for (reuse, conflict, meant) in [
+                (Reuse::AllowDuplicate, Conflict::Fail, plain),
+                (Reuse::AllowDuplicate, Conflict::UseExisting, uses),
+                (Reuse::AllowDuplicate, Conflict::TerminateExisting, replaces),
+                (Reuse::RejectDuplicate, Conflict::Fail, rejects),
+            ] {
+                let terms = Terms { request_id: "this", reuse, conflict, signals: false };
+                let case = format!("{newest:?} {update:?} {reuse:?} {conflict:?}");
+                assert_eq!(admit_with_update(newest, terms, update.as_ref()), meant, "{case}");
+                let same = newest.map(|(status, _)| (status, "this"));
+                let meant = if same.is_some() { Repeated } else { meant };
+                assert_eq!(admit_with_update(same, terms, update.as_ref()), meant, "repeated: {case}");
+            }
+        }
     }
 
     #[test]

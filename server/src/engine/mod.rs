@@ -41,8 +41,8 @@ mod tests;
 
 pub use crate::store::RunKey;
 pub use admission::{
-    Admission, Terms, admit, can_signal_with_start, id_policies, new_child, new_run, retention_end,
-    termination_for_start, terms_of_child,
+    Admission, Terms, admit, admit_with_update, can_signal_with_start, id_policies, new_child, new_run,
+    retention_end, termination_for_start, terms_of_child,
 };
 pub use children::StartChildBody;
 #[cfg(test)]

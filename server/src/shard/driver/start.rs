@@ -5,7 +5,7 @@ use durably_proto::temporal::api::enums::v1::WorkflowExecutionStatus;
 use super::{Shard, runs::ReadError};
 use crate::{
     ServiceError,
-    engine::{Admission, Input, Terms, admit, new_run, termination_for_start},
+    engine::{Admission, Input, Terms, admit, admit_with_update, new_run, termination_for_start},
     error::ErrorKind,
     shard::{
         runs::{Target, fresh_id},
@@ -19,10 +19,20 @@ impl Shard {
         namespace_id: &str,
         call: StartCall,
     ) -> Result<Started, ServiceError> {
+        self.start_for(namespace_id, call, None)
+    }
+
+    /// [`Shard::start`] for the sake of the update with this id, if there is one.
+    pub(super) fn start_for(
+        &mut self,
+        namespace_id: &str,
+        call: StartCall,
+        update_id: Option<&str>,
+    ) -> Result<Started, ServiceError> {
         self.check_alive()?;
         let target = Target::named(namespace_id, &call.request.workflow_id, "");
         if let Some(seq) = self.in_the_way(&target)?
-            && let Some(existing) = self.existing(seq, &call)?
+            && let Some(existing) = self.existing(seq, &call, update_id)?
         {
             return Ok(existing);
         }
@@ -49,7 +59,14 @@ impl Shard {
     }
 
     /// What the newest run of the workflow id means for the start: the answer, an error, or nothing in its way.
-    fn existing(&mut self, seq: i64, call: &StartCall) -> Result<Option<Started>, ServiceError> {
+    fn existing(
+        &mut self,
+        seq: i64,
+        call: &StartCall,
+        update_id: Option<&str>,
+    ) -> Result<Option<Started>, ServiceError> {
+        let request_id = &call.request.request_id;
+        let repeats = update_id.is_some() && self.follows_start(seq, request_id)?;
         let run = self.run(seq)?;
         let answer = |is_new| Started {
             run_id: run.key().run_id.to_string(),
@@ -59,7 +76,13 @@ impl Shard {
             eager: None,
         };
         let terms = Terms::of(&call.request, call.signal.is_some());
-        match admit(Some((run.status(), run.start_request_id())), terms) {
+        let start_request_id = if repeats { request_id } else { run.start_request_id() };
+        let newest = Some((run.status(), start_request_id));
+        let admission = match update_id {
+            Some(update_id) => admit_with_update(newest, terms, run.update_stage(update_id).as_ref()),
+            None => admit(newest, terms),
+        };
+        match admission {
             Admission::Start => Ok(None),
             Admission::Repeated => Ok(Some(answer(true))),
             Admission::UseExisting => Ok(Some(answer(false))),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ServiceError,
-    engine::{Admission, Input, Output, Terms, UpdateStage, admit},
+    engine::{Input, Output, UpdateStage},
     shard::{
         reply::Reply,
         runs::Target,
@@ -56,14 +56,10 @@ impl Shard {
         started: Reply<Started>,
         reply: Reply<Heard>,
     ) {
-        let target = Target::named(namespace_id, &call.request.workflow_id, "");
-        let start = match self.updatable(&target, &call, &id_of(&request)) {
-            Ok(Some(existing)) => Ok(existing),
-            Ok(None) => self.start(namespace_id, call),
-            Err(error) => Err(error),
-        };
+        let workflow_id = call.request.workflow_id.clone();
+        let start = self.start_for(namespace_id, call, Some(&id_of(&request)));
         let seq = match &start {
-            Ok(start) => self.find(&Target::named(namespace_id, &target.workflow_id, &start.run_id)),
+            Ok(start) => self.find(&Target::named(namespace_id, &workflow_id, &start.run_id)),
             Err(error) => Err(error.clone()),
         };
         self.batch.reply(started, start);
@@ -71,35 +67,6 @@ impl Shard {
             Ok(seq) => self.update_run(seq, request, stage, reply),
             Err(error) => self.batch.reply(reply, Err(error)),
         }
-    }
-
-    /// The run that the update is for without a start: one that has it already, or that is open and may be used.
-    fn updatable(
-        &mut self,
-        target: &Target,
-        call: &StartCall,
-        update_id: &str,
-    ) -> Result<Option<Started>, ServiceError> {
-        self.check_alive()?;
-        let Some(seq) = self.in_the_way(target)? else { return Ok(None) };
-        let run = self.run(seq)?;
-        let admission = admit(Some((run.status(), run.start_request_id())), Terms::of(&call.request, false));
-        let may_be_used = run.is_open() && admission == Admission::UseExisting;
-        let is_own = admission == Admission::Repeated
-            || (!may_be_used && self.follows_start(seq, &call.request.request_id)?);
-        let run = self.run(seq)?;
-        let has_it = match run.update_stage(update_id) {
-            Some(UpdateStage::Completed(_)) => true,
-            Some(UpdateStage::Admitted | UpdateStage::Accepted) => run.is_open(),
-            None => false,
-        };
-        Ok((may_be_used || is_own || has_it).then(|| Started {
-            run_id: run.key().run_id.to_string(),
-            first_execution_run_id: run.start_attributes().first_execution_run_id.clone(),
-            is_new: is_own,
-            status: run.status(),
-            eager: None,
-        }))
     }
 
     /// Whether the run continues one that this very start began, which is repeated then: the workflow may have gone on in
