@@ -58,6 +58,23 @@ impl Shard {
         }
     }
 
+    /// Whether the run continues one that this very start began, which is repeated then: the workflow may have gone on in
+    /// another run before its update came.
+    fn follows_start(&mut self, seq: i64, start_request_id: &str) -> Result<bool, ServiceError> {
+        let run = self.run(seq)?;
+        let (key, first_run_id) = (run.key(), &run.start_attributes().first_execution_run_id);
+        if start_request_id.is_empty() || *key.run_id == **first_run_id {
+            return Ok(false);
+        }
+        let first = Target::named(&key.namespace_id, &key.workflow_id, first_run_id);
+        match self.seek(&first) {
+            Ok(Some(first)) => Ok(self.run(first)?.start_request_id() == start_request_id),
+            // Retention has deleted it, or it cannot be read.
+            Ok(None) | Err(ReadError::SetAside(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// What the newest run of the workflow id means for the start: the answer, an error, or nothing in its way.
     fn existing(
         &mut self,

@@ -2,10 +2,7 @@
 
 use durably_proto::temporal::api::update::v1::Request;
 
-use super::{
-    Shard,
-    runs::{ReadError, unexpected},
-};
+use super::{Shard, runs::unexpected};
 use crate::{
     ServiceError,
     engine::{Input, Output, UpdateStage},
@@ -66,23 +63,6 @@ impl Shard {
         match seq {
             Ok(seq) => self.update_run(seq, request, stage, reply),
             Err(error) => self.batch.reply(reply, Err(error)),
-        }
-    }
-
-    /// Whether the run continues one that this very start began, which is repeated then: the workflow may have gone on in
-    /// another run before its update came.
-    fn follows_start(&mut self, seq: i64, start_request_id: &str) -> Result<bool, ServiceError> {
-        let run = self.run(seq)?;
-        let (key, first_run_id) = (run.key(), &run.start_attributes().first_execution_run_id);
-        if start_request_id.is_empty() || *key.run_id == **first_run_id {
-            return Ok(false);
-        }
-        let first = Target::named(&key.namespace_id, &key.workflow_id, first_run_id);
-        match self.seek(&first) {
-            Ok(Some(first)) => Ok(self.run(first)?.start_request_id() == start_request_id),
-            // Retention has deleted it, or it cannot be read.
-            Ok(None) | Err(ReadError::SetAside(_)) => Ok(false),
-            Err(error) => Err(error.into()),
         }
     }
 
