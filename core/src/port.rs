@@ -295,7 +295,8 @@ mod tests {
         let host = Host::new();
         let client = host.client().await;
         // The runtime has one thread, this one: nothing of the call runs before the client is closed.
-        host.port.call(&client, 7, malformed());
+        let call = Call { method: "GetSystemInfo".into(), ..Call::default() };
+        host.port.call(&client, 7, call.encode_to_vec().into());
         let closing = client.core().expect("open").clone();
         closing.close().await;
         assert_eq!(error_of(&host.next().await[0]).code, Code::Cancelled as i32);

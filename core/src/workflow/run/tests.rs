@@ -207,17 +207,17 @@ fn message(kind: &str, body: &impl prost::Message) -> OutgoingMessage {
 }
 
 #[test]
-fn a_message_of_an_unknown_kind_fails_the_task() {
-    // The second one's kind is known, and its body is none.
-    for (kind, value) in
-        [("temporal.api.update.v1.Acceptance", Vec::new()), ("temporal.api.update.v1.Request", vec![0xff])]
-    {
+fn a_message_that_is_not_understood_fails_the_task_and_says_why() {
+    for (kind, value, why) in [
+        ("temporal.api.update.v1.Acceptance", Vec::new(), "newer version"),
+        ("temporal.api.update.v1.Request", vec![0xff], "can't be read"),
+    ] {
         let mut unknown = message(kind, &v1::Request::default());
         unknown.body = Some(Any { type_url: format!("type.googleapis.com/{kind}"), value });
         let task = WorkflowTask::decode(polled(vec![unknown])).unwrap().unwrap();
         let (_, steps) = Run::start(&RunOptions::default(), task);
         let [Step::FailTask(failed), Step::Evicted { .. }] = &steps[..] else { panic!("{steps:?}") };
         assert!(failed.failure.message.contains(kind), "{}", failed.failure.message);
-        assert!(failed.failure.message.contains("newer version"));
+        assert!(failed.failure.message.contains(why), "{}", failed.failure.message);
     }
 }
