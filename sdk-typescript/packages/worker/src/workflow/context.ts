@@ -47,8 +47,17 @@ export interface ContextOptions {
 /** A workflow blocked the worker for too long. */
 export class DeadlockError extends Error {
   override readonly name = 'DeadlockError';
-  /** Its stack is the user's. */
-  isPlaced = false;
+  /** Whether its stack has the line of the user's code. Not a field: logs would show it. */
+  #isPlaced = false;
+
+  get isPlaced(): boolean {
+    return this.#isPlaced;
+  }
+
+  place(stack: string, isPlaced: boolean): void {
+    this.stack = `${this.name}: ${this.message}\n${stack}`;
+    this.#isPlaced = isPlaced;
+  }
 }
 
 export class WorkflowContext {
@@ -188,11 +197,8 @@ export class WorkflowContext {
       const { updates } = run.handlers;
       if (updates.areBuffered) this.step(() => updates.rejectBuffered());
     } catch (error) {
-      const stack = sampler?.stop();
-      if (error instanceof DeadlockError && stack) {
-        error.isPlaced = true;
-        error.stack = `${error.name}: ${error.message}\n${this.positions.mapStack(stack)}`;
-      }
+      const seen = sampler?.stop();
+      if (error instanceof DeadlockError && seen?.stack) error.place(this.positions.mapStack(seen.stack), seen.isPlaced);
       run.outcome.failTask(error);
       if (error instanceof DeadlockError) throw error;
     } finally {

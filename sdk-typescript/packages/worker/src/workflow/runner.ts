@@ -95,8 +95,10 @@ export class WorkflowRunner {
         run = this.runs.get(runId) ?? this.create(trial.earlier[0] ?? activation);
         lastActivated = { runner: this, run };
         for (const earlier of trial.earlier) {
-          this.options.context.activate(run, { ...earlier, isReplaying: true }, false);
-          this.options.context.conclude(run);
+          // Not a copy: fields that were not sent are the prototype's.
+          const replayed = Object.create(earlier, { isReplaying: { value: true } }) as Activation;
+          this.options.context.activate(run, replayed, false);
+          if (this.options.context.conclude(run).failed) return;
         }
         this.options.context.activate(run, activation, trial.sampled, trial.timeout);
       } catch (error) {

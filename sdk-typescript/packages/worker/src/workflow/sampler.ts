@@ -31,6 +31,16 @@ const INTERVAL_MICROS = 5_000;
 /** Beyond any column: what is mapped is the last position of the line. */
 const END_OF_LINE = 100_000;
 
+/** What was seen of the code, in the bundle's positions. */
+export interface Sighting {
+  /** Empty if nothing of the bundle was seen. */
+  stack: string;
+  /** Whether the innermost frame has its line: the profiler may know of a frame only by what it calls. */
+  isPlaced: boolean;
+}
+
+const NOTHING: Sighting = { stack: '', isPlaced: false };
+
 /** Samples what this thread does between `start` and `stop`. */
 export class Sampler {
   private readonly session: Session | undefined = open();
@@ -42,17 +52,17 @@ export class Sampler {
     this.session?.post('Profiler.start');
   }
 
-  /** Ends the sampling; gives the stack in the bundle's positions, empty if nothing of the bundle was seen. */
-  stop(): string {
-    let stack = '';
+  /** Ends the sampling. */
+  stop(): Sighting {
+    let seen = NOTHING;
     // Once: what is disconnected answers no more.
-    if (this.isStopped) return stack;
+    if (this.isStopped) return seen;
     this.isStopped = true;
     this.session?.post('Profiler.stop', (error, result) => {
-      if (error === null) stack = stackOf((result as { profile: Profile }).profile);
+      if (error === null) seen = sightingIn((result as { profile: Profile }).profile);
     });
     this.session?.disconnect();
-    return stack;
+    return seen;
   }
 }
 
@@ -68,18 +78,22 @@ function open(): Session | undefined {
   }
 }
 
-function stackOf({ nodes, samples = [] }: Profile): string {
+/** The last sample that tells the line, or at least a function. */
+function sightingIn({ nodes, samples = [] }: Profile): Sighting {
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const parents = new Map(nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node] as const)));
   const isUsers = (node: Node | undefined) => node?.callFrame.url.endsWith(BUNDLE_NAME) ?? false;
-  for (let i = samples.length - 1; i >= 0; i--) {
-    const lines: string[] = [];
+  let seen = NOTHING;
+  for (let i = samples.length - 1; i >= 0 && !seen.isPlaced; i--) {
+    const frames: Node[] = [];
     for (let node = byId.get(samples[i]!); node !== undefined; node = parents.get(node.id)) {
-      if (isUsers(node)) lines.push(lineOf(node, lines.length === 0));
+      if (isUsers(node)) frames.push(node);
     }
-    if (lines.length > 0) return lines.join('\n');
+    const isPlaced = (frames[0]?.positionTicks?.length ?? 0) > 0;
+    if (frames.length === 0 || (seen.stack !== '' && !isPlaced)) continue;
+    seen = { stack: frames.map((node, index) => lineOf(node, index === 0)).join('\n'), isPlaced };
   }
-  return '';
+  return seen;
 }
 
 /** The innermost frame has the line that was seen most; of the others only the function is known. */
