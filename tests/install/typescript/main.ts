@@ -15,8 +15,13 @@ async function main(): Promise<void> {
     workflowsPath: require.resolve('./workflows'),
     activities,
   });
-  const options = { args: ['Ann'] as [string], workflowId: 'greet-ann', taskQueue: 'greetings' };
-  console.log(await worker.runUntil(client.workflow.execute(greeting, options)));
+  const result = client.workflow.execute(greeting, {
+    args: ['Ann'],
+    workflowId: 'greet-ann', // yours to choose: what it is about
+    taskQueue: 'greetings',
+    workflowIdConflictPolicy: 'USE_EXISTING', // one under way is awaited, not started again
+  });
+  console.log(await worker.runUntil(result));
   await connection.close();
 }
 
