@@ -564,6 +564,34 @@ def spin_until_reported() -> None:
         pass
 
 
+async def test_an_activity_that_ends_after_its_time_is_told_of(client: Client, queue: str) -> None:
+    timed_out = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[logging.LogRecord] = loop.create_future()
+
+    class Report(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            loop.call_soon_threadsafe(told.set_result, record)
+
+    @activity.defn
+    async def late() -> None:
+        await timed_out.wait()
+
+    handler = Report()
+    logging.getLogger("durably.core").addHandler(handler)
+    try:
+        async with worker(client, queue, late):
+            cause = await cause_of(client, queue, "late", start_to_close=0.1)
+            assert isinstance(cause, TimeoutError)
+            timed_out.set()
+            record = await told
+    finally:
+        logging.getLogger("durably.core").removeHandler(handler)
+    assert record.levelno == logging.WARNING
+    for part in ("an activity has ended when its start_to_close_timeout", "late", f"{queue}-late"):
+        assert part in record.getMessage()
+
+
 async def test_code_that_holds_up_the_loop_is_reported_with_its_place(
     client: Client, queue: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

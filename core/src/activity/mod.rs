@@ -69,6 +69,7 @@ pub(crate) struct Activities {
 
 /// One attempt that is with the SDK.
 struct Running {
+    name: task::AttemptName,
     slot: Slot,
     heartbeats: Heartbeats,
     /// The latest moment allowed by start-to-close and schedule-to-close.
@@ -145,6 +146,7 @@ impl Activities {
         let is_watched = heartbeats.watch();
         let signals = Arc::<Signals>::default();
         let mut running = Running {
+            name: task::AttemptName::of(&task),
             slot,
             heartbeats,
             must_close_by: task::latest_close(&task, now),
@@ -185,6 +187,11 @@ impl Activities {
             );
             return;
         };
+        if running.cancelled.is_none() && running.must_have_closed(tokio::time::Instant::now()) {
+            running.name.tell_late(
+                "an activity has ended when its start_to_close_timeout or schedule_to_close_timeout was over",
+            );
+        }
         let activities = Arc::clone(self);
         self.context.client.runtime().spawn(async move {
             activities.answer(completion.task_token, status, running).await;
@@ -273,6 +280,13 @@ impl Activities {
                     }
                     _ => {
                         running.deadline = None;
+                        if running.cancelled.is_none() {
+                            running.name.tell_late(if running.must_have_closed(now) {
+                                "an activity goes on though its start_to_close_timeout or schedule_to_close_timeout is over"
+                            } else {
+                                "an activity goes on though it has sent no heartbeat within its heartbeat_timeout"
+                            });
+                        }
                         true
                     }
                 }
@@ -344,6 +358,10 @@ impl poll::Source for Activities {
 }
 
 impl Running {
+    fn must_have_closed(&self, now: tokio::time::Instant) -> bool {
+        self.must_close_by.is_some_and(|by| by <= now)
+    }
+
     fn next_deadline(&self) -> Option<tokio::time::Instant> {
         let first = self.must_close_by.into_iter().chain(self.heartbeats.silent_at()).min();
         first.and_then(|at| at.checked_add(LOCAL_TIMEOUT_BUFFER))

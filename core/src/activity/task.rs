@@ -19,6 +19,40 @@ pub(super) fn latest_close(task: &PollActivityTaskQueueResponse, now: Instant) -
         .and_then(|timeout| now.checked_add(timeout))
 }
 
+/// What people know an attempt by, for the log.
+pub(super) struct AttemptName {
+    activity_type: String,
+    activity_id: String,
+    workflow_id: String,
+    attempt: i32,
+}
+
+impl AttemptName {
+    pub(super) fn of(task: &PollActivityTaskQueueResponse) -> Self {
+        Self {
+            activity_type: task.activity_type.as_ref().map(|t| t.name.clone()).unwrap_or_default(),
+            activity_id: task.activity_id.clone(),
+            workflow_id: task.workflow_execution.as_ref().map(|e| e.workflow_id.clone()).unwrap_or_default(),
+            attempt: task.attempt.max(1),
+        }
+    }
+
+    /// Says that nobody waits for the attempt any more: its worker hears of it nowhere else. Of one that is late again and
+    /// again, ever more rarely.
+    pub(super) fn tell_late(&self, problem: &str) {
+        let Self { activity_type, activity_id, workflow_id, attempt } = self;
+        if attempt.cast_unsigned().is_power_of_two() {
+            tracing::warn!(
+                activity_type,
+                activity_id,
+                workflow_id,
+                attempt,
+                "{problem}: what it returns counts for nothing. Give it more time, or let it do less"
+            );
+        }
+    }
+}
+
 pub(super) fn start_event(task: PollActivityTaskQueueResponse, is_eager: bool) -> ActivityStart {
     ActivityStart {
         task_token: task.task_token,
