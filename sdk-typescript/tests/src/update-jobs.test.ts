@@ -75,8 +75,8 @@ test('an update without a handler is turned away at the end of its activation, a
   const { commands, answer } = await begun('setsLate', [update('1', 'early'), update('2', 'other', [1])], 0);
   assert.deepEqual(commands, ['1 accepted', '2 accepted', '1: undefined', '2: "other"']);
   const late = await begun('setsLate', [update('1', 'early')], 1000);
-  assert.deepEqual(late.commands, ['startTimer', '1 rejected: No registered handler for update: early']);
-  assert.deepEqual(late.answer([update('2', 'early')]), ['2 rejected: No registered handler for update: early']);
+  assert.deepEqual(late.commands, ['startTimer', '1 rejected: No registered handler for update: early; known updates: []']);
+  assert.deepEqual(late.answer([update('2', 'early')]), ['2 rejected: No registered handler for update: early; known updates: []']);
   assert.deepEqual(late.answer([update('3', 'early'), { fireTimer: { seq: 1 } }]), ['3 accepted', '3: undefined']);
   // Nobody has it but the SDK.
   assert.match(answer([update('4', '__temporal_x')])[0]!, /^4 rejected: Cannot use update name: '__temporal_x', with reserved prefix/);

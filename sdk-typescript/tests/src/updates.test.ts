@@ -52,7 +52,8 @@ test('an update answers, and one that is turned away leaves nothing behind', asy
     assert.ok(cause instanceof ApplicationFailure);
     assert.deepEqual([cause.message, cause.type], ['-1 is not positive', 'RangeError']);
     assert.match(cause.stack ?? '', /updates\.ts:\d+/);
-    assert.equal((await causeOf(handle.executeUpdate('unheard'))).message, 'No registered handler for update: unheard');
+    const unheard = await causeOf(handle.executeUpdate('unheard'));
+    assert.equal(unheard.message, 'No registered handler for update: unheard; known updates: [add]');
     assert.ok((await lengthOf(handle)) <= before + 3, 'at most a workflow task');
     const started = await handle.startUpdate(add, { args: [-2], waitForStage: 'ACCEPTED' });
     assert.equal((await causeOf(started.result())).message, '-2 is not positive');

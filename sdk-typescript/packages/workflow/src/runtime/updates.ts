@@ -134,8 +134,10 @@ export class Updates {
 
   /** At the end of an activation: turns away what has found no handler in it. */
   rejectBuffered(): void {
+    const known = [...this.handlers.keys()].sort().join(' ');
     for (const job of this.buffered.splice(0)) {
-      this.reject(job, ApplicationFailure.nonRetryable(`No registered handler for update: ${job.name}`));
+      const message = `No registered handler for update: ${job.name}; known updates: [${known}]`;
+      this.reject(job, ApplicationFailure.nonRetryable(message));
     }
   }
 }
