@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -99,3 +101,38 @@ async def test_no_activity_that_the_server_handed_out_is_local(client: Client, q
         disable_eager_activity_execution=polled,
     ):
         assert await client.execute_workflow(AsksHowItCame.run, id=queue, task_queue=queue) is False
+
+
+@workflow.defn
+class Spinner:
+    @workflow.run
+    async def run(self) -> None:
+        spin_until_reported()
+
+
+reported = threading.Event()
+
+
+def spin_until_reported() -> None:
+    while not reported.is_set():
+        pass
+
+
+async def test_code_that_holds_up_the_loop_is_reported_with_its_place(
+    client: Client, queue: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durably.worker._steps.LIMIT", 0.1)
+
+    class Report(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "deadlock" in record.getMessage():
+                reported.set()
+
+    handler = Report()
+    logging.getLogger("durably.worker").addHandler(handler)
+    try:
+        async with Worker(client, task_queue=queue, workflows=[Spinner]):
+            await client.execute_workflow(Spinner.run, id=queue, task_queue=queue, task_timeout=timedelta(seconds=30))
+    finally:
+        logging.getLogger("durably.worker").removeHandler(handler)
+    assert "spin_until_reported" in caplog.text and "move the work into an activity" in caplog.text

@@ -549,21 +549,6 @@ async def test_a_codec_sees_every_payload(client: Client, queue: str) -> None:
     assert not any(SECRET.encode() in event.SerializeToString().lower() for event in history.events)
 
 
-@workflow.defn
-class Spinner:
-    @workflow.run
-    async def run(self) -> None:
-        spin_until_reported()
-
-
-reported = threading.Event()
-
-
-def spin_until_reported() -> None:
-    while not reported.is_set():
-        pass
-
-
 async def test_an_activity_that_ends_after_its_time_is_told_of(client: Client, queue: str) -> None:
     timed_out = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -590,23 +575,3 @@ async def test_an_activity_that_ends_after_its_time_is_told_of(client: Client, q
     assert record.levelno == logging.WARNING
     for part in ("an activity has ended when its start_to_close_timeout", "late", f"{queue}-late"):
         assert part in record.getMessage()
-
-
-async def test_code_that_holds_up_the_loop_is_reported_with_its_place(
-    client: Client, queue: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("durably.worker._steps.LIMIT", 0.1)
-
-    class Report(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if "deadlock" in record.getMessage():
-                reported.set()
-
-    handler = Report()
-    logging.getLogger("durably.worker").addHandler(handler)
-    try:
-        async with Worker(client, task_queue=queue, workflows=[Spinner]):
-            await client.execute_workflow(Spinner.run, id=queue, task_queue=queue, task_timeout=timedelta(seconds=30))
-    finally:
-        logging.getLogger("durably.worker").removeHandler(handler)
-    assert "spin_until_reported" in caplog.text and "move the work into an activity" in caplog.text
