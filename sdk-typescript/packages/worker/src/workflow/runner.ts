@@ -1,5 +1,6 @@
 /** The runs that a worker has cached: applies activations to them, and answers. */
 
+import { setFlagsFromString } from 'node:v8';
 import type { FailureConverter, Logger, PayloadCodec, PayloadConverter } from '@durably/common';
 import { decodePayloads, encodePayloads } from '@durably/common/lib/converter/data-converter';
 import { defaultFailureConverter } from '@durably/common/lib/converter/failure-converter';
@@ -91,6 +92,8 @@ export class WorkflowRunner {
     let again: Trial | undefined;
     setImmediate(() => {
       const used = process.cpuUsage();
+      // A loop that is replaced by optimized code while it runs is lost to the profiler of some releases (Node.js 22).
+      if (this.secondLook) setFlagsFromString('--no-use-osr');
       try {
         run = this.runs.get(runId) ?? this.create(trial.earlier[0] ?? activation);
         lastActivated = { runner: this, run };
@@ -109,6 +112,8 @@ export class WorkflowRunner {
           else this.remember(runId);
           recoverFromTermination();
         }
+      } finally {
+        if (this.secondLook) setFlagsFromString('--use-osr');
       }
     });
     setImmediate(() => {
