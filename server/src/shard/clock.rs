@@ -121,8 +121,9 @@ impl Clock {
     }
 
     pub(super) fn lock(&self) {
-        self.held_until.store(0, Ordering::Release);
+        // In this order: another thread must not find it neither locked nor held.
         *self.locks.lock() += 1;
+        self.held_until.store(0, Ordering::Release);
     }
 
     /// False when it was not locked. An activity that sleeps by this clock takes its own lock away.
