@@ -182,13 +182,7 @@ async fn updates_and_queries_go_on_beside_an_activity_that_no_worker_has() {
     let (answer, ()) = tokio::join!(on.query(&namespace, query), async {
         wait(&on, "w").await;
         let task = poll_by(&on, "tq", "worker").await;
-        let answer = RespondQueryTaskCompletedRequest {
-            task_token: task.task_token.clone(),
-            completed_type: QueryResultType::Answered as i32,
-            query_result: payloads("fine"),
-            ..Default::default()
-        };
-        on.respond_query_task_completed(&namespace, answer).await.unwrap();
+        answer_fine(&on, &task).await;
     });
     assert_eq!(answer.unwrap().query_result, payloads("fine"));
 }

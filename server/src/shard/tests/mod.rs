@@ -176,6 +176,17 @@ async fn poll_activity(on: &Executions) -> PollActivityTaskQueueResponse {
     on.poll_activity_task(&namespace(), request, PollContext::default()).await.unwrap()
 }
 
+/// A worker answers the query of a task that has only that.
+async fn answer_fine(on: &Executions, task: &PollWorkflowTaskQueueResponse) {
+    let answer = RespondQueryTaskCompletedRequest {
+        task_token: task.task_token.clone(),
+        completed_type: QueryResultType::Answered as i32,
+        query_result: payloads("fine"),
+        ..Default::default()
+    };
+    on.respond_query_task_completed(&namespace(), answer).await.unwrap();
+}
+
 async fn respond(
     on: &Executions,
     task: &PollWorkflowTaskQueueResponse,
@@ -310,13 +321,7 @@ async fn a_query_finds_the_worker_directly_and_on_its_task() {
     respond(&on, &task, vec![start_timer("t", 3600 * SECOND)]).await.unwrap();
     let direct = poll(&on, "tq").await;
     assert_eq!(direct.query.as_ref().unwrap().query_type, "status");
-    let answer = RespondQueryTaskCompletedRequest {
-        task_token: direct.task_token.clone(),
-        completed_type: QueryResultType::Answered as i32,
-        query_result: payloads("fine"),
-        ..Default::default()
-    };
-    on.respond_query_task_completed(&namespace(), answer).await.unwrap();
+    answer_fine(&on, &direct).await;
     assert_eq!(early.await.unwrap().unwrap().query_result, payloads("fine"));
 
     // With a workflow task pending the query rides on it.

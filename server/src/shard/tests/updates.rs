@@ -128,12 +128,6 @@ async fn a_query_that_waited_for_the_task_of_a_forgotten_update_finds_its_worker
     in_memory(&on).await;
     let task = poll(&on, "tq").await;
     assert_eq!(task.query.as_ref().unwrap().query_type, "status");
-    let answer = RespondQueryTaskCompletedRequest {
-        task_token: task.task_token.clone(),
-        completed_type: QueryResultType::Answered as i32,
-        query_result: payloads("fine"),
-        ..Default::default()
-    };
-    on.respond_query_task_completed(&namespace, answer).await.unwrap();
+    answer_fine(&on, &task).await;
     assert_eq!(query.await.unwrap().query_result, payloads("fine"));
 }
