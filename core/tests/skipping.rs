@@ -184,30 +184,6 @@ async fn time_skips_while_somebody_waits_and_not_before_and_after() {
     place.close().await;
 }
 
-/// The server answers, and hears of the lock only afterwards: meanwhile it could skip to what others wait for.
-#[tokio::test(flavor = "multi_thread")]
-async fn time_stands_when_one_who_waited_is_answered_whatever_else_is_due() {
-    let place = Place::open().await;
-    let before = now(&place.client).await;
-    place.begin("sleeps", "hundred", 100).await;
-    place.is_asleep("hundred").await;
-    for day in 1..=20 {
-        let id = format!("one, {day}");
-        place.begin("sleeps", &id, 1).await;
-        assert_eq!(soon(result(&place.client, &id)).await, "rested");
-        assert_eq!(place.days_since(before).await, day);
-    }
-    // Nor does it wait for a lock that doesn't come, because somebody else goes on waiting.
-    let ids: Vec<String> = (1..=20).map(|day| format!("many, {day}")).collect();
-    for (id, days) in ids.iter().zip(1..) {
-        place.begin("sleeps", id, days).await;
-    }
-    let results = ids.iter().map(|id| result(&place.client, id));
-    soon(async { tokio::join!(futures::future::join_all(results), result(&place.client, "hundred")) }).await;
-    assert_eq!(place.days_since(before).await, 100);
-    place.close().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn time_skips_while_the_outcome_of_an_update_is_awaited() {
     let place = Place::open().await;

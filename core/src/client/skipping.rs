@@ -6,10 +6,7 @@
 //! wait that is given up midway leaves nothing half done.
 
 use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    task::Poll,
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -45,9 +42,6 @@ pub(super) struct Skipping {
     by_default: bool,
     /// How many want time to skip.
     waiting: AtomicUsize,
-    /// Some of them have gone, and the server has not been told. Having answered one of them, it skips nothing until it
-    /// hears of a lock, or a second has passed.
-    gone: AtomicBool,
     /// Held while the server's lock changes.
     lock: Mutex<Lock>,
     /// Whether time may skip, as `Lock` says it.
@@ -65,13 +59,7 @@ struct Lock {
 impl Skipping {
     pub(super) fn new(by_default: bool) -> Self {
         let skips = watch::Sender::new(false);
-        Self {
-            by_default,
-            waiting: AtomicUsize::new(0),
-            gone: AtomicBool::new(false),
-            lock: Mutex::default(),
-            skips,
-        }
+        Self { by_default, waiting: AtomicUsize::new(0), lock: Mutex::default(), skips }
     }
 
     /// Whether time skips while this is awaited.
@@ -89,11 +77,6 @@ pub(super) async fn while_skipping<T>(
     client: &Client,
     wait: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
-    let mut wait = pin!(wait);
-    // What is asked for is on its way before time may skip: an update should not find the timer fired that it is to stop.
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
-        return result;
-    }
     let (mut waiter, mut unlocking) = Waiter::come(client);
     let result = tokio::select! {
         Ok(Err(error)) = &mut unlocking => Err(error),
@@ -119,7 +102,6 @@ impl Waiter {
 
     fn go(&mut self) -> Option<JoinHandle<Result<(), CallError>>> {
         let client = self.client.take()?;
-        client.inner.skipping.gone.store(true, Ordering::Release);
         client.inner.skipping.waiting.fetch_sub(1, Ordering::AcqRel);
         Some(spawn_settle(client))
     }
@@ -136,44 +118,26 @@ fn spawn_settle(client: Client) -> JoinHandle<Result<(), CallError>> {
     runtime.spawn(async move { settle(&client).await })
 }
 
-/// Locks or unlocks the server's clock, if whoever waits now wants it otherwise than it is. Where some go on waiting, it is
-/// locked for a moment for those who have gone.
+/// Locks or unlocks the server's clock, if whoever waits now wants it otherwise than it is.
 async fn settle(client: &Client) -> Result<(), CallError> {
     let skipping = &client.inner.skipping;
     let mut lock = skipping.lock.lock().await;
-    let gone = skipping.gone.swap(false, Ordering::AcqRel);
     let wanted = skipping.waiting.load(Ordering::Acquire) > 0;
-    if lock.unlocked_by_sleep {
-        // The end of the sleep settles what has come up meanwhile.
-        if gone {
-            lock_server(client).await?;
-            unlock_server(client).await?;
-        }
+    // The end of a sleep settles what has come up meanwhile.
+    if lock.unlocked_by_sleep || lock.unlocked == wanted {
         return Ok(());
     }
-    if lock.unlocked && (gone || !wanted) {
-        lock_server(client).await?;
-        lock.unlocked = false;
+    let retry = Some(client.retry_policy());
+    if wanted {
+        let request = service::UnlockTimeSkippingRequest {};
+        let _: service::UnlockTimeSkippingResponse =
+            client.rpc(UNLOCK, &request, CALL_TIMEOUT, retry).await?;
+    } else {
+        let request = service::LockTimeSkippingRequest {};
+        let _: service::LockTimeSkippingResponse = client.rpc(LOCK, &request, CALL_TIMEOUT, retry).await?;
     }
-    if wanted && !lock.unlocked {
-        unlock_server(client).await?;
-        lock.unlocked = true;
-    }
-    skipping.skips.send_if_modified(|skips| std::mem::replace(skips, wanted) != wanted);
-    Ok(())
-}
-
-async fn lock_server(client: &Client) -> Result<(), CallError> {
-    let request = service::LockTimeSkippingRequest {};
-    let service::LockTimeSkippingResponse {} =
-        client.rpc(LOCK, &request, CALL_TIMEOUT, Some(client.retry_policy())).await?;
-    Ok(())
-}
-
-async fn unlock_server(client: &Client) -> Result<(), CallError> {
-    let request = service::UnlockTimeSkippingRequest {};
-    let service::UnlockTimeSkippingResponse {} =
-        client.rpc(UNLOCK, &request, CALL_TIMEOUT, Some(client.retry_policy())).await?;
+    lock.unlocked = wanted;
+    skipping.skips.send_replace(wanted);
     Ok(())
 }
 

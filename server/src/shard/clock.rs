@@ -10,11 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::engine::{SECOND, Time};
-
-/// How long a virtual clock waits to be locked by a caller who has been given what he waited for. One that does not lock
-/// it, having somebody else to do so, or no notion of such clocks, costs no more than this.
-const ANSWER_GRACE: i64 = SECOND;
+use crate::engine::Time;
 
 /// Where time comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -35,8 +31,6 @@ pub(super) struct Clock {
     frozen: Option<i64>,
     /// Locks less unlocks; each task that is under way counts as one more lock. A virtual clock starts with 1.
     locks: Mutex<i64>,
-    /// By the system's clock; until then a virtual one does not skip.
-    held_until: AtomicI64,
 }
 
 impl Clock {
@@ -47,7 +41,6 @@ impl Clock {
             #[cfg(test)]
             frozen: None,
             locks: Mutex::new(1),
-            held_until: AtomicI64::new(0),
         }
     }
 
@@ -88,28 +81,7 @@ impl Clock {
     }
 
     pub(super) fn may_skip(&self, tasks_under_way: usize) -> bool {
-        self.is_virtual() && self.held() == 0 && *self.locks.lock() + tasks_under_way as i64 <= 0
-    }
-
-    /// Somebody who waited is answered. He locks the clock when he hears it, in a call of its own: until that comes, time
-    /// must not skip, or a test would find itself beyond the moment that it waited for.
-    pub(super) fn await_lock(&self) {
-        self.hold(ANSWER_GRACE);
-    }
-
-    /// Skips nothing for so many nanoseconds of the system's clock, unless it is locked meanwhile.
-    pub(super) fn hold(&self, nanos: i64) {
-        if self.is_virtual() {
-            self.held_until.fetch_max(Self::real().after(nanos).0, Ordering::AcqRel);
-        }
-    }
-
-    /// For how many nanoseconds of the system's clock it will go on not to skip.
-    pub(super) fn held(&self) -> i64 {
-        match self.held_until.load(Ordering::Acquire) {
-            0 => 0,
-            until => (until - Self::real().0).max(0),
-        }
+        self.is_virtual() && *self.locks.lock() + tasks_under_way as i64 <= 0
     }
 
     /// Moves a virtual clock to `time`, never back.
@@ -121,9 +93,7 @@ impl Clock {
     }
 
     pub(super) fn lock(&self) {
-        // In this order: another thread must not find it neither locked nor held.
         *self.locks.lock() += 1;
-        self.held_until.store(0, Ordering::Release);
     }
 
     /// False when it was not locked. An activity that sleeps by this clock takes its own lock away.

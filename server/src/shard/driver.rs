@@ -140,6 +140,8 @@ pub(super) struct Shard {
     waiters: Waiters,
     /// Runs that nobody seems to work for; only looked for where callers are told so.
     suspects: Suspects,
+    /// Until this real time a virtual clock stands: an attempt has failed just now, once more.
+    skip_from: Time,
     namespace_ids: NamespaceIds,
     untaken: Untaken,
     /// Runs that cannot be read, or whose handling panicked. They touch no other run, and wait for somebody to
@@ -176,6 +178,7 @@ impl Shard {
             batch: Batch::default(),
             waiters: Waiters::default(),
             suspects: Suspects::default(),
+            skip_from: Time(0),
             namespace_ids: NamespaceIds::default(),
             untaken: Untaken::default(),
             set_aside: BTreeMap::new(),

@@ -271,14 +271,6 @@ impl Waiters {
         self.by_run.is_empty()
     }
 
-    /// Whether somebody waits for the run's end, and for nothing before.
-    pub(super) fn is_end_awaited(&self, seq: i64) -> bool {
-        let waiting = self.by_run.get(&seq).into_iter().flatten();
-        waiting
-            .into_iter()
-            .any(|waiter| matches!(waiter.awaited, Awaited::Close) && !waiter.reply.is_closed())
-    }
-
     /// The runs whose end or answer somebody waits for.
     pub(super) fn waiting(&self) -> BTreeMap<i64, Waits> {
         let mut all = BTreeMap::new();

@@ -92,7 +92,8 @@ impl Shard {
     /// With a virtual clock: jumps to what is due next when nothing else can happen before it.
     pub(super) fn skip_time(&mut self) {
         let clock = &self.shared.clock;
-        if !clock.is_virtual() || !self.inbox.is_empty() || !clock.may_skip(self.tasks_under_way()) {
+        let is_held = !clock.is_virtual() || Clock::real() < self.skip_from;
+        if is_held || !self.inbox.is_empty() || !clock.may_skip(self.tasks_under_way()) {
             return;
         }
         if let Some(due) = self.timers.next() {

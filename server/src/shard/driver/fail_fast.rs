@@ -81,8 +81,8 @@ impl Shard {
     /// How long until something is to be done by the system's clock.
     pub(super) fn real_patience(&self) -> Option<Duration> {
         let real = Clock::real();
-        let held = Some(self.shared.clock.held()).filter(|left| *left > 0);
-        let skip = held.map(|left| Duration::from_nanos(left as u64));
+        let skip = Some(self.skip_from.since(real)).filter(|left| *left > 0);
+        let skip = skip.map(|left| Duration::from_nanos(left as u64));
         self.suspects.patience(real).into_iter().chain(skip).min()
     }
 

@@ -7,6 +7,7 @@ use crate::{
     ServiceError,
     engine::{Context, Effects, Execution, Input, NewRun, Output, WorkflowTaskGrant, pause_after},
     shard::{
+        clock::Clock,
         events::{DecodeError, fetch},
         runs::{DueChange, Target, fresh_id},
         set_aside::SetAside,
@@ -196,12 +197,8 @@ impl Shard {
         if effects.durable {
             self.touch(seq);
         }
-        if effects.failed_attempt > 0 {
-            self.shared.clock.hold(pause_after(effects.failed_attempt));
-        }
-        let is_closed = self.runs.get(seq).is_some_and(|slot| !slot.run.is_open());
-        if is_closed && effects.successor.is_none() && self.waiters.is_end_awaited(seq) {
-            self.shared.clock.await_lock();
+        if effects.failed_attempt > 0 && self.shared.clock.is_virtual() {
+            self.skip_from = Clock::real().after(pause_after(effects.failed_attempt));
         }
         self.batch.offer(seq, effects.dispatch);
         self.batch.messages.extend(effects.messages);

@@ -126,7 +126,6 @@ impl Shard {
         if told.is_empty() {
             return;
         }
-        self.shared.clock.await_lock();
         let status =
             came.and_then(|stage| Ok(UpdateStatus { seq, run: self.run(seq)?.key().clone(), stage }));
         for reply in told {
