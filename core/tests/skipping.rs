@@ -241,14 +241,17 @@ async fn sleeps_and_waits_overlap_in_any_order() {
         soon(async { tokio::join!(result(&place.client, "two"), sleep(&place.client, DAY * 5, false)) })
             .await;
     assert_eq!((rested.as_str(), slept), ("rested", Ok(())));
-    assert_eq!(place.days_since(before).await, 5);
+    // Which of the two the server hears of first is not given: the sleep begins before the wait's two days, or after them.
+    assert!([5, 2 + 5].contains(&place.days_since(before).await));
     // The sleeps end first, and the wait goes on alone.
+    let before = now(&place.client).await;
     place.begin("sleeps", "ten", 10).await;
     let sleeps =
         async { tokio::join!(sleep(&place.client, DAY, false), sleep(&place.client, DAY * 3, false)) };
     let (slept, rested) = soon(async { tokio::join!(sleeps, result(&place.client, "ten")) }).await;
     assert_eq!((slept, rested.as_str()), ((Ok(()), Ok(())), "rested"));
-    assert_eq!(place.days_since(before).await, 15);
+    let days = place.days_since(before).await;
+    assert!((10..=10 + 1 + 3).contains(&days), "{days}");
     place.close().await;
 }
 
